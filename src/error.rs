@@ -1,0 +1,243 @@
+//! What went wrong: what happened, what it means for the caller, the service's own words, and what to do.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+/// Says what the caller may do about an [`Error`]. Coarse on purpose, and exhaustive: the exit codes are one `match` on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The settings contradict each other or the service: correct the call.
+    Settings,
+    /// The service refuses the key, token or role (401, 403).
+    Credentials,
+    /// There is no such model, operation, resource or API version.
+    NotFound,
+    /// The target model id exists, or an authorization has reserved it.
+    Exists,
+    /// The service understood the request and will not do it.
+    Refused,
+    /// The copy was carried out and failed: the service's verdict.
+    Failed,
+    /// The copy was canceled on the service's side.
+    Canceled,
+    /// The service skipped the copy.
+    Skipped,
+    /// Not reachable, throttled or out of quota, and nothing is under way: try again later.
+    Unavailable,
+    /// The copy was accepted and there is no verdict yet: follow its operation.
+    UnderWay,
+    /// Something nobody foresaw, or a request of which nobody knows whether the service acted on it: look first.
+    Unforeseen,
+}
+
+/// Whether a request that ended in an [`Error`] reached the service, which decides if it may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It never left: no connection could be made, but one may be made later.
+    NotSent,
+    /// The service turned it away unprocessed (429, 503), and may have said how long to wait.
+    Throttled {
+        /// The wait that `Retry-After` asks for, counted from the answer.
+        retry_after: Option<Duration>,
+    },
+    /// It was sent and no usable answer came: lost connection, time-out, 408, 5xx, an unreadable body.
+    Unanswered,
+    /// The call volume of the resource is used up; the wait is of days, not of seconds.
+    OutOfQuota,
+    /// The service answered, or the request can never be sent: again would be the same.
+    Final,
+}
+
+/// Anything that can end a copy.
+///
+/// Its `Display` says what happened and never repeats its source; the chain of sources says why, the innermost of the
+/// service's own words first.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Error {
+    kind: ErrorKind,
+    delivery: Delivery,
+    definitive: bool,
+    what: Box<str>,
+    remedy: Option<Box<str>>,
+    request_id: Option<Box<str>>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error that says `what` happened: lower case, no final stop, without its cause.
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            delivery: Delivery::Final,
+            definitive: false,
+            what: what.into().into(),
+            remedy: None,
+            request_id: None,
+            source: None,
+        }
+    }
+
+    /// A [`ErrorKind::Settings`] error with its remedy.
+    pub fn settings(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Settings, what).with_remedy(remedy)
+    }
+
+    /// Adds what to do: one imperative sentence.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into().into());
+        self
+    }
+
+    /// Adds why it happened.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds the id under which the service's support finds the request (`apim-request-id`).
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: Option<String>) -> Self {
+        self.request_id = request_id.map(Into::into);
+        self
+    }
+
+    /// Says whether the request reached the service; [`Delivery::Final`] unless told.
+    #[must_use]
+    pub fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// Says that the service itself spoke and meant it, in its own envelope: a look may stop the pipeline on that.
+    #[must_use]
+    pub fn definitive(mut self, definitive: bool) -> Self {
+        self.definitive = definitive;
+        self
+    }
+
+    /// What the caller may do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the request reached the service.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Whether the service itself said so, in its own envelope. Everything else is inconclusive.
+    #[must_use]
+    pub fn is_definitive(&self) -> bool {
+        self.definitive
+    }
+
+    /// What to do, of this error or of the nearest cause that knows.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        self.errors().find_map(|error| error.remedy.as_deref())
+    }
+
+    /// The service's id of the request that failed, of this error or of the nearest cause that has one.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.errors().find_map(|error| error.request_id.as_deref())
+    }
+
+    /// The service's own words, when it said something.
+    #[must_use]
+    pub fn service(&self) -> Option<&ServiceError> {
+        self.causes().find_map(|cause| cause.downcast_ref::<ServiceError>())
+    }
+
+    /// Every cause, the nearest first.
+    pub fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+        std::iter::successors(self.source(), |&cause| cause.source())
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.causes().filter_map(|cause| cause.downcast_ref::<Self>()))
+    }
+}
+
+/// The service's own words: a code and a message, the innermost first, the outer ones as its sources.
+///
+/// Codes are shown as they came; a message is for people and never looked into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceError {
+    /// Such as `2024` or `ModelNotFound`. Some answers have none.
+    pub code: Option<String>,
+    /// The service's sentence, without control characters.
+    pub message: String,
+    /// The same failure in the next outer envelope, when that says something else.
+    pub outer: Option<Box<ServiceError>>,
+}
+
+impl std::fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.code, self.message.as_str()) {
+            (Some(code), "") => f.write_str(code),
+            (Some(code), message) => write!(f, "{code}: {message}"),
+            (None, message) => f.write_str(message),
+        }
+    }
+}
+
+impl StdError for ServiceError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.outer.as_deref().map(|outer| outer as _)
+    }
+}
+
+/// The longest text of a service that is shown, in characters.
+const LONGEST_TEXT: usize = 1000;
+
+/// Makes text that came over the wire fit for a terminal: control and direction-changing characters become blanks,
+/// and what is longer than a screen is cut.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut clean: String = text
+        .chars()
+        .take(LONGEST_TEXT)
+        .map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c })
+        .collect::<String>()
+        .trim()
+        .into();
+    if text.chars().nth(LONGEST_TEXT).is_some() {
+        clean.push('…');
+    }
+    clean
+}
+
+/// Characters that are no control characters and yet rewrite the line that they stand in.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_the_service_cannot_move_the_cursor_or_turn_the_line_around() {
+        assert_eq!(printable("a\x1b[2Jb\r\nc\u{202e}d\u{9b}e"), "a [2Jb  c d e");
+    }
+
+    #[test]
+    fn text_from_the_service_is_cut_where_nobody_reads_on() {
+        assert_eq!(printable(&"x".repeat(LONGEST_TEXT)).chars().count(), LONGEST_TEXT);
+        assert_eq!(printable(&"x".repeat(5000)).chars().count(), LONGEST_TEXT + 1);
+    }
+
+    #[test]
+    fn the_remedy_and_the_request_id_of_a_cause_are_those_of_the_whole_error() {
+        let cause = Error::new(ErrorKind::Refused, "inner").with_remedy("do it").with_request_id(Some("id".into()));
+        let error = Error::new(ErrorKind::UnderWay, "outer").with_source(cause);
+        assert_eq!((error.remedy(), error.request_id()), (Some("do it"), Some("id")));
+        assert_eq!(error.to_string(), "outer");
+    }
+}

@@ -1,0 +1,16 @@
+//! Copies custom models between Azure Form Recognizer / Document Intelligence resources.
+//!
+//! The service offers three calls: authorize on the target, start on the source, poll the Operation-Location.
+//! This library does them so that no model id is burned, no operation is lost, no false verdict is given and no
+//! key leaks. The rooms, from the ground up:
+//!
+//! | room | what for |
+//! |---|---|
+//! | [`resource`], [`model`], [`authorization`], [`operation`] | the service's nouns, checked when they are made |
+//! | [`error`] | what happened, what it means, what to do, and the request id |
+
+pub mod authorization;
+pub mod error;
+pub mod model;
+pub mod operation;
+pub mod resource;

@@ -1,0 +1,129 @@
+//! What is copied: a custom model or classifier, and the id that names it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use crate::error::Error;
+
+/// The two kinds of trained things that the service copies, each with a path and ids of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// A custom model, on every API version.
+    #[default]
+    Model,
+    /// A custom classifier, copied from v4.0 on.
+    Classifier,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Model => "model",
+            Self::Classifier => "classifier",
+        })
+    }
+}
+
+/// The id of a custom model or classifier: 2 to 64 of `A-Z a-z 0-9 . _ ~ -`, the first a letter or a digit.
+///
+/// So it can stand in a path as it is. The ids of v2.1 are UUIDs, see [`ModelId::is_uuid`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelId(String);
+
+impl ModelId {
+    /// The id as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether v2.1 could have given this id.
+    #[must_use]
+    pub fn is_uuid(&self) -> bool {
+        let groups: Vec<_> = self.0.split('-').collect();
+        groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+            && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+}
+
+impl fmt::Display for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ModelId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        const RULE: &str = "give 2 to 64 characters, letters, digits and . _ ~ - only, the first a letter or a digit";
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+        if !(2..=64).contains(&text.len()) {
+            return Err(Error::settings(format!("it has {} characters", text.chars().count()), RULE));
+        }
+        if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) || !text.bytes().all(allowed) {
+            return Err(Error::settings("it has characters that no model id has", RULE));
+        }
+        if text.starts_with("prebuilt-") {
+            return Err(Error::settings(
+                "it is a prebuilt model, which every resource has",
+                "copy custom models only, and use prebuilt models where they are",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What a resource says of one of its models or classifiers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Whether it can be used, and so copied.
+    pub readiness: Readiness,
+    /// The API version that trained it, as the service writes it (`2023-07-31`). v2.1 does not say.
+    pub api_version: Option<String>,
+    /// What its owner says of it (v3.0 and later).
+    pub description: Option<String>,
+    /// Its owner's labels (v3.0 and later).
+    pub tags: BTreeMap<String, String>,
+    /// When it stops working (v3.1 and later). A copy has the date of its source.
+    pub expires: Option<Timestamp>,
+}
+
+/// Whether a model can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can. From v3.0 on a model that is shown is ready.
+    Ready,
+    /// It is being trained, or it is the blank target of a copy.
+    Creating,
+    /// Its training failed, or a status that this version of frcopy does not know, as the service wrote it.
+    NotReady(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_id_has_the_form_that_the_service_documents() {
+        for id in ["ab", "A0", "my.model_v1~final-2", "33f4d42c-cd2f-4e74-b990-a1aeafab5a5d", &"x".repeat(64)] {
+            assert!(id.parse::<ModelId>().is_ok(), "{id}");
+        }
+        for id in ["", "a", "-ab", ".ab", "..", "a/b", "a b", "a%2fb", "ä1", "prebuilt-invoice", &"x".repeat(65)] {
+            assert!(id.parse::<ModelId>().is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_v2_1_is_a_uuid() {
+        let is_uuid = |id: &str| id.parse::<ModelId>().unwrap().is_uuid();
+        assert!(is_uuid("33f4d42c-cd2f-4e74-b990-a1aeafab5a5d"));
+        assert!(is_uuid("33F4D42C-CD2F-4E74-B990-A1AEAFAB5A5D"));
+        for id in ["33f4d42ccd2f4e74b990a1aeafab5a5d", "33f4d42c-cd2f-4e74-b990-a1aeafab5a5g", "my-model-a-b-c"] {
+            assert!(!is_uuid(id), "{id}");
+        }
+    }
+}

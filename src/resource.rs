@@ -1,0 +1,368 @@
+//! One side of a copy: where it is, how it lets us in, and how another resource finds it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use crate::error::Error;
+
+/// Which of the two resources is meant. The same resource may be both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The resource that has the model.
+    Source,
+    /// The resource that receives the copy.
+    Target,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        })
+    }
+}
+
+/// A Form Recognizer / Document Intelligence resource that can be talked to.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// Its part in the copy.
+    pub side: Side,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// How it lets us in.
+    pub credential: Credential,
+}
+
+/// Scheme, host and port of a resource, such as `https://contoso.cognitiveservices.azure.com`.
+///
+/// There is never a path, a query or user information; the scheme is https, or http to this machine only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(Url);
+
+impl Endpoint {
+    /// The absolute URL of a path (and query) on this endpoint.
+    ///
+    /// # Errors
+    /// When the path does not start with `/` or leads away from the endpoint.
+    pub fn url(&self, path_and_query: &str) -> Result<Url, Error> {
+        let url = Url::parse(&format!("{self}{path_and_query}")).ok();
+        url.filter(|url| path_and_query.starts_with('/') && self.is_origin_of(url))
+            .ok_or_else(|| Error::new(crate::error::ErrorKind::Unforeseen, format!("a path on {self} was expected")))
+    }
+
+    /// Whether a URL has this endpoint's scheme, host and port, and no user information.
+    #[must_use]
+    pub fn is_origin_of(&self, url: &Url) -> bool {
+        url.origin() == self.0.origin() && url.username().is_empty() && url.password().is_none()
+    }
+
+    /// Resolves a URL that the service sent, which may be relative, against this endpoint.
+    ///
+    /// # Errors
+    /// When it is not a URL.
+    pub fn resolve(&self, url: &str) -> Result<Url, url::ParseError> {
+        self.0.join(url)
+    }
+
+    /// Whether the endpoint is on this machine. Only there is http allowed, and no proxy is asked.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.0)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        const EXAMPLE: &str =
+            "give the endpoint as the portal shows it, such as https://contoso.cognitiveservices.azure.com";
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Error::settings("it is empty", EXAMPLE));
+        }
+        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let url = Url::parse(&with_scheme)
+            .map_err(|error| Error::settings("it is not a URL", EXAMPLE).with_source(error.to_string()))?;
+        let host = url.host_str().unwrap_or_default();
+        // A key that was put in the endpoint's place must not be printed, nor looked up in a DNS.
+        if host.is_empty() || looks_like_a_key(host) {
+            return Err(Error::settings("it has no host name (is a key in its place?)", EXAMPLE));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::settings("it contains a user name or a password", EXAMPLE));
+        }
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+            let what = format!("{} to {host} is not allowed", url.scheme());
+            return Err(Error::settings(what, "use https; http is for servers on this machine only"));
+        }
+        if !url.path().trim_matches('/').is_empty() || url.query().is_some() || url.fragment().is_some() {
+            let remedy = format!("leave out what follows the host: {}", url.origin().ascii_serialization());
+            return Err(Error::settings("it has a path, a query or a fragment", remedy));
+        }
+        let mut origin = url;
+        origin.set_path("/");
+        Ok(Self(origin))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+fn looks_like_a_key(host: &str) -> bool {
+    host.len() >= 32 && host.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// What a resource lets us in with. It cannot be printed.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// One of the two keys of the resource.
+    Key(Key),
+}
+
+impl Credential {
+    /// The header that carries it, marked as sensitive.
+    #[must_use]
+    pub fn header(&self) -> (&'static str, HeaderValue) {
+        match self {
+            Self::Key(key) => ("ocp-apim-subscription-key", key.header.clone()),
+        }
+    }
+
+    /// The secret itself, to find it where it does not belong.
+    #[must_use]
+    pub fn secret(&self) -> &SecretString {
+        match self {
+            Self::Key(key) => &key.secret,
+        }
+    }
+}
+
+/// A key of a resource: visible ASCII, blanks around it dropped. It is redacted when printed.
+#[derive(Debug, Clone)]
+pub struct Key {
+    secret: SecretString,
+    header: HeaderValue,
+}
+
+impl Key {
+    /// Takes a key as a person or a file gives it.
+    ///
+    /// # Errors
+    /// When it is empty or cannot be a key. The error does not repeat it.
+    pub fn new(secret: &SecretString) -> Result<Self, Error> {
+        const REMEDY: &str = "copy KEY 1 or KEY 2 from the resource's page Keys and Endpoint";
+        let key = secret.expose_secret().trim();
+        if key.is_empty() {
+            return Err(Error::settings("it is empty", REMEDY));
+        }
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::settings("it contains blanks or characters that no key has", REMEDY));
+        }
+        let mut header = HeaderValue::from_str(key)
+            .map_err(|_| Error::settings("it contains characters that no key has", REMEDY))?;
+        header.set_sensitive(true);
+        Ok(Self { secret: SecretString::from(key), header })
+    }
+}
+
+/// A region's short name, such as `westus2`. `West US 2` is understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region(String);
+
+impl Region {
+    /// The short name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Region {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let name: String = text.to_lowercase().split_whitespace().collect();
+        if (1..=24).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+            return Ok(Self(name));
+        }
+        Err(Error::settings(
+            "it is not the name of a region",
+            "give the short name, such as westus2, as `az account list-locations` prints it",
+        ))
+    }
+}
+
+/// The Azure Resource Manager id of a resource:
+/// `/subscriptions/…/resourceGroups/…/providers/Microsoft.CognitiveServices/accounts/…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceId(String);
+
+impl ResourceId {
+    /// The id as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ResourceId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let id = text.trim().trim_end_matches('/');
+        let segments: Vec<_> = id.split('/').collect();
+        // Names of an ARM id are compared without regard to case, and Azure's own tools print both spellings.
+        let is_arm_id = matches!(segments.as_slice(),
+            ["", subscriptions, subscription, groups, group, providers, provider, accounts, account]
+                if subscriptions.eq_ignore_ascii_case("subscriptions")
+                    && groups.eq_ignore_ascii_case("resourceGroups")
+                    && providers.eq_ignore_ascii_case("providers")
+                    && provider.eq_ignore_ascii_case("Microsoft.CognitiveServices")
+                    && accounts.eq_ignore_ascii_case("accounts")
+                    && [subscription, group, account].iter().all(|name| !name.is_empty()));
+        if is_arm_id && id.len() <= 1024 && !id.contains(char::is_control) {
+            return Ok(Self(id.to_owned()));
+        }
+        Err(Error::settings(
+            "it is not the id of a Cognitive Services resource",
+            "copy the Resource ID from the resource's page Properties: \
+             /subscriptions/…/resourceGroups/…/providers/Microsoft.CognitiveServices/accounts/…",
+        ))
+    }
+}
+
+/// What the source of a v2.1 copy must be told to find the target. Only the true pair works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetAddress {
+    /// The target's id in Azure Resource Manager.
+    pub resource_id: ResourceId,
+    /// The target's region.
+    pub region: Region,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(text: &str) -> Result<String, String> {
+        text.parse::<Endpoint>().map(|endpoint| endpoint.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_endpoint_is_taken_as_the_portal_and_az_show_it() {
+        for text in [
+            "https://contoso.cognitiveservices.azure.com",
+            "https://contoso.cognitiveservices.azure.com/",
+            "https://contoso.cognitiveservices.azure.com//",
+            " contoso.cognitiveservices.azure.com ",
+            "HTTPS://Contoso.CognitiveServices.Azure.com:443/",
+        ] {
+            assert_eq!(endpoint(text).as_deref(), Ok("https://contoso.cognitiveservices.azure.com"), "{text}");
+        }
+    }
+
+    #[test]
+    fn http_is_for_this_machine_only() {
+        for text in ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"] {
+            assert_eq!(endpoint(text).as_deref(), Ok(text));
+        }
+        for text in ["http://contoso.cognitiveservices.azure.com", "http://localhost.evil.example", "ftp://127.0.0.1"] {
+            assert!(endpoint(text).unwrap_err().contains("is not allowed"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_with_a_path_a_query_or_a_user_is_refused() {
+        for text in ["https://a.example/formrecognizer/v2.1", "https://a.example/?x=1", "https://a.example/#x"] {
+            assert!(endpoint(text).unwrap_err().contains("path"), "{text}");
+        }
+        assert!(endpoint("https://user:secret@a.example").unwrap_err().contains("user name"));
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_an_endpoint_is_not_repeated() {
+        let key = "0123456789abcdef0123456789abcdef";
+        let error = key.parse::<Endpoint>().unwrap_err();
+        assert!(!format!("{error:?}").contains(key));
+    }
+
+    #[test]
+    fn a_url_of_the_service_belongs_to_an_endpoint_only_with_the_same_scheme_host_and_port() {
+        let endpoint: Endpoint = "https://a.example".parse().unwrap();
+        let belongs = |url: &str| endpoint.is_origin_of(&endpoint.resolve(url).unwrap());
+        assert!(belongs("https://A.example:443/x?y=z") && belongs("/x"));
+        for url in [
+            "http://a.example/x",
+            "https://a.example:444/",
+            "https://b.example/",
+            "//b.example/",
+            "https://u@a.example/",
+        ] {
+            assert!(!belongs(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_path_cannot_lead_away_from_its_endpoint() {
+        let endpoint: Endpoint = "https://a.example".parse().unwrap();
+        assert_eq!(endpoint.url("/x?y=%20z").unwrap().as_str(), "https://a.example/x?y=%20z");
+        for path in [".evil.example/x", ":444/x", "@evil.example/x", ""] {
+            assert!(endpoint.url(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_trimmed_checked_and_never_shown() {
+        let key = Key::new(&SecretString::from(" s3cret\n")).unwrap();
+        assert_eq!(key.secret.expose_secret(), "s3cret");
+        assert!(!format!("{key:?}").contains("s3cret"));
+        for text in ["", "  ", "two words", "tab\tin", "umläut"] {
+            let error = Key::new(&SecretString::from(text)).unwrap_err();
+            assert!(text.trim().is_empty() || !format!("{error:?}").contains(text));
+        }
+    }
+
+    #[test]
+    fn a_region_is_normalised_and_checked() {
+        let region = |text: &str| text.parse::<Region>().map(|region| region.0).ok();
+        assert_eq!(region("West US 2").as_deref(), Some("westus2"));
+        assert_eq!(region("SOUTHCENTRALUS").as_deref(), Some("southcentralus"));
+        for text in ["", "west-us", "RESOURCE_REGION", "abcdefghijklmnopqrstuvwxyz"] {
+            assert_eq!(region(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_resource_id_is_that_of_a_cognitive_services_account() {
+        let id = "/subscriptions/1/resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/fr";
+        assert_eq!(format!(" {id}/\n").parse::<ResourceId>().unwrap().as_str(), id);
+        assert!(id.to_lowercase().parse::<ResourceId>().is_ok());
+        for text in [
+            "fr",
+            "/path/to/resource/id",
+            "https://portal.azure.com/#@contoso/resource/subscriptions/1/resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/fr",
+            "/subscriptions//resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/fr",
+            "/subscriptions/1/resourceGroups/rg/providers/Microsoft.Storage/accounts/fr",
+        ] {
+            assert!(text.parse::<ResourceId>().is_err(), "{text}");
+        }
+    }
+}
