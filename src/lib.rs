@@ -8,7 +8,9 @@
 //! |---|---|
 //! | [`resource`], [`model`], [`authorization`], [`operation`] | the service's nouns, checked when they are made |
 //! | [`error`] | what happened, what it means, what to do, and the request id |
+//! | [`api`] | the wire of every API version, without I/O |
 
+pub mod api;
 pub mod authorization;
 pub mod error;
 pub mod model;

@@ -1,0 +1,208 @@
+//! The wire of v2.1: `/formrecognizer/v2.1/custom/models`.
+//!
+//! Documentation: Form Recognizer API v2.1, "Generate Copy Authorization", "Copy Custom Model", "Get Custom Model Copy
+//! Result" and "Get Custom Model". The service chooses the id of the copy, and the source must be told where the
+//! target is. An operation that fails is an answer of HTTP 200.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::service_error::{Fault, words};
+use super::{Answer, Protocol, Request};
+use crate::authorization::CopyAuthorization;
+use crate::error::{Error, printable};
+use crate::model::{Model, ModelId, Readiness};
+use crate::operation::{Operation, OperationStatus};
+use crate::resource::TargetAddress;
+
+const MODELS: &str = "/formrecognizer/v2.1/custom/models";
+
+pub(super) struct CustomModels {
+    pub(super) target: TargetAddress,
+}
+
+impl Protocol for CustomModels {
+    fn authorize(&self) -> Request {
+        Request::post(format!("{MODELS}/copyAuthorization"), None, "authorize the copy")
+    }
+
+    fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error> {
+        let (authorization, payload): (Authorization, _) = answer.json_and_payload()?;
+        Ok(CopyAuthorization {
+            target_model_id: answer.reserved_id(&authorization.model_id)?,
+            target_resource_id: None,
+            target_region: None,
+            access_token: authorization.access_token,
+            payload,
+        })
+    }
+
+    fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request {
+        let order = CopyOrder {
+            target_resource_id: self.target.resource_id.as_str(),
+            target_resource_region: self.target.region.as_str(),
+            copy_authorization: &authorization.payload,
+        };
+        // Two strings and JSON that was parsed before cannot fail to be written.
+        let body = serde_json::to_string(&order).unwrap_or_default();
+        Request::post(format!("{MODELS}/{source}/copy"), Some(body), "start the copy")
+    }
+}
+
+pub(super) fn model(id: &ModelId) -> Request {
+    Request::get(format!("{MODELS}/{id}"), format!("show model {id}"))
+}
+
+pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
+    let CustomModel { model_info } = answer.json()?;
+    Ok(Model {
+        readiness: match model_info.status.as_str() {
+            "ready" => Readiness::Ready,
+            "creating" => Readiness::Creating,
+            other => Readiness::NotReady(printable(other)),
+        },
+        api_version: None,
+        description: None,
+        tags: BTreeMap::new(),
+        expires: None,
+    })
+}
+
+pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
+    let CopyOperation { status, copy_result } = answer.json()?;
+    Ok(Operation {
+        status: OperationStatus::from(status.as_str()),
+        error: copy_result.and_then(|result| words(result.errors)),
+    })
+}
+
+/// `CopyAuthorizationResult`. The rest of it is nobody's business but the service's.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Authorization {
+    model_id: String,
+    access_token: SecretString,
+}
+
+/// `CopyRequest`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CopyOrder<'a> {
+    target_resource_id: &'a str,
+    target_resource_region: &'a str,
+    copy_authorization: &'a RawValue,
+}
+
+/// `Model`, as far as a copy needs it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CustomModel {
+    model_info: ModelInfo,
+}
+
+#[derive(Deserialize)]
+struct ModelInfo {
+    status: String,
+}
+
+/// `CopyOperationResult`. Its dates are left alone: the service overwrites `createdDateTime` at the end.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CopyOperation {
+    status: String,
+    copy_result: Option<CopyResult>,
+}
+
+#[derive(Deserialize)]
+struct CopyResult {
+    #[serde(default)]
+    errors: Vec<Fault>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, lines};
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const ID: &str = "eccc3f13-8289-4020-ba16-9f1d1374e96f";
+    const RESOURCE_ID: &str = "/subscriptions/1/resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/fr";
+
+    fn protocol() -> CustomModels {
+        let target = TargetAddress { resource_id: RESOURCE_ID.parse().unwrap(), region: "westus2".parse().unwrap() };
+        CustomModels { target }
+    }
+
+    fn authorization(payload: &str) -> CopyAuthorization {
+        protocol().read_authorization(&answer(201, &[], payload)).unwrap()
+    }
+
+    #[test]
+    fn each_request_has_the_documented_method_and_path() {
+        let id = ID.parse().unwrap();
+        let payload = format!(r#"{{"modelId":"{ID}","accessToken":"t","expirationDateTimeTicks":1}}"#);
+        let requests = [protocol().authorize(), protocol().start(&id, &authorization(&payload)), model(&id)];
+        assert_eq!(
+            lines(&requests),
+            [
+                "POST /formrecognizer/v2.1/custom/models/copyAuthorization".to_owned(),
+                format!("POST /formrecognizer/v2.1/custom/models/{ID}/copy"),
+                format!("GET /formrecognizer/v2.1/custom/models/{ID}"),
+            ]
+        );
+        assert_eq!((&requests[0].body, &requests[2].body), (&None, &None));
+    }
+
+    #[test]
+    fn the_authorization_is_passed_on_with_every_digit_and_blank() {
+        let payload = format!(
+            r#"{{ "expirationDateTimeTicks":637233481531659440,"modelId":"{ID}", "new":1.0,"accessToken":"t" }}"#
+        );
+        let body = protocol().start(&ID.parse().unwrap(), &authorization(&payload)).body.unwrap();
+        assert_eq!(
+            body,
+            format!(
+                r#"{{"targetResourceId":"{RESOURCE_ID}","targetResourceRegion":"westus2","copyAuthorization":{payload}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_no_authorization_is_unforeseen_and_not_shown() {
+        for body in ["", "[]", r#"{"modelId":"x"}"#, r#"{"modelId":"../x","accessToken":"s3cret"}"#, "<html>"] {
+            let error = protocol().read_authorization(&answer(201, &[], body)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unforeseen, "{body}");
+            assert!(!format!("{error:?}").contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn the_status_of_a_model_says_whether_it_is_ready() {
+        for (status, readiness) in [
+            ("ready", Readiness::Ready),
+            ("creating", Readiness::Creating),
+            ("invalid", Readiness::NotReady("invalid".into())),
+        ] {
+            let body = format!(r#"{{"modelInfo":{{"modelId":"{ID}","status":"{status}"}}}}"#);
+            assert_eq!(read_model(&answer(200, &[], &body)).unwrap().readiness, readiness);
+        }
+    }
+
+    #[test]
+    fn an_operation_fails_with_http_200_and_its_errors_in_the_result() {
+        let read = |body: &str| read_operation(&answer(200, &[], body)).unwrap();
+        let failed = read(
+            r#"{"status":"failed","createdDateTime":"x","copyResult":{"modelId":"x","errors":[
+                {"code":"2024","innerError":{"requestId":"r"},"message":"m"},{"code":"other","message":"o"}]}}"#,
+        );
+        assert_eq!(failed.status, OperationStatus::Failed);
+        assert_eq!(failed.error.unwrap().to_string(), "2024: m");
+        for succeeded in [r#"{"status":"succeeded","copyResult":{}}"#, r#"{"status":"succeeded"}"#] {
+            assert_eq!(read(succeeded), Operation { status: OperationStatus::Succeeded, error: None });
+        }
+        assert!(read_operation(&answer(200, &[], r#"{"state":"succeeded"}"#)).is_err());
+    }
+}

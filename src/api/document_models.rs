@@ -1,0 +1,249 @@
+//! The wire of v3.0, v3.1 and v4.0: `/{service}/documentModels` and, from v4.0 on, `/documentClassifiers`.
+//!
+//! Documentation: Document Intelligence REST API, "Authorize Copy Model", "Copy Model To", "Get Operation" and "Get
+//! Model", and the same for classifiers. The caller chooses the id of the copy; the authorization is the body of the
+//! start request as it stands.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::service_error::{Fault, words};
+use super::{Answer, NewModel, Protocol, Request};
+use crate::authorization::CopyAuthorization;
+use crate::error::{Error, printable};
+use crate::model::{Kind, Model, ModelId, Readiness};
+use crate::operation::{Operation, OperationStatus};
+
+/// Where a version keeps its models or classifiers.
+pub(super) struct Path {
+    pub(super) service: &'static str,
+    pub(super) date: &'static str,
+    pub(super) kind: Kind,
+}
+
+impl Path {
+    pub(super) fn model(&self, id: &ModelId) -> Request {
+        Request::get(self.of(&format!("/{id}")), format!("show {} {id}", self.kind))
+    }
+
+    /// The path of one thing below the collection: `/{id}`, `/{id}:copyTo`, `:authorizeCopy`.
+    fn of(&self, rest: &str) -> String {
+        let collection = match self.kind {
+            Kind::Model => "documentModels",
+            Kind::Classifier => "documentClassifiers",
+        };
+        format!("/{}/{collection}{rest}?api-version={}", self.service, self.date)
+    }
+}
+
+pub(super) struct DocumentModels {
+    pub(super) path: Path,
+    pub(super) new: NewModel,
+}
+
+impl Protocol for DocumentModels {
+    fn authorize(&self) -> Request {
+        let (model_id, classifier_id) = match self.path.kind {
+            Kind::Model => (Some(self.new.id.as_str()), None),
+            Kind::Classifier => (None, Some(self.new.id.as_str())),
+        };
+        let order = AuthorizeOrder {
+            model_id,
+            classifier_id,
+            description: self.new.description.as_deref(),
+            tags: self.new.tags.as_ref(),
+        };
+        // Strings cannot fail to be written.
+        let body = serde_json::to_string(&order).unwrap_or_default();
+        Request::post(self.path.of(":authorizeCopy"), Some(body), "authorize the copy")
+    }
+
+    fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error> {
+        let (authorization, payload): (Authorization, _) = answer.json_and_payload()?;
+        Ok(CopyAuthorization {
+            target_model_id: answer.reserved_id(&authorization.target_id)?,
+            target_resource_id: authorization.target_resource_id.as_deref().map(printable),
+            target_region: authorization.target_resource_region.as_deref().map(printable),
+            access_token: authorization.access_token,
+            payload,
+        })
+    }
+
+    fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request {
+        let body = authorization.payload.get().to_owned();
+        Request::post(self.path.of(&format!("/{source}:copyTo")), Some(body), "start the copy")
+    }
+}
+
+pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
+    let details: Details = answer.json()?;
+    Ok(Model {
+        readiness: Readiness::Ready,
+        api_version: details.api_version.as_deref().map(printable),
+        description: details.description,
+        tags: details.tags.unwrap_or_default(),
+        expires: details.expiration_date_time.and_then(|date| date.parse().ok()),
+    })
+}
+
+pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
+    let OperationDetails { status, error } = answer.json()?;
+    Ok(Operation { status: OperationStatus::from(status.as_str()), error: words(error.into_iter().collect()) })
+}
+
+/// `AuthorizeCopyRequest`, `AuthorizeClassifierCopyRequest`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuthorizeOrder<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classifier_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a BTreeMap<String, String>>,
+}
+
+/// `CopyAuthorization`, `ClassifierCopyAuthorization`. The rest of it is nobody's business but the service's.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Authorization {
+    target_resource_id: Option<String>,
+    target_resource_region: Option<String>,
+    #[serde(rename = "targetModelId", alias = "targetClassifierId")]
+    target_id: String,
+    access_token: SecretString,
+}
+
+/// `DocumentModelDetails`, `DocumentClassifierDetails`, as far as a copy needs them. There is no status: what is shown
+/// is ready.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    #[serde(rename = "modelId", alias = "classifierId")]
+    _id: String,
+    api_version: Option<String>,
+    description: Option<String>,
+    tags: Option<BTreeMap<String, String>>,
+    /// Kept as text: a date of a new form must not hide the model.
+    expiration_date_time: Option<String>,
+}
+
+/// `OperationDetails`, as far as a copy needs it. `percentCompleted` is absent until the end, and 100 on a failure.
+#[derive(Deserialize)]
+struct OperationDetails {
+    status: String,
+    error: Option<Fault>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{answer, lines};
+    use super::super::version::{ApiVersion, Format};
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn path(version: ApiVersion, kind: Kind) -> Path {
+        let Format::DocumentModels { service, date } = version.format() else { panic!("{version}") };
+        Path { service, date, kind }
+    }
+
+    fn protocol(version: ApiVersion, kind: Kind) -> DocumentModels {
+        let new = NewModel { id: "copy-1".parse().unwrap(), description: None, tags: None };
+        DocumentModels { path: path(version, kind), new }
+    }
+
+    fn authorization(name: &str) -> String {
+        format!(
+            r#"{{ "targetResourceId":"/r", "targetResourceRegion":"westus2","{name}":"copy-1","accessToken":"t","expirationDateTime":"2024-12-10T03:35:23Z","new":1.0 }}"#
+        )
+    }
+
+    #[test]
+    fn each_request_has_the_documented_method_and_path_in_every_version() {
+        let models = "documentModels";
+        for (version, kind, service, collection, date) in [
+            (ApiVersion::V3_0, Kind::Model, "formrecognizer", models, "2022-08-31"),
+            (ApiVersion::V3_1, Kind::Model, "formrecognizer", models, "2023-07-31"),
+            (ApiVersion::V4_0, Kind::Model, "documentintelligence", models, "2024-11-30"),
+            (ApiVersion::V4_0, Kind::Classifier, "documentintelligence", "documentClassifiers", "2024-11-30"),
+        ] {
+            let protocol = protocol(version, kind);
+            let reserved = protocol.read_authorization(&answer(200, &[], &authorization("targetModelId"))).unwrap();
+            let id = "model_1".parse().unwrap();
+            let requests = [protocol.authorize(), protocol.start(&id, &reserved), protocol.path.model(&id)];
+            assert_eq!(
+                lines(&requests),
+                [
+                    format!("POST /{service}/{collection}:authorizeCopy?api-version={date}"),
+                    format!("POST /{service}/{collection}/model_1:copyTo?api-version={date}"),
+                    format!("GET /{service}/{collection}/model_1?api-version={date}"),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn an_authorize_request_names_the_copy_and_leaves_out_what_was_not_given() {
+        let mut protocol = protocol(ApiVersion::V4_0, Kind::Model);
+        assert_eq!(protocol.authorize().body.unwrap(), r#"{"modelId":"copy-1"}"#);
+        protocol.new.description = Some(String::new());
+        protocol.new.tags = Some(BTreeMap::from([("a".into(), "1".into())]));
+        assert_eq!(protocol.authorize().body.unwrap(), r#"{"modelId":"copy-1","description":"","tags":{"a":"1"}}"#);
+        protocol.path.kind = Kind::Classifier;
+        assert!(protocol.authorize().body.unwrap().starts_with(r#"{"classifierId":"copy-1""#));
+    }
+
+    #[test]
+    fn the_authorization_is_the_body_of_the_start_request_byte_for_byte() {
+        for (kind, name) in [(Kind::Model, "targetModelId"), (Kind::Classifier, "targetClassifierId")] {
+            let protocol = protocol(ApiVersion::V4_0, kind);
+            let payload = authorization(name);
+            let reserved = protocol.read_authorization(&answer(200, &[], &payload)).unwrap();
+            assert_eq!(reserved.target_region.as_deref(), Some("westus2"));
+            assert_eq!(protocol.start(&"model_1".parse().unwrap(), &reserved).body.unwrap(), payload);
+        }
+    }
+
+    #[test]
+    fn what_is_no_authorization_is_unforeseen_and_not_shown() {
+        for body in ["", "{}", r#"{"targetModelId":"x/y","accessToken":"s3cret"}"#, r#"{"accessToken":"s3cret"}"#] {
+            let protocol = protocol(ApiVersion::V3_0, Kind::Model);
+            let error = protocol.read_authorization(&answer(200, &[], body)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unforeseen, "{body}");
+            assert!(!format!("{error:?}").contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_shown_is_ready_and_tells_what_a_copy_may_keep() {
+        let body = r#"{"modelId":"m1","apiVersion":"2023-07-31","description":"d","tags":{"a":"1"},
+            "expirationDateTime":"2026-12-13T23:12:18Z","docTypes":{}}"#;
+        let model = read_model(&answer(200, &[], body)).unwrap();
+        assert_eq!(model.readiness, Readiness::Ready);
+        assert_eq!((model.api_version.as_deref(), model.description.as_deref()), (Some("2023-07-31"), Some("d")));
+        assert_eq!(model.expires.unwrap().to_string(), "2026-12-13T23:12:18Z");
+        let bare = read_model(&answer(200, &[], r#"{"classifierId":"c1","expirationDateTime":"one day","tags":null}"#));
+        assert_eq!(bare.unwrap().expires, None);
+        assert!(read_model(&answer(200, &[], r#"{"value":[]}"#)).is_err());
+    }
+
+    #[test]
+    fn an_operation_that_failed_hides_the_useful_words_inside() {
+        for (error, words) in [
+            (r#"{"code":"A","message":"a","innererror":{"code":"B","message":"b"}}"#, "B: b"),
+            (r#"{"code":"A","message":"a","details":[{"code":"B","message":"b"}]}"#, "B: b"),
+            (r#"{"code":"A","message":"a"}"#, "A: a"),
+        ] {
+            let body = format!(r#"{{"status":"failed","percentCompleted":100,"error":{error}}}"#);
+            let operation = read_operation(&answer(200, &[], &body)).unwrap();
+            assert_eq!(operation.status, OperationStatus::Failed);
+            assert_eq!(operation.error.unwrap().to_string(), words);
+        }
+        let body = r#"{"status":"succeeded","percentCompleted":100,"result":{"modelId":"x"}}"#;
+        assert_eq!(read_operation(&answer(200, &[], body)).unwrap().status, OperationStatus::Succeeded);
+    }
+}

@@ -1,0 +1,302 @@
+//! The wire, without I/O: what to send for each step of a copy, and how to read the answer.
+//!
+//! A request names a path on its resource and never a host, so it cannot go anywhere else. v2.1 speaks
+//! `custom_models`, everything later `document_models`; the rows of [`version`] say which.
+
+mod custom_models;
+mod document_models;
+pub mod service_error;
+pub mod version;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::authorization::CopyAuthorization;
+use crate::error::{Delivery, Error, ErrorKind, printable};
+use crate::model::{Kind, Model, ModelId};
+use crate::operation::{Operation, OperationUrl};
+use crate::resource::{Endpoint, Side, TargetAddress};
+use version::{ApiVersion, Format};
+
+/// Accepts a copy that is less protected than its source: from a resource with its own encryption keys to one without.
+const ALLOW_DEGRADE: HeaderName = HeaderName::from_static("x-ms-forms-copy-degrade");
+/// Where the service says under which id its support finds a request.
+const REQUEST_ID: &str = "apim-request-id";
+
+/// One request, to be sent to the resource that it is meant for.
+#[derive(Clone)]
+pub struct Request {
+    /// GET, POST or DELETE.
+    pub method: Method,
+    /// On the resource's endpoint, starting with `/`.
+    pub path_and_query: String,
+    /// What goes with it beyond the credential.
+    pub headers: HeaderMap,
+    /// JSON, or nothing.
+    pub body: Option<String>,
+    /// What the resource is asked to do, for messages: `start the copy`.
+    pub purpose: String,
+}
+
+impl Request {
+    fn get(path_and_query: String, purpose: impl Into<String>) -> Self {
+        Self { method: Method::GET, path_and_query, headers: HeaderMap::new(), body: None, purpose: purpose.into() }
+    }
+
+    fn post(path_and_query: String, body: Option<String>, purpose: impl Into<String>) -> Self {
+        Self { method: Method::POST, path_and_query, headers: HeaderMap::new(), body, purpose: purpose.into() }
+    }
+
+    /// Accepts that the copy may be less protected than the source.
+    #[must_use]
+    pub fn allowing_degrade(mut self) -> Self {
+        self.headers.insert(ALLOW_DEGRADE, HeaderValue::from_static("true"));
+        self
+    }
+}
+
+/// Without the body, which may hold an access token.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path_and_query)
+    }
+}
+
+/// One answer, whole and not yet understood.
+pub struct Answer {
+    /// Who answered.
+    pub side: Side,
+    /// What it was asked to do.
+    pub purpose: String,
+    /// When the answer came, to read a `Retry-After` that is a date.
+    pub received: Timestamp,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers; names match whatever their case.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The id under which the service's support finds the request.
+    #[must_use]
+    pub fn request_id(&self) -> Option<String> {
+        self.header(REQUEST_ID).map(printable).filter(|id| !id.is_empty())
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body of a success; anything else is an error.
+    fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if !self.status.is_success() {
+            return Err(service_error::refusal(self));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error))
+    }
+
+    /// The body of a success twice: understood, and as it came.
+    fn json_and_payload<T: DeserializeOwned>(&self) -> Result<(T, Box<RawValue>), Error> {
+        let payload: Box<RawValue> = self.json()?;
+        let understood = serde_json::from_str(payload.get()).map_err(|error| self.unreadable(&error))?;
+        Ok((understood, payload))
+    }
+
+    /// The id that an authorization has reserved, which goes into paths and so must be one.
+    fn reserved_id(&self, id: &str) -> Result<ModelId, Error> {
+        id.parse().map_err(|error: Error| {
+            self.unusable("an authorization for something that is no model id").with_source(error.to_string())
+        })
+    }
+
+    /// Says where the JSON went wrong and not what stood there: it may have been an access token.
+    fn unreadable(&self, error: &serde_json::Error) -> Error {
+        let problem = match error.classify() {
+            serde_json::error::Category::Data => "JSON of another form",
+            _ => "no JSON",
+        };
+        let cause = format!("{problem} (line {}, column {}; {})", error.line(), error.column(), self.nature());
+        self.unusable("something that is not the service's JSON").with_source(cause)
+    }
+
+    /// An answer of success that does not do what success means.
+    fn unusable(&self, with: &str) -> Error {
+        let what =
+            format!("asked to {}, the {} answered HTTP {} with {with}", self.purpose, self.side, self.status.as_u16());
+        Error::new(ErrorKind::Unforeseen, what)
+            .with_delivery(Delivery::Unanswered)
+            .with_request_id(self.request_id())
+            .with_remedy(format!(
+                "check that the {} endpoint is that of a Form Recognizer or Document Intelligence resource \
+                 and that no proxy answers in its place",
+                self.side
+            ))
+    }
+
+    /// What the body is, without showing it.
+    fn nature(&self) -> String {
+        let media_type = self.header("content-type").and_then(|value| value.split(';').next());
+        match (self.body.len(), media_type) {
+            (0, _) => "an empty body".into(),
+            (bytes, Some(media_type)) => format!("{}, {bytes} bytes", printable(media_type)),
+            (bytes, None) => format!("{bytes} bytes"),
+        }
+    }
+}
+
+/// The request for what a resource knows of one of its models.
+#[must_use]
+pub fn model(version: ApiVersion, kind: Kind, id: &ModelId) -> Request {
+    match version.format() {
+        Format::CustomModels => custom_models::model(id),
+        Format::DocumentModels { service, date } => document_models::Path { service, date, kind }.model(id),
+    }
+}
+
+/// Reads the answer to [`model`].
+///
+/// # Errors
+/// When there is no such model, or no readable answer.
+pub fn read_model(version: ApiVersion, answer: &Answer) -> Result<Model, Error> {
+    match version.format() {
+        Format::CustomModels => custom_models::read_model(answer),
+        Format::DocumentModels { .. } => document_models::read_model(answer),
+    }
+}
+
+/// The request for how far an operation is.
+#[must_use]
+pub fn operation(url: &OperationUrl) -> Request {
+    Request::get(url.path_and_query().to_owned(), "show the operation")
+}
+
+/// Reads the answer to [`operation`].
+///
+/// # Errors
+/// When the answer is not that of an operation, which says nothing of the copy.
+pub fn read_operation(version: ApiVersion, answer: &Answer) -> Result<Operation, Error> {
+    match version.format() {
+        Format::CustomModels => custom_models::read_operation(answer),
+        Format::DocumentModels { .. } => document_models::read_operation(answer),
+    }
+}
+
+/// Reads the answer to a request to start a copy: 202 with an Operation-Location on the source itself.
+///
+/// # Errors
+/// When the source refused, or accepted without a usable Operation-Location: then a copy is under way that cannot be
+/// followed.
+pub fn read_start(answer: &Answer, source: &Endpoint) -> Result<OperationUrl, Error> {
+    if !answer.status.is_success() {
+        return Err(service_error::refusal(answer));
+    }
+    let location = answer.header("operation-location").ok_or_else(|| answer.unusable("no Operation-Location"))?;
+    OperationUrl::new(location, source).map_err(|error| error.with_request_id(answer.request_id()))
+}
+
+/// The two requests that set a copy going, which differ with the version and with what the target is to hold.
+pub trait Protocol {
+    /// Asks the target for leave. It reserves an id there.
+    fn authorize(&self) -> Request;
+
+    /// Reads the answer to [`Protocol::authorize`].
+    ///
+    /// # Errors
+    /// When the target refused, or its answer is not an authorization.
+    fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error>;
+
+    /// Asks the source to copy. It uses the authorization up.
+    fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request;
+}
+
+/// What a v3.0 or later target is asked to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewModel {
+    /// The id of the copy.
+    pub id: ModelId,
+    /// Its description; empty clears it, `None` leaves it to the service.
+    pub description: Option<String>,
+    /// Its tags; `None` leaves them to the service.
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// The protocol of a v2.1 copy: the target names the copy, and the source must be told where the target is.
+#[must_use]
+pub fn custom_models_protocol(target: TargetAddress) -> Box<dyn Protocol + Send + Sync> {
+    Box::new(custom_models::CustomModels { target })
+}
+
+/// The protocol of a copy with v3.0 or later; `None` for v2.1.
+#[must_use]
+pub fn document_models_protocol(
+    version: ApiVersion,
+    kind: Kind,
+    new: NewModel,
+) -> Option<Box<dyn Protocol + Send + Sync>> {
+    match version.format() {
+        Format::CustomModels => None,
+        Format::DocumentModels { service, date } => {
+            Some(Box::new(document_models::DocumentModels { path: document_models::Path { service, date, kind }, new }))
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An answer of the source to `start the copy`, with JSON that a test writes down.
+    pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+        let header = |(name, value): &(&str, &str)| {
+            (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        Answer {
+            side: Side::Source,
+            purpose: "start the copy".into(),
+            received: "2026-11-23T00:00:00Z".parse().unwrap(),
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: headers.iter().map(header).collect(),
+            body: body.into(),
+        }
+    }
+
+    /// Method and path of each request.
+    pub(crate) fn lines(requests: &[Request]) -> Vec<String> {
+        requests.iter().map(|request| format!("{request:?}")).collect()
+    }
+
+    #[test]
+    fn an_operation_location_is_found_whatever_the_case_of_its_name() {
+        let source = "https://a.example".parse().unwrap();
+        for name in ["Operation-Location", "operation-location", "OPERATION-LOCATION"] {
+            let url = read_start(&answer(202, &[(name, "https://a.example/o/1")], ""), &source).unwrap();
+            assert_eq!(operation(&url).path_and_query, "/o/1");
+        }
+    }
+
+    #[test]
+    fn a_start_without_a_usable_operation_location_is_not_a_refusal() {
+        let source = "https://a.example".parse().unwrap();
+        for headers in
+            [&[][..], &[("operation-location", "https://evil.example/o/1")], &[("operation-location", "https://:")]]
+        {
+            let error = read_start(&answer(202, headers, ""), &source).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unforeseen);
+        }
+    }
+
+    #[test]
+    fn an_unreadable_body_is_described_and_never_shown() {
+        let body = r#"{"modelId":"x","accessToken":{"s3cret":1},"expirationDateTimeTicks":"s3cret"}"#;
+        let error = answer(200, &[("content-type", "text/html; charset=utf-8")], body).json::<u8>().unwrap_err();
+        let said = format!("{error:?} {}", error.causes().next().unwrap());
+        assert!(said.contains("text/html") && !said.contains("s3cret"), "{said}");
+    }
+}

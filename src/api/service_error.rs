@@ -1,0 +1,399 @@
+//! The service's error envelopes, and the catalogue that says what each code means and what to do.
+
+use std::time::Duration;
+
+use jiff::fmt::rfc2822::DateTimeParser;
+use serde::Deserialize;
+
+use super::Answer;
+use crate::error::{Delivery, Error, ErrorKind, ServiceError, printable};
+
+/// What a code of the service means for a copy.
+struct Entry {
+    /// As it comes, whatever the envelope it comes in.
+    code: &'static str,
+    /// What the caller may do, where a request was refused with it.
+    kind: ErrorKind,
+    /// One imperative sentence. `{side}` is the side that answered, `{SIDE}` the same in capitals.
+    remedy: &'static str,
+    /// Whether a look that meets it can stop the pipeline; the gateway's own codes say nothing of models.
+    definitive: bool,
+}
+
+const fn entry(code: &'static str, kind: ErrorKind, remedy: &'static str) -> Entry {
+    Entry { code, kind, remedy, definitive: true }
+}
+
+const fn gateway(code: &'static str, kind: ErrorKind, remedy: &'static str) -> Entry {
+    Entry { code, kind, remedy, definitive: false }
+}
+
+const FRESH_AUTHORIZATION: &str = "run the command again, which asks for a fresh authorization; if it fails again, \
+     check that --target-resource-id and --target-region are those of the target resource";
+const CHECK_MODEL_ID: &str =
+    "check the model id, that the {side} endpoint is the resource that has the model, and --api-version";
+const CHECK_ENDPOINT: &str = "check the {side} endpoint and --api-version: the resource, or its region, does not offer this API version at this address";
+const INPUT_FAULT: &str = "correct the value that the message names, then run the command again";
+const TRANSIENT: &str = "run the command again in a few minutes, and give the request id to Azure support if it stays";
+
+/// Every code that a copy is known to meet. Those of v2.1 first, then v3.0 and later, then the gateway's.
+const CATALOGUE: &[Entry] = &[
+    entry(
+        "1001",
+        ErrorKind::NotFound,
+        "check the source model id: the model must exist in the source resource and be ready",
+    ),
+    entry(
+        "1002",
+        ErrorKind::Refused,
+        "correct --target-resource-id and --target-region (the short name, such as westus2), then run the command again for a fresh authorization",
+    ),
+    entry("1022", ErrorKind::NotFound, CHECK_MODEL_ID),
+    entry("1027", ErrorKind::Refused, "copy the model with the API version that trained it (--api-version)"),
+    gateway("1999", ErrorKind::Unavailable, "check that the source has the model, then run the command again"),
+    entry(
+        "2024",
+        ErrorKind::Refused,
+        "make --target-resource-id and --target-region a true pair (`az cognitiveservices account show` prints both as id and location), then run the command again; a used or changed authorization is the rarer cause",
+    ),
+    entry("AuthorizationError", ErrorKind::Refused, FRESH_AUTHORIZATION),
+    entry(
+        "ResourceResolverError",
+        ErrorKind::Refused,
+        "correct --target-resource-id and --target-region: no such resource exists there",
+    ),
+    entry(
+        "DataProtectionTransformServiceError",
+        ErrorKind::Refused,
+        "add --allow-degrade if a copy without the source's own encryption key is acceptable, or choose a target that has one",
+    ),
+    entry(
+        "ModelNotReady",
+        ErrorKind::Refused,
+        "wait until the model's training has succeeded, or copy with the API version that trained it (--api-version)",
+    ),
+    entry("ModelReadOnly", ErrorKind::Refused, "choose a custom model; prebuilt models are in every resource"),
+    entry(
+        "DocumentModelLimit",
+        ErrorKind::Refused,
+        "delete models that are not needed from the target resource, or raise its pricing tier: it is full",
+    ),
+    entry("NotSupportedApiVersion", ErrorKind::Refused, "raise --api-version to the version that the message names"),
+    entry("ParameterMissing", ErrorKind::Refused, INPUT_FAULT),
+    entry("InvalidParameter", ErrorKind::Refused, INPUT_FAULT),
+    entry("InvalidParameterLength", ErrorKind::Refused, INPUT_FAULT),
+    entry(
+        "AuthorizationFailed",
+        ErrorKind::Refused,
+        "run the command again for a fresh authorization, and add --allow-degrade where the message speaks of encryption and a less protected copy is acceptable",
+    ),
+    entry(
+        "InvalidDataProtectionKey",
+        ErrorKind::Refused,
+        "restore the resource's access to its encryption key in Key Vault",
+    ),
+    entry(
+        "OutboundAccessForbidden",
+        ErrorKind::Refused,
+        "allow the other resource's domain name in the outbound network rules of the resource",
+    ),
+    entry("ModelNotFound", ErrorKind::NotFound, CHECK_MODEL_ID),
+    entry(
+        "OperationNotFound",
+        ErrorKind::NotFound,
+        "look for the model in the target resource: operations are forgotten after 24 hours",
+    ),
+    entry(
+        "ModelExists",
+        ErrorKind::Exists,
+        "choose another id with --target-model-id, or delete the model that has it from the target resource",
+    ),
+    entry(
+        "AuthenticationTypeDisabled",
+        ErrorKind::Credentials,
+        "allow key access on the {side} resource (disableLocalAuth): its keys are switched off",
+    ),
+    entry("Gone", ErrorKind::NotFound, "choose a newer --api-version: this one is retired"),
+    entry(
+        "401",
+        ErrorKind::Credentials,
+        "check that FRCOPY_{SIDE}_KEY is a key of the {side} endpoint's own resource, and that key access is allowed there",
+    ),
+    entry("403", ErrorKind::Credentials, "check the {side} resource's network rules, and that it allows key access"),
+    gateway("404", ErrorKind::NotFound, CHECK_ENDPOINT),
+    gateway(
+        "BadRequest",
+        ErrorKind::Refused,
+        "use the resource's custom subdomain as the {side} endpoint where the message asks for one",
+    ),
+    gateway("MethodNotAllowed", ErrorKind::Refused, CHECK_ENDPOINT),
+    gateway("UnsupportedMediaType", ErrorKind::Refused, CHECK_ENDPOINT),
+    gateway(
+        "429",
+        ErrorKind::Unavailable,
+        "run the command again later, or give it more time with --timeout: the {side} resource is asked more often than its pricing tier allows",
+    ),
+    gateway("InternalServerError", ErrorKind::Unavailable, TRANSIENT),
+    gateway("ServiceUnavailable", ErrorKind::Unavailable, TRANSIENT),
+];
+
+/// The text, the same in every report, by which a used-up monthly volume is told from a rate limit: it has no code of
+/// its own, comes with 403 or 429, and asks to wait for days.
+const OUT_OF_QUOTA: &str = "Out of call volume quota";
+
+/// One failure as the service writes it, in any of its envelopes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Fault {
+    code: Option<Code>,
+    message: Option<String>,
+    // v2.1 writes innerError, v3.0 and later innererror.
+    #[serde(alias = "innerError")]
+    innererror: Option<Box<Fault>>,
+    details: Vec<Fault>,
+}
+
+/// A name, or digits with or without quotes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Code {
+    Name(String),
+    Number(u64),
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Fault,
+}
+
+/// The service's words for one or several failures: the innermost first, which is the one that helps.
+pub(super) fn words(faults: Vec<Fault>) -> Option<ServiceError> {
+    faults.into_iter().rev().fold(None, add)
+}
+
+/// Puts a failure, and inside it its own details and then its inner error, in front of what is known already.
+fn add(outer: Option<ServiceError>, fault: Fault) -> Option<ServiceError> {
+    let code = match fault.code {
+        Some(Code::Name(name)) => Some(printable(&name)).filter(|name| !name.is_empty()),
+        Some(Code::Number(number)) => Some(number.to_string()),
+        None => None,
+    };
+    let message = printable(&fault.message.unwrap_or_default());
+    // v2.1's innerError has a request id and no words.
+    let said = if code.is_none() && message.is_empty() {
+        outer
+    } else {
+        Some(ServiceError { code, message, outer: outer.map(Box::new) })
+    };
+    let said = fault.details.into_iter().rev().fold(said, add);
+    fault.innererror.into_iter().fold(said, |said, inner| add(said, *inner))
+}
+
+/// What the catalogue knows of a failure, the innermost code that it knows first.
+fn look_up(error: &ServiceError) -> Option<&'static Entry> {
+    std::iter::successors(Some(error), |error| error.outer.as_deref())
+        .find_map(|error| CATALOGUE.iter().find(|entry| Some(entry.code) == error.code.as_deref()))
+}
+
+/// What to do about a failed operation, where the catalogue knows.
+#[must_use]
+pub fn remedy(error: &ServiceError) -> Option<&'static str> {
+    look_up(error).map(|entry| entry.remedy)
+}
+
+/// Turns an answer that is no success into an error.
+#[must_use]
+pub fn refusal(answer: &Answer) -> Error {
+    let status = answer.status.as_u16();
+    let said = serde_json::from_slice(&answer.body).ok().and_then(|Envelope { error }| words(vec![error]));
+    let entry = said.as_ref().and_then(look_up);
+    let out_of_quota = said.as_ref().is_some_and(|said| said.message.contains(OUT_OF_QUOTA));
+    let delivery = match status {
+        403 | 429 if out_of_quota => Delivery::OutOfQuota,
+        429 | 503 => Delivery::Throttled { retry_after: retry_after(answer) },
+        408 | 500..=599 => Delivery::Unanswered,
+        _ => Delivery::Final,
+    };
+    let kind = match (delivery, entry, status) {
+        (Delivery::Final, Some(entry), 400..=499) => entry.kind,
+        (Delivery::Final, _, 401 | 403) => ErrorKind::Credentials,
+        (Delivery::Final, _, 300..=399 | 404 | 410) => ErrorKind::NotFound,
+        (Delivery::Final, _, 409) => ErrorKind::Exists,
+        (Delivery::Final, _, _) => ErrorKind::Refused,
+        _ => ErrorKind::Unavailable,
+    };
+    let definitive = delivery == Delivery::Final
+        && (matches!(status, 401 | 403) || entry.is_some_and(|entry| entry.definitive && said.is_some()));
+    let error = Error::new(kind, what_happened(answer, delivery))
+        .with_delivery(delivery)
+        .definitive(definitive)
+        .with_request_id(answer.request_id())
+        .with_remedy(remedy_for(answer, kind, delivery, entry));
+    match said {
+        Some(said) => error.with_source(said),
+        None => error.with_source(format!("the answer has no error message of the service ({})", answer.nature())),
+    }
+}
+
+fn what_happened(answer: &Answer, delivery: Delivery) -> String {
+    let Answer { side, purpose, .. } = answer;
+    let status = answer.status.as_u16();
+    match (delivery, status) {
+        (_, 300..=399) => {
+            let elsewhere = answer.header("location").map_or("another address".into(), printable);
+            format!("asked to {purpose}, the {side} redirects to {elsewhere}, which is not followed (HTTP {status})")
+        }
+        (Delivery::Throttled { .. } | Delivery::OutOfQuota, _) => {
+            format!("the {side} turns requests away, asked to {purpose} (HTTP {status})")
+        }
+        (Delivery::Unanswered, _) => format!("the {side} could not {purpose} (HTTP {status})"),
+        _ => format!("the {side} refused to {purpose} (HTTP {status})"),
+    }
+}
+
+fn remedy_for(answer: &Answer, kind: ErrorKind, delivery: Delivery, entry: Option<&Entry>) -> String {
+    let remedy = match (delivery, entry) {
+        (Delivery::OutOfQuota, _) => {
+            "wait for the next month or raise the pricing tier of the {side} resource: its call volume is used up"
+        }
+        (_, Some(entry)) => entry.remedy,
+        (_, None) if answer.status.is_redirection() => {
+            "check the {side} endpoint: it must be the resource's own address"
+        }
+        (_, None) => match kind {
+            ErrorKind::Credentials => "check FRCOPY_{SIDE}_KEY, and the network rules of the {side} resource",
+            ErrorKind::NotFound => CHECK_ENDPOINT,
+            ErrorKind::Exists => "choose another id with --target-model-id",
+            ErrorKind::Unavailable => TRANSIENT,
+            _ => "read the service's message, and give the request id to Azure support if it does not help",
+        },
+    };
+    remedy.replace("{side}", &answer.side.to_string()).replace("{SIDE}", &answer.side.to_string().to_uppercase())
+}
+
+/// The wait that `Retry-After` asks for: seconds, or an HTTP date.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let value = answer.header("retry-after")?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(value).ok()?;
+    Some(answer.received.duration_until(date).try_into().unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::answer;
+    use super::*;
+
+    fn refused(status: u16, body: &str) -> Error {
+        refusal(&answer(status, &[("apim-request-id", "req-1")], body))
+    }
+
+    #[test]
+    fn the_innermost_words_come_first_whatever_the_envelope() {
+        for (body, expected) in [
+            (r#"{"error":{"code":"1002","message":"m"}}"#, &["1002: m"][..]),
+            (r#"{"error":{"code":401,"message":"m"}}"#, &["401: m"]),
+            (
+                r#"{"error":{"code":"NotFound","message":"a","innererror":{"code":"ModelNotFound","message":"b"}}}"#,
+                &["ModelNotFound: b", "NotFound: a"],
+            ),
+            (
+                r#"{"error":{"code":"A","message":"a","innererror":{"code":"B","message":"b","innererror":{"message":"c"}}}}"#,
+                &["c", "B: b", "A: a"],
+            ),
+            (
+                r#"{"error":{"code":"F","message":"f","details":[{"code":"D1","message":"d1"},{"code":"D2","message":"d2"}]}}"#,
+                &["D1: d1", "D2: d2", "F: f"],
+            ),
+            (r#"{"error":{"code":"2024","innerError":{"requestId":"r"},"message":"m"}}"#, &["2024: m"]),
+        ] {
+            let causes: Vec<_> = refused(400, body).causes().map(ToString::to_string).collect();
+            assert_eq!(causes, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn each_status_says_what_the_caller_may_do_and_whether_to_send_again() {
+        let throttled = Delivery::Throttled { retry_after: None };
+        for (status, kind, delivery) in [
+            (301, ErrorKind::NotFound, Delivery::Final),
+            (400, ErrorKind::Refused, Delivery::Final),
+            (401, ErrorKind::Credentials, Delivery::Final),
+            (403, ErrorKind::Credentials, Delivery::Final),
+            (404, ErrorKind::NotFound, Delivery::Final),
+            (408, ErrorKind::Unavailable, Delivery::Unanswered),
+            (409, ErrorKind::Exists, Delivery::Final),
+            (410, ErrorKind::NotFound, Delivery::Final),
+            (429, ErrorKind::Unavailable, throttled),
+            (500, ErrorKind::Unavailable, Delivery::Unanswered),
+            (502, ErrorKind::Unavailable, Delivery::Unanswered),
+            (503, ErrorKind::Unavailable, throttled),
+            (504, ErrorKind::Unavailable, Delivery::Unanswered),
+        ] {
+            let error = refused(status, "<html>");
+            assert_eq!((error.kind(), error.delivery()), (kind, delivery), "{status}");
+            assert!(error.remedy().is_some(), "{status}");
+            assert_eq!(error.request_id(), Some("req-1"), "{status}");
+        }
+    }
+
+    #[test]
+    fn the_code_decides_where_the_status_misleads() {
+        let forbidden = |code: &str| {
+            refused(403, &format!(r#"{{"error":{{"code":"Forbidden","innererror":{{"code":"{code}"}}}}}}"#)).kind()
+        };
+        assert_eq!(forbidden("AuthorizationFailed"), ErrorKind::Refused);
+        assert_eq!(forbidden("AuthenticationTypeDisabled"), ErrorKind::Credentials);
+        assert_eq!(refused(400, r#"{"error":{"code":"1001","message":""}}"#).kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_used_up_volume_is_no_rate_limit() {
+        for status in [403, 429] {
+            let body =
+                r#"{"error":{"code":"429","message":"Out of call volume quota for FormRecognizer F0 pricing tier."}}"#;
+            let error = refused(status, body);
+            assert_eq!((error.kind(), error.delivery()), (ErrorKind::Unavailable, Delivery::OutOfQuota));
+        }
+    }
+
+    #[test]
+    fn only_the_services_own_word_is_definitive() {
+        let not_found =
+            r#"{"error":{"code":"NotFound","message":"","innererror":{"code":"ModelNotFound","message":""}}}"#;
+        assert!(refused(404, not_found).is_definitive());
+        assert!(refused(404, r#"{"error":{"code":"1022","message":""}}"#).is_definitive());
+        assert!(refused(401, "").is_definitive());
+        assert!(!refused(404, r#"{"error":{"code":"404","message":"Resource not found"}}"#).is_definitive());
+        assert!(!refused(404, "").is_definitive());
+        assert!(!refused(405, "").is_definitive());
+        assert!(!refused(500, not_found).is_definitive());
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let wait = |value| retry_after(&answer(429, &[("Retry-After", value)], "")).map(|wait| wait.as_secs());
+        assert_eq!(wait("43"), Some(43));
+        assert_eq!(wait("Mon, 23 Nov 2026 00:01:30 GMT"), Some(90));
+        assert_eq!(wait("Fri, 23 Nov 2026 00:01:30 GMT"), Some(90));
+        assert_eq!(wait("Sun, 22 Nov 2026 00:00:00 GMT"), Some(0));
+        assert_eq!(wait("259200"), Some(259_200));
+        assert_eq!(wait("soon"), None);
+    }
+
+    #[test]
+    fn each_code_of_the_catalogue_stands_once_and_has_one_imperative_sentence() {
+        for (at, entry) in CATALOGUE.iter().enumerate() {
+            assert!(CATALOGUE.iter().skip(at + 1).all(|other| other.code != entry.code), "{}", entry.code);
+            assert!(entry.remedy.starts_with(|c: char| c.is_ascii_lowercase()) && !entry.remedy.ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn the_usual_cause_of_2024_is_named_first() {
+        let error = ServiceError { code: Some("2024".into()), message: String::new(), outer: None };
+        assert!(remedy(&error).unwrap().starts_with("make --target-resource-id and --target-region a true pair"));
+    }
+}
