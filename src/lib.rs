@@ -9,10 +9,15 @@
 //! | [`resource`], [`model`], [`authorization`], [`operation`] | the service's nouns, checked when they are made |
 //! | [`error`] | what happened, what it means, what to do, and the request id |
 //! | [`api`] | the wire of every API version, without I/O |
+//! | [`client`] | the only room that opens a socket |
+//! | [`poll`] | asks until an operation is done, under a deadline |
 
 pub mod api;
 pub mod authorization;
+mod backoff;
+pub mod client;
 pub mod error;
 pub mod model;
 pub mod operation;
+pub mod poll;
 pub mod resource;

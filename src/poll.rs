@@ -1,0 +1,200 @@
+//! Asks how far an operation is until it has ended, under a deadline. It takes a closure, not a client.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::backoff::{backoff, jitter};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::operation::Operation;
+
+/// When to ask, and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// From one question to the next. The service's advice is one second.
+    pub interval: Duration,
+    /// When to stop asking. The last question is asked then.
+    pub deadline: Instant,
+}
+
+/// Asks at once, then once per interval, until the operation has a terminal status.
+///
+/// A question that fails says nothing of the copy, and asking goes on, more slowly: only refused credentials, a used-up
+/// volume, the deadline and a `Retry-After` past it end the polling without a verdict. `seen` is told of every answer
+/// that is not the last one.
+///
+/// # Errors
+/// [`ErrorKind::Credentials`] as it came, or [`ErrorKind::UnderWay`]; the copy goes on in either case.
+pub async fn until_done(
+    schedule: Schedule,
+    mut ask: impl AsyncFnMut() -> Result<Operation, Error>,
+    mut seen: impl FnMut(&Result<Operation, Error>),
+) -> Result<Operation, Error> {
+    let mut failures = 0;
+    loop {
+        let asked = Instant::now();
+        let answer = ask().await;
+        let pause = match &answer {
+            Ok(operation) if operation.status.is_terminal() => return answer,
+            Ok(_) => {
+                failures = 0;
+                schedule.interval
+            }
+            Err(error) if error.kind() == ErrorKind::Credentials => return answer,
+            Err(error) => {
+                failures += 1;
+                pause_after(error, failures, schedule.interval)
+            }
+        };
+        let now = Instant::now();
+        let next = match &answer {
+            // Told how long to wait: from now on. Otherwise the interval counts from question to question.
+            Err(_) => now + pause,
+            Ok(_) => (asked + pause).max(now),
+        };
+        let out_of_time = now >= schedule.deadline || (next > schedule.deadline && told_to_wait(&answer));
+        if out_of_time || is_out_of_quota(&answer) {
+            return Err(still_under_way(answer, out_of_time));
+        }
+        let next = next.min(schedule.deadline);
+        seen(&answer);
+        sleep_until(next).await;
+    }
+}
+
+fn pause_after(error: &Error, failures: u32, interval: Duration) -> Duration {
+    let told = match error.delivery() {
+        Delivery::Throttled { retry_after } => retry_after.unwrap_or_default(),
+        _ => Duration::ZERO,
+    };
+    interval.max(backoff(failures, jitter())).max(told)
+}
+
+fn told_to_wait(answer: &Result<Operation, Error>) -> bool {
+    let delivery = answer.as_ref().err().map(Error::delivery);
+    matches!(delivery, Some(Delivery::Throttled { retry_after: Some(_) }))
+}
+
+fn is_out_of_quota(answer: &Result<Operation, Error>) -> bool {
+    answer.as_ref().err().map(Error::delivery) == Some(Delivery::OutOfQuota)
+}
+
+fn still_under_way(last: Result<Operation, Error>, out_of_time: bool) -> Error {
+    let why = if out_of_time { "when the time was up" } else { "and can no longer be followed" };
+    match last {
+        Ok(operation) => {
+            Error::new(ErrorKind::UnderWay, format!("the copy was still under way {why} (status {})", operation.status))
+        }
+        Err(error) => Error::new(ErrorKind::UnderWay, format!("the copy was still under way {why}")).with_source(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::operation::OperationStatus;
+
+    #[expect(clippy::unnecessary_wraps, reason = "stands in scripts beside answers that are errors")]
+    fn operation(status: &str) -> Result<Operation, Error> {
+        Ok(Operation { status: status.into(), error: None })
+    }
+
+    fn trouble(delivery: Delivery) -> Result<Operation, Error> {
+        Err(Error::new(ErrorKind::Unavailable, "trouble").with_delivery(delivery))
+    }
+
+    fn throttled(seconds: u64) -> Result<Operation, Error> {
+        trouble(Delivery::Throttled { retry_after: Some(Duration::from_secs(seconds)) })
+    }
+
+    /// Polls with the answers of a script, the last of which repeats, and returns the ending and when it was asked.
+    async fn poll(
+        deadline: u64,
+        script: impl IntoIterator<Item = Result<Operation, Error>>,
+    ) -> (Result<Operation, Error>, Vec<f64>) {
+        let began = Instant::now();
+        let schedule = Schedule { interval: Duration::from_secs(1), deadline: began + Duration::from_secs(deadline) };
+        let script = RefCell::new(script.into_iter().collect::<VecDeque<_>>());
+        let asked = RefCell::new(Vec::new());
+        let ask = async || {
+            asked.borrow_mut().push(began.elapsed().as_secs_f64());
+            script.borrow_mut().pop_front().unwrap_or_else(|| operation("running"))
+        };
+        let ending = until_done(schedule, ask, |_| {}).await;
+        (ending, asked.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_question_is_asked_at_once_and_then_one_each_second() {
+        let script = ["notStarted", "running", "running", "succeeded"].map(operation);
+        let (ending, asked) = poll(1800, script).await;
+        assert_eq!(ending.unwrap().status, OperationStatus::Succeeded);
+        assert_eq!(asked, [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_interval_counts_from_question_to_question() {
+        let began = Instant::now();
+        let schedule = Schedule { interval: Duration::from_secs(1), deadline: began + Duration::from_secs(60) };
+        let asked = RefCell::new(Vec::new());
+        let slow = async || {
+            asked.borrow_mut().push(began.elapsed().as_millis());
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            operation(if asked.borrow().len() == 3 { "failed" } else { "running" })
+        };
+        until_done(schedule, slow, |_| {}).await.unwrap();
+        assert_eq!(asked.into_inner(), [0, 1000, 2000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_fails_is_no_verdict() {
+        let script = [
+            trouble(Delivery::Unanswered),
+            trouble(Delivery::NotSent),
+            trouble(Delivery::Final),
+            throttled(5),
+            operation("completed"),
+            operation("canceled"),
+        ];
+        let (ending, asked) = poll(1800, script).await;
+        assert_eq!(ending.unwrap().status, OperationStatus::Canceled);
+        assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= 1.0), "{asked:?}");
+        assert!(asked[4] - asked[3] >= 5.0, "{asked:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_deadline_it_asks_a_last_time_and_then_hands_over() {
+        let (ending, asked) = poll(1800, []).await;
+        let error = ending.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnderWay);
+        assert!(error.to_string().contains("running"));
+        assert_eq!(asked.len(), 1801);
+        assert_eq!(asked.last(), Some(&1800.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_an_hour_of_trouble_is_polled_through_with_patience() {
+        let (ending, asked) = poll(1800, (0..500).map(|_| trouble(Delivery::Unanswered))).await;
+        assert_eq!(ending.unwrap_err().kind(), ErrorKind::UnderWay);
+        assert!((60..200).contains(&asked.len()), "{}", asked.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn told_to_wait_past_the_deadline_it_does_not_wait() {
+        let began = Instant::now();
+        let (ending, _) = poll(60, [throttled(61)]).await;
+        assert_eq!(ending.unwrap_err().kind(), ErrorKind::UnderWay);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_credentials_and_a_used_up_volume_end_it_at_once() {
+        let refused = Err(Error::new(ErrorKind::Credentials, "401"));
+        assert_eq!(poll(60, [refused]).await.0.unwrap_err().kind(), ErrorKind::Credentials);
+        let (ending, asked) = poll(60, [trouble(Delivery::OutOfQuota)]).await;
+        assert_eq!((ending.unwrap_err().kind(), asked.len()), (ErrorKind::UnderWay, 1));
+    }
+}
