@@ -11,11 +11,13 @@
 //! | [`api`] | the wire of every API version, without I/O |
 //! | [`client`] | the only room that opens a socket |
 //! | [`poll`] | asks until an operation is done, under a deadline |
+//! | [`copy`](mod@copy) | the pipeline: look, authorize, start, follow, verify |
 
 pub mod api;
 pub mod authorization;
 mod backoff;
 pub mod client;
+pub mod copy;
 pub mod error;
 pub mod model;
 pub mod operation;
