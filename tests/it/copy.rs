@@ -1,0 +1,245 @@
+//! A copy that goes well: what is sent, in which order, and what comes back, on every API version.
+
+use serde_json::json;
+
+use crate::support::{
+    ACCESS_TOKEN, COPY_OF_V2_1, MODEL, RESOURCE_ID, SOURCE_KEY, Step, TARGET_KEY, V2_1, V4_0, VERSIONS, World, frcopy,
+    reply, run,
+};
+
+#[test]
+fn a_copy_prints_the_id_of_the_copy_and_nothing_else_on_stdout() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        let ending = run(&mut world.copy()).expect(0, &["copied model"]);
+        assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
+    }
+}
+
+#[test]
+fn the_calls_are_made_in_their_order_and_none_is_made_twice() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        run(&mut world.copy()).expect(0, &[]);
+        let mut steps: Vec<_> = world.seen().into_iter().map(|seen| seen.step.unwrap()).collect();
+        let looks = if version.is_v2_1() { 1 } else { 2 };
+        // Both sides are looked at at the same time, in no order.
+        assert!(steps.drain(..looks).all(|step| matches!(step, Step::LookSource | Step::LookTarget)));
+        assert_eq!(steps, [Step::Authorize, Step::Start, Step::Follow, Step::Follow, Step::Verify], "{version:?}");
+    }
+}
+
+#[test]
+fn each_request_carries_the_key_of_its_own_resource_and_asks_for_plain_json() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        run(&mut world.copy()).expect(0, &[]);
+        for seen in world.seen() {
+            let on_target = matches!(seen.step, Some(Step::LookTarget | Step::Authorize | Step::Verify));
+            let key = if on_target { TARGET_KEY } else { SOURCE_KEY };
+            assert_eq!(seen.headers["ocp-apim-subscription-key"], key, "{seen:?}");
+            assert_eq!(seen.headers["accept"], "application/json");
+            assert!(seen.headers["user-agent"].starts_with("frcopy/"));
+            assert!(!seen.headers.contains_key("accept-encoding"), "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn the_authorize_request_of_v2_1_is_empty_and_says_so() {
+    let world = World::new(V2_1);
+    run(&mut world.copy()).expect(0, &[]);
+    let authorize = world.only(Step::Authorize);
+    assert_eq!((authorize.body.as_str(), authorize.headers["content-length"].as_str()), ("", "0"));
+    assert!(!authorize.headers.contains_key("content-type"));
+}
+
+#[test]
+fn the_authorization_reaches_the_source_byte_for_byte() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        run(&mut world.copy()).expect(0, &[]);
+        let start = world.only(Step::Start);
+        let authorization = version.authorization(version.copy_id());
+        let expected = if version.is_v2_1() {
+            format!(
+                r#"{{"targetResourceId":"{RESOURCE_ID}","targetResourceRegion":"westus2","copyAuthorization":{authorization}}}"#
+            )
+        } else {
+            authorization
+        };
+        assert_eq!(start.body, expected);
+        assert!(start.body.contains(ACCESS_TOKEN));
+        assert_eq!(start.headers["content-type"], "application/json");
+        assert!(!start.headers.contains_key("x-ms-forms-copy-degrade"));
+    }
+}
+
+#[test]
+fn allow_degrade_is_said_to_the_source_alone() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        run(world.copy().arg("--allow-degrade")).expect(0, &[]);
+        for seen in world.seen() {
+            let degrade = seen.headers.get("x-ms-forms-copy-degrade").map(String::as_str);
+            assert_eq!(degrade, (seen.step == Some(Step::Start)).then_some("true"), "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn the_copy_keeps_id_description_and_tags_of_its_source_unless_told_otherwise() {
+    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+        let world = World::new(version);
+        let mut model = version.model_body(MODEL);
+        model["description"] = json!("invoices");
+        model["tags"] = json!({"team": "a"});
+        world.on(Step::LookSource, [reply(200).set_body_json(model)]);
+        let authorize = |arguments: &[&str]| {
+            let before = world.count(Step::Authorize);
+            run(world.copy().args(arguments)).expect(0, &[]);
+            world.on(Step::LookTarget, [version.no_model()]);
+            let asked: Vec<_> = world.seen().into_iter().filter(|seen| seen.step == Some(Step::Authorize)).collect();
+            serde_json::from_str::<serde_json::Value>(&asked[before].body).unwrap()
+        };
+        assert_eq!(authorize(&[]), json!({"modelId": MODEL, "description": "invoices", "tags": {"team": "a"}}));
+    }
+}
+
+#[test]
+fn id_description_and_tags_of_the_copy_can_be_chosen() {
+    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+        let world = World::new(version);
+        let mut model = version.model_body(MODEL);
+        model["tags"] = json!({"team": "a"});
+        world.on(Step::LookSource, [reply(200).set_body_json(model)]);
+        let id = "backup.of_invoices~2";
+        world.on(Step::Authorize, [reply(200).set_body_raw(version.authorization(id), "application/json")]);
+        let chosen = ["--target-model-id", id, "--description", "", "--tag", "x=1=2", "--tag", "y="];
+        let ending = run(world.copy().args(chosen)).expect(0, &[]);
+        assert_eq!(ending.stdout, format!("{id}\n"));
+        let asked: serde_json::Value = serde_json::from_str(&world.only(Step::Authorize).body).unwrap();
+        assert_eq!(asked, json!({"modelId": id, "description": "", "tags": {"x": "1=2", "y": ""}}));
+        assert_eq!(world.only(Step::LookTarget).line, format!("GET {}", version.model(id)));
+        assert_eq!(world.only(Step::Verify).line, format!("GET {}", version.model(id)));
+    }
+}
+
+#[test]
+fn a_server_that_knows_only_the_three_calls_of_the_how_to_copies() {
+    for version in VERSIONS {
+        let world = World::silent(version);
+        let ending = run(&mut world.copy()).expect(0, &["warning: the copy succeeded"]);
+        assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
+        assert_eq!((world.count(Step::Authorize), world.count(Step::Start)), (1, 1));
+    }
+}
+
+#[test]
+fn the_json_of_a_success_is_the_documented_one() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        let mut json = run(world.copy().args(["--output", "json", "-q"])).expect(0, &[]).json();
+        assert!(json["elapsedSeconds"].take().as_f64().unwrap() < 30.0);
+        let started = json["startedAt"].take();
+        assert!(started.as_str().unwrap().ends_with('Z') && started.as_str().unwrap().len() == 20, "{started}");
+        let authorized = if version.is_v2_1() { "req-201" } else { "req-200" };
+        assert_eq!(
+            json,
+            json!({
+                "schema": "frcopy.copy/1", "status": "succeeded", "kind": "model",
+                "apiVersion": format!("v{}", version.number),
+                "source": {"endpoint": world.source.uri(), "modelId": MODEL},
+                "target": {"endpoint": world.target.uri(), "modelId": version.copy_id(), "resourceId": RESOURCE_ID,
+                    "region": "westus2"},
+                "operation": world.operation_url(), "verified": true, "startedAt": null, "elapsedSeconds": null,
+                "requestIds": {"authorize": authorized, "start": "req-202", "lastPoll": "req-200"},
+                "error": null,
+            })
+        );
+    }
+}
+
+#[test]
+fn quiet_says_nothing_of_a_success_and_verbose_a_line_for_each_request() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        assert_eq!(run(world.copy().arg("-q")).expect(0, &[]).stderr, "");
+    }
+    let world = World::new(V4_0);
+    let stderr = run(world.copy().arg("-v")).expect(0, &[]).stderr;
+    for seen in world.seen() {
+        assert!(stderr.contains(&seen.line), "{stderr}");
+    }
+    assert!(stderr.contains("-> 202 in ") && stderr.contains("request id req-202"), "{stderr}");
+}
+
+#[test]
+fn no_verify_leaves_out_the_last_look() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        let json = run(world.copy().args(["--no-verify", "--output", "json"])).expect(0, &[]).json();
+        assert_eq!((json["verified"].as_bool(), world.count(Step::Verify)), (Some(false), 0));
+    }
+}
+
+#[test]
+fn a_copy_that_the_target_does_not_show_at_once_is_looked_for_again() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        let creating = json!({"modelInfo": {"modelId": COPY_OF_V2_1, "status": "creating",
+            "createdDateTime": "2020-02-26T16:59:28Z", "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}});
+        let not_yet = if version.is_v2_1() { reply(200).set_body_json(creating) } else { version.no_model() };
+        let there = reply(200).set_body_json(version.model_body(version.copy_id()));
+        world.on(Step::Verify, [not_yet.clone(), not_yet, there]);
+        run(&mut world.copy()).expect(0, &[]);
+        assert_eq!(world.count(Step::Verify), 3);
+    }
+}
+
+#[test]
+fn a_model_that_expires_soon_is_copied_with_a_warning() {
+    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+        let world = World::new(version);
+        let mut model = version.model_body(MODEL);
+        model["expirationDateTime"] = json!("2024-12-24T00:00:00Z");
+        world.on(Step::LookSource, [reply(200).set_body_json(model)]);
+        run(&mut world.copy()).expect(0, &["warning: the model expired on 2024-12-24"]);
+    }
+}
+
+#[test]
+fn a_classifier_is_copied_with_its_own_paths_and_names() {
+    use wiremock::matchers::{body_json, method, path, query_param};
+    use wiremock::{Mock, MockServer};
+    let (runtime, id) = (tokio::runtime::Runtime::new().unwrap(), "my-classifier");
+    let server = runtime.block_on(MockServer::start());
+    let authorization = json!({"targetResourceId": RESOURCE_ID, "targetResourceRegion": "westus2",
+        "targetClassifierId": "copied", "targetClassifierLocation": "https://x.example", "accessToken": ACCESS_TOKEN,
+        "expirationDateTime": "2026-11-23T01:00:00Z"});
+    let base = "/documentintelligence/documentClassifiers";
+    let operation = format!("{}/documentintelligence/operations/1_2?api-version=2024-11-30", server.uri());
+    let mount =
+        |verb: &str, at: String| Mock::given(method(verb)).and(path(at)).and(query_param("api-version", "2024-11-30"));
+    runtime.block_on(async {
+        let classifier =
+            json!({"classifierId": id, "createdDateTime": "2024-12-01T00:00:00Z", "apiVersion": "2024-11-30"});
+        mount("GET", format!("{base}/{id}")).respond_with(reply(200).set_body_json(&classifier)).mount(&server).await;
+        let authorize =
+            mount("POST", format!("{base}:authorizeCopy")).and(body_json(json!({"classifierId": "copied"})));
+        authorize.respond_with(reply(200).set_body_json(&authorization)).expect(1).mount(&server).await;
+        let start = mount("POST", format!("{base}/{id}:copyTo")).and(body_json(&authorization));
+        let accepted = reply(202).insert_header("operation-location", operation.as_str());
+        start.respond_with(accepted).expect(1).mount(&server).await;
+        let done = reply(200).set_body_json(V4_0.operation_body("succeeded"));
+        mount("GET", "/documentintelligence/operations/1_2".into()).respond_with(done).mount(&server).await;
+    });
+    let ending = run(frcopy()
+        .env("FRCOPY_SOURCE_ENDPOINT", server.uri())
+        .env("FRCOPY_TARGET_ENDPOINT", server.uri())
+        .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
+        .env("FRCOPY_TARGET_KEY", TARGET_KEY)
+        .args(["copy", id, "--kind", "classifier", "--target-model-id", "copied", "--output", "json"]));
+    let json = ending.expect(0, &["copied classifier"]).json();
+    assert_eq!((json["kind"].as_str(), json["target"]["modelId"].as_str()), (Some("classifier"), Some("copied")));
+}

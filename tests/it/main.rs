@@ -1,0 +1,18 @@
+//! frcopy from outside: the real binary, real HTTP on loopback, servers that behave well and servers that do not.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, and says why"
+)]
+
+mod copy;
+mod faults;
+mod readme;
+mod replay;
+mod secrets;
+mod settings;
+mod support;
+mod versions;

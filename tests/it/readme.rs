@@ -1,0 +1,23 @@
+//! The README is the manual: what it shows of the command line is what the command line says.
+
+use crate::support::{frcopy, run};
+
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn the_readme_shows_the_help_of_copy_word_for_word() {
+    let help = run(frcopy().args(["copy", "-h"])).expect(0, &[]).stdout;
+    assert!(README.contains(&format!("```text\n$ frcopy copy -h\n{help}```")), "put this into the README:\n{help}");
+}
+
+#[test]
+fn the_readme_lists_every_exit_code_and_variable() {
+    for code in ["0", "1", "2", "3", "4", "5", "6", "7", "8"] {
+        assert!(README.contains(&format!("\n| {code} |")), "exit code {code}");
+    }
+    for side in ["SOURCE", "TARGET"] {
+        for variable in ["ENDPOINT", "KEY", "KEY_FILE"] {
+            assert!(README.contains(&format!("`FRCOPY_{side}_{variable}`")), "{side} {variable}");
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Real traffic: recorded runs of other clients, played back to the binary by a server that accepts nothing else.
+//!
+//! The project's own recordings are written by hand. Recordings of the real service are not ours to copy:
+//! `FRCOPY_RECORDINGS` names a folder of them, in the same form.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::runtime::Runtime;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use crate::support::{RESOURCE_ID, SOURCE_KEY, TARGET_KEY, frcopy, run};
+
+#[derive(Deserialize)]
+struct Recording {
+    name: String,
+    exchanges: Vec<Exchange>,
+}
+
+#[derive(Deserialize, Clone)]
+struct Exchange {
+    request: Recorded,
+    response: Response,
+}
+
+#[derive(Deserialize, Clone)]
+struct Recorded {
+    method: String,
+    url: String,
+    body: Option<Value>,
+}
+
+#[derive(Deserialize, Clone)]
+struct Response {
+    status: u16,
+    headers: Map<String, Value>,
+    body: Option<Value>,
+}
+
+#[test]
+fn recorded_copies_replay_with_the_recorded_verdict() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    assert!(replay_folder(&own) >= 6);
+    if let Some(folder) = std::env::var_os("FRCOPY_RECORDINGS") {
+        assert!(replay_folder(Path::new(&folder)) >= 12);
+    }
+}
+
+/// Replays every recording of a folder and returns how many of them frcopy could make.
+fn replay_folder(folder: &Path) -> usize {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let mut replayed = 0;
+    for file in files {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        match replay(&fs::read_to_string(&file).unwrap()) {
+            Ok(()) => replayed += 1,
+            Err(reason) => eprintln!("not replayed: {name}: {reason}"),
+        }
+    }
+    replayed
+}
+
+/// Plays one recording; an error is the reason why frcopy never makes these calls.
+fn replay(text: &str) -> Result<(), &'static str> {
+    let runtime = Runtime::new().unwrap();
+    let server = runtime.block_on(MockServer::start());
+    let recording: Recording =
+        serde_json::from_value(localised(serde_json::from_str(text).unwrap(), &server.uri())).unwrap();
+    let copy = Copy::of(&recording)?;
+    let player =
+        Arc::new(Mutex::new(Player { exchanges: recording.exchanges.clone(), next: 0, complaints: Vec::new() }));
+    let play = Arc::clone(&player);
+    let mock = Mock::given(any()).respond_with(move |request: &Request| play.lock().unwrap().answer(request));
+    runtime.block_on(mock.mount(&server));
+
+    // One server under two names: in the recordings source and target are one resource, sometimes with one id.
+    let target = server.uri().replace("127.0.0.1", "localhost");
+    let ending = run(frcopy()
+        .env("FRCOPY_SOURCE_ENDPOINT", server.uri())
+        .env("FRCOPY_TARGET_ENDPOINT", target)
+        .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
+        .env("FRCOPY_TARGET_KEY", TARGET_KEY)
+        .args(["copy", "--poll-interval", "10ms"])
+        .args(&copy.arguments));
+
+    let player = player.lock().unwrap();
+    let context = format!("{}: {ending:#?}", recording.name);
+    assert_eq!(player.complaints, Vec::<String>::new(), "{context}");
+    let left: Vec<_> = player.exchanges[player.next..].iter().filter(|exchange| !may_be_left_over(exchange)).collect();
+    assert!(left.is_empty(), "not asked for: {} in {context}", left[0].request.url);
+    assert_eq!(ending.code, copy.expected.exit, "{context}");
+    for words in &copy.expected.words {
+        assert!(ending.stderr.contains(words), "{words:?} is missing in {context}");
+    }
+    assert_eq!(ending.stdout.trim(), copy.expected.stdout, "{context}");
+    Ok(())
+}
+
+/// What frcopy is asked to do, and what must come of it, read off a recording.
+struct Copy {
+    arguments: Vec<String>,
+    expected: Expected,
+}
+
+struct Expected {
+    exit: i32,
+    words: Vec<String>,
+    stdout: String,
+}
+
+impl Copy {
+    fn of(recording: &Recording) -> Result<Self, &'static str> {
+        let find =
+            |wanted: fn(&Recorded) -> bool| recording.exchanges.iter().find(|exchange| wanted(&exchange.request));
+        let authorize = find(Recorded::is_authorize).ok_or("no authorize: frcopy starts no copy without one")?;
+        let start = find(Recorded::is_start);
+        if start.is_none() && authorize.response.status < 300 {
+            return Err("an authorize without a start: frcopy reserves no id to leave it at that");
+        }
+        let asked = authorize.request.body.clone().unwrap_or_default();
+        let is_classifier = authorize.request.url.contains("documentClassifiers");
+        let target_id = asked.get(if is_classifier { "classifierId" } else { "modelId" }).and_then(Value::as_str);
+        // A recording that ends with a refused authorize does not name its source.
+        let source_id = start.map_or("any-model".into(), |start| start.request.source_id());
+        let mut arguments = vec![source_id, "--api-version".into(), api_version(&authorize.request.url).into()];
+        let mut option = |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
+        if is_classifier {
+            option("--kind", "classifier");
+        }
+        if let Some(id) = target_id {
+            option("--target-model-id", id);
+        } else {
+            let told = start.and_then(|start| start.request.body.clone()).unwrap_or_default();
+            let text = |name: &str, default: &str| told.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
+            option("--target-resource-id", &text("targetResourceId", RESOURCE_ID));
+            option("--target-region", &text("targetResourceRegion", "westus2"));
+        }
+        if let Some(description) = asked.get("description").and_then(Value::as_str) {
+            option("--description", description);
+        }
+        for (name, value) in asked.get("tags").and_then(Value::as_object).into_iter().flatten() {
+            option("--tag", &format!("{name}={}", value.as_str().unwrap()));
+        }
+        Ok(Self { arguments, expected: Expected::of(recording, authorize) })
+    }
+}
+
+impl Expected {
+    fn of(recording: &Recording, authorize: &Exchange) -> Self {
+        let reserved = authorize.response.body.clone().unwrap_or_default();
+        let reserved =
+            ["modelId", "targetModelId", "targetClassifierId"].iter().find_map(|name| reserved.get(name)?.as_str());
+        let last_poll = recording.exchanges.iter().rfind(|exchange| exchange.request.is_poll());
+        // The first start that was not merely turned away: what followed a 500 is not ours to repeat.
+        let mut starts = recording.exchanges.iter().filter(|exchange| exchange.request.is_start());
+        let answered_start = starts.find(|start| start.response.status != 429);
+        let last = last_poll.or(answered_start).unwrap_or(authorize);
+        let body = last.response.body.clone().unwrap_or_default();
+        let status = body.get("status").and_then(Value::as_str);
+        let exit = match (last.response.status, status) {
+            (200, Some("succeeded")) => 0,
+            (200, Some("failed" | "canceled" | "skipped")) | (400, _) => 3,
+            (409, _) => 6,
+            // Not a refusal: nobody knows what came of it.
+            (500, _) => 1,
+            (404, _) => 5,
+            other => panic!("{}: nothing is known of an ending with {other:?}", recording.name),
+        };
+        let mut words = Vec::new();
+        if exit != 0 {
+            let (code, message) = innermost(&body);
+            words.push(format!("cause: {code}: {message}"));
+            words.push(format!("help: {}", remedy(&code)));
+            words.extend(last.response.header("apim-request-id").map(|id| format!("request id: {id}")));
+        }
+        let stdout = if exit == 0 { reserved.unwrap_or_default().to_owned() } else { String::new() };
+        Self { exit, words, stdout }
+    }
+}
+
+/// The words that help most: v2.1 lists errors, later versions nest them.
+fn innermost(body: &Value) -> (String, String) {
+    let mut fault = body.pointer("/copyResult/errors/0").or(body.get("error")).unwrap();
+    while let Some(inner) =
+        fault.get("innererror").filter(|inner| inner.get("code").is_some()).or(fault.pointer("/details/0"))
+    {
+        fault = inner;
+    }
+    let text = |name: &str| fault[name].as_str().unwrap_or_default().to_owned();
+    (text("code"), text("message"))
+}
+
+/// How the remedy of each recorded code begins.
+fn remedy(code: &str) -> &'static str {
+    match code {
+        "1002" => "correct --target-resource-id and --target-region",
+        "1999" => "look for",
+        "2024" => "make --target-resource-id and --target-region a true pair",
+        "AuthorizationError" | "AuthorizationFailed" => "run the command again",
+        "ModelNotReady" => "wait until the model's training has succeeded",
+        "ModelNotFound" => "check the model id",
+        "ModelExists" => "choose another id with --target-model-id",
+        other => panic!("no remedy is known for {other}"),
+    }
+}
+
+impl Recorded {
+    fn is_authorize(&self) -> bool {
+        self.method == "POST" && (self.url.contains("copyAuthorization") || self.url.contains(":authorizeCopy"))
+    }
+
+    fn is_start(&self) -> bool {
+        self.method == "POST" && (self.url.ends_with("/copy") || self.url.contains(":copyTo"))
+    }
+
+    fn is_poll(&self) -> bool {
+        self.method == "GET" && (self.url.to_lowercase().contains("/copyresults/") || self.url.contains("/operations/"))
+    }
+
+    fn source_id(&self) -> String {
+        let path = self.url.split('?').next().unwrap();
+        let path = path.trim_end_matches("/copy").trim_end_matches(":copyTo");
+        path.rsplit('/').next().unwrap().to_owned()
+    }
+}
+
+impl Response {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_str())
+    }
+}
+
+/// Hands out the recorded answers in their order, to the recorded requests alone.
+struct Player {
+    exchanges: Vec<Exchange>,
+    next: usize,
+    complaints: Vec<String>,
+}
+
+impl Player {
+    fn answer(&mut self, request: &Request) -> ResponseTemplate {
+        let line = format!("{} {}", request.method, request.url);
+        if !request.headers.contains_key("ocp-apim-subscription-key") {
+            self.complaints.push(format!("{line} without a key"));
+        }
+        let expected = self.exchanges.get(self.next).filter(|exchange| matches(&exchange.request, request));
+        let Some(Exchange { request: recorded, response }) = expected.cloned() else {
+            // frcopy looks before it leaps and verifies after; the recorded clients did not.
+            if !is_look(request) {
+                let wanted = self.exchanges.get(self.next).map(|exchange| exchange.request.url.clone());
+                self.complaints.push(format!("{line} where {wanted:?} was recorded"));
+            }
+            return ResponseTemplate::new(404);
+        };
+        if let Some(problem) = self.compare_bodies(&recorded, request) {
+            self.complaints.push(format!("{line}: {problem}"));
+        }
+        self.next += 1;
+        replayed(&response)
+    }
+
+    fn compare_bodies(&self, recorded: &Recorded, request: &Request) -> Option<String> {
+        let sent: Value =
+            if request.body.is_empty() { Value::Null } else { serde_json::from_slice(&request.body).unwrap() };
+        // The clients of v3.0 and later write the authorization's date anew; frcopy sends what the target answered.
+        let authorization = self.exchanges.iter().find(|exchange| exchange.request.is_authorize());
+        let expected = match (&recorded.body, authorization) {
+            (_, Some(authorization)) if recorded.url.contains(":copyTo") => {
+                authorization.response.body.clone().unwrap()
+            }
+            // One recorder kept no bodies, and one kept a text that is no JSON.
+            (None | Some(Value::String(_)), _) if recorded.is_start() => return None,
+            (body, _) => body.clone().unwrap_or_default(),
+        };
+        (sent != expected).then(|| format!("{sent} was sent where {expected} was recorded"))
+    }
+}
+
+/// Method, path and query. Some clients poll `copyResults` where the service said `copyresults`, and ask for keys.
+fn matches(recorded: &Recorded, request: &Request) -> bool {
+    let url = url::Url::parse(&recorded.url).unwrap();
+    let query = url.query().filter(|query| !query.starts_with("includeKeys"));
+    recorded.method == request.method.as_str()
+        && url.path().eq_ignore_ascii_case(request.url.path())
+        && query == request.url.query()
+}
+
+fn is_look(request: &Request) -> bool {
+    let segments: Vec<_> = request.url.path_segments().unwrap().collect();
+    request.method == wiremock::http::Method::GET
+        && (matches!(segments[..], [_, "documentModels" | "documentClassifiers", _])
+            || matches!(segments[..], [_, _, "custom", "models", _]))
+}
+
+/// The recorded clients looked at the copy more than once and cleaned up; one repeated a start that must not be.
+fn may_be_left_over(exchange: &Exchange) -> bool {
+    let request = &exchange.request;
+    request.method == "DELETE"
+        || (request.method == "GET" && !request.is_poll())
+        || (request.is_start() && exchange.response.status == 500)
+}
+
+fn replayed(response: &Response) -> ResponseTemplate {
+    let mut template = ResponseTemplate::new(response.status);
+    if let Some(body) = &response.body {
+        template = template.set_body_bytes(serde_json::to_vec(body).unwrap());
+    }
+    for (name, value) in &response.headers {
+        let value = value.as_str().unwrap();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" | "transfer-encoding" | "date" | "strict-transport-security" => {}
+            // That it is honoured is tested elsewhere, where it does not take a minute.
+            "retry-after" => template = template.insert_header("Retry-After", "0"),
+            _ => template = template.insert_header(name.as_str(), value),
+        }
+    }
+    template
+}
+
+/// The recording with this server's address, versions that are alive, and settings that frcopy does not refuse itself.
+fn localised(value: Value, server: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(localised_text(&text, server)),
+        Value::Array(items) => items.into_iter().map(|item| localised(item, server)).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, field)| (name, localised(field, server))).collect(),
+        other => other,
+    }
+}
+
+fn localised_text(text: &str, server: &str) -> String {
+    match text {
+        // What the sanitizer put in the place of a resource id, and a region that the service refuses by its form.
+        "/path/to/resource/id" | "resource_id" => return RESOURCE_ID.into(),
+        "RESOURCE_REGION" => return "resourceregion".into(),
+        _ => {}
+    }
+    let Some(path) = text.strip_prefix("https://").and_then(|rest| rest.split_once('/')).map(|(_, path)| path) else {
+        return text.to_owned();
+    };
+    let path = path.trim_start_matches('/');
+    if !path.starts_with("formrecognizer") && !path.starts_with("documentintelligence") {
+        return text.to_owned();
+    }
+    let mut path = path.to_owned();
+    for preview in ["v2.0-preview", "v2.0", "v2.1-preview.1", "v2.1-preview.2", "v2.1-preview.3"] {
+        path = path.replace(&format!("formrecognizer/{preview}/"), "formrecognizer/v2.1/");
+    }
+    if let Some((before, date)) = path.split_once("api-version=") {
+        let newest = if path.starts_with("documentintelligence") { "2024-11-30" } else { "2023-07-31" };
+        let date = if date == "2022-08-31" { date } else { newest };
+        path = format!("{before}api-version={date}");
+    }
+    format!("{server}/{path}")
+}
+
+fn api_version(url: &str) -> &str {
+    url.split_once("api-version=").map_or("2.1", |(_, date)| date)
+}

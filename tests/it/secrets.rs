@@ -1,0 +1,116 @@
+//! Keys and access tokens: where they may go, and that they are seen nowhere else, however much is said.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::support::{
+    ACCESS_TOKEN, MODEL, SOURCE_KEY, Step, TARGET_KEY, VERSIONS, World, error_reply, frcopy, reply, run,
+};
+
+/// `run` looks for secrets in everything that a command prints; here the servers do their best to have them printed.
+#[test]
+fn a_service_that_repeats_secrets_cannot_have_them_printed() {
+    let telltale = format!("{SOURCE_KEY} {TARGET_KEY} {ACCESS_TOKEN}");
+    for version in VERSIONS {
+        for step in [Step::LookSource, Step::Authorize, Step::Start, Step::Follow] {
+            let on_target = step == Step::Authorize;
+            // Each side knows its own key, and after the authorization the token.
+            let known = match step {
+                Step::LookSource => SOURCE_KEY.to_owned(),
+                Step::Authorize => TARGET_KEY.to_owned(),
+                _ => format!("{SOURCE_KEY} {ACCESS_TOKEN}"),
+            };
+            for answer in [
+                error_reply(400, "1002", &known),
+                error_reply(401, &known, "no"),
+                reply(200).set_body_raw(format!("<html>{telltale}</html>"), "text/html"),
+                reply(200).set_body_json(json!({"status": "failed", "error": {"code": known, "message": known}})),
+                reply(200).set_body_json(json!({"status": known, "modelId": {"accessToken": known}})),
+            ] {
+                let world = World::new(version);
+                world.on(step, [answer]);
+                let ending = run(world.copy().args(["-vv", "--timeout", "500ms"]));
+                assert!(on_target || !ending.stderr.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn at_the_highest_verbosity_a_success_prints_no_secret() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        run(world.copy().args(["-vv", "--output", "json"])).expect(0, &[]);
+    }
+}
+
+#[test]
+fn every_combination_of_verbosity_and_failure_prints_no_secret() {
+    for version in VERSIONS {
+        for step in [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow, Step::Verify] {
+            for status in [400, 401, 403, 404, 409, 429, 500] {
+                let world = World::new(version);
+                world.on(step, [error_reply(status, "Code", "Words.").insert_header("Retry-After", "60")]);
+                run(world.copy().args(["-vv", "--timeout", "200ms", "--output", "json"]));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_comes_from_a_file_without_its_last_newline() {
+    for (text, key) in [
+        (format!("{SOURCE_KEY}\n"), SOURCE_KEY),
+        (format!("{SOURCE_KEY}\r\n"), SOURCE_KEY),
+        (SOURCE_KEY.to_owned(), SOURCE_KEY),
+    ] {
+        let world = World::new(VERSIONS[3]);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        // A flag beats the environment, which holds another key.
+        run(world.copy().env("FRCOPY_SOURCE_KEY", TARGET_KEY).arg("--source-key-file").arg(file.path())).expect(0, &[]);
+        assert_eq!(world.only(Step::Start).headers["ocp-apim-subscription-key"], key);
+    }
+}
+
+#[test]
+fn a_key_comes_from_stdin() {
+    let world = World::new(VERSIONS[3]);
+    let mut command = world.copy();
+    command.env_remove("FRCOPY_TARGET_KEY").args(["--target-key-file", "-"]).write_stdin(format!("{TARGET_KEY}\n"));
+    run(&mut command).expect(0, &[]);
+    assert_eq!(world.only(Step::Authorize).headers["ocp-apim-subscription-key"], TARGET_KEY);
+}
+
+#[test]
+fn a_key_on_the_command_line_beats_the_environment() {
+    let world = World::new(VERSIONS[3]);
+    run(world.copy().env("FRCOPY_SOURCE_KEY", "wrong").args(["--source-key", SOURCE_KEY])).expect(0, &[]);
+    assert_eq!(world.only(Step::Start).headers["ocp-apim-subscription-key"], SOURCE_KEY);
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_not_repeated() {
+    for arguments in [
+        vec!["copy", MODEL, "--source-endpoint", SOURCE_KEY],
+        vec!["copy", MODEL, SOURCE_KEY],
+        vec!["copy", MODEL, "--soruce-key", SOURCE_KEY],
+        vec!["copy", MODEL, "--source-key", SOURCE_KEY, "--source-key-file", "x"],
+        vec!["copy", MODEL, "--output", SOURCE_KEY],
+        vec!["copy", MODEL, "--target-region", SOURCE_KEY],
+        vec!["copy", MODEL, "--timeout", SOURCE_KEY],
+        vec!["copy", MODEL, "--tag", SOURCE_KEY],
+    ] {
+        let ending = run(frcopy().env("FRCOPY_SOURCE_ENDPOINT", "https://a.example").args(&arguments));
+        assert_eq!(ending.code, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_shows_no_key_of_the_environment() {
+    for arguments in [&["copy", "--help"][..], &["--help"], &["copy", "-h"]] {
+        run(frcopy().env("FRCOPY_SOURCE_KEY", SOURCE_KEY).env("FRCOPY_TARGET_KEY", TARGET_KEY).args(arguments))
+            .expect(0, &[]);
+    }
+}

@@ -1,0 +1,120 @@
+//! Wrong settings: each is refused with exit 2 before the first request, and says how to put it right.
+
+use crate::support::{MODEL, RESOURCE_ID, SOURCE_KEY, TARGET_KEY, V2_1, V4_0, World, frcopy, run};
+
+#[test]
+fn what_is_missing_is_named_with_its_variable() {
+    let world = World::new(V4_0);
+    for (variable, what) in [
+        ("FRCOPY_SOURCE_ENDPOINT", "the source endpoint is missing"),
+        ("FRCOPY_TARGET_ENDPOINT", "the target endpoint is missing"),
+        ("FRCOPY_SOURCE_KEY", "the source key is missing"),
+        ("FRCOPY_TARGET_KEY", "the target key is missing"),
+    ] {
+        let help = format!("help: set {variable}");
+        run(world.copy().env_remove(variable)).expect(2, &[what, &help]);
+        run(world.copy().env(variable, "  ")).expect(2, &[what, &help]);
+    }
+    assert_eq!(world.seen().len(), 0);
+}
+
+#[test]
+fn a_value_that_cannot_be_is_refused_with_its_name_and_a_remedy() {
+    for (arguments, what) in [
+        (
+            &["--source-endpoint", "http://contoso.cognitiveservices.azure.com"][..],
+            "the source endpoint is not usable: http",
+        ),
+        (
+            &["--target-endpoint", "https://a.example/formrecognizer/v2.1"],
+            "the target endpoint is not usable: it has a path",
+        ),
+        (&["--target-endpoint", "https://"], "the target endpoint is not usable"),
+        (&["--source-key", "two words"], "the source key is not usable"),
+        (&["--source-key-file", "/nowhere/key"], "the source key cannot be read from /nowhere/key"),
+        (&["--target-resource-id", "contoso"], "the target resource id is not usable"),
+        (&["--target-region", "west-us"], "the target region is not usable"),
+        (&["--target-model-id", "a b"], "--target-model-id is not usable"),
+        (&["--target-model-id", "prebuilt-invoice"], "it is a prebuilt model"),
+        (&["--timeout", "30"], "--timeout \"30\" is not a duration"),
+        (&["--timeout", "-5s"], "--timeout"),
+        (&["--timeout", "25h"], "--timeout \"25h\" is not a duration"),
+        (&["--poll-interval", "soon"], "--poll-interval \"soon\" is not a duration"),
+        (&["--tag", "backup"], "--tag \"backup\" is not a tag"),
+        (&["--tag", "a=1", "--tag", "a=2"], "--tag \"a\" is given twice"),
+    ] {
+        let world = World::new(V4_0);
+        let mut command = frcopy();
+        command
+            .env("FRCOPY_SOURCE_ENDPOINT", world.source.uri())
+            .env("FRCOPY_TARGET_ENDPOINT", world.target.uri())
+            .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
+            .env("FRCOPY_TARGET_KEY", TARGET_KEY);
+        let ending = run(command.args(["copy", MODEL]).args(arguments)).expect(2, &[what]);
+        assert!(ending.stderr.contains("help: ") || ending.stderr.contains("Usage"), "{ending:#?}");
+        assert_eq!((world.seen().len(), ending.stdout.as_str()), (0, ""));
+    }
+}
+
+#[test]
+fn a_model_id_or_api_version_that_cannot_be_is_refused() {
+    for (arguments, what) in [
+        (&["copy", "a/b"][..], "the model id is not usable"),
+        (&["copy", "x"], "the model id is not usable: it has 1 characters"),
+        (&["copy", ".."], "the model id is not usable"),
+        (&["copy", "prebuilt-read"], "it is a prebuilt model"),
+        (&["copy", MODEL, "--api-version", "2.0"], "--api-version is not usable: it is retired or a preview"),
+        (&["copy", MODEL, "--api-version", "2024-02-29-preview"], "--api-version is not usable"),
+    ] {
+        run(frcopy().args(arguments)).expect(2, &[what, "help: "]);
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let world = World::new(V2_1);
+    let half = |arguments: &[&str]| run(world.bare_copy().args([MODEL, "--api-version", "2.1"]).args(arguments));
+    half(&[]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
+    half(&["--target-region", "westus2"]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
+    half(&["--target-resource-id", RESOURCE_ID]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
+    let address = ["--target-resource-id", RESOURCE_ID, "--target-region", "westus2"];
+    run(world.bare_copy().args(["my-model", "--api-version", "2.1"]).args(address)).expect(2, &["which is a UUID"]);
+    run(world.copy().args(["--kind", "classifier"])).expect(2, &["v2.1 does not copy classifiers", "4.0"]);
+    run(world.copy().args(["-q", "-v"])).expect(2, &["cannot be used with"]);
+    run(world.copy().arg("--model-id").arg(MODEL)).expect(2, &["cannot be used with"]);
+    run(world.copy().env("FRCOPY_SOURCE_KEY_FILE", "/nowhere"))
+        .expect(2, &["FRCOPY_SOURCE_KEY and FRCOPY_SOURCE_KEY_FILE are both set"]);
+    run(world.copy().args(["--source-key-file", "-", "--target-key-file", "-"]))
+        .expect(2, &["both keys cannot come from stdin"]);
+    assert_eq!(world.seen().len(), 0);
+}
+
+#[test]
+fn the_model_id_may_be_an_option() {
+    let world = World::new(V4_0);
+    run(world.bare_copy().args(["--model-id", MODEL])).expect(0, &[]);
+}
+
+#[test]
+fn the_target_address_may_stand_in_the_environment() {
+    let world = World::new(V2_1);
+    let mut command = world.bare_copy();
+    command.env("FRCOPY_TARGET_RESOURCE_ID", RESOURCE_ID).env("FRCOPY_TARGET_REGION", "West US 2");
+    run(command.args([MODEL, "--api-version", "2.1"])).expect(0, &[]);
+    let start = world.only(crate::support::Step::Start);
+    assert!(start.body.contains(r#""targetResourceRegion":"westus2""#), "{}", start.body);
+}
+
+#[test]
+fn a_call_without_a_model_id_or_command_shows_the_usage() {
+    run(frcopy().arg("copy")).expect(2, &["MODEL_ID", "Usage: frcopy copy"]);
+    run(&mut frcopy()).expect(2, &["Usage: frcopy <COMMAND>"]);
+}
+
+#[test]
+fn an_endpoint_is_never_doubled() {
+    let world = World::new(V4_0);
+    let endpoint = format!("{}//", world.source.uri());
+    run(world.copy().env("FRCOPY_SOURCE_ENDPOINT", endpoint)).expect(0, &[]);
+    assert!(world.seen().iter().all(|seen| seen.step.is_some()), "{:#?}", world.seen());
+}
