@@ -78,6 +78,13 @@ impl Error {
         }
     }
 
+    /// The same error in the words of somebody who knows more.
+    #[must_use]
+    pub fn saying(mut self, what: impl Into<String>) -> Self {
+        self.what = what.into().into();
+        self
+    }
+
     /// A [`ErrorKind::Settings`] error with its remedy.
     pub fn settings(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(ErrorKind::Settings, what).with_remedy(remedy)

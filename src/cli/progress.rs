@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use frcopy::copy::Event;
+use frcopy::error::Error;
 use frcopy::model::{Model, ModelId};
 use frcopy::operation::OperationStatus;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -74,7 +75,7 @@ impl Progress {
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
             Event::Looking => self.step("looking at the source and the target"),
-            Event::Inconclusive { error, .. } => self.detail(&format!("going on without an answer: {error}")),
+            Event::Inconclusive { error } => self.detail(&format!("going on without an answer: {error}")),
             Event::Found { version, model } => {
                 self.step(&format!("copying with API {version}"));
                 self.warn_of_expiry(*model);
@@ -88,7 +89,7 @@ impl Progress {
                 self.detail(&format!("asking again: {error}"));
                 self.screen.message(&format!("no answer for the status: {error}"));
             }
-            Event::Waiting { error, wait, .. } => self.waiting(&error.to_string(), *wait),
+            Event::Waiting { error, wait } => self.waiting(error, *wait),
             Event::Verifying => self.step("checking that the target has the copy"),
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but the target does not show whether it is there: {error}"));
@@ -129,8 +130,9 @@ impl Progress {
         }
     }
 
-    fn waiting(&self, why: &str, wait: Duration) {
-        self.step(&format!("{why}; sending again in {:.0} s", wait.as_secs_f64().ceil()));
+    fn waiting(&self, error: &Error, wait: Duration) {
+        let cause = error.causes().next().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        self.step(&format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil()));
     }
 
     fn warn_of_expiry(&self, model: Option<&Model>) {

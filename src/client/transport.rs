@@ -76,9 +76,9 @@ impl Transport {
             (None, &Method::POST) => builder.header(CONTENT_LENGTH, HeaderValue::from_static("0")),
             (None, _) => builder,
         };
-        let mut response = builder.send().await.map_err(|error| no_answer(*side, request, &error))?;
+        let mut response = builder.send().await.map_err(|error| no_answer(resource, request, &error))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(*side, request, &error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(resource, request, &error))? {
             if body.len() + chunk.len() > LONGEST_BODY {
                 return Err(too_long(*side, request));
             }
@@ -100,32 +100,40 @@ impl Transport {
 }
 
 /// Tells a request that was never sent from one whose answer is missing: only the first may be repeated blindly.
-fn no_answer(side: Side, request: &Request, error: &reqwest::Error) -> Error {
-    let cause = root_cause(error);
+fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> Error {
+    let Resource { side, endpoint, .. } = resource;
     let purpose = &request.purpose;
-    let unavailable = |what: String, delivery, remedy: String| {
-        Error::new(ErrorKind::Unavailable, what)
-            .with_delivery(delivery)
-            .with_source(cause.to_string())
-            .with_remedy(remedy)
-    };
-    if !error.is_connect() {
-        let what = if error.is_timeout() { "did not answer in time" } else { "did not answer" };
-        let remedy = "run the command again in a few minutes".into();
-        return unavailable(format!("asked to {purpose}, the {side} {what}"), Delivery::Unanswered, remedy);
-    }
-    if cause.is::<UnknownHost>() {
+    let cause = root_cause(error);
+    let (delivery, what, remedy) = if !error.is_connect() {
+        let when = if error.is_timeout() { " in time" } else { "" };
+        let what = format!("asked to {purpose}, the {side} did not answer{when}");
+        (Delivery::Unanswered, what, "run the command again in a few minutes".to_owned())
+    } else if cause.is::<UnknownHost>() {
+        let what = format!("the {side} {endpoint} has no known address");
         let remedy = format!("check the {side} endpoint, and that this machine can resolve private endpoints");
-        return unavailable(format!("the {side}'s host name is not known"), Delivery::Final, remedy);
-    }
-    if is_certificate_problem(error) {
-        let remedy = format!(
-            "check the {side} endpoint; where a company's proxy opens TLS, point SSL_CERT_FILE to its certificate"
-        );
-        return unavailable(format!("the {side} has no certificate that can be trusted"), Delivery::Final, remedy);
-    }
-    let remedy = format!("check the {side} endpoint, and that firewalls and proxies let this machine through");
-    unavailable(format!("the {side} cannot be reached"), Delivery::NotSent, remedy)
+        (Delivery::Final, what, remedy)
+    } else {
+        match tls_problem(error) {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                let what = format!("the {side} {endpoint} has no certificate that can be trusted");
+                let remedy = format!(
+                    "check the {side} endpoint; where a company's proxy opens TLS, point SSL_CERT_FILE to its certificate"
+                );
+                (Delivery::Final, what, remedy)
+            }
+            Some(_) => {
+                let what = format!("the {side} {endpoint} does not speak TLS as it should");
+                (Delivery::Final, what, format!("check scheme and port of the {side} endpoint"))
+            }
+            None => {
+                let what = format!("the {side} {endpoint} cannot be reached");
+                let remedy =
+                    format!("check the {side} endpoint, and that firewalls and proxies let this machine through");
+                (Delivery::NotSent, what, remedy)
+            }
+        }
+    };
+    Error::new(ErrorKind::Unavailable, what).with_delivery(delivery).with_source(cause.to_string()).with_remedy(remedy)
 }
 
 fn too_long(side: Side, request: &Request) -> Error {
@@ -144,11 +152,15 @@ fn root_cause<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 's
     chain(error).last().unwrap_or(error)
 }
 
-/// What the TLS library objects to arrives as an I/O error of invalid data.
-fn is_certificate_problem(error: &(dyn StdError + 'static)) -> bool {
-    chain(error)
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::InvalidData)
+/// What the TLS library objects to. It arrives inside one or more I/O errors, whose sources leave it out.
+fn tls_problem<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    chain(error).find_map(|cause| {
+        let inner = std::iter::successors(Some(cause), |&cause| {
+            let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
+            Some(inner as &(dyn StdError + 'static))
+        });
+        inner.last()?.downcast_ref()
+    })
 }
 
 /// Overwrites a secret wherever an answer repeats it.

@@ -153,9 +153,11 @@ impl Pipeline<'_> {
             Err(error) => error,
         };
         match error.kind() {
-            ErrorKind::NotFound if error.is_definitive() => Ok(Sight::Absent(error)),
+            ErrorKind::NotFound if error.is_definitive() => {
+                Ok(Sight::Absent(error.saying(format!("the {} has no {} {id}", client.side(), self.plan.kind))))
+            }
             _ if is_inconclusive(&error) => {
-                (self.observer)(Event::Inconclusive { side: client.side(), error: &error });
+                (self.observer)(Event::Inconclusive { error: &error });
                 Ok(Sight::Inconclusive)
             }
             _ => Err(error),

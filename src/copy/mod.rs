@@ -16,7 +16,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::poll::{self, Schedule};
-use crate::resource::{Endpoint, Side};
+use crate::resource::{Endpoint, Resource};
 use look::Look;
 pub use plan::Plan;
 
@@ -30,8 +30,6 @@ pub enum Event<'a> {
     Looking,
     /// A read gave no definitive answer; the copy goes on without it.
     Inconclusive {
-        /// What was asked.
-        side: Side,
         /// What came of it.
         error: &'a Error,
     },
@@ -58,8 +56,6 @@ pub enum Event<'a> {
     StatusUnknown(&'a Error),
     /// A request will be sent again.
     Waiting {
-        /// To whom.
-        side: Side,
         /// Why.
         error: &'a Error,
         /// After how long.
@@ -160,9 +156,8 @@ struct Pipeline<'a> {
 
 impl<'a> Pipeline<'a> {
     fn new(plan: &'a Plan, deadline: Instant, observer: Observer<'a>) -> Result<Self, Error> {
-        let client = |resource: &'a crate::resource::Resource| {
-            let side = resource.side;
-            let on_wait = move |error: &Error, wait| observer(Event::Waiting { side, error, wait });
+        let client = |resource: &'a Resource| {
+            let on_wait = move |error: &Error, wait| observer(Event::Waiting { error, wait });
             Client::new(resource, deadline, Box::new(on_wait))
         };
         Ok(Self { plan, source: client(&plan.source)?, target: client(&plan.target)?, deadline, observer })

@@ -15,4 +15,5 @@ mod replay;
 mod secrets;
 mod settings;
 mod support;
+mod tls;
 mod versions;
