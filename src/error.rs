@@ -43,9 +43,23 @@ pub enum Delivery {
     /// It was sent and no usable answer came: lost connection, time-out, 408, 5xx, an unreadable body.
     Unanswered,
     /// The call volume of the resource is used up; the wait is of days, not of seconds.
-    OutOfQuota,
+    OutOfQuota {
+        /// The wait that `Retry-After` asks for, counted from the answer.
+        retry_after: Option<Duration>,
+    },
     /// The service answered, or the request can never be sent: again would be the same.
     Final,
+}
+
+/// What a refusal says for certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// Nothing: somebody else may have answered, or the service knows neither.
+    Inconclusive,
+    /// The service itself said so and meant it, in its own envelope.
+    Definitive,
+    /// The service itself said that it has no such model.
+    NoSuchModel,
 }
 
 /// Anything that can end a copy.
@@ -57,7 +71,7 @@ pub enum Delivery {
 pub struct Error {
     kind: ErrorKind,
     delivery: Delivery,
-    definitive: bool,
+    finding: Finding,
     what: Box<str>,
     remedy: Option<Box<str>>,
     request_id: Option<Box<str>>,
@@ -70,7 +84,7 @@ impl Error {
         Self {
             kind,
             delivery: Delivery::Final,
-            definitive: false,
+            finding: Finding::Inconclusive,
             what: what.into().into(),
             remedy: None,
             request_id: None,
@@ -118,10 +132,10 @@ impl Error {
         self
     }
 
-    /// Says that the service itself spoke and meant it, in its own envelope: a look may stop the pipeline on that.
+    /// Says what is certain after this error; [`Finding::Inconclusive`] unless told.
     #[must_use]
-    pub fn definitive(mut self, definitive: bool) -> Self {
-        self.definitive = definitive;
+    pub fn with_finding(mut self, finding: Finding) -> Self {
+        self.finding = finding;
         self
     }
 
@@ -137,10 +151,10 @@ impl Error {
         self.delivery
     }
 
-    /// Whether the service itself said so, in its own envelope. Everything else is inconclusive.
+    /// What is certain after this error.
     #[must_use]
-    pub fn is_definitive(&self) -> bool {
-        self.definitive
+    pub fn finding(&self) -> Finding {
+        self.finding
     }
 
     /// What to do, of this error or of the nearest cause that knows.

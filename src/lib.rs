@@ -23,3 +23,4 @@ pub mod model;
 pub mod operation;
 pub mod poll;
 pub mod resource;
+pub mod secrets;

@@ -99,8 +99,10 @@ pub enum Readiness {
     Ready,
     /// It is being trained, or it is the blank target of a copy.
     Creating,
-    /// Its training failed, or a status that this version of frcopy does not know, as the service wrote it.
-    NotReady(String),
+    /// Its training failed.
+    Invalid,
+    /// A status that this version of frcopy does not know, as the service wrote it. It says nothing.
+    Unknown(String),
 }
 
 #[cfg(test)]

@@ -6,12 +6,17 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, ServiceError, printable};
 use crate::resource::Endpoint;
+use crate::secrets::Secrets;
 
 /// Where an operation is followed: an Operation-Location on the source's own scheme, host and port.
 ///
 /// Its path and query are the service's business and are used as they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperationUrl(Url);
+pub struct OperationUrl {
+    url: Url,
+    /// What people see of it: a service that puts a secret there does not get it printed.
+    shown: String,
+}
 
 impl OperationUrl {
     /// Checks an Operation-Location that the source sent, which may be relative to it.
@@ -19,23 +24,30 @@ impl OperationUrl {
     /// # Errors
     /// When it is no URL or leads elsewhere. Nothing may be sent there: the credential is the source's alone.
     pub fn new(location: &str, source: &Endpoint) -> Result<Self, Error> {
-        let url = source.resolve(location).ok().filter(|url| source.is_origin_of(url)).ok_or_else(|| {
-            let what = format!("its Operation-Location leads away from {source}: {}", printable(location));
-            Error::new(ErrorKind::Unforeseen, what)
+        let url = source.resolve(location).ok().filter(|url| source.is_origin_of(url) && url.path() != "/");
+        let url = url.ok_or_else(|| {
+            Error::new(ErrorKind::Unforeseen, format!("the Operation-Location does not name an operation on {source}"))
         })?;
-        Ok(Self(url))
+        Ok(Self { shown: url.to_string(), url })
+    }
+
+    /// Shows it without these secrets.
+    #[must_use]
+    pub fn without(mut self, secrets: &Secrets) -> Self {
+        self.shown = secrets.blot_out(&self.shown);
+        self
     }
 
     /// Path and query, to be asked of the source.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
-        &self.0[url::Position::BeforePath..url::Position::AfterQuery]
+        &self.url[url::Position::BeforePath..url::Position::AfterQuery]
     }
 }
 
 impl fmt::Display for OperationUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
+        f.write_str(&self.shown)
     }
 }
 
@@ -127,6 +139,8 @@ mod tests {
             "//evil.example/x",
             "https://k@a.example/",
             "https://",
+            "",
+            "/",
         ] {
             assert!(OperationUrl::new(location, &source).is_err(), "{location}");
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::{backoff, jitter};
+use crate::client::retry::out_of_patience;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::operation::Operation;
 
@@ -38,7 +39,7 @@ pub async fn until_done(
             Ok(operation) if operation.status.is_terminal() => return answer,
             Ok(_) => {
                 failures = 0;
-                schedule.interval
+                schedule.interval.min(LONGEST_PAUSE)
             }
             Err(error) if error.kind() == ErrorKind::Credentials => return answer,
             Err(error) => {
@@ -52,22 +53,24 @@ pub async fn until_done(
             Err(_) => now + pause,
             Ok(_) => (asked + pause).max(now),
         };
-        let out_of_time = now >= schedule.deadline || (next > schedule.deadline && told_to_wait(&answer));
-        if out_of_time || is_out_of_quota(&answer) {
-            return Err(still_under_way(answer, out_of_time));
+        let told_too_much = next > schedule.deadline && told_to_wait(&answer);
+        if now >= schedule.deadline || told_too_much || is_out_of_quota(&answer) {
+            return Err(still_under_way(answer, told_too_much));
         }
-        let next = next.min(schedule.deadline);
         seen(&answer);
-        sleep_until(next).await;
+        sleep_until(next.min(schedule.deadline)).await;
     }
 }
+
+/// No pause is longer, so that no sum of a time and a pause overflows.
+const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 fn pause_after(error: &Error, failures: u32, interval: Duration) -> Duration {
     let told = match error.delivery() {
         Delivery::Throttled { retry_after } => retry_after.unwrap_or_default(),
         _ => Duration::ZERO,
     };
-    interval.max(backoff(failures, jitter())).max(told)
+    interval.max(backoff(failures, jitter())).max(told).min(LONGEST_PAUSE)
 }
 
 fn told_to_wait(answer: &Result<Operation, Error>) -> bool {
@@ -76,17 +79,24 @@ fn told_to_wait(answer: &Result<Operation, Error>) -> bool {
 }
 
 fn is_out_of_quota(answer: &Result<Operation, Error>) -> bool {
-    answer.as_ref().err().map(Error::delivery) == Some(Delivery::OutOfQuota)
+    matches!(answer.as_ref().err().map(Error::delivery), Some(Delivery::OutOfQuota { .. }))
 }
 
-fn still_under_way(last: Result<Operation, Error>, out_of_time: bool) -> Error {
-    let why = if out_of_time { "when the time was up" } else { "and can no longer be followed" };
-    match last {
+fn still_under_way(last: Result<Operation, Error>, told_too_much: bool) -> Error {
+    let error = match last {
         Ok(operation) => {
-            Error::new(ErrorKind::UnderWay, format!("the copy was still under way {why} (status {})", operation.status))
+            let what = format!("the copy was still under way when the time was up (status {})", operation.status);
+            Error::new(ErrorKind::UnderWay, what)
         }
-        Err(error) => Error::new(ErrorKind::UnderWay, format!("the copy was still under way {why}")).with_source(error),
-    }
+        Err(error) if told_too_much || matches!(error.delivery(), Delivery::OutOfQuota { .. }) => {
+            Error::new(ErrorKind::UnderWay, "the copy is under way and cannot be followed any longer")
+                .with_source(out_of_patience(error))
+        }
+        Err(error) => {
+            Error::new(ErrorKind::UnderWay, "the copy was still under way when the time was up").with_source(error)
+        }
+    };
+    error.with_remedy("look at the operation, or for the copy in the target resource, before you copy again")
 }
 
 #[cfg(test)]
@@ -186,7 +196,9 @@ mod tests {
     async fn told_to_wait_past_the_deadline_it_does_not_wait() {
         let began = Instant::now();
         let (ending, _) = poll(60, [throttled(61)]).await;
-        assert_eq!(ending.unwrap_err().kind(), ErrorKind::UnderWay);
+        let error = ending.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnderWay);
+        assert!(error.causes().next().unwrap().to_string().contains("asks to wait 61 s"));
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
@@ -194,7 +206,7 @@ mod tests {
     async fn refused_credentials_and_a_used_up_volume_end_it_at_once() {
         let refused = Err(Error::new(ErrorKind::Credentials, "401"));
         assert_eq!(poll(60, [refused]).await.0.unwrap_err().kind(), ErrorKind::Credentials);
-        let (ending, asked) = poll(60, [trouble(Delivery::OutOfQuota)]).await;
+        let (ending, asked) = poll(60, [trouble(Delivery::OutOfQuota { retry_after: None })]).await;
         assert_eq!((ending.unwrap_err().kind(), asked.len()), (ErrorKind::UnderWay, 1));
     }
 }

@@ -69,6 +69,12 @@ impl Endpoint {
         self.0.join(url)
     }
 
+    /// Whether this is the endpoint's host.
+    #[must_use]
+    pub fn has_host(&self, host: &str) -> bool {
+        self.0.host_str().is_some_and(|own| own.eq_ignore_ascii_case(host))
+    }
+
     /// Whether the endpoint is on this machine. Only there is http allowed, and no proxy is asked.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -96,6 +102,9 @@ impl FromStr for Endpoint {
         let url = Url::parse(&with_scheme)
             .map_err(|error| Error::settings("it is not a URL", EXAMPLE).with_source(error.to_string()))?;
         let host = url.host_str().unwrap_or_default();
+        if matches!(host, "http" | "https") {
+            return Err(Error::settings("it has https:// twice", EXAMPLE));
+        }
         // A key that was put in the endpoint's place must not be printed, nor looked up in a DNS.
         if host.is_empty() || looks_like_a_key(host) {
             return Err(Error::settings("it has no host name (is a key in its place?)", EXAMPLE));
@@ -294,6 +303,7 @@ mod tests {
         for text in ["https://a.example/formrecognizer/v2.1", "https://a.example/?x=1", "https://a.example/#x"] {
             assert!(endpoint(text).unwrap_err().contains("path"), "{text}");
         }
+        assert!(endpoint("https://https://a.example//").unwrap_err().contains("twice"));
         assert!(endpoint("https://user:secret@a.example").unwrap_err().contains("user name"));
     }
 

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::service_error::{Fault, words};
+use super::service_error::words;
 use super::{Answer, Protocol, Request};
 use crate::authorization::CopyAuthorization;
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::model::{Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus};
 use crate::resource::TargetAddress;
@@ -62,7 +63,8 @@ pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
         readiness: match model_info.status.as_str() {
             "ready" => Readiness::Ready,
             "creating" => Readiness::Creating,
-            other => Readiness::NotReady(printable(other)),
+            "invalid" => Readiness::Invalid,
+            other => Readiness::Unknown(answer.text(other)),
         },
         api_version: None,
         description: None,
@@ -73,9 +75,10 @@ pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
 
 pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     let CopyOperation { status, copy_result } = answer.json()?;
+    let errors = copy_result.get("errors").and_then(Value::as_array);
     Ok(Operation {
-        status: OperationStatus::from(status.as_str()),
-        error: copy_result.and_then(|result| words(result.errors)),
+        status: OperationStatus::from(answer.text(&status).as_str()),
+        error: words(answer, errors.into_iter().flatten()),
     })
 }
 
@@ -113,13 +116,9 @@ struct ModelInfo {
 #[serde(rename_all = "camelCase")]
 struct CopyOperation {
     status: String,
-    copy_result: Option<CopyResult>,
-}
-
-#[derive(Deserialize)]
-struct CopyResult {
+    /// Whatever form it has: it must not hide the status.
     #[serde(default)]
-    errors: Vec<Fault>,
+    copy_result: Value,
 }
 
 #[cfg(test)]
@@ -184,7 +183,8 @@ mod tests {
         for (status, readiness) in [
             ("ready", Readiness::Ready),
             ("creating", Readiness::Creating),
-            ("invalid", Readiness::NotReady("invalid".into())),
+            ("invalid", Readiness::Invalid),
+            ("deleting", Readiness::Unknown("deleting".into())),
         ] {
             let body = format!(r#"{{"modelInfo":{{"modelId":"{ID}","status":"{status}"}}}}"#);
             assert_eq!(read_model(&answer(200, &[], &body)).unwrap().readiness, readiness);
@@ -200,7 +200,12 @@ mod tests {
         );
         assert_eq!(failed.status, OperationStatus::Failed);
         assert_eq!(failed.error.unwrap().to_string(), "2024: m");
-        for succeeded in [r#"{"status":"succeeded","copyResult":{}}"#, r#"{"status":"succeeded"}"#] {
+        for succeeded in [
+            r#"{"status":"succeeded","copyResult":{}}"#,
+            r#"{"status":"succeeded"}"#,
+            r#"{"status":"succeeded","copyResult":{"modelId":"x","errors":null}}"#,
+            r#"{"status":"succeeded","copyResult":[7]}"#,
+        ] {
             assert_eq!(read(succeeded), Operation { status: OperationStatus::Succeeded, error: None });
         }
         assert!(read_operation(&answer(200, &[], r#"{"state":"succeeded"}"#)).is_err());

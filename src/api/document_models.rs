@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::service_error::{Fault, words};
+use super::service_error::words;
 use super::{Answer, NewModel, Protocol, Request};
 use crate::authorization::CopyAuthorization;
-use crate::error::{Error, printable};
+use crate::error::Error;
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus};
 
@@ -62,10 +63,19 @@ impl Protocol for DocumentModels {
 
     fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error> {
         let (authorization, payload): (Authorization, _) = answer.json_and_payload()?;
+        let id = match self.path.kind {
+            Kind::Model => authorization.target_model_id,
+            Kind::Classifier => authorization.target_classifier_id,
+        };
+        let target_model_id = answer.reserved_id(&id.unwrap_or_default())?;
+        if target_model_id != self.new.id {
+            let with = format!("an authorization for {target_model_id} instead of {}", self.new.id);
+            return Err(answer.unusable(&with));
+        }
         Ok(CopyAuthorization {
-            target_model_id: answer.reserved_id(&authorization.target_id)?,
-            target_resource_id: authorization.target_resource_id.as_deref().map(printable),
-            target_region: authorization.target_resource_region.as_deref().map(printable),
+            target_model_id,
+            target_resource_id: authorization.target_resource_id.map(|id| answer.text(&id)),
+            target_region: authorization.target_resource_region.map(|region| answer.text(&region)),
             access_token: authorization.access_token,
             payload,
         })
@@ -79,18 +89,25 @@ impl Protocol for DocumentModels {
 
 pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
     let details: Details = answer.json()?;
+    let text = |value: &Value| value.as_str().map(|text| answer.text(text));
+    // A composed model of v4.0 has both: its own id and that of the classifier in it.
+    if details.model_id.is_null() && details.classifier_id.is_null() {
+        return Err(answer.unusable("no model"));
+    }
+    let tags = details.tags.as_object().into_iter().flatten();
     Ok(Model {
         readiness: Readiness::Ready,
-        api_version: details.api_version.as_deref().map(printable),
-        description: details.description,
-        tags: details.tags.unwrap_or_default(),
-        expires: details.expiration_date_time.and_then(|date| date.parse().ok()),
+        api_version: text(&details.api_version),
+        description: details.description.as_str().map(str::to_owned),
+        tags: tags.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+        expires: details.expiration_date_time.as_str().and_then(|date| date.parse().ok()),
     })
 }
 
 pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     let OperationDetails { status, error } = answer.json()?;
-    Ok(Operation { status: OperationStatus::from(status.as_str()), error: words(error.into_iter().collect()) })
+    let error = Some(&error).filter(|error| error.is_object());
+    Ok(Operation { status: OperationStatus::from(answer.text(&status).as_str()), error: words(answer, error) })
 }
 
 /// `AuthorizeCopyRequest`, `AuthorizeClassifierCopyRequest`.
@@ -113,30 +130,31 @@ struct AuthorizeOrder<'a> {
 struct Authorization {
     target_resource_id: Option<String>,
     target_resource_region: Option<String>,
-    #[serde(rename = "targetModelId", alias = "targetClassifierId")]
-    target_id: String,
+    target_model_id: Option<String>,
+    target_classifier_id: Option<String>,
     access_token: SecretString,
 }
 
 /// `DocumentModelDetails`, `DocumentClassifierDetails`, as far as a copy needs them. There is no status: what is shown
-/// is ready.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// is ready. The fields may have any form: one that is new must not hide the model.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
 struct Details {
-    #[serde(rename = "modelId", alias = "classifierId")]
-    _id: String,
-    api_version: Option<String>,
-    description: Option<String>,
-    tags: Option<BTreeMap<String, String>>,
-    /// Kept as text: a date of a new form must not hide the model.
-    expiration_date_time: Option<String>,
+    model_id: Value,
+    classifier_id: Value,
+    api_version: Value,
+    description: Value,
+    tags: Value,
+    expiration_date_time: Value,
 }
 
 /// `OperationDetails`, as far as a copy needs it. `percentCompleted` is absent until the end, and 100 on a failure.
 #[derive(Deserialize)]
 struct OperationDetails {
     status: String,
-    error: Option<Fault>,
+    /// Whatever form it has: it must not hide the status.
+    #[serde(default)]
+    error: Value,
 }
 
 #[cfg(test)]
@@ -165,14 +183,22 @@ mod tests {
     #[test]
     fn each_request_has_the_documented_method_and_path_in_every_version() {
         let models = "documentModels";
-        for (version, kind, service, collection, date) in [
-            (ApiVersion::V3_0, Kind::Model, "formrecognizer", models, "2022-08-31"),
-            (ApiVersion::V3_1, Kind::Model, "formrecognizer", models, "2023-07-31"),
-            (ApiVersion::V4_0, Kind::Model, "documentintelligence", models, "2024-11-30"),
-            (ApiVersion::V4_0, Kind::Classifier, "documentintelligence", "documentClassifiers", "2024-11-30"),
+        let (model, classifier) = ("targetModelId", "targetClassifierId");
+        for (version, kind, name, service, collection, date) in [
+            (ApiVersion::V3_0, Kind::Model, model, "formrecognizer", models, "2022-08-31"),
+            (ApiVersion::V3_1, Kind::Model, model, "formrecognizer", models, "2023-07-31"),
+            (ApiVersion::V4_0, Kind::Model, model, "documentintelligence", models, "2024-11-30"),
+            (
+                ApiVersion::V4_0,
+                Kind::Classifier,
+                classifier,
+                "documentintelligence",
+                "documentClassifiers",
+                "2024-11-30",
+            ),
         ] {
             let protocol = protocol(version, kind);
-            let reserved = protocol.read_authorization(&answer(200, &[], &authorization("targetModelId"))).unwrap();
+            let reserved = protocol.read_authorization(&answer(200, &[], &authorization(name))).unwrap();
             let id = "model_1".parse().unwrap();
             let requests = [protocol.authorize(), protocol.start(&id, &reserved), protocol.path.model(&id)];
             assert_eq!(
@@ -226,6 +252,9 @@ mod tests {
         assert_eq!(model.readiness, Readiness::Ready);
         assert_eq!((model.api_version.as_deref(), model.description.as_deref()), (Some("2023-07-31"), Some("d")));
         assert_eq!(model.expires.unwrap().to_string(), "2026-12-13T23:12:18Z");
+        let composed = r#"{"modelId":"m1","classifierId":"c1","description":"d","tags":{"a":"1","b":null}}"#;
+        let composed = read_model(&answer(200, &[], composed)).unwrap();
+        assert_eq!((composed.description.as_deref(), composed.tags.len()), (Some("d"), 1));
         let bare = read_model(&answer(200, &[], r#"{"classifierId":"c1","expirationDateTime":"one day","tags":null}"#));
         assert_eq!(bare.unwrap().expires, None);
         assert!(read_model(&answer(200, &[], r#"{"value":[]}"#)).is_err());
@@ -237,6 +266,8 @@ mod tests {
             (r#"{"code":"A","message":"a","innererror":{"code":"B","message":"b"}}"#, "B: b"),
             (r#"{"code":"A","message":"a","details":[{"code":"B","message":"b"}]}"#, "B: b"),
             (r#"{"code":"A","message":"a"}"#, "A: a"),
+            (r#"{"code":"A","message":"a","details":null,"innererror":null}"#, "A: a"),
+            (r#"{"code":1.5,"message":"a","details":"odd"}"#, "1.5: a"),
         ] {
             let body = format!(r#"{{"status":"failed","percentCompleted":100,"error":{error}}}"#);
             let operation = read_operation(&answer(200, &[], &body)).unwrap();

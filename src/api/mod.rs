@@ -21,6 +21,7 @@ use crate::error::{Delivery, Error, ErrorKind, printable};
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{Operation, OperationUrl};
 use crate::resource::{Endpoint, Side, TargetAddress};
+use crate::secrets::Secrets;
 use version::{ApiVersion, Format};
 
 /// Accepts a copy that is less protected than its source: from a resource with its own encryption keys to one without.
@@ -31,7 +32,7 @@ const REQUEST_ID: &str = "apim-request-id";
 /// One request, to be sent to the resource that it is meant for.
 #[derive(Clone)]
 pub struct Request {
-    /// GET, POST or DELETE.
+    /// GET or POST.
     pub method: Method,
     /// On the resource's endpoint, starting with `/`.
     pub path_and_query: String,
@@ -73,6 +74,8 @@ pub struct Answer {
     pub side: Side,
     /// What it was asked to do.
     pub purpose: String,
+    /// What it may repeat and nobody may read.
+    pub secrets: Secrets,
     /// When the answer came, to read a `Retry-After` that is a date.
     pub received: Timestamp,
     /// The HTTP status.
@@ -87,7 +90,12 @@ impl Answer {
     /// The id under which the service's support finds the request.
     #[must_use]
     pub fn request_id(&self) -> Option<String> {
-        self.header(REQUEST_ID).map(printable).filter(|id| !id.is_empty())
+        self.header(REQUEST_ID).map(|id| self.text(id)).filter(|id| !id.is_empty())
+    }
+
+    /// Words of this answer, fit to be shown.
+    fn text(&self, words: &str) -> String {
+        printable(&self.secrets.blot_out(words))
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -145,7 +153,7 @@ impl Answer {
         let media_type = self.header("content-type").and_then(|value| value.split(';').next());
         match (self.body.len(), media_type) {
             (0, _) => "an empty body".into(),
-            (bytes, Some(media_type)) => format!("{}, {bytes} bytes", printable(media_type)),
+            (bytes, Some(media_type)) => format!("{}, {bytes} bytes", self.text(media_type)),
             (bytes, None) => format!("{bytes} bytes"),
         }
     }
@@ -197,8 +205,12 @@ pub fn read_start(answer: &Answer, source: &Endpoint) -> Result<OperationUrl, Er
     if !answer.status.is_success() {
         return Err(service_error::refusal(answer));
     }
-    let location = answer.header("operation-location").ok_or_else(|| answer.unusable("no Operation-Location"))?;
-    OperationUrl::new(location, source).map_err(|error| error.with_request_id(answer.request_id()))
+    let location = answer.header("operation-location").filter(|location| !location.trim().is_empty());
+    let location = location.ok_or_else(|| answer.unusable("no Operation-Location"))?;
+    let url = OperationUrl::new(location, source).map_err(|error| {
+        error.with_source(format!("it is {:?}", answer.text(location))).with_request_id(answer.request_id())
+    })?;
+    Ok(url.without(&answer.secrets))
 }
 
 /// The two requests that set a copy going, which differ with the version and with what the target is to hold.
@@ -260,6 +272,7 @@ pub(crate) mod tests {
         Answer {
             side: Side::Source,
             purpose: "start the copy".into(),
+            secrets: Secrets::default(),
             received: "2026-11-23T00:00:00Z".parse().unwrap(),
             status: StatusCode::from_u16(status).unwrap(),
             headers: headers.iter().map(header).collect(),

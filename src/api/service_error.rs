@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::Answer;
-use crate::error::{Delivery, Error, ErrorKind, ServiceError, printable};
+use crate::error::{Delivery, Error, ErrorKind, Finding, ServiceError};
+use crate::resource::Side;
 
 /// What a code of the service means for a copy.
 struct Entry {
@@ -16,16 +17,20 @@ struct Entry {
     kind: ErrorKind,
     /// One imperative sentence. `{side}` is the side that answered, `{SIDE}` the same in capitals.
     remedy: &'static str,
-    /// Whether a look that meets it can stop the pipeline; the gateway's own codes say nothing of models.
-    definitive: bool,
+    /// What a look that meets it knows; the gateway's own codes say nothing of models.
+    finding: Finding,
 }
 
 const fn entry(code: &'static str, kind: ErrorKind, remedy: &'static str) -> Entry {
-    Entry { code, kind, remedy, definitive: true }
+    Entry { code, kind, remedy, finding: Finding::Definitive }
+}
+
+const fn no_model(code: &'static str) -> Entry {
+    Entry { code, kind: ErrorKind::NotFound, remedy: CHECK_MODEL_ID, finding: Finding::NoSuchModel }
 }
 
 const fn gateway(code: &'static str, kind: ErrorKind, remedy: &'static str) -> Entry {
-    Entry { code, kind, remedy, definitive: false }
+    Entry { code, kind, remedy, finding: Finding::Inconclusive }
 }
 
 const FRESH_AUTHORIZATION: &str = "run the command again, which asks for a fresh authorization; if it fails again, \
@@ -48,7 +53,7 @@ const CATALOGUE: &[Entry] = &[
         ErrorKind::Refused,
         "correct --target-resource-id and --target-region (the short name, such as westus2), then run the command again for a fresh authorization",
     ),
-    entry("1022", ErrorKind::NotFound, CHECK_MODEL_ID),
+    no_model("1022"),
     entry("1027", ErrorKind::Refused, "copy the model with the API version that trained it (--api-version)"),
     gateway("1999", ErrorKind::Unavailable, "check that the source has the model, then run the command again"),
     entry(
@@ -97,7 +102,7 @@ const CATALOGUE: &[Entry] = &[
         ErrorKind::Refused,
         "allow the other resource's domain name in the outbound network rules of the resource",
     ),
-    entry("ModelNotFound", ErrorKind::NotFound, CHECK_MODEL_ID),
+    no_model("ModelNotFound"),
     entry(
         "OperationNotFound",
         ErrorKind::NotFound,
@@ -141,75 +146,76 @@ const CATALOGUE: &[Entry] = &[
 /// its own, comes with 403 or 429, and asks to wait for days.
 const OUT_OF_QUOTA: &str = "Out of call volume quota";
 
-/// One failure as the service writes it, in any of its envelopes.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Fault {
-    code: Option<Code>,
-    message: Option<String>,
+/// How many failures of one answer are shown. An answer of megabytes of them is no help to anybody.
+const MOST_FAILURES: usize = 8;
+
+/// The service's words for one or several failures, in any of its envelopes: the innermost first, which is the one that
+/// helps. What has another form than documented is left out.
+pub(super) fn words<'v>(answer: &Answer, failures: impl IntoIterator<Item = &'v Value>) -> Option<ServiceError> {
+    let mut said = Vec::new();
+    for failure in failures {
+        collect(answer, failure, &mut said);
+    }
+    said.into_iter()
+        .rev()
+        .fold(None, |outer, (code, message)| Some(ServiceError { code, message, outer: outer.map(Box::new) }))
+}
+
+/// Adds a failure after its inner error and its details, each only while there is room.
+fn collect(answer: &Answer, failure: &Value, said: &mut Vec<(Option<String>, String)>) {
     // v2.1 writes innerError, v3.0 and later innererror.
-    #[serde(alias = "innerError")]
-    innererror: Option<Box<Fault>>,
-    details: Vec<Fault>,
-}
-
-/// A name, or digits with or without quotes.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum Code {
-    Name(String),
-    Number(u64),
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    error: Fault,
-}
-
-/// The service's words for one or several failures: the innermost first, which is the one that helps.
-pub(super) fn words(faults: Vec<Fault>) -> Option<ServiceError> {
-    faults.into_iter().rev().fold(None, add)
-}
-
-/// Puts a failure, and inside it its own details and then its inner error, in front of what is known already.
-fn add(outer: Option<ServiceError>, fault: Fault) -> Option<ServiceError> {
-    let code = match fault.code {
-        Some(Code::Name(name)) => Some(printable(&name)).filter(|name| !name.is_empty()),
-        Some(Code::Number(number)) => Some(number.to_string()),
-        None => None,
+    let inner = ["innererror", "innerError"].iter().find_map(|name| failure.get(name));
+    let details = failure.get("details").and_then(Value::as_array).into_iter().flatten();
+    for part in inner.into_iter().chain(details) {
+        if said.len() < MOST_FAILURES {
+            collect(answer, part, said);
+        }
+    }
+    // A name, or digits with or without quotes.
+    let code = match failure.get("code") {
+        Some(Value::String(name)) => Some(answer.text(name)).filter(|name| !name.is_empty()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
     };
-    let message = printable(&fault.message.unwrap_or_default());
+    let message =
+        failure.get("message").and_then(Value::as_str).map(|message| answer.text(message)).unwrap_or_default();
     // v2.1's innerError has a request id and no words.
-    let said = if code.is_none() && message.is_empty() {
-        outer
-    } else {
-        Some(ServiceError { code, message, outer: outer.map(Box::new) })
-    };
-    let said = fault.details.into_iter().rev().fold(said, add);
-    fault.innererror.into_iter().fold(said, |said, inner| add(said, *inner))
+    if said.len() < MOST_FAILURES && (code.is_some() || !message.is_empty()) {
+        said.push((code, message));
+    }
+}
+
+/// A failure and the outer ones around it.
+fn outward(error: &ServiceError) -> impl Iterator<Item = &ServiceError> {
+    std::iter::successors(Some(error), |error| error.outer.as_deref())
 }
 
 /// What the catalogue knows of a failure, the innermost code that it knows first.
 fn look_up(error: &ServiceError) -> Option<&'static Entry> {
-    std::iter::successors(Some(error), |error| error.outer.as_deref())
-        .find_map(|error| CATALOGUE.iter().find(|entry| Some(entry.code) == error.code.as_deref()))
+    outward(error).find_map(|error| CATALOGUE.iter().find(|entry| Some(entry.code) == error.code.as_deref()))
 }
 
-/// What to do about a failed operation, where the catalogue knows.
+/// What to do about an operation of this side that failed, where the catalogue knows.
 #[must_use]
-pub fn remedy(error: &ServiceError) -> Option<&'static str> {
-    look_up(error).map(|entry| entry.remedy)
+pub fn remedy(error: &ServiceError, side: Side) -> Option<String> {
+    look_up(error).map(|entry| for_side(entry.remedy, side))
+}
+
+/// Names the side in a remedy.
+fn for_side(remedy: &str, side: Side) -> String {
+    remedy.replace("{side}", &side.to_string()).replace("{SIDE}", &side.to_string().to_uppercase())
 }
 
 /// Turns an answer that is no success into an error.
 #[must_use]
 pub fn refusal(answer: &Answer) -> Error {
     let status = answer.status.as_u16();
-    let said = serde_json::from_slice(&answer.body).ok().and_then(|Envelope { error }| words(vec![error]));
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let said = words(answer, body.get("error"));
     let entry = said.as_ref().and_then(look_up);
-    let out_of_quota = said.as_ref().is_some_and(|said| said.message.contains(OUT_OF_QUOTA));
+    let out_of_quota = said.as_ref().is_some_and(|said| outward(said).any(|said| said.message.contains(OUT_OF_QUOTA)));
     let delivery = match status {
-        403 | 429 if out_of_quota => Delivery::OutOfQuota,
+        403 | 429 if out_of_quota => Delivery::OutOfQuota { retry_after: retry_after(answer) },
         429 | 503 => Delivery::Throttled { retry_after: retry_after(answer) },
         408 | 500..=599 => Delivery::Unanswered,
         _ => Delivery::Final,
@@ -222,13 +228,17 @@ pub fn refusal(answer: &Answer) -> Error {
         (Delivery::Final, _, _) => ErrorKind::Refused,
         _ => ErrorKind::Unavailable,
     };
-    let definitive = delivery == Delivery::Final
-        && (matches!(status, 401 | 403) || entry.is_some_and(|entry| entry.definitive && said.is_some()));
+    let finding = match (delivery, entry, status) {
+        (Delivery::Final, Some(entry), _) => entry.finding,
+        // An envelope with a code that is new, where the status alone says enough.
+        (Delivery::Final, None, 401 | 403) if said.is_some() => Finding::Definitive,
+        _ => Finding::Inconclusive,
+    };
     let error = Error::new(kind, what_happened(answer, delivery))
         .with_delivery(delivery)
-        .definitive(definitive)
+        .with_finding(finding)
         .with_request_id(answer.request_id())
-        .with_remedy(remedy_for(answer, kind, delivery, entry));
+        .with_remedy(for_side(remedy_for(answer, kind, delivery, entry), answer.side));
     match said {
         Some(said) => error.with_source(said),
         None => error.with_source(format!("the answer has no error message of the service ({})", answer.nature())),
@@ -240,10 +250,11 @@ fn what_happened(answer: &Answer, delivery: Delivery) -> String {
     let status = answer.status.as_u16();
     match (delivery, status) {
         (_, 300..=399) => {
-            let elsewhere = answer.header("location").map_or("another address".into(), printable);
+            let elsewhere =
+                answer.header("location").map_or("another address".into(), |location| answer.text(location));
             format!("asked to {purpose}, the {side} redirects to {elsewhere}, which is not followed (HTTP {status})")
         }
-        (Delivery::Throttled { .. } | Delivery::OutOfQuota, _) => {
+        (Delivery::Throttled { .. } | Delivery::OutOfQuota { .. }, _) => {
             format!("the {side} turns requests away, asked to {purpose} (HTTP {status})")
         }
         (Delivery::Unanswered, _) => format!("the {side} could not {purpose} (HTTP {status})"),
@@ -251,10 +262,10 @@ fn what_happened(answer: &Answer, delivery: Delivery) -> String {
     }
 }
 
-fn remedy_for(answer: &Answer, kind: ErrorKind, delivery: Delivery, entry: Option<&Entry>) -> String {
-    let remedy = match (delivery, entry) {
-        (Delivery::OutOfQuota, _) => {
-            "wait for the next month or raise the pricing tier of the {side} resource: its call volume is used up"
+fn remedy_for(answer: &Answer, kind: ErrorKind, delivery: Delivery, entry: Option<&'static Entry>) -> &'static str {
+    match (delivery, entry) {
+        (Delivery::OutOfQuota { .. }, _) => {
+            "wait until the volume is renewed, or raise the pricing tier of the {side} resource: its call volume is used up"
         }
         (_, Some(entry)) => entry.remedy,
         (_, None) if answer.status.is_redirection() => {
@@ -267,18 +278,19 @@ fn remedy_for(answer: &Answer, kind: ErrorKind, delivery: Delivery, entry: Optio
             ErrorKind::Unavailable => TRANSIENT,
             _ => "read the service's message, and give the request id to Azure support if it does not help",
         },
-    };
-    remedy.replace("{side}", &answer.side.to_string()).replace("{SIDE}", &answer.side.to_string().to_uppercase())
+    }
 }
 
-/// The wait that `Retry-After` asks for: seconds, or an HTTP date.
+/// The wait that `Retry-After` asks for: seconds, or an HTTP date. Longer than a month is as good as a month.
 fn retry_after(answer: &Answer) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
     let value = answer.header("retry-after")?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if let Ok(seconds) = value.parse::<f64>() {
+        let seconds = Some(seconds.ceil()).filter(|seconds| *seconds >= 0.0);
+        return seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST));
     }
     let date = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(value).ok()?;
-    Some(answer.received.duration_until(date).try_into().unwrap_or(Duration::ZERO))
+    Some(Duration::try_from(answer.received.duration_until(date)).unwrap_or(Duration::ZERO).min(LONGEST))
 }
 
 #[cfg(test)]
@@ -306,6 +318,10 @@ mod tests {
             (
                 r#"{"error":{"code":"F","message":"f","details":[{"code":"D1","message":"d1"},{"code":"D2","message":"d2"}]}}"#,
                 &["D1: d1", "D2: d2", "F: f"],
+            ),
+            (
+                r#"{"error":{"code":"A","message":"a","innererror":{"code":"B"},"innerError":{"requestId":"r"},"details":null}}"#,
+                &["B", "A: a"],
             ),
             (r#"{"error":{"code":"2024","innerError":{"requestId":"r"},"message":"m"}}"#, &["2024: m"]),
         ] {
@@ -355,7 +371,10 @@ mod tests {
             let body =
                 r#"{"error":{"code":"429","message":"Out of call volume quota for FormRecognizer F0 pricing tier."}}"#;
             let error = refused(status, body);
-            assert_eq!((error.kind(), error.delivery()), (ErrorKind::Unavailable, Delivery::OutOfQuota));
+            assert_eq!(
+                (error.kind(), error.delivery()),
+                (ErrorKind::Unavailable, Delivery::OutOfQuota { retry_after: None })
+            );
         }
     }
 
@@ -363,13 +382,30 @@ mod tests {
     fn only_the_services_own_word_is_definitive() {
         let not_found =
             r#"{"error":{"code":"NotFound","message":"","innererror":{"code":"ModelNotFound","message":""}}}"#;
-        assert!(refused(404, not_found).is_definitive());
-        assert!(refused(404, r#"{"error":{"code":"1022","message":""}}"#).is_definitive());
-        assert!(refused(401, "").is_definitive());
-        assert!(!refused(404, r#"{"error":{"code":"404","message":"Resource not found"}}"#).is_definitive());
-        assert!(!refused(404, "").is_definitive());
-        assert!(!refused(405, "").is_definitive());
-        assert!(!refused(500, not_found).is_definitive());
+        let coded = |code: &str| format!(r#"{{"error":{{"code":"{code}","message":"m"}}}}"#);
+        for (status, body, finding) in [
+            (404, not_found, Finding::NoSuchModel),
+            (404, &coded("1022"), Finding::NoSuchModel),
+            (400, &coded("1001"), Finding::Definitive),
+            (410, &coded("Gone"), Finding::Definitive),
+            (401, &coded("401"), Finding::Definitive),
+            (403, &coded("SomethingNew"), Finding::Definitive),
+            (401, "", Finding::Inconclusive),
+            (403, "<html>", Finding::Inconclusive),
+            (404, &coded("404"), Finding::Inconclusive),
+            (404, "", Finding::Inconclusive),
+            (405, "", Finding::Inconclusive),
+            (500, not_found, Finding::Inconclusive),
+        ] {
+            assert_eq!(refused(status, body).finding(), finding, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_a_thousand_failures_shows_a_handful() {
+        let many = vec![r#"{"code":"D","message":"d"}"#; 1000].join(",");
+        let error = refused(400, &format!(r#"{{"error":{{"code":"A","details":[{many}]}}}}"#));
+        assert_eq!(error.causes().count(), MOST_FAILURES);
     }
 
     #[test]
@@ -380,20 +416,32 @@ mod tests {
         assert_eq!(wait("Fri, 23 Nov 2026 00:01:30 GMT"), Some(90));
         assert_eq!(wait("Sun, 22 Nov 2026 00:00:00 GMT"), Some(0));
         assert_eq!(wait("259200"), Some(259_200));
-        assert_eq!(wait("soon"), None);
+        assert_eq!(wait("0.2"), Some(1));
+        for endless in ["9223372036854775807", "99999999999999999999999", "Sat, 01 Jan 2999 00:00:00 GMT"] {
+            assert_eq!(wait(endless), Some(30 * 24 * 60 * 60), "{endless}");
+        }
+        for nonsense in ["soon", "-5", "NaN", ""] {
+            assert_eq!(wait(nonsense), None, "{nonsense}");
+        }
     }
 
     #[test]
     fn each_code_of_the_catalogue_stands_once_and_has_one_imperative_sentence() {
         for (at, entry) in CATALOGUE.iter().enumerate() {
             assert!(CATALOGUE.iter().skip(at + 1).all(|other| other.code != entry.code), "{}", entry.code);
-            assert!(entry.remedy.starts_with(|c: char| c.is_ascii_lowercase()) && !entry.remedy.ends_with('.'));
+            let remedy = for_side(entry.remedy, Side::Target);
+            assert!(remedy.starts_with(|c: char| c.is_ascii_lowercase()) && !remedy.ends_with('.'), "{remedy}");
+            assert!(!remedy.contains('{') && !remedy.contains('}'), "{remedy}");
         }
     }
 
     #[test]
     fn the_usual_cause_of_2024_is_named_first() {
         let error = ServiceError { code: Some("2024".into()), message: String::new(), outer: None };
-        assert!(remedy(&error).unwrap().starts_with("make --target-resource-id and --target-region a true pair"));
+        assert!(
+            remedy(&error, Side::Source)
+                .unwrap()
+                .starts_with("make --target-resource-id and --target-region a true pair")
+        );
     }
 }

@@ -10,7 +10,14 @@ use secrecy::SecretString;
 
 /// Copies custom models between Azure Form Recognizer / Document Intelligence resources, v2.1 to v4.0.
 #[derive(Debug, Parser)]
-#[command(name = "frcopy", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "frcopy",
+    bin_name = "frcopy",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -57,6 +57,8 @@ impl Progress {
                 .with_target(false)
                 .with_level(false)
                 .without_time()
+                // A stderr that nobody reads must not end the process.
+                .log_internal_errors(false)
                 .with_writer(screen.clone())
                 .init();
         }
@@ -83,7 +85,7 @@ impl Progress {
             Event::Authorized { target_model_id } => {
                 self.step(&format!("authorized: the copy will be {target_model_id}"));
             }
-            Event::Started { operation } => self.step(&format!("started: {operation}")),
+            Event::Started { operation } => self.note(&format!("started: {operation}")),
             Event::Status(status) => self.status(status),
             Event::StatusUnknown(error) => {
                 self.detail(&format!("asking again: {error}"));
@@ -107,6 +109,13 @@ impl Progress {
         }
     }
 
+    /// A line that stays, on a terminal as well: whoever loses the terminal needs it.
+    fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.screen.line(text);
+        }
+    }
+
     fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Requests {
             self.screen.line(text);
@@ -114,9 +123,7 @@ impl Progress {
     }
 
     fn warning(&self, text: &str) {
-        if self.verbosity >= Verbosity::Normal {
-            self.screen.line(&format!("warning: {text}"));
-        }
+        self.note(&format!("warning: {text}"));
     }
 
     fn status(&self, status: &OperationStatus) {
@@ -203,10 +210,14 @@ impl<'a> MakeWriter<'a> for Screen {
 
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.spinner.suspend(|| io::stderr().lock().write(bytes))
+        // A stderr that nobody reads any more is no reason to give up a copy.
+        self.spinner.suspend(|| {
+            let _ = io::stderr().lock().write_all(bytes);
+        });
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

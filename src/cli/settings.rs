@@ -26,7 +26,9 @@ const LONGEST_KEY_FILE: u64 = 4096;
 
 /// The environment of this process.
 pub(crate) fn process_environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+    // What is not UTF-8 is refused later, with its name, as any other value that cannot be.
+    let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+    Some(value).filter(|value| !value.trim().is_empty())
 }
 
 /// Makes a plan of what was asked for.
@@ -144,7 +146,7 @@ impl SideSettings<'_> {
             (None, Some(key), None) => Ok(key.clone()),
             (None, None, Some(path)) => read_key_file(path).map_err(|error| {
                 Error::settings(
-                    format!("the {side} key cannot be read from {}", path.display()),
+                    format!("the {side} key cannot be read from {}", without_keys(&path.to_string_lossy())),
                     "check that the file is there, may be read and holds nothing but the key",
                 )
                 .with_source(error)
@@ -199,7 +201,10 @@ fn parse_tags(tags: &[String]) -> Result<Option<BTreeMap<String, String>>, Error
             )
         })?;
         if parsed.insert(name.to_owned(), value.to_owned()).is_some() {
-            return Err(Error::settings(format!("--tag {name:?} is given twice"), "give each tag one value"));
+            return Err(Error::settings(
+                format!("--tag {:?} is given twice", without_keys(name)),
+                "give each tag one value",
+            ));
         }
     }
     Ok(Some(parsed).filter(|tags| !tags.is_empty()))
@@ -218,7 +223,7 @@ fn check_description(text: &str) -> Result<String, Error> {
 
 fn parse_duration(option: &str, text: &str) -> Result<Duration, Error> {
     let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    parsed.filter(|duration| !duration.is_zero() && *duration <= LONGEST_DURATION).ok_or_else(|| {
+    parsed.filter(|duration| (SHORTEST_DURATION..=LONGEST_DURATION).contains(duration)).ok_or_else(|| {
         Error::settings(
             format!("{option} {:?} is not a duration", without_keys(text)),
             "give a number with its unit, from 1ms to 24h: 90s, 30m, 1h30m",
@@ -226,6 +231,7 @@ fn parse_duration(option: &str, text: &str) -> Result<Duration, Error> {
     })
 }
 
+const SHORTEST_DURATION: Duration = Duration::from_millis(1);
 /// After 24 hours the service has forgotten every operation.
 const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 

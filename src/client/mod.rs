@@ -36,7 +36,7 @@ impl<'a> Client<'a> {
     /// # Errors
     /// When the platform's trust store cannot be used.
     pub fn new(resource: &'a Resource, deadline: Instant, on_wait: OnWait<'a>) -> Result<Self, Error> {
-        Ok(Self { resource, transport: Transport::new(&resource.endpoint)?, deadline, on_wait })
+        Ok(Self { resource, transport: Transport::new(resource)?, deadline, on_wait })
     }
 
     /// Sends a request, reads its answer, and sends it again as far as that is safe and the patience lasts.
@@ -60,14 +60,15 @@ impl<'a> Client<'a> {
         let began = Instant::now();
         let answer = self.transport.send(self.resource, request, self.time_for(request)).await;
         let side = self.resource.side;
+        let line = self.transport.secrets().blot_out(&format!("{request:?}"));
         match &answer {
             Ok(answer) => info!(
-                "{side}: {request:?} -> {} in {:.0?}, request id {}",
+                "{side}: {line} -> {} in {:.0?}, request id {}",
                 answer.status.as_u16(),
                 began.elapsed(),
                 answer.request_id().as_deref().unwrap_or("none"),
             ),
-            Err(error) => info!("{side}: {request:?} -> {error} after {:.0?}", began.elapsed()),
+            Err(error) => info!("{side}: {line} -> {error} after {:.0?}", began.elapsed()),
         }
         read(&answer?)
     }

@@ -16,15 +16,23 @@ pub struct Patience {
     sendings: u32,
     /// How long to try while no connection can be made.
     unreachable_for: Duration,
+    /// Nothing is waited for beyond this, when it comes before the deadline.
+    until: Option<Instant>,
 }
 
 impl Patience {
     /// For a look: it changes nothing and may be repeated, but the pipeline can do without it.
-    pub const READ: Self = Self { sendings: 3, unreachable_for: Duration::from_secs(30) };
+    pub const READ: Self = Self { sendings: 3, unreachable_for: Duration::from_secs(30), until: None };
     /// For an authorize: sent once. Nothing is reserved yet, so a resource that is not there ends it soon.
-    pub const AUTHORIZE: Self = Self { sendings: 1, unreachable_for: Duration::from_secs(30) };
+    pub const AUTHORIZE: Self = Self { sendings: 1, unreachable_for: Duration::from_secs(30), until: None };
     /// For a start: sent once. An id is reserved, so no connection is too long in coming.
-    pub const START: Self = Self { sendings: 1, unreachable_for: Duration::MAX };
+    pub const START: Self = Self { sendings: 1, unreachable_for: Duration::MAX, until: None };
+
+    /// The same, but not beyond a time.
+    #[must_use]
+    pub fn until(self, until: Instant) -> Self {
+        Self { until: Some(until), ..self }
+    }
 }
 
 /// One sending that went wrong.
@@ -32,10 +40,12 @@ impl Patience {
 pub struct Attempt {
     /// How it went wrong.
     pub delivery: Delivery,
-    /// The how manieth it was, from 1.
+    /// The how manieth that went wrong, from 1.
     pub number: u32,
-    /// Since the first sending.
-    pub elapsed: Duration,
+    /// The how manieth without a usable answer.
+    pub unanswered: u32,
+    /// For how long no connection could be made.
+    pub unreachable: Duration,
     /// Until the deadline.
     pub remaining: Duration,
 }
@@ -47,10 +57,10 @@ pub struct Attempt {
 pub fn wait(attempt: Attempt, patience: Patience, jitter: f64) -> Option<Duration> {
     let backoff = backoff(attempt.number, jitter);
     let wait = match attempt.delivery {
-        Delivery::NotSent if attempt.elapsed < patience.unreachable_for => backoff,
+        Delivery::NotSent if attempt.unreachable < patience.unreachable_for => backoff,
         Delivery::Throttled { retry_after } => backoff.max(retry_after.unwrap_or_default()),
-        Delivery::Unanswered if attempt.number < patience.sendings => backoff,
-        Delivery::NotSent | Delivery::Unanswered | Delivery::OutOfQuota | Delivery::Final => return None,
+        Delivery::Unanswered if attempt.unanswered < patience.sendings => backoff,
+        Delivery::NotSent | Delivery::Unanswered | Delivery::OutOfQuota { .. } | Delivery::Final => return None,
     };
     (wait < attempt.remaining).then_some(wait)
 }
@@ -62,18 +72,24 @@ pub(super) async fn persist<T>(
     on_wait: impl Fn(&Error, Duration),
     mut send: impl AsyncFnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let began = Instant::now();
-    let mut number = 0;
+    let deadline = patience.until.map_or(deadline, |until| until.min(deadline));
+    let (mut number, mut unanswered) = (0, 0);
+    let mut unreachable_since = None;
     loop {
-        number += 1;
+        let began = Instant::now();
         let error = match send().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
+        number += 1;
+        unanswered += u32::from(error.delivery() == Delivery::Unanswered);
+        // An answer of any kind shows that somebody is there again.
+        unreachable_since = (error.delivery() == Delivery::NotSent).then(|| unreachable_since.unwrap_or(began));
         let attempt = Attempt {
             delivery: error.delivery(),
             number,
-            elapsed: began.elapsed(),
+            unanswered,
+            unreachable: unreachable_since.map_or(Duration::ZERO, |since| since.elapsed()),
             remaining: deadline.saturating_duration_since(Instant::now()),
         };
         let Some(wait) = wait(attempt, patience, jitter()) else { return Err(out_of_patience(error)) };
@@ -83,15 +99,18 @@ pub(super) async fn persist<T>(
     }
 }
 
-/// Names the wait that the service asked for and that could not be waited for.
-fn out_of_patience(error: Error) -> Error {
-    match error.delivery() {
+/// Names the wait that the service asked for and that is not waited for.
+pub(crate) fn out_of_patience(error: Error) -> Error {
+    let what = match error.delivery() {
         Delivery::Throttled { retry_after: Some(wait) } => {
-            let what = format!("{error} and asks to wait {} s, which is past the deadline", wait.as_secs());
-            Error::new(error.kind(), what).with_delivery(error.delivery()).with_source(error)
+            format!("{error} and asks to wait {} s, which is past the deadline", wait.as_secs())
         }
-        _ => error,
-    }
+        Delivery::OutOfQuota { retry_after: Some(wait) } => {
+            format!("{error} and asks to wait {} s, which is not waited for", wait.as_secs())
+        }
+        _ => return error,
+    };
+    error.saying(what)
 }
 
 #[cfg(test)]
@@ -102,7 +121,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn attempt(delivery: Delivery, number: u32) -> Attempt {
-        Attempt { delivery, number, elapsed: Duration::ZERO, remaining: HOUR }
+        Attempt { delivery, number, unanswered: number, unreachable: Duration::ZERO, remaining: HOUR }
     }
 
     fn throttled(seconds: u64) -> Delivery {
@@ -148,8 +167,8 @@ mod tests {
     #[test]
     fn a_resource_that_is_not_there_is_given_up_soon_before_an_id_is_reserved_and_never_after() {
         let unreachable = |patience| {
-            let elapsed = Duration::from_secs(30);
-            wait(Attempt { elapsed, ..attempt(Delivery::NotSent, 5) }, patience, 0.0).is_some()
+            let unreachable = Duration::from_secs(30);
+            wait(Attempt { unreachable, ..attempt(Delivery::NotSent, 5) }, patience, 0.0).is_some()
         };
         assert!(!unreachable(Patience::READ) && !unreachable(Patience::AUTHORIZE));
         assert!(unreachable(Patience::START));
@@ -157,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_answer_and_a_used_up_volume_are_final() {
-        for delivery in [Delivery::Final, Delivery::OutOfQuota] {
+        for delivery in [Delivery::Final, Delivery::OutOfQuota { retry_after: None }] {
             assert_eq!(wait(attempt(delivery, 1), Patience::READ, 0.0), None);
         }
     }
@@ -187,7 +206,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_resource_that_is_not_there_is_tried_for_half_a_minute_before_an_id_is_reserved() {
-        let (ending, sent) = sendings(Patience::READ, &[Delivery::NotSent; 1000]).await;
+        let (ending, sent) = sendings(Patience::READ, &vec![Delivery::NotSent; 1000]).await;
         assert!(ending.is_err());
         let last = sent.last().unwrap().as_secs();
         assert!((30..60).contains(&last), "{last}");
@@ -195,10 +214,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn with_an_id_reserved_it_is_tried_until_the_deadline_and_not_beyond() {
-        let (ending, sent) = sendings(Patience::START, &[Delivery::NotSent; 1000]).await;
+        let (ending, sent) = sendings(Patience::START, &vec![Delivery::NotSent; 1000]).await;
         assert!(ending.is_err());
         let last = sent.last().unwrap();
         assert!((1800 - 31..1800).contains(&last.as_secs()), "{last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn being_turned_away_uses_up_no_patience_with_other_troubles() {
+        let throttles = [throttled(40); 5];
+        let unanswered = [throttles.as_slice(), &[Delivery::Unanswered; 2]].concat();
+        assert!(sendings(Patience::READ, &unanswered).await.0.is_ok());
+        let not_sent = [throttles.as_slice(), &[Delivery::NotSent]].concat();
+        assert!(sendings(Patience::AUTHORIZE, &not_sent).await.0.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_may_end_before_the_deadline() {
+        let patience = Patience::READ.until(Instant::now() + Duration::from_secs(10));
+        let (ending, sent) = sendings(patience, &[throttled(8), throttled(8)]).await;
+        assert!(ending.is_err());
+        assert_eq!(sent.iter().map(Duration::as_secs).collect::<Vec<_>>(), [0, 8]);
     }
 
     #[tokio::test(start_paused = true)]

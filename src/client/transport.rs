@@ -9,29 +9,28 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::api::{Answer, Request};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::resource::{Endpoint, Resource, Side};
+use crate::resource::{Resource, Side};
+use crate::secrets::Secrets;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the first byte of a request to the last one of its answer.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body that is longer is not read to its end.
 const LONGEST_BODY: usize = 16 * 1024 * 1024;
-/// What is shorter is no secret of this service, and may stand in any answer by chance.
-const SHORTEST_SECRET: usize = 16;
 const USER_AGENT: &str = concat!("frcopy/", env!("CARGO_PKG_VERSION"));
 
 pub(super) struct Transport {
     http: reqwest::Client,
-    /// Secrets that an answer may repeat and nobody may read.
-    hidden: Mutex<Vec<SecretString>>,
+    /// What an answer may repeat and nobody may read.
+    secrets: Mutex<Secrets>,
 }
 
 impl Transport {
-    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, Error> {
+    pub(super) fn new(resource: &Resource) -> Result<Self, Error> {
         // The program around this library may have installed another provider; then that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -43,7 +42,7 @@ impl Transport {
             // What may be sent again is decided in `retry`, and nowhere else.
             .retry(reqwest::retry::never())
             .dns_resolver(SystemResolver);
-        if endpoint.is_loopback() {
+        if resource.endpoint.is_loopback() {
             // A proxy would be handed the key, over http in the clear.
             builder = builder.no_proxy();
         }
@@ -52,12 +51,18 @@ impl Transport {
                 .with_source(root_cause(&error).to_string())
                 .with_remedy("check the system's trusted certificates, and SSL_CERT_FILE if it is set")
         })?;
-        Ok(Self { http, hidden: Mutex::default() })
+        Ok(Self { http, secrets: Mutex::new(Secrets::default().and(resource.credential.secret())) })
     }
 
-    /// From now on this secret is blotted out in every answer.
+    /// From now on this is a secret as well.
     pub(super) fn hide(&self, secret: &SecretString) {
-        self.hidden.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        *secrets = secrets.and(secret);
+    }
+
+    /// What may not be shown of this resource.
+    pub(super) fn secrets(&self) -> Secrets {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) async fn send(&self, resource: &Resource, request: &Request, limit: Duration) -> Result<Answer, Error> {
@@ -84,13 +89,10 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
-        blot_out(&mut body, credential.secret());
-        for secret in self.hidden.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            blot_out(&mut body, secret);
-        }
         Ok(Answer {
             side: *side,
             purpose: request.purpose.clone(),
+            secrets: self.secrets(),
             received: Timestamp::now(),
             status: response.status(),
             headers: response.headers().clone(),
@@ -108,16 +110,21 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
         let when = if error.is_timeout() { " in time" } else { "" };
         let what = format!("asked to {purpose}, the {side} did not answer{when}");
         (Delivery::Unanswered, what, "run the command again in a few minutes".to_owned())
-    } else if cause.is::<UnknownHost>() {
-        let what = format!("the {side} {endpoint} has no known address");
-        let remedy = format!("check the {side} endpoint, and that this machine can resolve private endpoints");
-        (Delivery::Final, what, remedy)
+    } else if let Some(UnknownHost { host, .. }) = cause.downcast_ref() {
+        if endpoint.has_host(host) {
+            let what = format!("the {side} {endpoint} has no known address");
+            let remedy = format!("check the {side} endpoint, and that this machine can resolve private endpoints");
+            (Delivery::Final, what, remedy)
+        } else {
+            let what = format!("the proxy {host} on the way to the {side} has no known address");
+            (Delivery::Final, what, "check HTTPS_PROXY and NO_PROXY".to_owned())
+        }
     } else {
         match tls_problem(error) {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 let what = format!("the {side} {endpoint} has no certificate that can be trusted");
                 let remedy = format!(
-                    "check the {side} endpoint; where a company's proxy opens TLS, point SSL_CERT_FILE to its certificate"
+                    "check the {side} endpoint; where a company's proxy opens TLS, make this machine trust its certificate (on Linux: SSL_CERT_FILE)"
                 );
                 (Delivery::Final, what, remedy)
             }
@@ -163,21 +170,6 @@ fn tls_problem<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Er
     })
 }
 
-/// Overwrites a secret wherever an answer repeats it.
-fn blot_out(body: &mut [u8], secret: &SecretString) {
-    let secret = secret.expose_secret().as_bytes();
-    if secret.len() < SHORTEST_SECRET {
-        return;
-    }
-    let mut rest = body;
-    while let Some(at) = rest.windows(secret.len()).position(|window| window == secret) {
-        let (_, found) = rest.split_at_mut(at);
-        let (found, behind) = found.split_at_mut(secret.len());
-        found.fill(b'*');
-        rest = behind;
-    }
-}
-
 /// The system's resolver, with an error that can be told from a refused connection.
 struct SystemResolver;
 
@@ -198,24 +190,5 @@ impl Resolve for SystemResolver {
                 Err(reason) => Err(UnknownHost { host, reason }.into()),
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_blotted_out_wherever_an_answer_repeats_it() {
-        let mut body = b"<0123456789abcdef><0123456789abcdef0123456789abcdef>".to_vec();
-        blot_out(&mut body, &SecretString::from("0123456789abcdef"));
-        assert_eq!(body, b"<****************><********************************>");
-    }
-
-    #[test]
-    fn what_is_too_short_for_a_secret_stays() {
-        let mut body = b"status".to_vec();
-        blot_out(&mut body, &SecretString::from("stat"));
-        assert_eq!(body, b"status");
     }
 }

@@ -7,7 +7,7 @@ use super::{Event, Pipeline};
 use crate::api;
 use crate::api::version::ApiVersion;
 use crate::client::{Client, Patience};
-use crate::error::{Delivery, Error, ErrorKind};
+use crate::error::{Delivery, Error, ErrorKind, Finding};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::resource::Side;
 
@@ -94,8 +94,9 @@ impl Pipeline<'_> {
         }
         match (absent_from_custom_models, absent_from_document_models) {
             (None, _) if first == ApiVersion::V2_1 => Ok((first, None)),
-            (_, None) => Ok((ApiVersion::NEWEST, None)),
+            (None, None) => Ok((ApiVersion::NEWEST, None)),
             (_, Some(error)) => Err(self.or_say_that_it_is_a_custom_model(error).await),
+            (Some(error), None) => Err(error),
         }
     }
 
@@ -152,16 +153,21 @@ impl Pipeline<'_> {
             Ok(model) => return Ok(Sight::Seen(model)),
             Err(error) => error,
         };
-        match error.kind() {
-            ErrorKind::NotFound if error.is_definitive() => {
-                Ok(Sight::Absent(error.saying(format!("the {} has no {} {id}", client.side(), self.plan.kind))))
-            }
-            _ if is_inconclusive(&error) => {
-                (self.observer)(Event::Inconclusive { error: &error });
-                Ok(Sight::Inconclusive)
-            }
-            _ => Err(error),
+        if error.finding() == Finding::NoSuchModel {
+            return Ok(Sight::Absent(error.saying(format!("the {} has no {} {id}", client.side(), self.plan.kind))));
         }
+        if is_inconclusive(&error) || self.concerns_a_version_among_others(&error, client.side()) {
+            (self.observer)(Event::Inconclusive { error: &error });
+            return Ok(Sight::Inconclusive);
+        }
+        Err(error)
+    }
+
+    /// A version that is retired, or that another one has outgrown, ends no search: the next one may do. The target is
+    /// asked for the same model in all of them.
+    fn concerns_a_version_among_others(&self, error: &Error, side: Side) -> bool {
+        let is_searching = self.plan.api_version.is_none() || side == Side::Target;
+        is_searching && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused)
     }
 }
 
@@ -169,21 +175,22 @@ impl Pipeline<'_> {
 fn is_inconclusive(error: &Error) -> bool {
     match error.delivery() {
         Delivery::Unanswered => true,
-        Delivery::Final => !error.is_definitive() && error.kind() != ErrorKind::Unavailable,
+        Delivery::Final => error.finding() == Finding::Inconclusive && error.kind() != ErrorKind::Unavailable,
         // Nobody is there, or nobody has time: a copy would fare no better.
-        Delivery::NotSent | Delivery::Throttled { .. } | Delivery::OutOfQuota => false,
+        Delivery::NotSent | Delivery::Throttled { .. } | Delivery::OutOfQuota { .. } => false,
     }
 }
 
 fn refuse_unless_ready(model: &Model, kind: Kind) -> Result<(), Error> {
     let side = Side::Source;
     let (what, remedy) = match &model.readiness {
-        Readiness::Ready => return Ok(()),
+        // A status that nobody knows decides nothing: the service does.
+        Readiness::Ready | Readiness::Unknown(_) => return Ok(()),
         Readiness::Creating => {
             (format!("the {side} {kind} is still being created"), "wait until its training has succeeded")
         }
-        Readiness::NotReady(status) => {
-            (format!("the {side} {kind} cannot be used: its status is {status}"), "train it again, and copy that one")
+        Readiness::Invalid => {
+            (format!("the {side} {kind} cannot be used: its status is invalid"), "train it again, and copy that one")
         }
     };
     Err(Error::new(ErrorKind::Refused, what).with_remedy(remedy))

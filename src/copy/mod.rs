@@ -12,14 +12,18 @@ use crate::api::version::ApiVersion;
 use crate::api::{self, Answer, Protocol, service_error};
 use crate::authorization::CopyAuthorization;
 use crate::client::{Client, Patience};
-use crate::error::{Delivery, Error, ErrorKind};
+use crate::error::{Delivery, Error, ErrorKind, Finding};
 use crate::model::{Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::poll::{self, Schedule};
-use crate::resource::{Endpoint, Resource};
+use crate::resource::{Endpoint, Resource, Side};
 use look::Look;
 pub use plan::Plan;
 
+/// Longer than any operation is remembered; and a time that far away can be reckoned with.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How often the target is asked for a copy that it does not show yet, at most.
+const VERIFY_EVERY: Duration = Duration::from_secs(1);
 /// How long the target may take to show a model whose operation has succeeded.
 const VERIFY_FOR: Duration = Duration::from_secs(10);
 
@@ -137,7 +141,7 @@ pub async fn copy(plan: &Plan, observer: Observer<'_>) -> Outcome {
         elapsed: Duration::ZERO,
         request_ids: RequestIds::default(),
     };
-    let result = match Pipeline::new(plan, began + plan.timeout, observer) {
+    let result = match Pipeline::new(plan, began + plan.timeout.min(LONGEST_TIMEOUT), observer) {
         Ok(pipeline) => pipeline.run(&mut record).await,
         Err(error) => Err(error),
     };
@@ -170,27 +174,29 @@ impl<'a> Pipeline<'a> {
         record.api_version = Some(look.version);
         let protocol = self.plan.protocol(look.version, look.model.as_ref())?;
         let authorization = self.authorize(&*protocol, &look, record).await?;
-        let result = self.copy_with(&*protocol, look.version, &authorization, record).await;
-        if result.as_ref().is_err_and(leaves_a_reservation) {
-            (self.observer)(Event::LeftBehind { target_model_id: &authorization.target_model_id });
+        let copied = async {
+            let operation = self.start(&*protocol, &authorization, record).await?;
+            self.follow(look.version, &operation, record).await
+        };
+        if let Err(error) = copied.await {
+            if leaves_a_reservation(&error, record) {
+                (self.observer)(Event::LeftBehind { target_model_id: &authorization.target_model_id });
+            }
+            return Err(error);
         }
-        result
-    }
-
-    /// Everything after the point at which an id is reserved on the target.
-    async fn copy_with(
-        &self,
-        protocol: &dyn Protocol,
-        version: ApiVersion,
-        authorization: &CopyAuthorization,
-        record: &mut Record,
-    ) -> Result<(), Error> {
-        let operation = self.start(protocol, authorization, record).await?;
-        self.follow(version, &operation, record).await?;
         if self.plan.verify {
-            record.verified = self.verify(version, &authorization.target_model_id).await?;
+            record.verified = self.verify(look.version, &authorization.target_model_id).await?;
         }
         Ok(())
+    }
+
+    /// Nothing that changes something is begun when the time is up.
+    fn in_time(&self) -> Result<(), Error> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the time was up before the copy was started")
+            .with_remedy("run the command again, with a longer --timeout"))
     }
 
     async fn authorize(
@@ -199,6 +205,7 @@ impl<'a> Pipeline<'a> {
         look: &Look,
         record: &mut Record,
     ) -> Result<CopyAuthorization, Error> {
+        self.in_time()?;
         let read = |answer: &Answer| Ok((protocol.read_authorization(answer)?, answer.request_id()));
         let (authorization, request_id) = self
             .target
@@ -226,6 +233,7 @@ impl<'a> Pipeline<'a> {
         authorization: &CopyAuthorization,
         record: &mut Record,
     ) -> Result<OperationUrl, Error> {
+        self.in_time()?;
         let mut request = protocol.start(&self.plan.model_id, authorization);
         if self.plan.allow_degrade {
             request = request.allowing_degrade();
@@ -267,35 +275,43 @@ impl<'a> Pipeline<'a> {
         let until = (Instant::now() + VERIFY_FOR).min(self.deadline);
         let request = api::model(version, self.plan.kind, id);
         loop {
-            let answer = self.target.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await;
-            let not_yet = match answer {
-                Ok(Model { readiness: Readiness::Ready, .. }) => return Ok(true),
-                Ok(Model { readiness: Readiness::NotReady(status), .. }) => {
-                    let what = format!("the target says that the copy {id} is {status}");
-                    return Err(Error::new(ErrorKind::Failed, what).with_remedy(ASK_SUPPORT));
+            let read = |answer: &Answer| Ok((api::read_model(version, answer)?.readiness, answer.request_id()));
+            let not_yet = |what: String| {
+                let what = format!("the source says that the copy succeeded, but {what}");
+                Error::new(ErrorKind::UnderWay, what).with_remedy(LOOK_LATER)
+            };
+            let not_yet = match self.target.call(&request, Patience::READ.until(until), read).await {
+                Ok((Readiness::Ready, _)) => return Ok(true),
+                Ok((Readiness::Invalid, request_id)) => {
+                    let what = format!("the target says that the copy {id} is invalid");
+                    return Err(Error::new(ErrorKind::Failed, what)
+                        .with_remedy(ASK_SUPPORT)
+                        .with_request_id(request_id));
                 }
-                Ok(Model { readiness: Readiness::Creating, .. }) => Error::new(
-                    ErrorKind::UnderWay,
-                    format!("the source says that the copy succeeded, but {id} is still being created on the target"),
-                ),
-                Err(error) if error.is_definitive() && error.kind() == ErrorKind::NotFound => Error::new(
-                    ErrorKind::UnderWay,
-                    format!("the source says that the copy succeeded, but the target does not show {id}"),
-                )
-                .with_source(error),
+                Ok((Readiness::Creating, request_id)) => {
+                    not_yet(format!("{id} is still being created on the target")).with_request_id(request_id)
+                }
+                Ok((Readiness::Unknown(status), request_id)) => {
+                    not_yet(format!("{id} is {status} on the target")).with_request_id(request_id)
+                }
+                Err(error) if error.finding() == Finding::NoSuchModel => {
+                    not_yet(format!("the target does not show {id}")).with_source(error)
+                }
                 Err(error) => {
                     (self.observer)(Event::NotVerified { error: &error });
                     return Ok(false);
                 }
             };
-            if Instant::now() + self.plan.poll_interval > until {
-                return Err(not_yet.with_remedy("look for the model in the target resource in a few minutes"));
+            let pause = self.plan.poll_interval.min(VERIFY_EVERY);
+            if Instant::now() + pause > until {
+                return Err(not_yet);
             }
-            sleep(self.plan.poll_interval).await;
+            sleep(pause).await;
         }
     }
 }
 
+const LOOK_LATER: &str = "look for the copy in the target resource in a few minutes";
 const ASK_SUPPORT: &str = "run the command again, and give the request id to Azure support if the copy fails again";
 
 /// The service's verdict.
@@ -306,7 +322,8 @@ fn verdict(operation: Operation) -> Result<(), Error> {
         OperationStatus::Skipped => (ErrorKind::Skipped, "the copy was skipped by the service"),
         _ => (ErrorKind::Failed, "the copy failed"),
     };
-    let remedy = operation.error.as_ref().and_then(service_error::remedy).unwrap_or(ASK_SUPPORT);
+    let known = operation.error.as_ref().and_then(|said| service_error::remedy(said, Side::Source));
+    let remedy = known.unwrap_or_else(|| ASK_SUPPORT.to_owned());
     let error = Error::new(kind, what).with_remedy(remedy);
     Err(match operation.error {
         Some(said) => error.with_source(said),
@@ -342,7 +359,11 @@ fn explain_start(error: Error, target_model_id: &ModelId) -> Error {
         .with_remedy(format!("look for {target_model_id} in the target resource before you run the command again"))
 }
 
-/// Whether an ending after the authorization leaves its id reserved and without a copy.
-fn leaves_a_reservation(error: &Error) -> bool {
-    !matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Unforeseen | ErrorKind::Credentials)
+/// Whether an ending after the authorization leaves its id reserved and without a copy: the copy was never accepted, or
+/// it has ended without success.
+fn leaves_a_reservation(error: &Error, record: &Record) -> bool {
+    match &record.operation {
+        None => error.kind() != ErrorKind::Unforeseen,
+        Some(_) => matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped),
+    }
 }

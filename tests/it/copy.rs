@@ -94,15 +94,12 @@ fn the_copy_keeps_id_description_and_tags_of_its_source_unless_told_otherwise() 
         let mut model = version.model_body(MODEL);
         model["description"] = json!("invoices");
         model["tags"] = json!({"team": "a"});
+        // A composed model of v4.0 names its classifier beside its own id.
+        model["classifierId"] = json!("a-classifier");
         world.on(Step::LookSource, [reply(200).set_body_json(model)]);
-        let authorize = |arguments: &[&str]| {
-            let before = world.count(Step::Authorize);
-            run(world.copy().args(arguments)).expect(0, &[]);
-            world.on(Step::LookTarget, [version.no_model()]);
-            let asked: Vec<_> = world.seen().into_iter().filter(|seen| seen.step == Some(Step::Authorize)).collect();
-            serde_json::from_str::<serde_json::Value>(&asked[before].body).unwrap()
-        };
-        assert_eq!(authorize(&[]), json!({"modelId": MODEL, "description": "invoices", "tags": {"team": "a"}}));
+        run(&mut world.copy()).expect(0, &[]);
+        let asked: serde_json::Value = serde_json::from_str(&world.only(Step::Authorize).body).unwrap();
+        assert_eq!(asked, json!({"modelId": MODEL, "description": "invoices", "tags": {"team": "a"}}));
     }
 }
 
@@ -200,11 +197,17 @@ fn a_copy_that_the_target_does_not_show_at_once_is_looked_for_again() {
 #[test]
 fn a_model_that_expires_soon_is_copied_with_a_warning() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
-        let world = World::new(version);
-        let mut model = version.model_body(MODEL);
-        model["expirationDateTime"] = json!("2024-12-24T00:00:00Z");
-        world.on(Step::LookSource, [reply(200).set_body_json(model)]);
-        run(&mut world.copy()).expect(0, &["warning: the model expired on 2024-12-24"]);
+        let in_a_week = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(7 * 24 + 1);
+        for (date, warning) in [
+            ("2024-12-24T00:00:00Z", "warning: the model expired on 2024-12-24"),
+            (&in_a_week.to_string(), "warning: the model expires in 7 days"),
+        ] {
+            let world = World::new(version);
+            let mut model = version.model_body(MODEL);
+            model["expirationDateTime"] = json!(date);
+            world.on(Step::LookSource, [reply(200).set_body_json(model)]);
+            run(&mut world.copy()).expect(0, &[warning]);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use wiremock::ResponseTemplate;
 
 use crate::support::{MODEL, RESOURCE_ID, Step, V2_1, V4_0, VERSIONS, World, error_reply, frcopy, reply, run};
 
@@ -283,7 +284,8 @@ fn an_operation_on_another_host_is_not_followed_and_nothing_is_sent_there() {
         stranger.set_nonblocking(true).unwrap();
         let location = format!("http://{}{}", stranger.local_addr().unwrap(), version.operation());
         world.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
-        run(&mut world.copy()).expect(1, &["leads away from", &location, version.copy_id(), "request id: req-202"]);
+        run(&mut world.copy())
+            .expect(1, &["does not name an operation on", &location, version.copy_id(), "request id: req-202"]);
         assert!(stranger.accept().is_err(), "something was sent to another host");
         assert_eq!(world.count(Step::Start), 1);
     }
@@ -292,11 +294,13 @@ fn an_operation_on_another_host_is_not_followed_and_nothing_is_sent_there() {
 #[test]
 fn a_start_without_an_operation_location_says_that_the_copy_cannot_be_followed() {
     for version in VERSIONS {
-        let world = World::new(version);
-        world.on(Step::Start, [reply(202)]);
-        run(&mut world.copy())
-            .expect(1, &["HTTP 202 with no Operation-Location", "cannot be followed", version.copy_id()]);
-        assert_eq!(world.count(Step::Start), 1);
+        for answer in [reply(202), reply(202).insert_header("Operation-Location", "")] {
+            let world = World::new(version);
+            world.on(Step::Start, [answer]);
+            run(&mut world.copy())
+                .expect(1, &["HTTP 202 with no Operation-Location", "cannot be followed", version.copy_id()]);
+            assert_eq!((world.count(Step::Start), world.seen().last().unwrap().step), (1, Some(Step::Start)));
+        }
     }
 }
 
@@ -419,4 +423,123 @@ fn a_closed_stdout_does_not_change_the_exit_code() {
 fn without_any_settings_the_first_missing_one_is_named_with_where_to_find_it() {
     run(frcopy().args(["copy", MODEL, "--target-resource-id", RESOURCE_ID]))
         .expect(2, &["error: the source endpoint is missing", "help: set FRCOPY_SOURCE_ENDPOINT"]);
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_does_not_end_a_copy() {
+    for verbosity in ["-q", "-v", "-vv"] {
+        let world = World::new(V4_0);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let command = world.copy();
+        let mut child = std::process::Command::new(command.get_program());
+        child.args(command.get_args()).arg(verbosity).env_clear().stderr(writer);
+        for (name, value) in command.get_envs() {
+            child.env(name, value.unwrap());
+        }
+        let output = child.output().unwrap();
+        assert_eq!((output.status.code(), output.stdout), (Some(0), format!("{MODEL}\n").into_bytes()));
+    }
+}
+
+#[test]
+fn an_endless_retry_after_hands_the_operation_over_and_is_named() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        let endless = error_reply(429, "429", "Later.").insert_header("Retry-After", "9223372036854775807");
+        world.on(Step::Follow, [endless]);
+        let url = format!("operation: {}", world.operation_url());
+        let texts = ["cannot be followed any longer", "asks to wait 2592000 s", "help: look at the operation", &url];
+        run(&mut world.copy()).expect(8, &texts);
+    }
+}
+
+#[test]
+fn a_used_up_volume_while_polling_hands_the_operation_over() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        let used_up = error_reply(403, "403", "Out of call volume quota for FormRecognizer F0 pricing tier.");
+        world.on(Step::Follow, [used_up.insert_header("Retry-After", "259200")]);
+        run(&mut world.copy()).expect(8, &["asks to wait 259200 s", "operation: "]);
+        assert_eq!(world.count(Step::Follow), 1);
+    }
+}
+
+#[test]
+fn nothing_is_authorized_or_started_when_the_time_is_up() {
+    for version in VERSIONS {
+        let slow = |answer: ResponseTemplate| answer.set_delay(Duration::from_millis(1500));
+        let world = World::new(version);
+        world.on(Step::LookSource, [slow(reply(200).set_body_json(version.model_body(MODEL)))]);
+        run(world.copy().args(["--timeout", "200ms"])).expect(7, &["the time was up before the copy was started"]);
+        assert_eq!(world.count(Step::Authorize), 0);
+
+        let world = World::new(version);
+        let authorization = version.authorization(version.copy_id());
+        world.on(Step::Authorize, [slow(reply(200).set_body_raw(authorization, "application/json"))]);
+        let texts = ["the time was up before the copy was started", "stays reserved on the target"];
+        run(world.copy().args(["--timeout", "1s"])).expect(7, &texts);
+        assert_eq!(world.count(Step::Start), 0);
+    }
+}
+
+#[test]
+fn a_reservation_that_is_left_behind_is_named() {
+    for version in VERSIONS {
+        let left_behind = format!("warning: {} stays reserved on the target", version.copy_id());
+        for (step, answer, exit) in [
+            (Step::Start, error_reply(400, "1002", "Copy request is invalid."), 3),
+            (Step::Start, error_reply(401, "401", "Access denied."), 4),
+            (Step::Follow, reply(200).set_body_json(version.failed_body("AuthorizationFailed", "No.")), 3),
+        ] {
+            let world = World::new(version);
+            world.on(step, [answer]);
+            run(&mut world.copy()).expect(exit, &[&left_behind]);
+        }
+        let world = World::new(version);
+        world.on(Step::Follow, [error_reply(401, "401", "Access denied.")]);
+        let ending = run(&mut world.copy()).expect(4, &[]);
+        assert!(!ending.stderr.contains("stays reserved"), "{}", ending.stderr);
+    }
+}
+
+#[test]
+fn help_for_a_failed_operation_names_the_side() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        world.on(Step::Follow, [reply(200).set_body_json(version.failed_body("ModelNotFound", "Gone."))]);
+        run(&mut world.copy()).expect(3, &["help: check the model id, that the source endpoint is"]);
+    }
+}
+
+#[test]
+fn a_retired_version_is_not_called_a_missing_model() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        world.on(Step::LookSource, [error_reply(410, "Gone", "This API is retired.")]);
+        run(&mut world.copy())
+            .expect(5, &["the source refused to show", "Gone: This API is retired.", "newer --api-version"]);
+        assert_eq!(world.count(Step::Authorize), 0);
+    }
+}
+
+#[test]
+fn an_authorization_for_another_id_than_asked_is_not_used() {
+    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+        let world = World::new(version);
+        world.on(Step::Authorize, [reply(200).set_body_raw(version.authorization("another-id"), "application/json")]);
+        run(&mut world.copy()).expect(1, &["an authorization for another-id instead of"]);
+        assert_eq!(world.count(Step::Start), 0);
+    }
+}
+
+#[test]
+fn a_copy_that_the_target_calls_invalid_has_failed_and_a_status_that_nobody_knows_is_no_verdict() {
+    for (status, exit, what) in [("invalid", 3, "says that the copy"), ("deleting", 8, "is deleting on the target")] {
+        let world = World::new(V2_1);
+        let mut model = V2_1.model_body(V2_1.copy_id());
+        model["modelInfo"]["status"] = json!(status);
+        world.on(Step::Verify, [reply(200).set_body_json(model)]);
+        run(world.copy().args(["--timeout", "1s"])).expect(exit, &[what, "request id: req-200"]);
+    }
 }

@@ -20,4 +20,7 @@ fn the_readme_lists_every_exit_code_and_variable() {
             assert!(README.contains(&format!("`FRCOPY_{side}_{variable}`")), "{side} {variable}");
         }
     }
+    for variable in ["FRCOPY_TARGET_RESOURCE_ID", "FRCOPY_TARGET_REGION"] {
+        assert!(README.contains(&format!("`{variable}`")), "{variable}");
+    }
 }

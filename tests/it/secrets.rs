@@ -11,29 +11,50 @@ use crate::support::{
 /// `run` looks for secrets in everything that a command prints; here the servers do their best to have them printed.
 #[test]
 fn a_service_that_repeats_secrets_cannot_have_them_printed() {
-    let telltale = format!("{SOURCE_KEY} {TARGET_KEY} {ACCESS_TOKEN}");
     for version in VERSIONS {
-        for step in [Step::LookSource, Step::Authorize, Step::Start, Step::Follow] {
-            let on_target = step == Step::Authorize;
+        for step in [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow, Step::Verify] {
             // Each side knows its own key, and after the authorization the token.
-            let known = match step {
-                Step::LookSource => SOURCE_KEY.to_owned(),
-                Step::Authorize => TARGET_KEY.to_owned(),
-                _ => format!("{SOURCE_KEY} {ACCESS_TOKEN}"),
-            };
+            let key =
+                if matches!(step, Step::LookTarget | Step::Authorize | Step::Verify) { TARGET_KEY } else { SOURCE_KEY };
+            let token = if matches!(step, Step::Start | Step::Follow | Step::Verify) { ACCESS_TOKEN } else { "" };
+            let known = format!("{key} {token}");
+            let escaped = format!("\\u00{:x}{}", key.as_bytes()[0], &key[1..]);
+            let url = format!("https://evil.example/?k={key}&t={token}");
             for answer in [
                 error_reply(400, "1002", &known),
                 error_reply(401, &known, "no"),
-                reply(200).set_body_raw(format!("<html>{telltale}</html>"), "text/html"),
+                error_reply(400, "1", "2").insert_header("apim-request-id", known.as_str()),
+                reply(400).set_body_raw(
+                    format!(r#"{{"error":{{"code":"{escaped}","message":"{escaped}"}}}}"#),
+                    "application/json",
+                ),
+                reply(302).insert_header("Location", url.as_str()),
+                reply(202).insert_header("Operation-Location", url.as_str()),
+                reply(200).set_body_raw(format!("<html>{known}</html>"), format!("text/{key}").as_str()),
                 reply(200).set_body_json(json!({"status": "failed", "error": {"code": known, "message": known}})),
-                reply(200).set_body_json(json!({"status": known, "modelId": {"accessToken": known}})),
+                reply(200).set_body_json(
+                    json!({"status": known, "modelInfo": {"status": known}, "modelId": known, "apiVersion": known}),
+                ),
             ] {
                 let world = World::new(version);
                 world.on(step, [answer]);
-                let ending = run(world.copy().args(["-vv", "--timeout", "500ms"]));
-                assert!(on_target || !ending.stderr.is_empty());
+                run(world.copy().args(["-vv", "--timeout", "300ms"]));
+                assert!(world.count(step) > 0 || (step == Step::LookTarget && version.is_v2_1()));
             }
         }
+    }
+}
+
+#[test]
+fn an_operation_location_with_a_secret_in_it_is_followed_as_it_came_and_shown_without() {
+    for version in VERSIONS {
+        let world = World::new(version);
+        let separator = if version.is_v2_1() { '?' } else { '&' };
+        let location = format!("{}{separator}t={ACCESS_TOKEN}", world.operation_url());
+        world.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
+        let ending = run(world.copy().args(["-vv", "--timeout", "300ms"])).expect(8, &["t=***"]);
+        let path = location.trim_start_matches(&world.source.uri());
+        assert!(world.seen().iter().any(|seen| seen.line == format!("GET {path}")), "{ending:#?}");
     }
 }
 
@@ -92,6 +113,7 @@ fn a_key_on_the_command_line_beats_the_environment() {
 
 #[test]
 fn a_key_in_the_wrong_place_is_not_repeated() {
+    let tag = format!("{SOURCE_KEY}=1");
     for arguments in [
         vec!["copy", MODEL, "--source-endpoint", SOURCE_KEY],
         vec!["copy", MODEL, SOURCE_KEY],
@@ -101,6 +123,8 @@ fn a_key_in_the_wrong_place_is_not_repeated() {
         vec!["copy", MODEL, "--target-region", SOURCE_KEY],
         vec!["copy", MODEL, "--timeout", SOURCE_KEY],
         vec!["copy", MODEL, "--tag", SOURCE_KEY],
+        vec!["copy", MODEL, "--tag", &tag, "--tag", &tag],
+        vec!["copy", MODEL, "--source-key-file", SOURCE_KEY],
     ] {
         let ending = run(frcopy().env("FRCOPY_SOURCE_ENDPOINT", "https://a.example").args(&arguments));
         assert_eq!(ending.code, 2, "{arguments:?}");

@@ -39,6 +39,8 @@ fn a_value_that_cannot_be_is_refused_with_its_name_and_a_remedy() {
         (&["--timeout", "30"], "--timeout \"30\" is not a duration"),
         (&["--timeout", "-5s"], "--timeout"),
         (&["--timeout", "25h"], "--timeout \"25h\" is not a duration"),
+        (&["--poll-interval", "1ns"], "--poll-interval \"1ns\" is not a duration"),
+        (&["--source-endpoint", "https://https://a.example//"], "it has https:// twice"),
         (&["--poll-interval", "soon"], "--poll-interval \"soon\" is not a duration"),
         (&["--tag", "backup"], "--tag \"backup\" is not a tag"),
         (&["--tag", "a=1", "--tag", "a=2"], "--tag \"a\" is given twice"),

@@ -82,6 +82,7 @@ fn a_model_that_no_version_knows_is_not_authorized() {
 #[test]
 fn an_id_that_is_no_uuid_is_never_asked_of_v2_1() {
     let world = World::silent(V4_0);
+    world.on(Step::Authorize, [error_reply(404, "404", "Resource not found")]);
     run(world.bare_copy().arg("my-model").args(ADDRESS)).expect(5, &[]);
     assert!(world.seen().iter().all(|seen| !seen.line.contains("v2.1")), "{:#?}", world.seen());
 }
@@ -122,4 +123,22 @@ fn a_model_is_not_copied_onto_itself() {
         assert_eq!(world.seen().len(), 0);
         run(world.bare_copy().arg(MODEL).args(&same)).expect(2, &["the same resource and the same model id"]);
     }
+}
+
+#[test]
+fn a_model_that_v2_1_does_not_know_is_not_authorized_where_no_other_version_answers() {
+    let world = World::new(V2_1);
+    world.on(Step::LookSource, [V2_1.no_model()]);
+    run(world.bare_copy().arg(MODEL).args(ADDRESS)).expect(5, &["the source has no model", "1022"]);
+    assert!(world.seen().iter().all(|seen| seen.line.starts_with("GET ")), "{:#?}", world.seen());
+}
+
+#[test]
+fn a_retired_v2_1_does_not_end_the_search_for_a_version() {
+    let world = World::new(V2_1);
+    let newest = World::new(V4_0);
+    world.on(Step::LookSource, [error_reply(410, "Gone", "This API is retired.")]);
+    world.also(&newest, Step::LookSource);
+    world.also(&newest, Step::LookTarget);
+    run(world.bare_copy().arg(MODEL).args(ADDRESS)).expect(5, &["copying with API v4.0"]);
 }

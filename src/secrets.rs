@@ -1,0 +1,44 @@
+//! What may be sent to one resource and never be shown to anybody.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// What is shorter is no secret of this service, and may stand in any text by chance.
+const SHORTEST: usize = 16;
+
+/// The keys and tokens that a service may repeat in its answers.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(Arc<[SecretString]>);
+
+impl Secrets {
+    /// These and one more.
+    #[must_use]
+    pub fn and(&self, secret: &SecretString) -> Self {
+        Self(self.0.iter().chain([secret]).cloned().collect())
+    }
+
+    /// The text with every secret in it blotted out.
+    #[must_use]
+    pub fn blot_out(&self, text: &str) -> String {
+        let long_enough = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST);
+        long_enough.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_blotted_out_wherever_a_text_repeats_it() {
+        let secrets = Secrets::default().and(&"0123456789abcdef".into()).and(&"fedcba9876543210".into());
+        assert_eq!(secrets.blot_out("<0123456789abcdef0123456789abcdef fedcba9876543210>"), "<****** ***>");
+        assert!(!format!("{secrets:?}").contains("0123"));
+    }
+
+    #[test]
+    fn what_is_too_short_for_a_secret_stays() {
+        assert_eq!(Secrets::default().and(&"stat".into()).blot_out("status"), "status");
+    }
+}
