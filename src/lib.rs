@@ -12,12 +12,15 @@
 //! | [`client`] | the only room that opens a socket |
 //! | [`poll`] | asks until an operation is done, under a deadline |
 //! | [`copy`](mod@copy) | the pipeline: look, authorize, start, follow, verify |
+//! | `emulator` | the service on this machine, for rehearsals and tests (a feature, on by default) |
 
 pub mod api;
 pub mod authorization;
 mod backoff;
 pub mod client;
 pub mod copy;
+#[cfg(feature = "emulator")]
+pub mod emulator;
 pub mod error;
 pub mod model;
 pub mod operation;
