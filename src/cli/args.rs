@@ -26,6 +26,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Copy(Box<CopyArgs>),
+    #[cfg(feature = "emulator")]
+    Emulator(EmulatorArgs),
+    /// Shows the main job on this machine: a v2.1 and a v4.0 model are copied between two emulated resources.
+    ///
+    /// Nothing needs to be set up, nothing leaves this machine, and it takes a few seconds.
+    #[cfg(feature = "emulator")]
+    Demo,
 }
 
 /// Copies a model from the source resource to the target resource and waits for the verdict.
@@ -198,4 +205,73 @@ impl FromStr for SecretArg {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self(text.into()))
     }
+}
+
+/// Runs two or more resources on this machine that speak the copy API of every version, until Ctrl-C.
+///
+/// What a shell needs to use them goes to stdout, a line for each request to stderr. They listen on the loopback
+/// address only, and forget everything when they end.
+#[cfg(feature = "emulator")]
+#[derive(Debug, Args)]
+#[command(after_help = EMULATOR_EXAMPLES)]
+pub(crate) struct EmulatorArgs {
+    /// How many resources: source, target, resource3 and so on
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub(crate) resources: u8,
+
+    /// Port of the first resource, the others follow; 0 for free ones
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) port: u16,
+
+    /// For which shell the settings are written
+    #[arg(long, value_enum, default_value_t = Shell::Bash)]
+    pub(crate) shell: Shell,
+
+    /// Models of each version, and classifiers, that the source has
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) models: u16,
+
+    /// How long a copy takes
+    #[arg(long, value_name = "DURATION", default_value = "2s", allow_hyphen_values = true)]
+    pub(crate) operation_time: String,
+
+    /// How long each answer takes
+    #[arg(long, value_name = "DURATION", default_value = "0s", allow_hyphen_values = true)]
+    pub(crate) latency: String,
+
+    /// Rate limits of each resource
+    #[arg(long, value_enum, default_value_t = TierArg::Unlimited)]
+    pub(crate) tier: TierArg,
+
+    /// Let the next copy end with this error of the service, such as 2024 or ModelExists
+    #[arg(long, value_name = "CODE")]
+    pub(crate) fail: Option<String>,
+
+    /// Give a resource an encryption key of its own, by name; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) encrypted: Vec<String>,
+}
+
+#[cfg(feature = "emulator")]
+const EMULATOR_EXAMPLES: &str = "\
+Examples:
+  frcopy emulator
+  frcopy emulator --port 7071 > settings.sh      # in another shell: . ./settings.sh
+  frcopy emulator --tier f0 --models 5
+  frcopy emulator --fail 2024                    # rehearse a failed copy
+  frcopy emulator --encrypted source             # rehearse --allow-degrade";
+
+#[cfg(feature = "emulator")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Powershell,
+}
+
+#[cfg(feature = "emulator")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TierArg {
+    Unlimited,
+    F0,
+    S0,
 }

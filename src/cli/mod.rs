@@ -1,6 +1,10 @@
 //! The face of frcopy: arguments, settings, what is shown, and exit codes. The library never sees it.
 
 pub(crate) mod args;
+#[cfg(feature = "emulator")]
+mod demo;
+#[cfg(feature = "emulator")]
+mod emulator;
 mod exit_code;
 mod progress;
 mod report;
@@ -20,6 +24,10 @@ pub(crate) use usage::parse;
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Copy(args) => run_copy(args),
+        #[cfg(feature = "emulator")]
+        Command::Emulator(args) => emulator::run(args),
+        #[cfg(feature = "emulator")]
+        Command::Demo => demo::run(),
     }
 }
 
@@ -32,10 +40,7 @@ fn run_copy(args: &CopyArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let progress = Progress::start(Verbosity::new(args.output.quiet, args.output.verbose));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime for network requests cannot be set up")?;
+    let runtime = runtime()?;
     let observer = |event: Event<'_>| progress.show(&event);
     let outcome = runtime.block_on(copy(&plan, &observer));
     // A name that is still being resolved must not hold up the exit.
@@ -43,4 +48,12 @@ fn run_copy(args: &CopyArgs) -> anyhow::Result<ExitCode> {
     progress.finish();
     report::outcome(args.output.format, &plan, &outcome, progress.verbosity());
     Ok(exit_code::of(&outcome.result))
+}
+
+/// One thread is enough: nearly all of the time is spent waiting.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime for network requests cannot be set up")
 }

@@ -63,13 +63,13 @@ fn copied(plan: &Plan, record: &Record) -> String {
 }
 
 /// One line on stdout. A reader that has gone away wanted no more, and the copy's own exit code stands.
-fn result(line: &str) {
+pub(crate) fn result(line: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
 /// One line on stderr, in colour where that is wanted.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 

@@ -221,6 +221,18 @@ fn check_description(text: &str) -> Result<String, Error> {
     }
 }
 
+/// A duration that may be nothing at all.
+#[cfg(feature = "emulator")]
+pub(crate) fn parse_pause(option: &str, text: &str) -> Result<Duration, Error> {
+    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.filter(|duration| *duration <= LONGEST_DURATION).ok_or_else(|| {
+        Error::settings(
+            format!("{option} {:?} is not a duration", without_keys(text)),
+            "give a number with its unit, from 0s to 24h: 500ms, 2s, 1m30s",
+        )
+    })
+}
+
 fn parse_duration(option: &str, text: &str) -> Result<Duration, Error> {
     let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
     parsed.filter(|duration| (SHORTEST_DURATION..=LONGEST_DURATION).contains(duration)).ok_or_else(|| {
