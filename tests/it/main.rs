@@ -9,6 +9,10 @@
 )]
 
 mod copy;
+#[cfg(feature = "emulator")]
+mod emulator;
+#[cfg(feature = "emulator")]
+mod emulator_replay;
 mod faults;
 mod readme;
 mod replay;

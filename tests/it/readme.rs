@@ -10,6 +10,13 @@ fn the_readme_shows_the_help_of_copy_word_for_word() {
     assert!(README.contains(&format!("```text\n$ frcopy copy -h\n{help}```")), "put this into the README:\n{help}");
 }
 
+#[cfg(feature = "emulator")]
+#[test]
+fn the_readme_shows_the_help_of_the_emulator_word_for_word() {
+    let help = run(frcopy().args(["emulator", "-h"])).expect(0, &[]).stdout;
+    assert!(README.contains(&format!("```text\n$ frcopy emulator -h\n{help}```")), "put this into the README:\n{help}");
+}
+
 #[test]
 fn the_readme_lists_every_exit_code_and_variable() {
     for code in ["0", "1", "2", "3", "4", "5", "6", "7", "8"] {

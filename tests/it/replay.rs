@@ -16,29 +16,29 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use crate::support::{RESOURCE_ID, SOURCE_KEY, TARGET_KEY, frcopy, run};
 
 #[derive(Deserialize)]
-struct Recording {
-    name: String,
-    exchanges: Vec<Exchange>,
+pub(crate) struct Recording {
+    pub(crate) name: String,
+    pub(crate) exchanges: Vec<Exchange>,
 }
 
 #[derive(Deserialize, Clone)]
-struct Exchange {
-    request: Recorded,
-    response: Response,
+pub(crate) struct Exchange {
+    pub(crate) request: Recorded,
+    pub(crate) response: Response,
 }
 
 #[derive(Deserialize, Clone)]
-struct Recorded {
-    method: String,
-    url: String,
-    body: Option<Value>,
+pub(crate) struct Recorded {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) body: Option<Value>,
 }
 
 #[derive(Deserialize, Clone)]
-struct Response {
-    status: u16,
-    headers: Map<String, Value>,
-    body: Option<Value>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Map<String, Value>,
+    pub(crate) body: Option<Value>,
 }
 
 #[test]
@@ -52,13 +52,9 @@ fn recorded_copies_replay_with_the_recorded_verdict() {
 
 /// Replays every recording of a folder and returns how many of them frcopy could make.
 fn replay_folder(folder: &Path) -> usize {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
     let mut replayed = 0;
-    for file in files {
-        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        match replay(&fs::read_to_string(&file).unwrap()) {
+    for (name, recording) in recordings_in(folder) {
+        match replay(recording) {
             Ok(()) => replayed += 1,
             Err(reason) => eprintln!("not replayed: {name}: {reason}"),
         }
@@ -66,12 +62,20 @@ fn replay_folder(folder: &Path) -> usize {
     replayed
 }
 
+/// The recordings of a folder by their names.
+pub(crate) fn recordings_in(folder: &Path) -> Vec<(String, Value)> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let name = |file: &PathBuf| file.file_stem().unwrap().to_string_lossy().into_owned();
+    files.iter().map(|file| (name(file), serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap())).collect()
+}
+
 /// Plays one recording; an error is the reason why frcopy never makes these calls.
-fn replay(text: &str) -> Result<(), &'static str> {
+fn replay(recording: Value) -> Result<(), &'static str> {
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(MockServer::start());
-    let recording: Recording =
-        serde_json::from_value(localised(serde_json::from_str(text).unwrap(), &server.uri())).unwrap();
+    let recording: Recording = serde_json::from_value(localised(recording, &server.uri())).unwrap();
     let copy = Copy::of(&recording)?;
     let player =
         Arc::new(Mutex::new(Player { exchanges: recording.exchanges.clone(), next: 0, complaints: Vec::new() }));
@@ -211,19 +215,19 @@ fn remedy(code: &str) -> &'static str {
 }
 
 impl Recorded {
-    fn is_authorize(&self) -> bool {
+    pub(crate) fn is_authorize(&self) -> bool {
         self.method == "POST" && (self.url.contains("copyAuthorization") || self.url.contains(":authorizeCopy"))
     }
 
-    fn is_start(&self) -> bool {
+    pub(crate) fn is_start(&self) -> bool {
         self.method == "POST" && (self.url.ends_with("/copy") || self.url.contains(":copyTo"))
     }
 
-    fn is_poll(&self) -> bool {
+    pub(crate) fn is_poll(&self) -> bool {
         self.method == "GET" && (self.url.to_lowercase().contains("/copyresults/") || self.url.contains("/operations/"))
     }
 
-    fn source_id(&self) -> String {
+    pub(crate) fn source_id(&self) -> String {
         let path = self.url.split('?').next().unwrap();
         let path = path.trim_end_matches("/copy").trim_end_matches(":copyTo");
         path.rsplit('/').next().unwrap().to_owned()
@@ -324,7 +328,7 @@ fn replayed(response: &Response) -> ResponseTemplate {
 }
 
 /// The recording with this server's address, versions that are alive, and settings that frcopy does not refuse itself.
-fn localised(value: Value, server: &str) -> Value {
+pub(crate) fn localised(value: Value, server: &str) -> Value {
     match value {
         Value::String(text) => Value::String(localised_text(&text, server)),
         Value::Array(items) => items.into_iter().map(|item| localised(item, server)).collect(),

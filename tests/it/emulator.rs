@@ -1,0 +1,184 @@
+//! The emulator and the demo from outside: the real binary on both ends.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Ending, frcopy, run};
+
+/// `frcopy emulator` with what it printed; it is ended with the test.
+struct Emulator {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    settings: Vec<(String, String)>,
+    notes: String,
+}
+
+impl Emulator {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
+        command.arg("emulator").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (mut settings, mut notes) = (Vec::new(), String::new());
+        // The notes on what the source has come last, the classifiers at the very end.
+        while !notes.contains("classifiers") {
+            let mut line = String::new();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "the emulator has ended: {notes}");
+            match line.trim_end().strip_prefix("export ").and_then(|line| line.split_once('=')) {
+                Some((name, value)) => settings.push((name.to_owned(), value.trim_matches('\'').to_owned())),
+                None => notes.push_str(&line),
+            }
+        }
+        Self { child, _stdout: stdout, settings, notes }
+    }
+
+    fn setting(&self, name: &str) -> &str {
+        &self.settings.iter().find(|(variable, _)| variable == name).unwrap().1
+    }
+
+    /// The id of a seeded v2.1 model.
+    fn custom_model(&self) -> String {
+        let line = self.notes.lines().find(|line| line.contains("v2.1 models")).unwrap();
+        line.split_whitespace().find(|word| word.len() >= 36).unwrap().trim_end_matches(',').to_owned()
+    }
+
+    fn copy(&self, arguments: &[&str]) -> Ending {
+        let mut command = frcopy();
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        run(command.args(["copy", "--poll-interval", "20ms"]).args(arguments))
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn every_version_and_a_classifier_are_copied_with_what_was_printed_and_nothing_else() {
+    let emulator = Emulator::start(&["--operation-time", "100ms"]);
+    let custom_model = emulator.custom_model();
+    for (arguments, version) in [
+        (&[custom_model.as_str()][..], "v2.1"),
+        (&["invoices-v3.0-1"], "v3.0"),
+        (&["invoices-v3.1-1"], "v3.1"),
+        (&["invoices-v4.0-1"], "v4.0"),
+        (&["classifier-v4.0-1", "--kind", "classifier"], "v4.0"),
+    ] {
+        let json = emulator.copy(&[arguments, &["--output", "json"]].concat()).expect(0, &[]).json();
+        assert_eq!((json["apiVersion"].as_str(), json["verified"].as_bool()), (Some(version), Some(true)), "{json}");
+    }
+}
+
+#[test]
+fn a_second_copy_to_the_same_id_is_refused_and_another_id_is_not() {
+    let emulator = Emulator::start(&["--operation-time", "0s"]);
+    emulator.copy(&["invoices-v4.0-1"]).expect(0, &[]);
+    emulator.copy(&["invoices-v4.0-1"]).expect(6, &["the target already has a model invoices-v4.0-1"]);
+    emulator.copy(&["invoices-v4.0-1", "--target-model-id", "another"]).expect(0, &[]);
+}
+
+#[test]
+fn an_ordered_error_comes_once_with_its_remedy() {
+    for (code, model, exit, help) in [
+        ("AuthorizationFailed", "invoices-v4.0-1", 3, "run the command again for a fresh authorization"),
+        ("ModelNotReady", "invoices-v3.1-1", 3, "wait until the model's training has succeeded"),
+        ("ModelExists", "invoices-v3.0-1", 6, "choose another id with --target-model-id"),
+        ("InternalServerError", "invoices-v4.0-1", 1, "look for invoices-v4.0-1 in the target resource"),
+    ] {
+        let emulator = Emulator::start(&["--operation-time", "0s", "--fail", code]);
+        emulator.copy(&[model]).expect(exit, &[code, help]);
+        emulator.copy(&[model, "--target-model-id", "second-try"]).expect(0, &[]);
+    }
+    let emulator = Emulator::start(&["--operation-time", "0s", "--fail", "2024"]);
+    emulator.copy(&[&emulator.custom_model()]).expect(3, &["2024", "a true pair"]);
+}
+
+#[test]
+fn a_wrong_pair_a_wrong_key_and_an_encrypted_source_fail_as_the_service_lets_them() {
+    let emulator = Emulator::start(&["--operation-time", "0s", "--encrypted", "source"]);
+    let model = emulator.custom_model();
+    emulator
+        .copy(&[&model, "--target-region", "westeurope"])
+        .expect(3, &["2024: Could not fetch information", "a true pair"]);
+    emulator.copy(&[&model, "--target-region", "narnia"]).expect(3, &["1002", "--target-region"]);
+    emulator.copy(&[&model, "--source-key", "wrong"]).expect(4, &["401: Access denied"]);
+    emulator.copy(&[&model]).expect(3, &["DataProtectionTransformServiceError", "--allow-degrade"]);
+    emulator.copy(&[&model, "--allow-degrade"]).expect(0, &[]);
+    emulator.copy(&["invoices-v4.0-1"]).expect(3, &["Cannot copy encrypted content", "--allow-degrade"]);
+}
+
+#[test]
+fn on_f0_a_copy_waits_as_it_is_told_and_ends_well() {
+    let emulator = Emulator::start(&["--operation-time", "500ms", "--tier", "f0"]);
+    emulator.copy(&["invoices-v4.0-1"]).expect(0, &["429: Requests to the Manage", "sending again in"]);
+}
+
+#[test]
+fn the_demo_does_the_main_job_within_ten_seconds() {
+    let began = Instant::now();
+    let ending = run(frcopy().arg("demo")).expect(0, &[]);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    for text in [
+        "copyAuthorization  201",
+        "/copyresults/",
+        ":authorizeCopy",
+        ":copyTo",
+        "frcopy copy MODEL_ID",
+        "FRCOPY_TARGET_REGION",
+    ] {
+        assert!(ending.stdout.contains(text), "{text:?} is missing in {ending:#?}");
+    }
+    assert_eq!(ending.stdout.matches("is there and ready").count(), 2);
+}
+
+#[test]
+fn bad_input_is_refused_with_what_would_be_right() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (arguments, texts) in [
+        (&["--port", &port][..], &["the emulator cannot listen", &port, "--port"][..]),
+        (&["--fail", "4711"], &["--fail \"4711\" is not an error that can be ordered", "ModelExists"]),
+        (&["--operation-time", "-1s"], &["--operation-time \"-1s\" is not a duration"]),
+        (&["--latency", "soon"], &["--latency \"soon\" is not a duration"]),
+        (&["--encrypted", "moon"], &["--encrypted \"moon\" is not the name of a resource", "source, target"]),
+        (&["--resources", "0"], &["0 is not in 1..=20"]),
+        (&["--tier", "s1"], &["invalid value 's1'"]),
+    ] {
+        run(frcopy().arg("emulator").args(arguments)).expect(2, texts);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_cleanly() {
+    for signal in ["-INT", "-TERM"] {
+        let mut emulator = Emulator::start(&[]);
+        let told = Command::new("kill").args([signal, &emulator.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert_eq!(emulator.child.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn it_listens_on_this_machine_only_and_speaks_powershell() {
+    let emulator = Emulator::start(&["--resources", "3"]);
+    for name in ["SOURCE", "TARGET", "RESOURCE3"] {
+        assert!(emulator.setting(&format!("FRCOPY_{name}_ENDPOINT")).starts_with("http://127.0.0.1:"));
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
+    let mut child = command
+        .args(["emulator", "--shell", "powershell"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with("$env:FRCOPY_SOURCE_ENDPOINT = 'http://127.0.0.1:"), "{line}");
+}
