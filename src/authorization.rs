@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::value::RawValue;
 
@@ -18,6 +19,8 @@ pub struct CopyAuthorization {
     pub target_resource_id: Option<String>,
     /// The target's region, as the target says (v3.0 and later).
     pub target_region: Option<String>,
+    /// When it was given out, by the service's own clock where the answer tells it.
+    pub issued: Timestamp,
     /// The secret in the payload, to find it where it does not belong.
     pub access_token: SecretString,
     /// The whole answer. It contains the access token.

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The copy was accepted and there is no verdict yet: follow its operation.
     UnderWay,
+    /// Somebody stopped the command before its end.
+    Interrupted,
     /// Something nobody foresaw, or a request of which nobody knows whether the service acted on it: look first.
     Unforeseen,
 }

@@ -27,3 +27,4 @@ pub mod operation;
 pub mod poll;
 pub mod resource;
 pub mod secrets;
+pub mod stop;

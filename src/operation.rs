@@ -5,6 +5,7 @@ use std::fmt;
 use url::Url;
 
 use crate::error::{Error, ErrorKind, ServiceError, printable};
+use crate::model::{Kind, ModelId};
 use crate::resource::Endpoint;
 use crate::secrets::Secrets;
 
@@ -38,6 +39,14 @@ impl OperationUrl {
         self
     }
 
+    /// The id of the model that is copied, which v2.1 has in the path: `…/models/{id}/copyresults/…`.
+    #[must_use]
+    pub fn source_model_id(&self) -> Option<ModelId> {
+        let segments: Vec<_> = self.url.path_segments()?.collect();
+        let at = segments.iter().position(|segment| segment.eq_ignore_ascii_case("copyresults"))?;
+        segments.get(at.checked_sub(1)?)?.parse().ok()
+    }
+
     /// Path and query, to be asked of the source.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
@@ -58,6 +67,10 @@ pub struct Operation {
     pub status: OperationStatus,
     /// Why it failed, when it did and the service says why.
     pub error: Option<ServiceError>,
+    /// The id of the copy, where the answer names it.
+    pub target_model_id: Option<ModelId>,
+    /// What is being copied, where the answer says so.
+    pub kind: Option<Kind>,
 }
 
 /// How far an operation is. Only a terminal status is a verdict.

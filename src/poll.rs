@@ -20,15 +20,16 @@ pub struct Schedule {
 
 /// Asks at once, then once per interval, until the operation has a terminal status.
 ///
-/// A question that fails says nothing of the copy, and asking goes on, more slowly: only refused credentials, a used-up
-/// volume, the deadline and a `Retry-After` past it end the polling without a verdict. `seen` is told of every answer
+/// A question that fails says nothing of the copy, and asking goes on, more slowly: only an error that is final for the
+/// caller, a used-up volume, the deadline and a `Retry-After` past it end the polling without a verdict. `seen` is told of every answer
 /// that is not the last one.
 ///
 /// # Errors
-/// [`ErrorKind::Credentials`] as it came, or [`ErrorKind::UnderWay`]; the copy goes on in either case.
+/// The final one as it came, or [`ErrorKind::UnderWay`]; the copy goes on in either case.
 pub async fn until_done(
     schedule: Schedule,
     mut ask: impl AsyncFnMut() -> Result<Operation, Error>,
+    mut is_final: impl FnMut(&Error) -> bool,
     mut seen: impl FnMut(&Result<Operation, Error>),
 ) -> Result<Operation, Error> {
     let mut failures = 0;
@@ -41,7 +42,7 @@ pub async fn until_done(
                 failures = 0;
                 schedule.interval.min(LONGEST_PAUSE)
             }
-            Err(error) if error.kind() == ErrorKind::Credentials => return answer,
+            Err(error) if is_final(error) => return answer,
             Err(error) => {
                 failures += 1;
                 pause_after(error, failures, schedule.interval)
@@ -109,7 +110,7 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "stands in scripts beside answers that are errors")]
     fn operation(status: &str) -> Result<Operation, Error> {
-        Ok(Operation { status: status.into(), error: None })
+        Ok(Operation { status: status.into(), error: None, target_model_id: None, kind: None })
     }
 
     fn trouble(delivery: Delivery) -> Result<Operation, Error> {
@@ -133,7 +134,7 @@ mod tests {
             asked.borrow_mut().push(began.elapsed().as_secs_f64());
             script.borrow_mut().pop_front().unwrap_or_else(|| operation("running"))
         };
-        let ending = until_done(schedule, ask, |_| {}).await;
+        let ending = until_done(schedule, ask, |error| error.kind() == ErrorKind::Credentials, |_| {}).await;
         (ending, asked.into_inner())
     }
 
@@ -155,7 +156,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(400)).await;
             operation(if asked.borrow().len() == 3 { "failed" } else { "running" })
         };
-        until_done(schedule, slow, |_| {}).await.unwrap();
+        until_done(schedule, slow, |_| false, |_| {}).await.unwrap();
         assert_eq!(asked.into_inner(), [0, 1000, 2000]);
     }
 

@@ -36,6 +36,7 @@ impl Protocol for CustomModels {
             target_model_id: answer.reserved_id(&authorization.model_id)?,
             target_resource_id: None,
             target_region: None,
+            issued: answer.server_time(),
             access_token: authorization.access_token,
             payload,
         })
@@ -55,6 +56,10 @@ impl Protocol for CustomModels {
 
 pub(super) fn model(id: &ModelId) -> Request {
     Request::get(format!("{MODELS}/{id}"), format!("show model {id}"))
+}
+
+pub(super) fn delete(id: &ModelId) -> Request {
+    Request::delete(format!("{MODELS}/{id}"), format!("delete model {id}"))
 }
 
 pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
@@ -79,6 +84,8 @@ pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     Ok(Operation {
         status: OperationStatus::from(answer.text(&status).as_str()),
         error: words(answer, errors.into_iter().flatten()),
+        target_model_id: copy_result.get("modelId").and_then(Value::as_str).and_then(|id| id.parse().ok()),
+        kind: None,
     })
 }
 
@@ -206,7 +213,8 @@ mod tests {
             r#"{"status":"succeeded","copyResult":{"modelId":"x","errors":null}}"#,
             r#"{"status":"succeeded","copyResult":[7]}"#,
         ] {
-            assert_eq!(read(succeeded), Operation { status: OperationStatus::Succeeded, error: None });
+            let read = read(succeeded);
+            assert_eq!((read.status, read.error), (OperationStatus::Succeeded, None));
         }
         assert!(read_operation(&answer(200, &[], r#"{"state":"succeeded"}"#)).is_err());
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::service_error::words;
-use super::{Answer, NewModel, Protocol, Request};
+use super::{Answer, ListedCopy, NewModel, Operations, Protocol, Request};
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
 use crate::model::{Kind, Model, ModelId, Readiness};
@@ -27,6 +27,10 @@ pub(super) struct Path {
 impl Path {
     pub(super) fn model(&self, id: &ModelId) -> Request {
         Request::get(self.of(&format!("/{id}")), format!("show {} {id}", self.kind))
+    }
+
+    pub(super) fn delete(&self, id: &ModelId) -> Request {
+        Request::delete(self.of(&format!("/{id}")), format!("delete {} {id}", self.kind))
     }
 
     /// The path of one thing below the collection: `/{id}`, `/{id}:copyTo`, `:authorizeCopy`.
@@ -76,6 +80,7 @@ impl Protocol for DocumentModels {
             target_model_id,
             target_resource_id: authorization.target_resource_id.map(|id| answer.text(&id)),
             target_region: authorization.target_resource_region.map(|region| answer.text(&region)),
+            issued: answer.server_time(),
             access_token: authorization.access_token,
             payload,
         })
@@ -105,9 +110,58 @@ pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
 }
 
 pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
-    let OperationDetails { status, error } = answer.json()?;
+    let OperationDetails { status, error, kind, resource_location } = answer.json()?;
     let error = Some(&error).filter(|error| error.is_object());
-    Ok(Operation { status: OperationStatus::from(answer.text(&status).as_str()), error: words(answer, error) })
+    Ok(Operation {
+        status: OperationStatus::from(answer.text(&status).as_str()),
+        error: words(answer, error),
+        target_model_id: target_of(&resource_location).and_then(|id| id.parse().ok()),
+        kind: copied_kind(&kind),
+    })
+}
+
+/// The id at the end of a `resourceLocation`: `…/documentModels/{id}?api-version=…`.
+fn target_of(location: &Value) -> Option<&str> {
+    location.as_str()?.split('?').next()?.rsplit('/').next()
+}
+
+/// What an operation copies; none where it does something else.
+fn copied_kind(kind: &Value) -> Option<Kind> {
+    match kind.as_str()? {
+        "documentModelCopyTo" => Some(Kind::Model),
+        "documentClassifierCopyTo" => Some(Kind::Classifier),
+        _ => None,
+    }
+}
+
+/// The newest operations of a resource, or the page that a nextLink names.
+pub(super) fn operations(service: &str, date: &str) -> Request {
+    Request::get(format!("/{service}/operations?api-version={date}"), "list the operations").listing()
+}
+
+pub(super) fn read_operations(answer: &Answer) -> Result<Operations, Error> {
+    let Page { value, next_link } = answer.json()?;
+    let copy = |item: &Value| {
+        let field = |name: &str| item.get(name).cloned().unwrap_or_default();
+        Some(ListedCopy {
+            id: field("operationId").as_str()?.to_owned(),
+            kind: copied_kind(&field("kind"))?,
+            target_model_id: target_of(&field("resourceLocation"))?.parse().ok()?,
+            created: field("createdDateTime").as_str()?.parse().ok()?,
+        })
+    };
+    Ok(Operations {
+        copies: value.iter().filter_map(copy).collect(),
+        next_link: next_link.filter(|link| !link.is_empty()),
+    })
+}
+
+/// `GetOperationsResponse`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    value: Vec<Value>,
+    next_link: Option<String>,
 }
 
 /// `AuthorizeCopyRequest`, `AuthorizeClassifierCopyRequest`.
@@ -150,11 +204,16 @@ struct Details {
 
 /// `OperationDetails`, as far as a copy needs it. `percentCompleted` is absent until the end, and 100 on a failure.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct OperationDetails {
     status: String,
-    /// Whatever form it has: it must not hide the status.
+    /// Whatever form the rest has: it must not hide the status.
     #[serde(default)]
     error: Value,
+    #[serde(default)]
+    kind: Value,
+    #[serde(default)]
+    resource_location: Value,
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ const REQUEST_ID: &str = "apim-request-id";
 /// One request, to be sent to the resource that it is meant for.
 #[derive(Clone)]
 pub struct Request {
-    /// GET or POST.
+    /// GET, POST or DELETE.
     pub method: Method,
     /// On the resource's endpoint, starting with `/`.
     pub path_and_query: String,
@@ -42,15 +42,30 @@ pub struct Request {
     pub body: Option<String>,
     /// What the resource is asked to do, for messages: `start the copy`.
     pub purpose: String,
+    /// Whether it lists things, which the service counts apart.
+    pub is_list: bool,
 }
 
 impl Request {
+    fn new(method: Method, path_and_query: String, purpose: impl Into<String>) -> Self {
+        let purpose = purpose.into();
+        Self { method, path_and_query, headers: HeaderMap::new(), body: None, purpose, is_list: false }
+    }
+
     fn get(path_and_query: String, purpose: impl Into<String>) -> Self {
-        Self { method: Method::GET, path_and_query, headers: HeaderMap::new(), body: None, purpose: purpose.into() }
+        Self::new(Method::GET, path_and_query, purpose)
+    }
+
+    fn delete(path_and_query: String, purpose: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path_and_query, purpose)
     }
 
     fn post(path_and_query: String, body: Option<String>, purpose: impl Into<String>) -> Self {
-        Self { method: Method::POST, path_and_query, headers: HeaderMap::new(), body, purpose: purpose.into() }
+        Self { body, ..Self::new(Method::POST, path_and_query, purpose) }
+    }
+
+    fn listing(self) -> Self {
+        Self { is_list: true, ..self }
     }
 
     /// Accepts that the copy may be less protected than the source.
@@ -91,6 +106,12 @@ impl Answer {
     #[must_use]
     pub fn request_id(&self) -> Option<String> {
         self.header(REQUEST_ID).map(|id| self.text(id)).filter(|id| !id.is_empty())
+    }
+
+    /// The server's clock, or this machine's where the server does not tell it.
+    fn server_time(&self) -> Timestamp {
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
+        self.header("date").and_then(|date| parser.parse_timestamp(date).ok()).unwrap_or(self.received)
     }
 
     /// Words of this answer, fit to be shown.
@@ -194,6 +215,99 @@ pub fn read_operation(version: ApiVersion, answer: &Answer) -> Result<Operation,
         Format::CustomModels => custom_models::read_operation(answer),
         Format::DocumentModels { .. } => document_models::read_operation(answer),
     }
+}
+
+/// The request to delete a model or classifier, or to give a reserved id back.
+#[must_use]
+pub fn delete(version: ApiVersion, kind: Kind, id: &ModelId) -> Request {
+    match version.format() {
+        Format::CustomModels => custom_models::delete(id),
+        Format::DocumentModels { service, date } => document_models::Path { service, date, kind }.delete(id),
+    }
+}
+
+/// Reads the answer to [`delete`].
+///
+/// # Errors
+/// When nothing was deleted.
+pub fn read_deleted(answer: &Answer) -> Result<(), Error> {
+    if answer.status.is_success() { Ok(()) } else { Err(service_error::refusal(answer)) }
+}
+
+/// What a resource lists of its operations: the copies among them, and the next page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operations {
+    /// The copies that this page names.
+    pub copies: Vec<ListedCopy>,
+    /// Where the next page is, as the service says. It must be checked.
+    pub next_link: Option<String>,
+}
+
+/// A copy as a list of operations shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedCopy {
+    /// The operation's id.
+    pub id: String,
+    /// What is copied.
+    pub kind: Kind,
+    /// The id of the copy.
+    pub target_model_id: ModelId,
+    /// When the source accepted it.
+    pub created: Timestamp,
+}
+
+/// The request for a source's operations; v2.1 has no such list.
+#[must_use]
+pub fn operations(version: ApiVersion) -> Option<Request> {
+    match version.format() {
+        Format::CustomModels => None,
+        Format::DocumentModels { service, date } => Some(document_models::operations(service, date)),
+    }
+}
+
+/// The request for the next page of a list.
+///
+/// # Errors
+/// When its link leads away from the resource that sent it: nothing may be sent there.
+pub fn next_page(link: &str, endpoint: &Endpoint, of: &Request) -> Result<Request, Error> {
+    let url = endpoint.resolve(link).ok().filter(|url| endpoint.is_origin_of(url)).ok_or_else(|| {
+        Error::new(ErrorKind::Unforeseen, format!("the nextLink of a list does not lead to {endpoint}"))
+    })?;
+    let path_and_query = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+    Ok(Request { path_and_query, ..of.clone() })
+}
+
+/// Reads the answer to [`operations`].
+///
+/// # Errors
+/// When the answer is not such a list.
+pub fn read_operations(answer: &Answer) -> Result<Operations, Error> {
+    document_models::read_operations(answer)
+}
+
+/// Where a listed operation is followed; none for v2.1.
+///
+/// # Errors
+/// When its id is none that could stand in a path.
+pub fn operation_url(version: ApiVersion, id: &str, source: &Endpoint) -> Result<OperationUrl, Error> {
+    let safe = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+    match version.format() {
+        Format::DocumentModels { service, date } if safe => {
+            OperationUrl::new(&format!("/{service}/operations/{id}?api-version={date}"), source)
+        }
+        _ => Err(Error::new(ErrorKind::Unforeseen, "the list of operations names one that cannot be followed")),
+    }
+}
+
+/// The version whose operation a URL names, told by its path.
+#[must_use]
+pub fn version_of_operation(url: &OperationUrl) -> Option<ApiVersion> {
+    let path = url.path_and_query();
+    if path.to_ascii_lowercase().contains("/copyresults/") {
+        return Some(ApiVersion::V2_1);
+    }
+    let date = path.split_once("api-version=").map(|(_, date)| date.split('&').next().unwrap_or_default());
+    path.contains("/operations/").then(|| date.map_or(ApiVersion::NEWEST, ApiVersion::for_model_of))
 }
 
 /// Reads the answer to a request to start a copy: 202 with an Operation-Location on the source itself.

@@ -26,6 +26,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Copy(Box<CopyArgs>),
+    Wait(WaitArgs),
     #[cfg(feature = "emulator")]
     Emulator(EmulatorArgs),
     /// Shows the main job on this machine: a v2.1 and a v4.0 model are copied between two emulated resources.
@@ -66,6 +67,29 @@ pub(crate) struct CopyArgs {
     pub(crate) output: OutputArgs,
 }
 
+/// Follows a copy that is already under way: after a deadline, an interrupt, a lost terminal.
+///
+/// The URL that frcopy printed and the source's credential are enough. With the target's endpoint and credential as well,
+/// the copy is verified there, and the blank model of a failed v2.1 copy is given back.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Where the copy is followed: the Operation-Location of its start
+    #[arg(value_name = "OPERATION_URL")]
+    pub(crate) operation: String,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(crate) follow: FollowArgs,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
 const COPY_EXAMPLES: &str = "\
 Examples:
   The endpoints and keys stand in FRCOPY_SOURCE_ENDPOINT, FRCOPY_SOURCE_KEY, FRCOPY_TARGET_ENDPOINT
@@ -81,7 +105,7 @@ Exit codes:
   1 anything unforeseen            6 the target id exists or is reserved
   2 usage or settings              7 not reachable, throttled or out of quota
   3 the copy failed                8 still under way at the deadline
-  4 credentials refused";
+  4 credentials refused            130, 143 interrupted, terminated";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source resource")]
@@ -154,6 +178,14 @@ pub(crate) struct HowArgs {
     #[arg(long)]
     pub(crate) allow_degrade: bool,
 
+    #[command(flatten)]
+    pub(crate) follow: FollowArgs,
+}
+
+/// What copying and waiting have in common.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Copy")]
+pub(crate) struct FollowArgs {
     /// Leave out the last look at the target
     #[arg(long)]
     pub(crate) no_verify: bool,

@@ -11,6 +11,7 @@ use frcopy::copy::{Event, Outcome, Plan, copy};
 use frcopy::emulator::{Emulated, Emulator, Options, Served, Shelf};
 use frcopy::model::Kind;
 use frcopy::resource::{Credential, Key, Resource, Side, TargetAddress};
+use frcopy::stop::Stop;
 
 use super::{exit_code, report};
 
@@ -47,7 +48,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
             let plan = plan(source, target, id, version)?;
             say(&format!("\n{title}\n\n  $ frcopy copy {id}\n"));
             let observer = |event: Event<'_>| advance(&step, &event);
-            let outcome = copy(&plan, &observer).await;
+            let outcome = copy(&plan, &observer, &Stop::never()).await;
             if let Err(error) = &outcome.result {
                 report::error(error);
                 return Ok(exit_code::of(&outcome.result));

@@ -9,6 +9,7 @@ use frcopy::emulator::{Emulated, Emulator, FAULTS, Fault, Options, Served, Shelf
 use frcopy::error::Error;
 
 use super::args::{EmulatorArgs, Shell, TierArg};
+use super::signals::Signals;
 use super::{exit_code, report, settings};
 
 pub(crate) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
@@ -30,12 +31,12 @@ pub(crate) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
             }
         };
         // Whoever reads the settings may end the emulator at once.
-        let stop = stop().context("signals cannot be waited for")?;
+        let mut signals = Signals::listen().context("signals cannot be waited for")?;
         report::result(&settings_for(args.shell, &emulator));
         report::say("ready; Ctrl-C ends it");
         tokio::select! {
             ended = emulator.run() => ended.context("the emulator has stopped").map(|()| ExitCode::SUCCESS),
-            () = stop => Ok(ExitCode::SUCCESS),
+            _ = signals.next() => Ok(ExitCode::SUCCESS),
         }
     })
 }
@@ -106,26 +107,4 @@ fn settings_for(shell: Shell, emulator: &Emulator) -> String {
 fn log(served: &Served) {
     let Served { resource, method, path, status, took } = served;
     let _ = writeln!(io::stderr(), "{resource:<8} {method:<6} {path} {status} {took:.0?}");
-}
-
-/// Waits for Ctrl-C, or for the signal that service managers send. It listens from the moment it is made.
-#[cfg(unix)]
-fn stop() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => (),
-            _ = terminate.recv() => (),
-        }
-    })
-}
-
-/// Waits for Ctrl-C. It listens from the moment it is made.
-#[cfg(windows)]
-fn stop() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = tokio::signal::windows::ctrl_c()?;
-    Ok(async move {
-        interrupt.recv().await;
-    })
 }

@@ -21,7 +21,8 @@ pub(crate) enum Code {
 impl From<ErrorKind> for Code {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::Unforeseen => Self::Unforeseen,
+            // The signal that interrupted has a code of its own, which is known where signals are.
+            ErrorKind::Unforeseen | ErrorKind::Interrupted => Self::Unforeseen,
             ErrorKind::Settings => Self::Settings,
             ErrorKind::Refused | ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped => Self::Verdict,
             ErrorKind::Credentials => Self::Credentials,

@@ -9,21 +9,27 @@ mod exit_code;
 mod progress;
 mod report;
 mod settings;
+mod signals;
 mod usage;
 
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use frcopy::copy::{Event, copy};
+use frcopy::copy::{Event, Observer, Outcome, copy, wait};
+use frcopy::error::{Error, ErrorKind};
+use frcopy::stop::Stop;
 
-use args::{Command, CopyArgs};
+use args::{Command, CopyArgs, OutputArgs, WaitArgs};
 use progress::{Progress, Verbosity};
+use signals::{Signal, Signals};
 pub(crate) use usage::parse;
 
 /// Carries out a command; an error is one that the command itself has no exit code for.
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Copy(args) => run_copy(args),
+        Command::Wait(args) => run_wait(args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]
@@ -32,22 +38,63 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn run_copy(args: &CopyArgs) -> anyhow::Result<ExitCode> {
-    let plan = match settings::plan(args, &settings::process_environment) {
-        Ok(plan) => plan,
-        Err(error) => {
-            report::error(&error);
-            return Ok(exit_code::of(&Err(error)));
-        }
-    };
-    let progress = Progress::start(Verbosity::new(args.output.quiet, args.output.verbose));
-    let runtime = runtime()?;
+    match settings::plan(args, &settings::process_environment) {
+        Ok(plan) => see_through(&args.output, async |observer, stop| copy(&plan, observer, stop).await),
+        Err(error) => Ok(refuse(error)),
+    }
+}
+
+fn run_wait(args: &WaitArgs) -> anyhow::Result<ExitCode> {
+    match settings::wait_plan(args, &settings::process_environment) {
+        Ok(plan) => see_through(&args.output, async |observer, stop| wait(&plan, observer, stop).await),
+        Err(error) => Ok(refuse(error)),
+    }
+}
+
+/// Settings that cannot be: nothing was begun, so there is no result.
+fn refuse(error: Error) -> ExitCode {
+    report::error(&error);
+    exit_code::of(&Err(error))
+}
+
+/// Runs a copy to its end, shows it, and lets signals stop it: the first one in good order, the second one at once.
+fn see_through(
+    output: &OutputArgs,
+    work: impl AsyncFnOnce(Observer<'_>, &Stop) -> Outcome,
+) -> anyhow::Result<ExitCode> {
+    let progress = Progress::start(Verbosity::new(output.quiet, output.verbose));
     let observer = |event: Event<'_>| progress.show(&event);
-    let outcome = runtime.block_on(copy(&plan, &observer));
+    let (stopper, stop) = Stop::new();
+    let runtime = runtime()?;
+    let (outcome, signal) = runtime.block_on(async {
+        let mut signals = Signals::listen().context("signals cannot be waited for")?;
+        let mut work = pin!(work(&observer, &stop));
+        let mut first = None;
+        loop {
+            tokio::select! {
+                outcome = &mut work => return anyhow::Ok((Some(outcome), first)),
+                signal = signals.next() => {
+                    if first.is_some() {
+                        return Ok((None, first));
+                    }
+                    first = Some(signal);
+                    progress.stopping();
+                    stopper.tell();
+                }
+            }
+        }
+    })?;
     // A name that is still being resolved must not hold up the exit.
     runtime.shutdown_background();
     progress.finish();
-    report::outcome(args.output.format, &plan, &outcome, progress.verbosity());
-    Ok(exit_code::of(&outcome.result))
+    let Some(outcome) = outcome else { return Ok(exit_code_of(signal)) };
+    report::outcome(output.format, &outcome, progress.verbosity());
+    let interrupted = outcome.result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted);
+    Ok(if interrupted { exit_code_of(signal) } else { exit_code::of(&outcome.result) })
+}
+
+fn exit_code_of(signal: Option<Signal>) -> ExitCode {
+    ExitCode::from(signal.unwrap_or(Signal::Interrupt) as u8)
 }
 
 /// One thread is enough: nearly all of the time is spent waiting.

@@ -69,6 +69,11 @@ impl Progress {
         self.verbosity
     }
 
+    /// The first signal; the second one is not waited for.
+    pub(crate) fn stopping(&self) {
+        self.note("stopping; the same signal again ends it at once");
+    }
+
     /// Clears the spinner.
     pub(crate) fn finish(&self) {
         self.screen.spinner.finish_and_clear();
@@ -96,7 +101,17 @@ impl Progress {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but the target does not show whether it is there: {error}"));
             }
-            Event::LeftBehind { target_model_id } => self.left_behind(target_model_id),
+            Event::BlankModelPossible => {
+                self.warning("no answer came to an authorization; a blank model may stay behind on the target");
+            }
+            Event::Searching { error } => {
+                self.note(&format!("{error}; looking for what came of it"));
+            }
+            Event::StartingOver => self.note("the copy was not started; starting over with a fresh authorization"),
+            Event::GivenBack { target_model_id } => {
+                self.note(&format!("given back: the target has deleted the reserved {target_model_id}"));
+            }
+            Event::LeftBehind { target_model_id, error } => self.left_behind(target_model_id, error),
         }
     }
 
@@ -153,8 +168,8 @@ impl Progress {
         }
     }
 
-    fn left_behind(&self, target_model_id: &ModelId) {
-        self.warning(&format!("{target_model_id} stays reserved on the target, without a copy"));
+    fn left_behind(&self, target_model_id: &ModelId, error: &Error) {
+        self.warning(&format!("{target_model_id} stays reserved on the target, without a copy: {error}"));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use frcopy::copy::{Outcome, Plan, Record};
+use frcopy::copy::{Outcome, Record};
 use frcopy::error::{Error, ErrorKind};
 use frcopy::model::ModelId;
 use serde::Serialize;
@@ -15,15 +15,15 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HELP: Style = AnsiColor::Green.on_default().bold();
 
 /// Shows the ending of a copy.
-pub(crate) fn outcome(format: Format, plan: &Plan, outcome: &Outcome, verbosity: Verbosity) {
+pub(crate) fn outcome(format: Format, outcome: &Outcome, verbosity: Verbosity) {
     let id = outcome.record.target_model_id.as_ref();
     match (format, &outcome.result, id) {
-        (Format::Json, _, _) => result(&json(plan, outcome)),
+        (Format::Json, _, _) => result(&json(outcome)),
         (Format::Text, Ok(()), Some(id)) => result(id.as_str()),
         (Format::Text, _, _) => {}
     }
     match &outcome.result {
-        Ok(()) if verbosity >= Verbosity::Normal => say(&copied(plan, &outcome.record)),
+        Ok(()) if verbosity >= Verbosity::Normal => say(&copied(&outcome.record)),
         Ok(()) => {}
         Err(error) => {
             self::error(error);
@@ -31,6 +31,7 @@ pub(crate) fn outcome(format: Format, plan: &Plan, outcome: &Outcome, verbosity:
                 && is_under_way(error, &outcome.record)
             {
                 say(&format!("operation: {operation}"));
+                say(&format!("to follow it: frcopy wait '{operation}'"));
             }
         }
     }
@@ -50,16 +51,13 @@ pub(crate) fn error(error: &Error) {
     }
 }
 
-fn copied(plan: &Plan, record: &Record) -> String {
-    let from = &plan.model_id;
-    let to = record.target_model_id.as_ref().unwrap_or(from);
+fn copied(record: &Record) -> String {
+    let name = |id: &Option<ModelId>| id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    let to = record.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
+    let named = record.target_model_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
     let version = record.api_version.map(|version| format!(" with API {version}")).unwrap_or_default();
-    format!(
-        "copied {} {from} to {} as {to}{version} in {:.1} s",
-        plan.kind,
-        plan.target.endpoint,
-        record.elapsed.as_secs_f64()
-    )
+    let seconds = record.elapsed.as_secs_f64();
+    format!("copied {}{}{to}{named}{version} in {seconds:.1} s", record.kind, name(&record.source_model_id))
 }
 
 /// One line on stdout. A reader that has gone away wanted no more, and the copy's own exit code stands.
@@ -77,7 +75,7 @@ pub(crate) fn say(line: &str) {
 fn is_under_way(error: &Error, record: &Record) -> bool {
     match error.kind() {
         ErrorKind::UnderWay => true,
-        ErrorKind::Credentials => record.operation.is_some(),
+        ErrorKind::Credentials | ErrorKind::Interrupted => record.operation.is_some(),
         _ => false,
     }
 }
@@ -104,13 +102,13 @@ struct Json<'a> {
 #[serde(rename_all = "camelCase")]
 struct Side<'a> {
     endpoint: String,
-    model_id: &'a str,
+    model_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Target<'a> {
-    endpoint: String,
+    endpoint: Option<String>,
     model_id: Option<&'a str>,
     resource_id: Option<&'a str>,
     region: Option<&'a str>,
@@ -134,15 +132,18 @@ struct JsonError<'a> {
     request_id: Option<&'a str>,
 }
 
-fn json(plan: &Plan, Outcome { record, result }: &Outcome) -> String {
+fn json(Outcome { record, result }: &Outcome) -> String {
     let json = Json {
         schema: "frcopy.copy/1",
         status: status(result, record),
-        kind: plan.kind.to_string(),
+        kind: record.kind.to_string(),
         api_version: record.api_version.map(|version| version.to_string()),
-        source: Side { endpoint: plan.source.endpoint.to_string(), model_id: plan.model_id.as_str() },
+        source: Side {
+            endpoint: record.source.to_string(),
+            model_id: record.source_model_id.as_ref().map(ModelId::as_str),
+        },
         target: Target {
-            endpoint: plan.target.endpoint.to_string(),
+            endpoint: record.target.as_ref().map(ToString::to_string),
             model_id: record.target_model_id.as_ref().map(ModelId::as_str),
             resource_id: record.target_resource_id.as_deref(),
             region: record.target_region.as_deref(),
@@ -183,7 +184,7 @@ fn status(result: &Result<(), Error>, record: &Record) -> &'static str {
         ErrorKind::Settings | ErrorKind::Credentials | ErrorKind::NotFound | ErrorKind::Exists | ErrorKind::Refused => {
             "refused"
         }
-        ErrorKind::Unavailable | ErrorKind::Unforeseen | ErrorKind::UnderWay => "unavailable",
+        ErrorKind::Unavailable | ErrorKind::Unforeseen | ErrorKind::UnderWay | ErrorKind::Interrupted => "unavailable",
     }
 }
 
@@ -199,6 +200,7 @@ fn kind(kind: ErrorKind) -> &'static str {
         ErrorKind::Skipped => "skipped",
         ErrorKind::Unavailable => "unavailable",
         ErrorKind::UnderWay => "underWay",
+        ErrorKind::Interrupted => "interrupted",
         ErrorKind::Unforeseen => "unforeseen",
     }
 }

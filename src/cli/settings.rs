@@ -8,14 +8,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use frcopy::api::version::ApiVersion;
-use frcopy::copy::Plan;
+use frcopy::copy::{Plan, WaitPlan};
 use frcopy::error::Error;
 use frcopy::model::Kind;
+use frcopy::operation::OperationUrl;
 use frcopy::resource::{Credential, Endpoint, Key, Region, Resource, ResourceId, Side, TargetAddress};
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
+use url::Position;
 
-use super::args::{CopyArgs, HowArgs, KindArg, SecretArg, SourceArgs, TargetAddressArgs, TargetArgs};
+use super::args::{CopyArgs, HowArgs, KindArg, SecretArg, SourceArgs, TargetAddressArgs, TargetArgs, WaitArgs};
 use super::usage::without_keys;
 
 /// Looks up a variable; one that is empty counts as not set.
@@ -36,20 +38,10 @@ pub(crate) fn plan(args: &CopyArgs, environment: Environment<'_>) -> Result<Plan
     let source = SideSettings::from(&args.source).with(environment);
     let target = SideSettings::from(&args.target).with(environment);
     if source.reads_stdin() && target.reads_stdin() {
-        return Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
+        return Err(both_from_stdin());
     }
     let model_id = args.model_id.as_deref().or(args.model_id_option.as_deref()).unwrap_or_default();
-    let HowArgs {
-        api_version,
-        kind,
-        target_model_id,
-        description,
-        tags,
-        allow_degrade,
-        no_verify,
-        timeout,
-        poll_interval,
-    } = &args.how;
+    let HowArgs { api_version, kind, target_model_id, description, tags, allow_degrade, follow } = &args.how;
     let plan = Plan {
         model_id: parse("the model id", model_id)?,
         kind: match kind {
@@ -62,9 +54,9 @@ pub(crate) fn plan(args: &CopyArgs, environment: Environment<'_>) -> Result<Plan
         description: description.as_deref().map(check_description).transpose()?,
         tags: parse_tags(tags)?,
         allow_degrade: *allow_degrade,
-        verify: !no_verify,
-        timeout: parse_duration("--timeout", timeout)?,
-        poll_interval: parse_duration("--poll-interval", poll_interval)?,
+        verify: !follow.no_verify,
+        timeout: parse_duration("--timeout", &follow.timeout)?,
+        poll_interval: parse_duration("--poll-interval", &follow.poll_interval)?,
         source: source.resource()?,
         target: target.resource()?,
     };
@@ -72,6 +64,53 @@ pub(crate) fn plan(args: &CopyArgs, environment: Environment<'_>) -> Result<Plan
         plan.protocol(version, None)?;
     }
     Ok(plan)
+}
+
+/// Makes a plan for a copy that is under way. The URL says which source it is on; a setting that says otherwise is
+/// refused, because its key would go to another host.
+pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result<WaitPlan, Error> {
+    let mut source = SideSettings::from(&args.source).with(environment);
+    let target = SideSettings::from(&args.target).with(environment);
+    if source.reads_stdin() && target.reads_stdin() {
+        return Err(both_from_stdin());
+    }
+    let url = url::Url::parse(args.operation.trim()).map_err(|error| {
+        Error::settings("the operation is not a URL", OPERATION_REMEDY).with_source(error.to_string())
+    })?;
+    let origin: Endpoint = parse(
+        "the operation's URL",
+        &format!("{}://{}", url.scheme(), &url[Position::BeforeUsername..Position::AfterPort]),
+    )?;
+    if let Some(given) = &source.endpoint
+        && parse::<Endpoint>("the source endpoint", given)? != origin
+    {
+        return Err(Error::settings(
+            format!("the operation is on {origin}, and the source endpoint is another one"),
+            "give the source that the operation is on, with its key",
+        ));
+    }
+    source.endpoint = Some(origin.to_string());
+    let operation = OperationUrl::new(args.operation.trim(), &origin).map_err(|error| {
+        Error::settings("the operation is not usable", OPERATION_REMEDY).with_source(error.to_string())
+    })?;
+    if frcopy::api::version_of_operation(&operation).is_none() {
+        return Err(Error::settings("the URL names no copy operation", OPERATION_REMEDY));
+    }
+    let knows_target = target.endpoint.is_some();
+    Ok(WaitPlan {
+        operation,
+        verify: !args.follow.no_verify,
+        timeout: parse_duration("--timeout", &args.follow.timeout)?,
+        poll_interval: parse_duration("--poll-interval", &args.follow.poll_interval)?,
+        source: source.resource()?,
+        target: knows_target.then(|| target.resource()).transpose()?,
+    })
+}
+
+const OPERATION_REMEDY: &str = "give the URL that frcopy printed, with /copyresults/ or /operations/ in it";
+
+fn both_from_stdin() -> Error {
+    Error::settings("both keys cannot come from stdin", "give one of the two keys another way")
 }
 
 /// What was given for one of the two sides. A flag beats the environment.

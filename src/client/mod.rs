@@ -1,66 +1,114 @@
 //! The only room that opens a socket: one way to send every request, and the rules for sending it again.
 
+mod pace;
 pub mod retry;
 mod transport;
 
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
 use secrecy::SecretString;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
 
 use crate::api::{Answer, Request};
-use crate::error::Error;
-use crate::resource::{Resource, Side};
+use crate::backoff::{backoff, jitter};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::resource::{Endpoint, Resource, Side};
+use crate::secrets::Secrets;
+use crate::stop::Stop;
+pub use pace::Pace;
 pub use retry::Patience;
-use transport::{REQUEST_TIMEOUT, Transport};
+use transport::REQUEST_TIMEOUT;
+pub use transport::{Http, Sending, Transport};
 
 /// What a read that begins at the deadline still gets, or it need not begin.
 const SHORTEST_READ: Duration = Duration::from_secs(1);
+/// What a request that changes something still gets when everybody has been told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What all requests of one command have in common.
+#[derive(Clone)]
+pub struct Circumstances<'a> {
+    /// Nothing is waited for beyond this.
+    pub deadline: Instant,
+    /// Ends every wait.
+    pub stop: &'a Stop,
+    /// Told of each wait before a request is sent again.
+    pub on_wait: OnWait<'a>,
+}
+
+/// Is told why a request waits before it is sent again, and for how long.
+pub type OnWait<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
 
 /// Talks to one resource, with its credential and to no other host.
 pub struct Client<'a> {
     resource: &'a Resource,
-    transport: Transport,
-    deadline: Instant,
-    on_wait: OnWait<'a>,
+    transport: Box<dyn Transport + 'a>,
+    circumstances: Circumstances<'a>,
+    pace: Pace,
+    /// What an answer may repeat and nobody may read.
+    secrets: Mutex<Secrets>,
 }
 
-/// Told of each wait before a request is sent again: why, and for how long.
-pub type OnWait<'a> = Box<dyn Fn(&Error, Duration) + 'a>;
-
 impl<'a> Client<'a> {
-    /// A client that begins nothing after the deadline.
-    ///
-    /// # Errors
-    /// When the platform's trust store cannot be used.
-    pub fn new(resource: &'a Resource, deadline: Instant, on_wait: OnWait<'a>) -> Result<Self, Error> {
-        Ok(Self { resource, transport: Transport::new(resource)?, deadline, on_wait })
+    /// A client over a transport; the pace is shared by all that talk to the same resource.
+    #[must_use]
+    pub fn new(
+        resource: &'a Resource,
+        transport: Box<dyn Transport + 'a>,
+        circumstances: Circumstances<'a>,
+        pace: Pace,
+    ) -> Self {
+        let secrets = Mutex::new(Secrets::default().and(resource.credential.secret()));
+        Self { resource, transport, circumstances, pace, secrets }
     }
 
     /// Sends a request, reads its answer, and sends it again as far as that is safe and the patience lasts.
     ///
     /// # Errors
-    /// The last attempt's.
+    /// The last attempt's, or [`ErrorKind::Interrupted`].
     pub async fn call<T>(
         &self,
         request: &Request,
         patience: Patience,
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        retry::persist(patience, self.deadline, &self.on_wait, async || self.once(request, &read).await).await
+        let persisting = retry::persist(
+            patience,
+            self.circumstances.deadline,
+            async |wait| self.pause(wait).await,
+            |error, wait| (self.circumstances.on_wait)(error, wait),
+            async || self.once(request, &read).await,
+        );
+        persisting.await
     }
 
-    /// Sends a request once and reads its answer.
+    /// Sends a request once, in its turn, and reads its answer.
     ///
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
     pub async fn once<T>(&self, request: &Request, read: impl Fn(&Answer) -> Result<T, Error>) -> Result<T, Error> {
+        let turn = self.pace.take_turn(request, Instant::now());
+        self.interruptible(sleep_until(turn)).await?;
         let began = Instant::now();
-        let answer = self.transport.send(self.resource, request, self.time_for(request)).await;
+        let answer = self.exchange(request).await;
+        self.hear(request, began, answer, read)
+    }
+
+    /// Understands an answer, logs it, and lets others of its kind wait where it says so.
+    fn hear<T>(
+        &self,
+        request: &Request,
+        began: Instant,
+        answer: Result<Answer, Error>,
+        read: impl Fn(&Answer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let answer = answer.map(|answer| Answer { secrets: self.secrets(), ..answer });
         let side = self.resource.side;
-        let line = self.transport.secrets().blot_out(&format!("{request:?}"));
+        let line = self.secrets().blot_out(&format!("{request:?}"));
         match &answer {
             Ok(answer) => info!(
                 "{side}: {line} -> {} in {:.0?}, request id {}",
@@ -70,7 +118,41 @@ impl<'a> Client<'a> {
             ),
             Err(error) => info!("{side}: {line} -> {error} after {:.0?}", began.elapsed()),
         }
-        read(&answer?)
+        let result = read(&answer?);
+        if let Some(Delivery::Throttled { retry_after: Some(wait) }) = result.as_ref().err().map(Error::delivery) {
+            self.pace.pause(request, Instant::now() + wait);
+        }
+        result
+    }
+
+    /// Sends a request once, whatever the time and whoever was told to stop: for what is left to do at the end.
+    ///
+    /// # Errors
+    /// When it could not be sent, got no usable answer, or was refused.
+    pub async fn last_word<T>(
+        &self,
+        request: &Request,
+        read: impl Fn(&Answer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let began = Instant::now();
+        let answer = self.transport.send(self.resource, request, REQUEST_TIMEOUT).await;
+        self.hear(request, began, answer, read)
+    }
+
+    /// Waits before an answer that was lost is asked for again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`].
+    pub async fn wait_before_again(&self, error: &Error, failures: u32) -> Result<(), Error> {
+        let wait = backoff(failures, jitter());
+        (self.circumstances.on_wait)(error, wait);
+        self.pause(wait).await
+    }
+
+    /// When nothing is waited for any more.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.circumstances.deadline
     }
 
     /// Which resource it talks to.
@@ -79,17 +161,61 @@ impl<'a> Client<'a> {
         self.resource.side
     }
 
-    /// From now on a secret that an answer repeats is blotted out before anybody reads it.
-    pub fn hide(&self, secret: &SecretString) {
-        self.transport.hide(secret);
+    /// Where that resource is.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.resource.endpoint
     }
 
-    /// A read ends at the deadline. What changes something gets its time: cut off, nobody would know what came of it.
-    fn time_for(&self, request: &Request) -> Duration {
+    /// From now on a secret that an answer repeats is blotted out before anybody reads it.
+    pub fn hide(&self, secret: &SecretString) {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        *secrets = secrets.and(secret);
+    }
+
+    /// Waits, unless told to stop.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`].
+    pub async fn pause(&self, wait: Duration) -> Result<(), Error> {
+        self.interruptible(sleep(wait)).await
+    }
+
+    fn secrets(&self) -> Secrets {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whoever is told to stop drops a read at once. What changes something gets its answer: cut off, nobody would
+    /// know what came of it.
+    async fn exchange(&self, request: &Request) -> Result<Answer, Error> {
+        let left = self.circumstances.deadline.saturating_duration_since(Instant::now()).max(SHORTEST_READ);
         if request.method == Method::GET {
-            REQUEST_TIMEOUT.min(self.deadline.saturating_duration_since(Instant::now()).max(SHORTEST_READ))
-        } else {
-            REQUEST_TIMEOUT
+            let sending = self.transport.send(self.resource, request, REQUEST_TIMEOUT.min(left));
+            return self.interruptible(sending).await?;
+        }
+        let given_up = async {
+            self.circumstances.stop.told().await;
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            answer = self.transport.send(self.resource, request, REQUEST_TIMEOUT) => answer,
+            () = given_up => Err(interrupted().with_delivery(Delivery::Unanswered)),
         }
     }
+
+    /// Waits for something, unless told to stop.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`].
+    pub async fn interruptible<T>(&self, future: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.circumstances.stop.told() => Err(interrupted()),
+        }
+    }
+}
+
+fn interrupted() -> Error {
+    Error::new(ErrorKind::Interrupted, "interrupted")
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::backoff::{backoff, jitter};
@@ -69,6 +69,7 @@ pub fn wait(attempt: Attempt, patience: Patience, jitter: f64) -> Option<Duratio
 pub(super) async fn persist<T>(
     patience: Patience,
     deadline: Instant,
+    pause: impl AsyncFn(Duration) -> Result<(), Error>,
     on_wait: impl Fn(&Error, Duration),
     mut send: impl AsyncFnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -95,7 +96,7 @@ pub(super) async fn persist<T>(
         let Some(wait) = wait(attempt, patience, jitter()) else { return Err(out_of_patience(error)) };
         debug!("sending again in {wait:.1?}: {error}");
         on_wait(&error, wait);
-        sleep(wait).await;
+        pause(wait).await?;
     }
 }
 
@@ -192,7 +193,11 @@ mod tests {
                 None => Ok(()),
             }
         };
-        let ending = persist(patience, began + HOUR / 2, |_, _| {}, send).await;
+        let pause = async |wait| {
+            tokio::time::sleep(wait).await;
+            Ok(())
+        };
+        let ending = persist(patience, began + HOUR / 2, pause, |_, _| {}, send).await;
         (ending, times)
     }
 

@@ -2,14 +2,13 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use secrecy::SecretString;
 
 use crate::api::{Answer, Request};
 use crate::error::{Delivery, Error, ErrorKind};
@@ -23,14 +22,26 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_BODY: usize = 16 * 1024 * 1024;
 const USER_AGENT: &str = concat!("frcopy/", env!("CARGO_PKG_VERSION"));
 
-pub(super) struct Transport {
-    http: reqwest::Client,
-    /// What an answer may repeat and nobody may read.
-    secrets: Mutex<Secrets>,
+/// One request on its way.
+pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + 'a>>;
+
+/// Takes a request to its resource and brings the answer back: HTTP, or a test's model of the service.
+pub trait Transport {
+    /// Sends a request once, with the resource's credential, and waits for the answer within a limit.
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, limit: Duration) -> Sending<'a>;
 }
 
-impl Transport {
-    pub(super) fn new(resource: &Resource) -> Result<Self, Error> {
+/// HTTP over the network.
+pub struct Http {
+    http: reqwest::Client,
+}
+
+impl Http {
+    /// A connection pool for one resource.
+    ///
+    /// # Errors
+    /// When the platform's trust store cannot be used.
+    pub fn new(resource: &Resource) -> Result<Self, Error> {
         // The program around this library may have installed another provider; then that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -51,21 +62,10 @@ impl Transport {
                 .with_source(root_cause(&error).to_string())
                 .with_remedy("check the system's trusted certificates, and SSL_CERT_FILE if it is set")
         })?;
-        Ok(Self { http, secrets: Mutex::new(Secrets::default().and(resource.credential.secret())) })
+        Ok(Self { http })
     }
 
-    /// From now on this is a secret as well.
-    pub(super) fn hide(&self, secret: &SecretString) {
-        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        *secrets = secrets.and(secret);
-    }
-
-    /// What may not be shown of this resource.
-    pub(super) fn secrets(&self) -> Secrets {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) async fn send(&self, resource: &Resource, request: &Request, limit: Duration) -> Result<Answer, Error> {
+    async fn exchange(&self, resource: &Resource, request: &Request, limit: Duration) -> Result<Answer, Error> {
         let Resource { side, endpoint, credential } = resource;
         let (name, value) = credential.header();
         let mut builder = self
@@ -92,12 +92,18 @@ impl Transport {
         Ok(Answer {
             side: *side,
             purpose: request.purpose.clone(),
-            secrets: self.secrets(),
+            secrets: Secrets::default(),
             received: Timestamp::now(),
             status: response.status(),
             headers: response.headers().clone(),
             body,
         })
+    }
+}
+
+impl Transport for Http {
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, limit: Duration) -> Sending<'a> {
+        Box::pin(self.exchange(resource, request, limit))
     }
 }
 

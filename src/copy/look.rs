@@ -3,7 +3,8 @@
 //! Only a definitive answer, the service's own error with a code that says so, stops a copy here. Whatever else comes
 //! back is inconclusive: the service decides when it is asked to copy.
 
-use super::{Event, Pipeline};
+use super::Event;
+use super::pipeline::Pipeline;
 use crate::api;
 use crate::api::version::ApiVersion;
 use crate::client::{Client, Patience};

@@ -14,10 +14,14 @@ mod emulator;
 #[cfg(feature = "emulator")]
 mod emulator_replay;
 mod faults;
+mod promises;
 mod readme;
 mod replay;
 mod secrets;
 mod settings;
+#[cfg(unix)]
+mod signals;
 mod support;
 mod tls;
 mod versions;
+mod wait;

@@ -55,6 +55,18 @@ impl Version {
         self.path(&if self.is_v2_1() { format!("/{id}/copy") } else { format!("/{id}:copyTo") })
     }
 
+    /// The list of operations, which v2.1 has not.
+    pub(crate) fn operations(self) -> Option<String> {
+        self.document.map(|(service, date)| format!("/{service}/operations?api-version={date}"))
+    }
+
+    /// This copy as a list of operations shows it.
+    pub(crate) fn listed(self, created: &str) -> Value {
+        json!({"operationId": "31533879936_426a3e4c-b9d6-48b8-9d26-a7ab9a1b3c5d", "kind": "documentModelCopyTo",
+            "status": "running", "createdDateTime": created, "lastUpdatedDateTime": created,
+            "resourceLocation": format!("https://x.example/documentModels/{}?api-version=1", self.copy_id())})
+    }
+
     pub(crate) fn operation(self) -> String {
         match self.document {
             None => self.path(&format!("/{MODEL}/copyresults/02989ba8-1296-499f-aaf4-55cfff41b8f1")),
@@ -132,6 +144,10 @@ pub(crate) enum Step {
     Start,
     Follow,
     Verify,
+    /// The source's list of operations (v3.0 and later).
+    List,
+    /// The deletion of the reserved id on the target.
+    GiveBack,
 }
 
 /// An answer with the header that every answer of the service has.
@@ -179,6 +195,8 @@ impl World {
         world.on(Step::LookSource, [reply(200).set_body_json(version.model_body(MODEL))]);
         world.on(Step::LookTarget, [version.no_model()]);
         world.on(Step::Verify, [reply(200).set_body_json(version.model_body(version.copy_id()))]);
+        world.on(Step::List, [reply(200).set_body_json(json!({"value": []}))]);
+        world.on(Step::GiveBack, [reply(204)]);
         world
     }
 
@@ -306,6 +324,8 @@ impl State {
             ("POST", false) if path == version.authorize() => Some(Step::Authorize),
             ("POST", true) if path == version.start(MODEL) => Some(Step::Start),
             ("GET", true) if path == version.operation() => Some(Step::Follow),
+            ("GET", true) if Some(path) == version.operations().as_deref() => Some(Step::List),
+            ("DELETE", false) if is_model => Some(Step::GiveBack),
             ("GET", true) if path == version.model(MODEL) => Some(Step::LookSource),
             ("GET", false) if is_model && self.accepted => Some(Step::Verify),
             ("GET", false) if is_model => Some(Step::LookTarget),

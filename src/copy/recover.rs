@@ -1,0 +1,105 @@
+//! After a start that got no answer: look, do not send again.
+//!
+//! From v3.0 on the source lists its operations, so an accepted copy is found there. v2.1 has no such list; there the
+//! target model itself says when the copy is ready.
+
+use std::time::Duration;
+
+use super::Event;
+use super::pipeline::Pipeline;
+use crate::api::version::ApiVersion;
+use crate::api::{self, Answer, ListedCopy};
+use crate::authorization::CopyAuthorization;
+use crate::client::Patience;
+use crate::error::{Error, ErrorKind, Finding};
+use crate::model::Readiness;
+use crate::operation::OperationUrl;
+
+/// How many pages of operations are read; what was started a moment ago stands on the first ones.
+const MOST_PAGES: u32 = 20;
+/// Dates in a list have whole seconds.
+const ROUNDING: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
+/// What came of a start that got no answer.
+pub(super) enum Recovery {
+    /// It was accepted, and is followed here.
+    Found(OperationUrl),
+    /// It was accepted, and the copy is there and ready.
+    Done,
+    /// It was not accepted, as far as the service can be asked.
+    Nothing,
+    /// The service could not be asked.
+    Unknown,
+}
+
+impl Pipeline<'_> {
+    /// Looks a few times, longer apart each time, for what came of a start.
+    pub(super) async fn recover(
+        &self,
+        version: ApiVersion,
+        authorization: &CopyAuthorization,
+        error: &Error,
+    ) -> Result<Recovery, Error> {
+        if error.kind() == ErrorKind::Interrupted {
+            return Ok(Recovery::Unknown);
+        }
+        (self.observer)(Event::Searching { error });
+        // A v2.1 copy shows when it is ready, which takes its time; an accepted one is listed at once.
+        let pauses: &[u32] = if version.has_document_models() { &[1, 2, 4] } else { &[1, 2, 4, 8, 15] };
+        let mut last = self.look_for_copy(version, authorization).await;
+        for pause in pauses {
+            if matches!(last, Ok(Recovery::Found(_) | Recovery::Done)) {
+                break;
+            }
+            self.source.pause(self.plan.poll_interval.min(Duration::from_secs(1)) * *pause).await?;
+            last = self.look_for_copy(version, authorization).await;
+        }
+        match last {
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Recovery::Unknown),
+            Err(error) => {
+                (self.observer)(Event::Inconclusive { error: &error });
+                Ok(Recovery::Unknown)
+            }
+            found => found,
+        }
+    }
+
+    async fn look_for_copy(&self, version: ApiVersion, authorization: &CopyAuthorization) -> Result<Recovery, Error> {
+        if let Some(operation) = self.look_for_operation(version, authorization).await? {
+            return Ok(Recovery::Found(operation));
+        }
+        let request = api::model(version, self.plan.kind, &authorization.target_model_id);
+        match self.target.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await {
+            Ok(model) if model.readiness == Readiness::Ready => Ok(Recovery::Done),
+            Ok(_) => Ok(Recovery::Nothing),
+            Err(error) if error.finding() == Finding::NoSuchModel => Ok(Recovery::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds the operation that copies to the reserved id, by what the source lists.
+    async fn look_for_operation(
+        &self,
+        version: ApiVersion,
+        authorization: &CopyAuthorization,
+    ) -> Result<Option<OperationUrl>, Error> {
+        let Some(first) = api::operations(version) else { return Ok(None) };
+        let since = authorization.issued - ROUNDING;
+        let is_ours = |copy: &&ListedCopy| {
+            copy.kind == self.plan.kind
+                && copy.target_model_id == authorization.target_model_id
+                && copy.created >= since
+        };
+        let mut request = first;
+        for _ in 0..MOST_PAGES {
+            let read = |answer: &Answer| api::read_operations(answer);
+            let page = self.source.call(&request, Patience::READ, read).await?;
+            if let Some(copy) = page.copies.iter().find(is_ours) {
+                return api::operation_url(version, &copy.id, self.source.endpoint()).map(Some);
+            }
+            let Some(link) = page.next_link else { break };
+            request = api::next_page(&link, self.source.endpoint(), &request)?;
+        }
+        Ok(None)
+    }
+}

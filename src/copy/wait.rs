@@ -1,0 +1,100 @@
+//! Following a copy that is already under way, from nothing but its operation's URL.
+
+use std::time::Duration;
+
+use super::follow::Pursuit;
+use super::give_back::give_back;
+use super::{Connect, Observer, Outcome, Record, clients};
+use crate::api;
+use crate::api::version::ApiVersion;
+use crate::client::{Client, Http};
+use crate::error::{Error, ErrorKind};
+use crate::model::Kind;
+use crate::operation::OperationUrl;
+use crate::resource::Resource;
+use crate::stop::Stop;
+
+/// A copy that is under way, and who may be asked about it.
+#[derive(Debug, Clone)]
+pub struct WaitPlan {
+    /// The resource that copies.
+    pub source: Resource,
+    /// The resource that receives the copy; without it nothing is verified and nothing given back.
+    pub target: Option<Resource>,
+    /// Where the copy is followed, on the source.
+    pub operation: OperationUrl,
+    /// Looks at the target before the copy is said to be there.
+    pub verify: bool,
+    /// For the whole command.
+    pub timeout: Duration,
+    /// From one question for the status to the next.
+    pub poll_interval: Duration,
+}
+
+/// Follows a copy to its verdict, until the end or until told to stop.
+pub async fn wait(plan: &WaitPlan, observer: Observer<'_>, stop: &Stop) -> Outcome {
+    wait_over(plan, observer, stop, &|resource| Ok(Box::new(Http::new(resource)?))).await
+}
+
+async fn wait_over<'a>(plan: &'a WaitPlan, observer: Observer<'a>, stop: &'a Stop, connect: Connect<'a>) -> Outcome {
+    let target = plan.target.as_ref().map(|target| &target.endpoint);
+    let mut record = Record::new(Kind::Model, &plan.source.endpoint, target);
+    record.operation = Some(plan.operation.clone());
+    record.source_model_id = plan.operation.source_model_id();
+    let result = resume(plan, observer, stop, connect, &mut record).await;
+    record.outcome(result)
+}
+
+async fn resume<'a>(
+    plan: &'a WaitPlan,
+    observer: Observer<'a>,
+    stop: &'a Stop,
+    connect: Connect<'a>,
+    record: &mut Record,
+) -> Result<(), Error> {
+    let version = api::version_of_operation(&plan.operation).ok_or_else(|| {
+        Error::settings(
+            "the URL names no copy operation",
+            "give the URL that frcopy printed, with /copyresults/ or /operations/ in it",
+        )
+    })?;
+    record.api_version = Some(version);
+    let [source] = clients([&plan.source], plan.timeout, observer, stop, connect)?;
+    let target = match &plan.target {
+        Some(target) => {
+            let [target] = clients([target], plan.timeout, observer, stop, connect)?;
+            Some(target)
+        }
+        None => None,
+    };
+    let deadline = source.deadline();
+    let (source, poll_interval) = (&source, plan.poll_interval);
+    let pursuit = Pursuit { version, source, observer, poll_interval, deadline, accepted: false };
+    let followed = pursuit.follow(&plan.operation, record).await;
+    let Some(target) = target.filter(|_| plan.verify) else { return followed.map(drop) };
+    finish(&pursuit, followed.map(drop), &target, version, record, observer).await
+}
+
+/// With the target at hand: a success is verified, and the blank model of a failure is given back.
+async fn finish(
+    pursuit: &Pursuit<'_, '_>,
+    followed: Result<(), Error>,
+    target: &Client<'_>,
+    version: ApiVersion,
+    record: &mut Record,
+    observer: Observer<'_>,
+) -> Result<(), Error> {
+    let Some(id) = record.target_model_id.clone() else { return followed };
+    match followed {
+        Ok(()) => {
+            record.verified = pursuit.verify(target, record.kind, &id).await?;
+            Ok(())
+        }
+        Err(error) => {
+            if matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped) {
+                give_back(target, observer, version, record.kind, &id).await;
+            }
+            Err(error)
+        }
+    }
+}
