@@ -101,8 +101,11 @@ impl Progress {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but the target does not show whether it is there: {error}"));
             }
-            Event::BlankModelPossible => {
+            Event::MayBeReserved { target_model_id: None } => {
                 self.warning("no answer came to an authorization; a blank model may stay behind on the target");
+            }
+            Event::MayBeReserved { target_model_id: Some(id) } => {
+                self.warning(&format!("no answer came to an authorization; {id} may stay reserved on the target"));
             }
             Event::Searching { error } => {
                 self.note(&format!("{error}; looking for what came of it"));

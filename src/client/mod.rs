@@ -46,7 +46,7 @@ pub type OnWait<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
 /// Talks to one resource, with its credential and to no other host.
 pub struct Client<'a> {
     resource: &'a Resource,
-    transport: Box<dyn Transport + 'a>,
+    transport: Box<dyn Transport>,
     circumstances: Circumstances<'a>,
     pace: Pace,
     /// What an answer may repeat and nobody may read.
@@ -58,7 +58,7 @@ impl<'a> Client<'a> {
     #[must_use]
     pub fn new(
         resource: &'a Resource,
-        transport: Box<dyn Transport + 'a>,
+        transport: Box<dyn Transport>,
         circumstances: Circumstances<'a>,
         pace: Pace,
     ) -> Self {
@@ -125,18 +125,28 @@ impl<'a> Client<'a> {
         result
     }
 
-    /// Sends a request once, whatever the time and whoever was told to stop: for what is left to do at the end.
+    /// Sends a request that may be repeated, whatever the deadline and whoever was told to stop: for what is left to do
+    /// at the end.
     ///
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
     pub async fn last_word<T>(
         &self,
         request: &Request,
+        until: Instant,
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let began = Instant::now();
-        let answer = self.transport.send(self.resource, request, REQUEST_TIMEOUT).await;
-        self.hear(request, began, answer, read)
+        let pause = async |wait| {
+            sleep(wait).await;
+            Ok(())
+        };
+        let send = async || {
+            let began = Instant::now();
+            let answer = self.transport.send(self.resource, request, REQUEST_TIMEOUT).await;
+            self.hear(request, began, answer, &read)
+        };
+        retry::persist(Patience::READ, until, pause, |error, wait| (self.circumstances.on_wait)(error, wait), send)
+            .await
     }
 
     /// Waits before an answer that was lost is asked for again.

@@ -5,6 +5,8 @@ mod give_back;
 mod look;
 mod pipeline;
 mod plan;
+#[cfg(all(test, feature = "emulator"))]
+mod promises;
 mod recover;
 mod wait;
 
@@ -72,8 +74,11 @@ pub enum Event<'a> {
         /// What came of the question.
         error: &'a Error,
     },
-    /// An answer that never came may have reserved an id that nobody knows: v2.1 leaves a blank model behind.
-    BlankModelPossible,
+    /// An answer that never came may have reserved an id, which is not given back.
+    MayBeReserved {
+        /// The id; in v2.1 nobody knows which one, and it is a blank model.
+        target_model_id: Option<&'a ModelId>,
+    },
     /// The start got no answer: the service is being asked what came of it.
     Searching {
         /// Why.
@@ -158,7 +163,7 @@ pub async fn copy(plan: &Plan, observer: Observer<'_>, stop: &Stop) -> Outcome {
 }
 
 /// Makes the connection to a resource.
-type Connect<'a> = &'a dyn Fn(&Resource) -> Result<Box<dyn Transport + 'a>, Error>;
+type Connect<'a> = &'a dyn Fn(&Resource) -> Result<Box<dyn Transport>, Error>;
 
 /// [`copy`] over something else than the network.
 async fn copy_over<'a>(plan: &'a Plan, observer: Observer<'a>, stop: &'a Stop, connect: Connect<'a>) -> Outcome {

@@ -59,6 +59,7 @@ impl Pipeline<'_> {
                 }
                 Ok(Course::Nothing(_)) if starts < MOST_STARTS => {
                     self.give_back(look.version, &authorization.target_model_id).await;
+                    record.target_model_id = None;
                     (self.observer)(Event::StartingOver);
                     continue;
                 }
@@ -117,43 +118,20 @@ impl Pipeline<'_> {
             .with_remedy("run the command again, with a longer --timeout"))
     }
 
-    /// Asks for leave until there is an answer: one that is lost may have reserved an id all the same.
     async fn authorize(
         &self,
         protocol: &dyn Protocol,
         look: &Look,
         record: &mut Record,
     ) -> Result<CopyAuthorization, Error> {
-        let read = |answer: &Answer| Ok((protocol.read_authorization(answer)?, answer.request_id()));
         let mut lost = 0;
-        let (authorization, request_id) = loop {
-            self.may_begin()?;
-            let error = match self.target.call(&protocol.authorize(), Patience::AUTHORIZE, read).await {
-                Ok(reserved) => break reserved,
-                Err(error) => error,
-            };
-            let ours = lost > 0 && look.target_is_free;
-            match error.kind() {
-                ErrorKind::Exists if ours && self.give_back(look.version, self.plan.new_model_id()).await => {
-                    // It was reserved by our own request, whose answer was lost.
-                    let again = self.target.call(&protocol.authorize(), Patience::AUTHORIZE, read).await;
-                    break again.map_err(|error| self.explain_authorize(error, look, lost))?;
+        let (authorization, request_id) = match self.obtain(protocol, look, &mut lost).await {
+            Ok(obtained) => obtained,
+            Err(error) => {
+                if lost > 0 {
+                    self.account_for_lost(look).await;
                 }
-                _ if error.delivery() == Delivery::Unanswered && lost + 1 < MOST_AUTHORIZES && !self.stop.is_told() => {
-                    lost += 1;
-                    if !look.version.has_document_models() {
-                        (self.observer)(Event::BlankModelPossible);
-                    }
-                    self.target.wait_before_again(&error, lost).await?;
-                }
-                _ => {
-                    let may_be_reserved = error.delivery() == Delivery::Unanswered && look.target_is_free;
-                    if may_be_reserved {
-                        // From v3.0 on the id is known, whether the answer came or not.
-                        self.give_back(look.version, self.plan.new_model_id()).await;
-                    }
-                    return Err(self.explain_authorize(error, look, lost));
-                }
+                return Err(self.explain_authorize(error, look, lost));
             }
         };
         for client in [&self.source, &self.target] {
@@ -163,6 +141,53 @@ impl Pipeline<'_> {
         record.request_ids.authorize = request_id;
         (self.observer)(Event::Authorized { target_model_id: &authorization.target_model_id });
         Ok(authorization)
+    }
+
+    /// Asks for leave until there is an answer, and counts the ones that are lost: each may have reserved an id.
+    async fn obtain(
+        &self,
+        protocol: &dyn Protocol,
+        look: &Look,
+        lost: &mut u32,
+    ) -> Result<(CopyAuthorization, Option<String>), Error> {
+        let read = |answer: &Answer| Ok((protocol.read_authorization(answer)?, answer.request_id()));
+        let mut may_be_ours = look.target_is_free;
+        loop {
+            self.may_begin()?;
+            let error = match self.target.call(&protocol.authorize(), Patience::AUTHORIZE, read).await {
+                Ok(obtained) => return Ok(obtained),
+                Err(error) => error,
+            };
+            if error.delivery() == Delivery::Unanswered {
+                *lost += 1;
+                if !look.version.has_document_models() {
+                    (self.observer)(Event::MayBeReserved { target_model_id: None });
+                }
+                if *lost == MOST_AUTHORIZES || self.stop.is_told() {
+                    return Err(error);
+                }
+                self.target.wait_before_again(&error, *lost).await?;
+            } else if error.kind() == ErrorKind::Exists && *lost > 0 && may_be_ours {
+                // The id was free, so it is our own request that has reserved it, the one whose answer was lost.
+                may_be_ours = false;
+                if !self.give_back(look.version, self.plan.new_model_id()).await {
+                    return Err(error);
+                }
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    /// After an answer that never came and no authorization: from v3.0 on the id that it may have reserved is known.
+    async fn account_for_lost(&self, look: &Look) {
+        let id = self.plan.new_model_id();
+        if look.target_is_free {
+            self.give_back(look.version, id).await;
+        } else if look.version.has_document_models() {
+            // Nobody has seen the id free: what is there may be somebody else's.
+            (self.observer)(Event::MayBeReserved { target_model_id: Some(id) });
+        }
     }
 
     fn note_authorization(&self, authorization: &CopyAuthorization, version: ApiVersion, record: &mut Record) {

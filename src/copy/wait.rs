@@ -36,7 +36,12 @@ pub async fn wait(plan: &WaitPlan, observer: Observer<'_>, stop: &Stop) -> Outco
     wait_over(plan, observer, stop, &|resource| Ok(Box::new(Http::new(resource)?))).await
 }
 
-async fn wait_over<'a>(plan: &'a WaitPlan, observer: Observer<'a>, stop: &'a Stop, connect: Connect<'a>) -> Outcome {
+pub(super) async fn wait_over<'a>(
+    plan: &'a WaitPlan,
+    observer: Observer<'a>,
+    stop: &'a Stop,
+    connect: Connect<'a>,
+) -> Outcome {
     let target = plan.target.as_ref().map(|target| &target.endpoint);
     let mut record = Record::new(Kind::Model, &plan.source.endpoint, target);
     record.operation = Some(plan.operation.clone());

@@ -14,6 +14,8 @@ mod guid;
 mod limits;
 mod reply;
 mod seed;
+#[cfg(test)]
+pub(crate) mod stage;
 mod world;
 
 use std::io;

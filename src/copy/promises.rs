@@ -1,0 +1,333 @@
+//! The promises, against a model of the service with faults: whatever goes wrong, a copy ends in one of three ways.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use tokio::time::{Instant, sleep};
+
+use super::wait::wait_over;
+use super::{Event, Outcome, Plan, WaitPlan, copy_over};
+use crate::api::version::ApiVersion;
+use crate::api::{Answer, Request};
+use crate::client::{Sending, Transport};
+use crate::emulator::stage::Stage;
+use crate::emulator::{Emulated, Options, Shelf};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::model::Kind;
+use crate::resource::{Credential, Key, Resource, Side, TargetAddress};
+use crate::secrets::Secrets;
+use crate::stop::Stop;
+
+/// What may happen to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Nothing,
+    /// No connection.
+    NotSent,
+    /// Sent, never arrived.
+    LostOnTheWay,
+    /// Arrived and acted upon; the answer is lost.
+    AnswerLost,
+    /// Turned away by somebody in front of the service.
+    Status(u16),
+    /// Told to wait.
+    RetryAfter(u16),
+    /// Acted upon, and answered with this status all the same.
+    StatusAfterwards(u16),
+    /// Acted upon, and a page of HTML comes back.
+    Html,
+    /// Acted upon, and half of the answer comes back.
+    Truncated,
+    /// Acted upon, and no Operation-Location comes back, or one on another host.
+    NoLocation,
+    StrangeLocation,
+    /// Slower than anybody waits.
+    Hang,
+}
+
+const EVERY_FAULT: [Fault; 20] = [
+    Fault::NotSent,
+    Fault::LostOnTheWay,
+    Fault::AnswerLost,
+    Fault::Status(400),
+    Fault::Status(401),
+    Fault::Status(403),
+    Fault::Status(404),
+    Fault::Status(408),
+    Fault::Status(410),
+    Fault::Status(500),
+    Fault::Status(502),
+    Fault::Status(503),
+    Fault::RetryAfter(1),
+    Fault::RetryAfter(43),
+    Fault::StatusAfterwards(500),
+    Fault::Html,
+    Fault::Truncated,
+    Fault::NoLocation,
+    Fault::StrangeLocation,
+    Fault::Hang,
+];
+
+/// The service and what will happen to the requests to it, in their order.
+struct Service {
+    stage: RefCell<Stage>,
+    faults: RefCell<VecDeque<Fault>>,
+    epoch: Timestamp,
+    began: Instant,
+    /// Where a request went that had no business there.
+    sent: RefCell<Vec<String>>,
+}
+
+impl Service {
+    fn now(&self) -> Timestamp {
+        let elapsed = jiff::SignedDuration::try_from(self.began.elapsed()).unwrap();
+        self.epoch + elapsed
+    }
+}
+
+struct Modelled {
+    service: Rc<Service>,
+    account: usize,
+}
+
+impl Modelled {
+    async fn exchange(&self, resource: &Resource, request: &Request) -> Result<Answer, Error> {
+        let fault = self.service.faults.borrow_mut().pop_front().unwrap_or(Fault::Nothing);
+        self.service.sent.borrow_mut().push(format!("{} {request:?} {fault:?}", resource.side));
+        sleep(Duration::from_millis(20)).await;
+        let unavailable = |delivery| Error::new(ErrorKind::Unavailable, format!("{fault:?}")).with_delivery(delivery);
+        match fault {
+            Fault::NotSent => return Err(unavailable(Delivery::NotSent)),
+            Fault::LostOnTheWay => return Err(unavailable(Delivery::Unanswered)),
+            Fault::Hang => {
+                sleep(Duration::from_secs(30)).await;
+                return Err(unavailable(Delivery::Unanswered));
+            }
+            Fault::Status(status) => return Ok(self.answer(resource, request, status, &[])),
+            Fault::RetryAfter(seconds) => {
+                return Ok(self.answer(resource, request, 429, &[("retry-after", &seconds.to_string())]));
+            }
+            _ => {}
+        }
+        let (service, header) = (&self.service, resource.credential.header());
+        let (status, headers, body) = service.stage.borrow_mut().answer(self.account, request, header, service.now());
+        let mut answer = Answer { status, headers, body, ..self.answer(resource, request, 200, &[]) };
+        match fault {
+            Fault::AnswerLost => return Err(unavailable(Delivery::Unanswered)),
+            Fault::StatusAfterwards(status) => return Ok(self.answer(resource, request, status, &[])),
+            Fault::Html => answer.body = b"<html></html>".to_vec(),
+            Fault::Truncated => answer.body.truncate(answer.body.len() / 2),
+            Fault::NoLocation => drop(answer.headers.remove("operation-location")),
+            Fault::StrangeLocation => {
+                if let Some(location) = answer.headers.get_mut("operation-location") {
+                    *location = "https://evil.example/operations/1".parse().unwrap();
+                }
+            }
+            _ => {}
+        }
+        Ok(answer)
+    }
+
+    fn answer(&self, resource: &Resource, request: &Request, status: u16, headers: &[(&str, &str)]) -> Answer {
+        let header = |(name, value): &(&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        Answer {
+            side: resource.side,
+            purpose: request.purpose.clone(),
+            secrets: Secrets::default(),
+            received: self.service.now(),
+            status: status.try_into().unwrap(),
+            headers: headers
+                .iter()
+                .map(header)
+                .collect::<Vec<(http::HeaderName, http::HeaderValue)>>()
+                .into_iter()
+                .collect(),
+            body: Vec::new(),
+        }
+    }
+}
+
+impl Transport for Modelled {
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, _: Duration) -> Sending<'a> {
+        Box::pin(self.exchange(resource, request))
+    }
+}
+
+fn resource(side: Side, emulated: &Emulated) -> Resource {
+    let key = Key::new(&emulated.key.as_str().into()).unwrap();
+    Resource { side, endpoint: emulated.endpoint.parse().unwrap(), credential: Credential::Key(key) }
+}
+
+/// What a run with faults has shown.
+struct Shown {
+    outcome: Outcome,
+    /// Whether it was said that something may stay reserved.
+    admitted: bool,
+    service: Rc<Service>,
+    shelf: Shelf,
+}
+
+/// A copy with this version while these faults happen, in a time that passes by itself.
+fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
+    in_virtual_time(async {
+        let stage = Stage::new(&Options::default());
+        let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
+        let shelf = if version.has_document_models() { Shelf::DocumentModels } else { Shelf::CustomModels };
+        let suffix = if version.has_document_models() { format!("{version}-1") } else { String::new() };
+        let plan = Plan {
+            source: resource(Side::Source, &source),
+            target: resource(Side::Target, &target),
+            model_id: stage.model(shelf, &suffix).parse().unwrap(),
+            kind: Kind::Model,
+            api_version: Some(version),
+            target_address: Some(TargetAddress {
+                resource_id: target.resource_id.parse().unwrap(),
+                region: target.region.parse().unwrap(),
+            }),
+            target_model_id: None,
+            description: None,
+            tags: None,
+            allow_degrade: false,
+            verify: true,
+            timeout: Duration::from_secs(1800),
+            poll_interval: Duration::from_secs(1),
+        };
+        let service = Rc::new(Service {
+            stage: RefCell::new(stage),
+            faults: RefCell::new(faults.iter().copied().collect()),
+            epoch: Timestamp::now(),
+            began: Instant::now(),
+            sent: RefCell::default(),
+        });
+        let admitted = RefCell::new(false);
+        let observer = |event: Event<'_>| {
+            if matches!(event, Event::LeftBehind { .. } | Event::MayBeReserved { .. }) {
+                admitted.replace(true);
+            }
+        };
+        let connect = |resource: &Resource| -> Result<Box<dyn Transport>, Error> {
+            let account = usize::from(resource.side == Side::Target);
+            Ok(Box::new(Modelled { service: Rc::clone(&service), account }))
+        };
+        let never = Stop::never();
+        let outcome = copy_over(&plan, &observer, &never, &connect).await;
+        if let (Err(error), Some(operation)) = (&outcome.result, &outcome.record.operation)
+            && matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials)
+        {
+            // Handed over: the line that was printed is followed.
+            service.faults.borrow_mut().clear();
+            let resumed = WaitPlan {
+                source: plan.source.clone(),
+                target: Some(plan.target.clone()),
+                operation: operation.clone(),
+                verify: true,
+                timeout: Duration::from_secs(1800),
+                poll_interval: Duration::from_secs(1),
+            };
+            return Shown {
+                outcome: wait(&resumed, &observer, &connect).await,
+                ..shown(outcome, &admitted, &service, shelf)
+            };
+        }
+        shown(outcome, &admitted, &service, shelf)
+    })
+}
+
+/// Follows the line that was printed.
+async fn wait(plan: &WaitPlan, observer: super::Observer<'_>, connect: super::Connect<'_>) -> Outcome {
+    wait_over(plan, observer, &Stop::never(), connect).await
+}
+
+fn shown(outcome: Outcome, admitted: &RefCell<bool>, service: &Rc<Service>, shelf: Shelf) -> Shown {
+    Shown { outcome, admitted: *admitted.borrow(), service: Rc::clone(service), shelf }
+}
+
+fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+impl Shown {
+    /// One of three endings, and nothing else.
+    fn check(self) -> Result<(), TestCaseError> {
+        let Self { outcome, admitted, service, shelf } = self;
+        let later = service.epoch + jiff::SignedDuration::from_hours(2);
+        let mut stage = service.stage.borrow_mut();
+        let accepted = stage.accepted(0);
+        let story = || format!("{:?}\n{}\naccepted: {accepted:?}", outcome.result, service.sent.borrow().join("\n"));
+        prop_assert!(accepted.values().all(|copies| *copies <= 1), "two copies to one id: {}", story());
+        let id = outcome.record.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        let unused = stage.unused_reservations(1);
+        match &outcome.result {
+            Ok(()) => prop_assert!(stage.is_ready(1, shelf, &id, later), "no model: {}", story()),
+            Err(error) if error.kind() == ErrorKind::Unforeseen => {
+                // Nobody could be asked: said so, with the id to look for.
+                let names_id = error.remedy().is_some_and(|remedy| remedy.contains(&id));
+                prop_assert!(id.is_empty() || names_id, "not said: {}", story());
+            }
+            Err(error) => {
+                let there = !id.is_empty() && stage.is_ready(1, shelf, &id, later);
+                prop_assert!(!there, "{:?} although the model is there: {}", error.kind(), story());
+                prop_assert!(unused.is_empty() || admitted, "{unused:?} left behind: {}", story());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn without_faults_every_version_copies() {
+    for version in ApiVersion::all() {
+        let shown = copy_with(version, &[]);
+        assert!(shown.outcome.result.is_ok(), "{:?}", shown.outcome.result);
+        assert!(shown.outcome.record.verified && shown.service.stage.borrow().unused_reservations(1).is_empty());
+    }
+}
+
+#[test]
+fn any_single_fault_and_any_repeated_one_at_any_request_ends_well_or_says_so() {
+    for version in ApiVersion::all() {
+        for at in 0..10 {
+            for fault in EVERY_FAULT {
+                for times in [1, 2, 5] {
+                    let faults = [vec![Fault::Nothing; at], vec![fault; times]].concat();
+                    copy_with(version, &faults)
+                        .check()
+                        .unwrap_or_else(|error| panic!("{version} {at} {fault:?}: {error}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_answer_at_any_request_still_copies() {
+    for version in ApiVersion::all() {
+        for at in 0..8 {
+            for fault in
+                [Fault::NotSent, Fault::LostOnTheWay, Fault::AnswerLost, Fault::Status(502), Fault::Html, Fault::Hang]
+            {
+                let faults = [vec![Fault::Nothing; at], vec![fault]].concat();
+                let shown = copy_with(version, &faults);
+                assert!(shown.outcome.result.is_ok(), "{version} {at} {fault:?}: {:?}", shown.outcome.result);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_goes_wrong_a_copy_ends_in_one_of_three_ways(
+        version in proptest::sample::select(ApiVersion::all().collect::<Vec<_>>()),
+        faults in proptest::collection::vec(
+            prop_oneof![2 => Just(Fault::Nothing), 3 => proptest::sample::select(EVERY_FAULT.to_vec())], 0..40),
+    ) {
+        copy_with(version, &faults).check()?;
+    }
+}
