@@ -26,7 +26,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Copy(Box<CopyArgs>),
-    Wait(WaitArgs),
+    Wait(Box<WaitArgs>),
     #[cfg(feature = "emulator")]
     Emulator(EmulatorArgs),
     /// Shows the main job on this machine: a v2.1 and a v4.0 model are copied between two emulated resources.

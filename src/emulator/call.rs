@@ -45,8 +45,11 @@ impl Addressed {
     pub(super) fn parse(method: &str, path: &str, query: Option<&str>) -> Option<Self> {
         let query: HashMap<_, _> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
-        // The service takes the double slash that some clients make of an endpoint that ends in one.
-        let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        // The service takes the double slash that some clients make of an endpoint that ends in one, and no empty id.
+        let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
+        if segments.iter().any(|segment| segment.is_empty()) {
+            return None;
+        }
         match segments.as_slice() {
             ["formrecognizer", "v2.1", "custom", "models", rest @ ..] => custom_models(method, rest, &query),
             [service, rest @ ..] => {
@@ -195,6 +198,8 @@ mod tests {
             "POST /documentintelligence/documentModels/:copyTo?api-version=2024-11-30",
             "POST /formrecognizer/documentClassifiers/m1:copyTo?api-version=2023-07-31",
             "GET /formrecognizer/documentClassifiers?api-version=2022-08-31",
+            "GET /documentintelligence/documentModels/?api-version=2024-11-30",
+            "GET /formrecognizer/v2.1/custom/models/",
             "PUT /formrecognizer/v2.1/custom/models/m1",
         ] {
             assert_eq!(parse(line), None, "{line}");

@@ -196,7 +196,7 @@ fn delete(world: &mut World, account: usize, id: &str) -> Result<Reply, Failure>
 
 fn list(world: &World, account: usize, page: usize, now: Timestamp) -> Reply {
     let Some(at) = world.accounts.get(account) else { return Reply::nothing_here() };
-    let (models, more) = at.page(SHELF, page, PAGE);
+    let (models, more) = at.page(SHELF, page, PAGE, |_| true);
     let infos: Vec<_> = models.iter().filter_map(|model| model.body.get("modelInfo")).collect();
     // The last page's link is empty, not absent.
     let next = if more { format!("{}{MODELS}?op=full&{NEXT_PAGE}={}", at.endpoint, page + 1) } else { String::new() };

@@ -26,7 +26,7 @@ pub(super) fn answer(
     let answer = match &call.call {
         Call::Authorize => authorize(world, account, call, request, now),
         Call::Copy { source } => copy(world, account, call, source, request, now),
-        Call::Operation { id } => operation(world, account, id, now),
+        Call::Operation { id } => operation(world, account, call, id, now),
         Call::Get { id } => get(world, account, call, id),
         Call::Delete { id } => delete(world, account, call.shelf, id),
         Call::List { page } => Ok(list(world, account, call, *page)),
@@ -82,6 +82,11 @@ fn authorize(
     if id.parse::<ModelId>().is_err() {
         let message = format!("The parameter {} is invalid.", words.id);
         return Err(Failure::new(400, "InvalidArgument", "InvalidParameter", message));
+    }
+    let description = order.get("description").and_then(Value::as_str).unwrap_or_default();
+    if description.chars().count() > 4096 {
+        let message = "The parameter description is too long.";
+        return Err(Failure::new(400, "InvalidArgument", "InvalidParameterLength", message));
     }
     if let Some(failure) = world.ordered_failure(Step::Authorize) {
         return Err(failure);
@@ -222,10 +227,11 @@ fn copy_of(model: &Stored, source_id: &str, reservation: &Reservation, call: &Ad
     copy
 }
 
-fn operation(world: &World, account: usize, id: &str, now: Timestamp) -> Result<Reply, Failure> {
+fn operation(world: &World, account: usize, call: &Addressed, id: &str, now: Timestamp) -> Result<Reply, Failure> {
     let at = world.accounts.get(account).ok_or_else(Failure::model_not_found)?;
-    let operation = at.operations.get(id).filter(|operation| operation.shelf != Shelf::CustomModels).ok_or_else(|| {
-        let message = "The requested operation was not found. The identifier may be invalid or the operation may have expired.";
+    let operation = at.operations.get(id).filter(|operation| is_known(operation, call)).ok_or_else(|| {
+        let message =
+            "The requested operation was not found. The identifier may be invalid or the operation may have expired.";
         Failure::new(404, "NotFound", "OperationNotFound", message)
     })?;
     let mut body = summary_of(id, operation, now);
@@ -236,6 +242,11 @@ fn operation(world: &World, account: usize, id: &str, now: Timestamp) -> Result<
         }
     }
     Ok(Reply::ok(body))
+}
+
+/// v2.1's operations are none of v3.0's, and an older version knows no kind that came later.
+fn is_known(operation: &Operation, call: &Addressed) -> bool {
+    operation.date.is_some() && (operation.shelf == Shelf::DocumentModels || call.date >= operation.date)
 }
 
 /// An operation as a list shows it, which is all there is to it until its end.
@@ -288,21 +299,30 @@ fn delete(world: &mut World, account: usize, shelf: Shelf, id: &str) -> Result<R
 
 fn list(world: &World, account: usize, call: &Addressed, page: usize) -> Reply {
     let Some(at) = world.accounts.get(account) else { return Reply::nothing_here() };
-    let (models, more) = at.page(call.shelf, page, PAGE);
-    let item = |model: &Stored| {
-        let mut body = model.body.clone();
-        // The lists of v3.0 and v3.1 leave out what a model consists of.
-        if call.shelf == Shelf::DocumentModels && call.date < Some(V4_0) {
-            body.as_object_mut().map(|fields| fields.remove("docTypes"));
+    let (models, more) = at.page(call.shelf, page, PAGE, |stored| supported(stored, call).is_ok());
+    let items = models.into_iter().map(|model| listed(model, call)).collect();
+    paged(items, more.then(|| next_link(at, call, words(call.shelf).collection, page)))
+}
+
+/// A model as a version lists it: without what only its own GET, or a later version, shows.
+fn listed(model: &Stored, call: &Addressed) -> Value {
+    let mut body = model.body.clone();
+    let Some(fields) = body.as_object_mut() else { return body };
+    if call.date < Some(V4_0) {
+        fields.remove("modifiedDateTime");
+        if call.shelf == Shelf::DocumentModels {
+            fields.remove("docTypes");
         }
-        body
-    };
-    paged(models.into_iter().map(item).collect(), more.then(|| next_link(at, call, words(call.shelf).collection, page)))
+    }
+    if call.date < Some("2023-07-31") {
+        fields.remove("expirationDateTime");
+    }
+    body
 }
 
 fn operations(world: &World, account: usize, call: &Addressed, page: usize, now: Timestamp) -> Reply {
     let Some(at) = world.accounts.get(account) else { return Reply::nothing_here() };
-    let all = || at.operations.iter().filter(|(_, operation)| operation.shelf != Shelf::CustomModels);
+    let all = || at.operations.iter().filter(|(_, operation)| is_known(operation, call));
     // The numbers of operations fall, so the newest come first.
     let items = all()
         .skip(page.saturating_mul(PAGE))

@@ -224,9 +224,16 @@ impl Account {
         stored || reserved
     }
 
-    /// One page of what a shelf holds, and whether there is another one.
-    pub(super) fn page(&self, shelf: Shelf, page: usize, size: usize) -> (Vec<&Stored>, bool) {
-        let on_shelf = || self.stored.iter().filter(move |((on, _), _)| *on == shelf).map(|(_, stored)| stored);
+    /// One page of what a shelf holds and a version shows, and whether there is another one.
+    pub(super) fn page(
+        &self,
+        shelf: Shelf,
+        page: usize,
+        size: usize,
+        shows: impl Fn(&Stored) -> bool,
+    ) -> (Vec<&Stored>, bool) {
+        let stored = || self.stored.iter().filter(move |((on, _), _)| *on == shelf).map(|(_, stored)| stored);
+        let on_shelf = || stored().filter(|stored| shows(stored));
         let stored = on_shelf().skip(page.saturating_mul(size)).take(size).collect();
         (stored, on_shelf().count() > page.saturating_add(1).saturating_mul(size))
     }
@@ -259,21 +266,35 @@ pub(super) fn date(at: Timestamp) -> String {
 const ACCESS_DENIED: &str = "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide \
      a valid key for an active subscription and use a correct regional API endpoint for your resource.";
 
+/// The gateway's words, which differ from version to version.
 fn rate_limit_message(call: &Addressed, tier: Tier) -> String {
-    let what = match &call.call {
-        Call::Authorize => "Authorize copy",
-        Call::Copy { .. } => "Copy model",
-        Call::Get { .. } => "Get model",
-        Call::Delete { .. } => "Delete model",
-        Call::List { .. } | Call::Summary => "List models",
-        Call::Operation { .. } => "Get operation",
-        Call::Operations { .. } => "List operations",
-        Call::Info => "Get info",
-    };
-    let version = call.date.unwrap_or("(v2.1)");
     let tier = if tier == Tier::F0 { "F0" } else { "S0" };
+    let Some(date) = call.date else {
+        return format!(
+            "Requests to the Custom Form Model Management - {} Operation under Form Recognizer API (v2.1) have exceeded \
+             rate limit of your current FormRecognizer {tier} pricing tier.",
+            match call.call {
+                Call::Authorize => "Generate Copy Authorization",
+                Call::Copy { .. } => "Copy Custom Model",
+                Call::Operation { .. } => "Get Custom Model Copy Result",
+                Call::Delete { .. } => "Delete Custom Model",
+                Call::Get { .. } => "Get Custom Model",
+                _ => "List Custom Models",
+            }
+        );
+    };
+    let what = match call.call {
+        Call::Authorize => "Manage - Authorize model copy",
+        Call::Copy { .. } => "Manage - Copy model",
+        Call::Get { .. } => "Manage - Get model",
+        Call::Delete { .. } => "Manage - Delete model",
+        Call::Operation { .. } => "Operations - Get operation",
+        Call::Operations { .. } => "Operations - List operations",
+        Call::Info => "Manage - Get info",
+        Call::List { .. } | Call::Summary => "Manage - List models",
+    };
     format!(
-        "Requests to the Manage - {what} Operation under Azure AI Document Intelligence {version} have exceeded call \
-         rate limit of your current FormRecognizer {tier} pricing tier."
+        "Requests to the {what} Operation under Azure AI Document Intelligence {date} have exceeded call rate limit of \
+         your current FormRecognizer {tier} pricing tier."
     )
 }

@@ -4,21 +4,21 @@ use serde_json::json;
 
 use crate::support::{
     ACCESS_TOKEN, COPY_OF_V2_1, MODEL, RESOURCE_ID, SOURCE_KEY, Step, TARGET_KEY, V2_1, V4_0, VERSIONS, World, frcopy,
-    reply, run,
+    on_every_version, reply, run,
 };
 
 #[test]
 fn a_copy_prints_the_id_of_the_copy_and_nothing_else_on_stdout() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let ending = run(&mut world.copy()).expect(0, &["copied model"]);
         assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
-    }
+    });
 }
 
 #[test]
 fn the_calls_are_made_in_their_order_and_none_is_made_twice() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         run(&mut world.copy()).expect(0, &[]);
         let mut steps: Vec<_> = world.seen().into_iter().map(|seen| seen.step.unwrap()).collect();
@@ -26,12 +26,12 @@ fn the_calls_are_made_in_their_order_and_none_is_made_twice() {
         // Both sides are looked at at the same time, in no order.
         assert!(steps.drain(..looks).all(|step| matches!(step, Step::LookSource | Step::LookTarget)));
         assert_eq!(steps, [Step::Authorize, Step::Start, Step::Follow, Step::Follow, Step::Verify], "{version:?}");
-    }
+    });
 }
 
 #[test]
 fn each_request_carries_the_key_of_its_own_resource_and_asks_for_plain_json() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         run(&mut world.copy()).expect(0, &[]);
         for seen in world.seen() {
@@ -42,7 +42,7 @@ fn each_request_carries_the_key_of_its_own_resource_and_asks_for_plain_json() {
             assert!(seen.headers["user-agent"].starts_with("frcopy/"));
             assert!(!seen.headers.contains_key("accept-encoding"), "{seen:?}");
         }
-    }
+    });
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn the_authorize_request_of_v2_1_is_empty_and_says_so() {
 
 #[test]
 fn the_authorization_reaches_the_source_byte_for_byte() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         run(&mut world.copy()).expect(0, &[]);
         let start = world.only(Step::Start);
@@ -72,19 +72,19 @@ fn the_authorization_reaches_the_source_byte_for_byte() {
         assert!(start.body.contains(ACCESS_TOKEN));
         assert_eq!(start.headers["content-type"], "application/json");
         assert!(!start.headers.contains_key("x-ms-forms-copy-degrade"));
-    }
+    });
 }
 
 #[test]
 fn allow_degrade_is_said_to_the_source_alone() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         run(world.copy().arg("--allow-degrade")).expect(0, &[]);
         for seen in world.seen() {
             let degrade = seen.headers.get("x-ms-forms-copy-degrade").map(String::as_str);
             assert_eq!(degrade, (seen.step == Some(Step::Start)).then_some("true"), "{seen:?}");
         }
-    }
+    });
 }
 
 #[test]
@@ -124,17 +124,17 @@ fn id_description_and_tags_of_the_copy_can_be_chosen() {
 
 #[test]
 fn a_server_that_knows_only_the_three_calls_of_the_how_to_copies() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::silent(version);
         let ending = run(&mut world.copy()).expect(0, &["warning: the copy succeeded"]);
         assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
         assert_eq!((world.count(Step::Authorize), world.count(Step::Start)), (1, 1));
-    }
+    });
 }
 
 #[test]
 fn the_json_of_a_success_is_the_documented_one() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let mut json = run(world.copy().args(["--output", "json", "-q"])).expect(0, &[]).json();
         assert!(json["elapsedSeconds"].take().as_f64().unwrap() < 30.0);
@@ -154,7 +154,7 @@ fn the_json_of_a_success_is_the_documented_one() {
                 "error": null,
             })
         );
-    }
+    });
 }
 
 #[test]
@@ -173,16 +173,16 @@ fn quiet_says_nothing_of_a_success_and_verbose_a_line_for_each_request() {
 
 #[test]
 fn no_verify_leaves_out_the_last_look() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let json = run(world.copy().args(["--no-verify", "--output", "json"])).expect(0, &[]).json();
         assert_eq!((json["verified"].as_bool(), world.count(Step::Verify)), (Some(false), 0));
-    }
+    });
 }
 
 #[test]
 fn a_copy_that_the_target_does_not_show_at_once_is_looked_for_again() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let creating = json!({"modelInfo": {"modelId": COPY_OF_V2_1, "status": "creating",
             "createdDateTime": "2020-02-26T16:59:28Z", "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}});
@@ -191,7 +191,7 @@ fn a_copy_that_the_target_does_not_show_at_once_is_looked_for_again() {
         world.on(Step::Verify, [not_yet.clone(), not_yet, there]);
         run(&mut world.copy()).expect(0, &[]);
         assert_eq!(world.count(Step::Verify), 3);
-    }
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Ending, frcopy, run};
 
 /// `frcopy emulator` with what it printed; it is ended with the test.
-struct Emulator {
+pub(crate) struct Emulator {
     child: Child,
     _stdout: BufReader<ChildStdout>,
     settings: Vec<(String, String)>,
@@ -15,7 +15,7 @@ struct Emulator {
 }
 
 impl Emulator {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
         command.arg("emulator").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -38,15 +38,20 @@ impl Emulator {
     }
 
     /// The id of a seeded v2.1 model.
-    fn custom_model(&self) -> String {
+    pub(crate) fn custom_model(&self) -> String {
         let line = self.notes.lines().find(|line| line.contains("v2.1 models")).unwrap();
         line.split_whitespace().find(|word| word.len() >= 36).unwrap().trim_end_matches(',').to_owned()
     }
 
-    fn copy(&self, arguments: &[&str]) -> Ending {
+    /// The binary with what was printed in its environment.
+    pub(crate) fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
         let mut command = frcopy();
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        run(command.args(["copy", "--poll-interval", "20ms"]).args(arguments))
+        command.envs(self.settings.iter().map(|(name, value)| (name, value))).args(arguments);
+        command
+    }
+
+    pub(crate) fn copy(&self, arguments: &[&str]) -> Ending {
+        run(self.command(&["copy", "--poll-interval", "20ms"]).args(arguments))
     }
 }
 
@@ -94,7 +99,7 @@ fn an_ordered_error_comes_once_with_its_remedy() {
     }
     // A lost start is found out about, and begun anew: no error is left of it.
     let emulator = Emulator::start(&["--operation-time", "0s", "--fail", "InternalServerError"]);
-    emulator.copy(&["invoices-v4.0-1"]).expect(0, &["InternalServerError", "starting over"]);
+    emulator.copy(&["invoices-v4.0-1"]).expect(0, &["could not start the copy (HTTP 500)", "starting over"]);
     let emulator = Emulator::start(&["--operation-time", "0s", "--fail", "2024"]);
     emulator.copy(&[&emulator.custom_model()]).expect(3, &["2024", "a true pair"]);
 }

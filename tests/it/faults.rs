@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use crate::support::{MODEL, RESOURCE_ID, Step, V2_1, V4_0, VERSIONS, World, error_reply, frcopy, reply, run};
+use crate::support::{
+    MODEL, RESOURCE_ID, Step, V2_1, V4_0, VERSIONS, World, error_reply, frcopy, on_every_version, reply, run,
+};
 
 /// The answers that refuse, with the exit code of each.
 const REFUSALS: [(u16, &str, i32); 6] = [
@@ -20,7 +22,7 @@ const REFUSALS: [(u16, &str, i32); 6] = [
 
 #[test]
 fn a_refusal_has_its_exit_code_and_is_asked_for_once() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for step in [Step::Authorize, Step::Start] {
             for (status, code, exit) in REFUSALS {
                 let world = World::new(version);
@@ -36,12 +38,12 @@ fn a_refusal_has_its_exit_code_and_is_asked_for_once() {
                 assert_eq!(world.count(Step::Follow), 0);
             }
         }
-    }
+    });
 }
 
 #[test]
 fn what_the_source_says_of_a_wrong_key_or_id_stops_before_an_id_is_reserved() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for (answer, exit, what) in [
             (error_reply(401, "401", "Access denied."), 4, "the source refused to show model"),
             (version.no_model(), 5, "the source has no model"),
@@ -51,7 +53,7 @@ fn what_the_source_says_of_a_wrong_key_or_id_stops_before_an_id_is_reserved() {
             run(&mut world.copy()).expect(exit, &[what, "help: ", "request id: "]);
             assert_eq!(world.count(Step::Authorize), 0);
         }
-    }
+    });
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn a_target_id_that_is_taken_stops_before_the_authorization_and_a_reserved_one_i
 
 #[test]
 fn a_failed_copy_shows_the_innermost_words_the_remedy_and_the_request_id() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let failed =
             reply(200).set_body_json(version.failed_body("AuthorizationFailed", "Cannot copy encrypted content."));
@@ -103,7 +105,7 @@ fn a_failed_copy_shows_the_innermost_words_the_remedy_and_the_request_id() {
             "remedy": json["error"]["remedy"], "requestId": "req-200"});
         assert_eq!(json["error"], error);
         assert_eq!((&json["operation"], &json["verified"]), (&json!(world.operation_url()), &json!(false)));
-    }
+    });
 }
 
 #[test]
@@ -117,39 +119,39 @@ fn a_wrong_pair_of_resource_id_and_region_is_named_as_the_usual_cause_of_2024() 
 
 #[test]
 fn a_code_that_nobody_knows_is_shown_as_it_came() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Follow, [reply(200).set_body_json(version.failed_body("7777", "Something\u{1b}[2J\nnew."))]);
         run(&mut world.copy()).expect(3, &["cause: 7777: Something [2J new.", "help: "]);
-    }
+    });
 }
 
 #[test]
 fn canceled_and_skipped_are_verdicts_of_their_own() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for status in ["canceled", "skipped"] {
             let world = World::new(version);
             world.on(Step::Follow, [reply(200).set_body_json(version.operation_body(status))]);
             let json = run(world.copy().args(["--output", "json"])).expect(3, &[status]).json();
             assert_eq!((&json["status"], &json["error"]["kind"]), (&json!(status), &json!(status)));
         }
-    }
+    });
 }
 
 #[test]
 fn a_status_that_nobody_knows_is_warned_of_once_and_is_no_verdict() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let statuses = ["completed", "completed", "paused", "succeeded"];
         world.on(Step::Follow, statuses.map(|status| reply(200).set_body_json(version.operation_body(status))));
         let ending = run(&mut world.copy()).expect(0, &[]);
         assert_eq!(ending.stderr.matches("warning: the service reports the status").count(), 1, "{}", ending.stderr);
-    }
+    });
 }
 
 #[test]
 fn the_deadline_hands_the_operation_over() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Follow, [reply(200).set_body_json(version.operation_body("running"))]);
         let url = world.operation_url();
@@ -158,18 +160,18 @@ fn the_deadline_hands_the_operation_over() {
         let json = ending.json();
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(url)));
         assert!(world.count(Step::Follow) > 3);
-    }
+    });
 }
 
 #[test]
 fn refused_credentials_while_polling_leave_the_operation_in_hand() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Follow, [error_reply(401, "401", "Access denied.")]);
         let url = format!("operation: {}", world.operation_url());
         let json = run(world.copy().args(["--output", "json"])).expect(4, &[&url, "FRCOPY_SOURCE_KEY"]).json();
         assert_eq!(json["status"], "running");
-    }
+    });
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn polls_that_fail_say_nothing_of_the_copy() {
 
 #[test]
 fn a_429_does_not_use_up_the_authorization() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let throttled = error_reply(429, "429", "Rate limit is exceeded.").insert_header("Retry-After", "1");
         let created = reply(200).set_body_raw(version.authorization(version.copy_id()), "application/json");
@@ -207,19 +209,19 @@ fn a_429_does_not_use_up_the_authorization() {
         assert_eq!((world.count(Step::Authorize), world.count(Step::Start)), (2, 3));
         let bodies: Vec<_> = world.seen().into_iter().filter(|seen| seen.step == Some(Step::Start)).collect();
         assert!(bodies.iter().all(|seen| seen.body == bodies[0].body));
-    }
+    });
 }
 
 #[test]
 fn told_to_wait_past_the_deadline_it_says_how_long_and_does_not_wait() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for step in [Step::LookSource, Step::Authorize, Step::Start] {
             let world = World::new(version);
             world.on(step, [error_reply(429, "429", "Later.").insert_header("Retry-After", "7200")]);
             run(&mut world.copy()).expect(7, &["asks to wait 7200 s, which is past the deadline", "429: Later."]);
             assert_eq!(world.count(step), 1);
         }
-    }
+    });
 }
 
 #[test]
@@ -236,7 +238,7 @@ fn a_retry_after_that_is_a_date_is_understood() {
 
 #[test]
 fn a_used_up_volume_is_not_waited_for() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for status in [403, 429] {
             let world = World::new(version);
             let message = "Out of call volume quota for FormRecognizer F0 pricing tier.";
@@ -244,12 +246,12 @@ fn a_used_up_volume_is_not_waited_for() {
             run(&mut world.copy()).expect(7, &[message, "pricing tier"]);
             assert_eq!(world.count(Step::Authorize), 1);
         }
-    }
+    });
 }
 
 #[test]
 fn a_read_without_an_answer_is_repeated_and_then_done_without() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::LookSource, [reply(500), reply(200).set_body_json(version.model_body(MODEL))]);
         run(&mut world.copy()).expect(0, &[]);
@@ -259,12 +261,12 @@ fn a_read_without_an_answer_is_repeated_and_then_done_without() {
         world.on(Step::LookSource, [reply(200).set_body_string("<html>")]);
         run(world.copy().arg("-v")).expect(0, &["going on without an answer"]);
         assert_eq!((world.count(Step::LookSource), world.count(Step::Authorize)), (3, 1));
-    }
+    });
 }
 
 #[test]
 fn an_operation_on_another_host_is_not_followed_and_nothing_is_sent_there() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
         stranger.set_nonblocking(true).unwrap();
         let address = stranger.local_addr().unwrap();
@@ -281,12 +283,12 @@ fn an_operation_on_another_host_is_not_followed_and_nothing_is_sent_there() {
             assert!(stranger.accept().is_err(), "something was sent to another host");
             assert_eq!((world.count(Step::Start), world.count(Step::GiveBack)), (1, 0));
         }
-    }
+    });
 }
 
 #[test]
 fn a_redirect_is_not_followed() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for step in [Step::Authorize, Step::Start] {
             let world = World::new(version);
             let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -296,12 +298,12 @@ fn a_redirect_is_not_followed() {
             run(&mut world.copy()).expect(5, &["redirects to", &location, "help: check the"]);
             assert!(stranger.accept().is_err(), "a redirect was followed");
         }
-    }
+    });
 }
 
 #[test]
 fn a_page_of_html_instead_of_an_authorization_is_described_and_not_shown() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let page = "<html><head><title>Sign in</title></head></html>";
         world.on(Step::Authorize, [reply(200).set_body_raw(page, "text/html; charset=utf-8")]);
@@ -309,54 +311,54 @@ fn a_page_of_html_instead_of_an_authorization_is_described_and_not_shown() {
         assert!(!ending.stderr.contains("Sign in"), "{}", ending.stderr);
         // An authorization that was perhaps given out is asked for again, and a start is not made without one.
         assert_eq!((world.count(Step::Authorize), world.count(Step::Start)), (3, 0));
-    }
+    });
 }
 
 #[test]
 fn an_authorization_for_what_is_no_model_id_is_not_used() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Authorize, [reply(200).set_body_raw(version.authorization("../x"), "application/json")]);
         run(&mut world.copy()).expect(1, &["something that is no model id"]);
         assert_eq!(world.count(Step::Start), 0);
-    }
+    });
 }
 
 #[test]
 fn an_answer_of_more_than_16_mib_is_not_read_to_its_end() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Authorize, [reply(200).set_body_bytes(vec![b' '; 17 << 20])]);
         run(&mut world.copy()).expect(1, &["more than 16 MiB"]);
         assert_eq!(world.count(Step::Start), 0);
-    }
+    });
 }
 
 #[test]
 fn a_copy_that_the_target_never_shows_is_neither_a_success_nor_a_failure() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Verify, [version.no_model()]);
         let json = run(world.copy().args(["--timeout", "1s", "--output", "json"]))
             .expect(8, &["the source says that the copy succeeded, but the target does not show", "operation: "])
             .json();
         assert_eq!(json["status"], "running");
-    }
+    });
 }
 
 #[test]
 fn a_last_look_without_an_answer_is_a_warning() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Verify, [reply(403)]);
         let ending = run(world.copy().args(["--output", "json"])).expect(0, &["warning: the copy succeeded"]);
         assert_eq!(ending.json()["verified"], false);
-    }
+    });
 }
 
 #[test]
 fn a_server_that_is_not_there_is_said_to_be_so_within_the_deadline() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let endpoint = format!("http://{nobody}");
@@ -364,7 +366,7 @@ fn a_server_that_is_not_there_is_said_to_be_so_within_the_deadline() {
         run(world.copy().args(arguments))
             .expect(7, &[&endpoint, "cannot be reached", "cause: ", "help: check the source endpoint"]);
         assert_eq!(world.count(Step::Authorize), 0);
-    }
+    });
 }
 
 #[test]
@@ -425,30 +427,30 @@ fn a_stderr_that_nobody_reads_does_not_end_a_copy() {
 
 #[test]
 fn an_endless_retry_after_hands_the_operation_over_and_is_named() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let endless = error_reply(429, "429", "Later.").insert_header("Retry-After", "9223372036854775807");
         world.on(Step::Follow, [endless]);
         let url = format!("operation: {}", world.operation_url());
         let texts = ["cannot be followed any longer", "asks to wait 2592000 s", "help: look at the operation", &url];
         run(&mut world.copy()).expect(8, &texts);
-    }
+    });
 }
 
 #[test]
 fn a_used_up_volume_while_polling_hands_the_operation_over() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let used_up = error_reply(403, "403", "Out of call volume quota for FormRecognizer F0 pricing tier.");
         world.on(Step::Follow, [used_up.insert_header("Retry-After", "259200")]);
         run(&mut world.copy()).expect(8, &["asks to wait 259200 s", "operation: "]);
         assert_eq!(world.count(Step::Follow), 1);
-    }
+    });
 }
 
 #[test]
 fn nothing_is_authorized_or_started_when_the_time_is_up() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let slow = |answer: ResponseTemplate| answer.set_delay(Duration::from_millis(1500));
         let world = World::new(version);
         world.on(Step::LookSource, [slow(reply(200).set_body_json(version.model_body(MODEL)))]);
@@ -462,27 +464,27 @@ fn nothing_is_authorized_or_started_when_the_time_is_up() {
         let texts = ["the time was up before the copy was started", "given back: the target has deleted"];
         run(world.copy().args(["--timeout", "1s"])).expect(7, &texts);
         assert_eq!((world.count(Step::Start), world.count(Step::GiveBack)), (0, 1));
-    }
+    });
 }
 
 #[test]
 fn help_for_a_failed_operation_names_the_side() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Follow, [reply(200).set_body_json(version.failed_body("ModelNotFound", "Gone."))]);
         run(&mut world.copy()).expect(3, &["help: check the model id, that the source endpoint is"]);
-    }
+    });
 }
 
 #[test]
 fn a_retired_version_is_not_called_a_missing_model() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::LookSource, [error_reply(410, "Gone", "This API is retired.")]);
         run(&mut world.copy())
             .expect(5, &["the source refused to show", "Gone: This API is retired.", "newer --api-version"]);
         assert_eq!(world.count(Step::Authorize), 0);
-    }
+    });
 }
 
 #[test]

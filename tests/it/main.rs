@@ -14,6 +14,8 @@ mod emulator;
 #[cfg(feature = "emulator")]
 mod emulator_replay;
 mod faults;
+#[cfg(all(unix, feature = "emulator"))]
+mod kill;
 mod promises;
 mod readme;
 mod replay;
@@ -25,3 +27,4 @@ mod support;
 mod tls;
 mod versions;
 mod wait;
+mod wire;

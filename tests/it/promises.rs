@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use crate::support::{COPY_OF_V2_1, Step, VERSIONS, Version, World, error_reply, reply, run};
+use crate::support::{COPY_OF_V2_1, Step, VERSIONS, Version, World, error_reply, on_every_version, reply, run};
 
 /// The target as it looks while the id is only reserved.
 fn reserved(version: Version) -> ResponseTemplate {
@@ -34,7 +34,7 @@ fn lost() -> [ResponseTemplate; 6] {
 
 #[test]
 fn a_start_whose_answer_is_lost_is_found_and_followed_and_never_sent_again() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for answer in lost() {
             let world = World::new(version);
             world.on(Step::Start, [answer]);
@@ -49,12 +49,12 @@ fn a_start_whose_answer_is_lost_is_found_and_followed_and_never_sent_again() {
                 (1, 1, 0)
             );
         }
-    }
+    });
 }
 
 #[test]
 fn a_start_that_was_not_taken_is_given_back_and_begun_anew_with_a_fresh_authorization() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Start, [reply(500), world.accepted()]);
         // Five looks while nothing comes of it and one before the deletion, then the copy.
@@ -64,23 +64,23 @@ fn a_start_that_was_not_taken_is_given_back_and_begun_anew_with_a_fresh_authoriz
         world.on(Step::Verify, script);
         run(&mut world.copy()).expect(0, &["given back: the target has deleted", "starting over"]);
         assert_eq!((world.count(Step::Start), world.count(Step::Authorize), world.count(Step::GiveBack)), (2, 2, 1));
-    }
+    });
 }
 
 #[test]
 fn a_source_that_never_takes_a_start_is_asked_three_times_at_most_and_nothing_stays_reserved() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Start, [reply(500)]);
         world.on(Step::Verify, [reserved(version)]);
         run(&mut world.copy()).expect(7, &["the source has not started the copy", "request id: req-500"]);
         assert_eq!((world.count(Step::Start), world.count(Step::Authorize), world.count(Step::GiveBack)), (3, 3, 3));
-    }
+    });
 }
 
 #[test]
 fn where_nobody_can_say_what_came_of_a_start_it_is_neither_repeated_nor_given_back() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Start, [reply(500)]);
         world.on(Step::List, [ResponseTemplate::new(404)]);
@@ -90,7 +90,7 @@ fn where_nobody_can_say_what_came_of_a_start_it_is_neither_repeated_nor_given_ba
             .json();
         assert_eq!((world.count(Step::Start), world.count(Step::GiveBack)), (1, 0));
         assert_eq!(json["status"], "unavailable");
-    }
+    });
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_list_is_read_to_its_end_and_never_from_another_host() {
 
 #[test]
 fn an_authorize_whose_answer_is_lost_is_sent_again_and_its_reservation_is_found_out() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let created = reply(200).set_body_raw(version.authorization(version.copy_id()), "application/json");
         let world = World::new(version);
         if version.is_v2_1() {
@@ -147,7 +147,7 @@ fn an_authorize_whose_answer_is_lost_is_sent_again_and_its_reservation_is_found_
             run(&mut world.copy()).expect(0, &["given back"]);
             assert_eq!((world.count(Step::Authorize), world.count(Step::GiveBack)), (3, 1));
         }
-    }
+    });
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn somebody_elses_reservation_is_never_deleted() {
 
 #[test]
 fn what_was_reserved_and_not_used_is_given_back_on_every_way_out() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for (step, answer, exit) in [
             (Step::Start, error_reply(400, "1002", "Copy request is invalid."), 3),
             (Step::Start, error_reply(401, "401", "Access denied."), 4),
@@ -185,12 +185,12 @@ fn what_was_reserved_and_not_used_is_given_back_on_every_way_out() {
             let deleted = world.only(Step::GiveBack);
             assert_eq!(deleted.line, format!("DELETE {}", version.model(version.copy_id())));
         }
-    }
+    });
 }
 
 #[test]
 fn a_ready_model_is_never_deleted_and_what_cannot_be_given_back_is_named() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let ready = reply(200).set_body_json(version.model_body(version.copy_id()));
         let cases = [
             (ready, reply(204), 0, "the target has a ready model of this id"),
@@ -206,12 +206,12 @@ fn a_ready_model_is_never_deleted_and_what_cannot_be_given_back_is_named() {
             run(&mut world.copy()).expect(3, &[&left, why]);
             assert_eq!(world.count(Step::GiveBack), deletions);
         }
-    }
+    });
 }
 
 #[test]
 fn a_copy_that_goes_on_is_not_given_back() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for answer in
             [error_reply(401, "401", "Access denied."), reply(200).set_body_json(version.operation_body("running"))]
         {
@@ -222,5 +222,5 @@ fn a_copy_that_goes_on_is_not_given_back() {
             assert!(ending.stderr.contains(&resume) && [4, 8].contains(&ending.code), "{ending:#?}");
             assert_eq!(world.count(Step::GiveBack), 0);
         }
-    }
+    });
 }

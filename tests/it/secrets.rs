@@ -5,13 +5,14 @@ use std::io::Write;
 use serde_json::json;
 
 use crate::support::{
-    ACCESS_TOKEN, MODEL, SOURCE_KEY, Step, TARGET_KEY, VERSIONS, World, error_reply, frcopy, reply, run,
+    ACCESS_TOKEN, MODEL, SOURCE_KEY, Step, TARGET_KEY, VERSIONS, World, error_reply, frcopy, on_every_version, reply,
+    run,
 };
 
 /// `run` looks for secrets in everything that a command prints; here the servers do their best to have them printed.
 #[test]
 fn a_service_that_repeats_secrets_cannot_have_them_printed() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for step in [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow, Step::Verify] {
             // Each side knows its own key, and after the authorization the token.
             let key =
@@ -42,12 +43,12 @@ fn a_service_that_repeats_secrets_cannot_have_them_printed() {
                 assert!(world.count(step) > 0 || (step == Step::LookTarget && version.is_v2_1()));
             }
         }
-    }
+    });
 }
 
 #[test]
 fn an_operation_location_with_a_secret_in_it_is_followed_as_it_came_and_shown_without() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let separator = if version.is_v2_1() { '?' } else { '&' };
         let location = format!("{}{separator}t={ACCESS_TOKEN}", world.operation_url());
@@ -55,20 +56,20 @@ fn an_operation_location_with_a_secret_in_it_is_followed_as_it_came_and_shown_wi
         let ending = run(world.copy().args(["-vv", "--timeout", "300ms"])).expect(8, &["t=***"]);
         let path = location.trim_start_matches(&world.source.uri());
         assert!(world.seen().iter().any(|seen| seen.line == format!("GET {path}")), "{ending:#?}");
-    }
+    });
 }
 
 #[test]
 fn at_the_highest_verbosity_a_success_prints_no_secret() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         run(world.copy().args(["-vv", "--output", "json"])).expect(0, &[]);
-    }
+    });
 }
 
 #[test]
 fn every_combination_of_verbosity_and_failure_prints_no_secret() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for step in [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow, Step::Verify] {
             for status in [400, 401, 403, 404, 409, 429, 500] {
                 let world = World::new(version);
@@ -76,7 +77,7 @@ fn every_combination_of_verbosity_and_failure_prints_no_secret() {
                 run(world.copy().args(["-vv", "--timeout", "200ms", "--output", "json"]));
             }
         }
-    }
+    });
 }
 
 #[test]

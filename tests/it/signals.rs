@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Step, V4_0, VERSIONS, World, error_reply, reply};
+use crate::support::{Step, V4_0, World, error_reply, on_every_version, reply};
 
 /// A copy that a test talks to with signals.
 struct Running {
@@ -52,7 +52,7 @@ const SIGNALS: [(&str, i32); 2] = [("-INT", 130), ("-TERM", 143)];
 
 #[test]
 fn before_an_id_is_reserved_a_signal_ends_it_and_nothing_is_sent() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for (signal, code) in SIGNALS {
             let world = World::new(version);
             world.on(Step::LookSource, [error_reply(429, "429", "Later.").insert_header("Retry-After", "600")]);
@@ -63,12 +63,12 @@ fn before_an_id_is_reserved_a_signal_ends_it_and_nothing_is_sent() {
             assert_eq!((ended, stdout.as_str()), (Some(code), ""), "{stderr}");
             assert_eq!(world.count(Step::Authorize), 0);
         }
-    }
+    });
 }
 
 #[test]
 fn before_the_start_a_signal_gives_the_reservation_back() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for (signal, code) in SIGNALS {
             let world = World::new(version);
             world.on(Step::Start, [error_reply(429, "429", "Later.").insert_header("Retry-After", "600")]);
@@ -80,12 +80,12 @@ fn before_the_start_a_signal_gives_the_reservation_back() {
             assert_eq!((ended, world.count(Step::GiveBack)), (Some(code), 1), "{stderr}");
             assert!(stderr.contains("given back") && !stderr.contains("frcopy wait"), "{stderr}");
         }
-    }
+    });
 }
 
 #[test]
 fn after_the_start_a_signal_hands_the_operation_over() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         for (signal, code) in SIGNALS {
             let world = World::new(version);
             world.on(Step::Follow, [reply(200).set_body_json(version.operation_body("running"))]);
@@ -101,12 +101,12 @@ fn after_the_start_a_signal_hands_the_operation_over() {
                 (Some("running"), Some(world.operation_url().as_str()))
             );
         }
-    }
+    });
 }
 
 #[test]
 fn a_start_in_flight_gets_its_answer_before_the_command_ends() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Start, [world.accepted().set_delay(Duration::from_millis(800))]);
         let mut running = Running::start(&world, &[]);
@@ -117,7 +117,7 @@ fn a_start_in_flight_gets_its_answer_before_the_command_ends() {
         // Whether the signal met the start or came just before it, nothing is lost.
         let handed_over = stderr.contains(&format!("frcopy wait '{}'", world.operation_url()));
         assert!(handed_over || world.count(Step::GiveBack) == 1, "{stderr}");
-    }
+    });
 }
 
 #[test]

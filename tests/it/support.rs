@@ -33,6 +33,16 @@ pub(crate) const V3_1: Version = Version { number: "3.1", document: Some(("formr
 pub(crate) const V4_0: Version = Version { number: "4.0", document: Some(("documentintelligence", "2024-11-30")) };
 pub(crate) const VERSIONS: [Version; 4] = [V2_1, V3_0, V3_1, V4_0];
 
+/// Tests every version, all at the same time: most of the time is spent waiting.
+pub(crate) fn on_every_version(test: impl Fn(Version) + Sync) {
+    std::thread::scope(|scope| {
+        for version in VERSIONS {
+            let test = &test;
+            scope.spawn(move || test(version));
+        }
+    });
+}
+
 impl Version {
     pub(crate) fn is_v2_1(self) -> bool {
         self.document.is_none()

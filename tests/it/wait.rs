@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::support::{
-    COPY_OF_V2_1, MODEL, SOURCE_KEY, Step, TARGET_KEY, VERSIONS, Version, World, error_reply, frcopy, reply, run,
+    COPY_OF_V2_1, MODEL, SOURCE_KEY, Step, TARGET_KEY, VERSIONS, Version, World, error_reply, frcopy, on_every_version,
+    reply, run,
 };
 
 fn wait(world: &World) -> assert_cmd::Command {
@@ -29,7 +30,7 @@ fn operation(version: Version, status: &str) -> serde_json::Value {
 
 #[test]
 fn the_url_and_the_key_of_the_source_are_enough() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(
             Step::Follow,
@@ -38,12 +39,12 @@ fn the_url_and_the_key_of_the_source_are_enough() {
         let ending = run(&mut wait(&world)).expect(0, &["copied model"]);
         assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
         assert_eq!((world.count(Step::Follow), world.seen().len()), (2, 2));
-    }
+    });
 }
 
 #[test]
 fn with_the_target_the_copy_is_verified() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Follow, [reply(200).set_body_json(operation(version, "succeeded"))]);
         // No start was seen here, so a look at the target is the first one.
@@ -55,12 +56,12 @@ fn with_the_target_the_copy_is_verified() {
         );
         assert_eq!(json["source"]["modelId"], if version.is_v2_1() { json!(MODEL) } else { json!(null) });
         assert_eq!(world.count(Step::LookTarget), 1);
-    }
+    });
 }
 
 #[test]
 fn a_failed_copy_is_told_and_its_blank_model_given_back() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let mut failed = version.failed_body("AuthorizationFailed", "No.");
         if !version.is_v2_1() {
@@ -77,28 +78,28 @@ fn a_failed_copy_is_told_and_its_blank_model_given_back() {
         assert_eq!(world.count(Step::GiveBack), 1);
         run(&mut wait(&world)).expect(3, &["AuthorizationFailed: No."]);
         assert_eq!(world.count(Step::GiveBack), 1);
-    }
+    });
 }
 
 #[test]
 fn at_the_deadline_it_hands_over_again() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Follow, [reply(200).set_body_json(operation(version, "running"))]);
         let resume = format!("frcopy wait '{}'", world.operation_url());
         let json = run(wait(&world).args(["--timeout", "200ms", "--output", "json"])).expect(8, &[&resume]).json();
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(world.operation_url())));
-    }
+    });
 }
 
 #[test]
 fn an_operation_that_the_service_has_forgotten_is_not_waited_for() {
-    for version in VERSIONS {
+    on_every_version(|version| {
         let world = World::new(version);
         let code = if version.is_v2_1() { "1022" } else { "OperationNotFound" };
         world.on(Step::Follow, [error_reply(404, code, "The operation was not found.")]);
         run(&mut wait(&world)).expect(5, &["the source knows no such operation", code, "24 hours"]);
-    }
+    });
 }
 
 #[test]
