@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::call::{Addressed, Call, NEXT_PAGE, Shelf};
 use super::faults::Step;
 use super::reply::{Failure, Reply};
-use super::world::{Ending, Incoming, Operation, REGIONS, Reservation, Stored, World, date, new_guid};
+use super::world::{Accepted, Ending, Incoming, REGIONS, Reservation, Stored, World, date, new_guid};
 use crate::resource::ResourceId;
 
 const SHELF: Shelf = Shelf::CustomModels;
@@ -99,17 +99,8 @@ fn copy(
     let endpoint = world.accounts.get(account).map(|account| account.endpoint.clone()).unwrap_or_default();
     let id = new_guid();
     let location = format!("{endpoint}{MODELS}/{source}/copyresults/{id}");
-    let operation = Operation {
-        shelf: SHELF,
-        date: None,
-        target_id,
-        location: String::new(),
-        created: now,
-        ends: world.end_of_operation(now),
-        ending,
-        settled: false,
-    };
-    world.accept(account, id, operation);
+    let copy = Accepted { shelf: SHELF, date: None, target_id, location: String::new(), ending };
+    world.accept(account, id, copy, now);
     Ok(Reply::new(StatusCode::ACCEPTED, None).with("Operation-Location", location))
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::call::{Addressed, Call, NEXT_PAGE, Shelf, V4_0};
 use super::faults::Step;
 use super::reply::{Failure, Reply};
-use super::world::{Account, Ending, Incoming, Operation, Reservation, Stored, World, date, new_guid};
+use super::world::{Accepted, Account, Ending, Incoming, Operation, Reservation, Stored, World, date, new_guid};
 use crate::model::ModelId;
 
 const AUTHORIZATION_LIVES: SignedDuration = SignedDuration::from_hours(1);
@@ -151,17 +151,14 @@ fn copy(
     let id = format!("{}_{}", OPERATION_NUMBERS - now.as_second(), request.request_id);
     let endpoint = world.accounts.get(account).map(|account| account.endpoint.clone()).unwrap_or_default();
     let url = format!("{endpoint}/{}/operations/{id}?api-version={}", call.service(), call.date.unwrap_or_default());
-    let operation = Operation {
+    let copy = Accepted {
         shelf: call.shelf,
         date: call.date,
         target_id,
         location: text(words.target_location).unwrap_or_default(),
-        created: now,
-        ends: world.end_of_operation(now),
         ending,
-        settled: false,
     };
-    world.accept(account, id, operation);
+    world.accept(account, id, copy, now);
     Ok(Reply::new(StatusCode::ACCEPTED, None).with("Operation-Location", url))
 }
 

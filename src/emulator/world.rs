@@ -99,6 +99,15 @@ pub(super) struct Operation {
     pub(super) settled: bool,
 }
 
+/// What a source says of a copy when it accepts it.
+pub(super) struct Accepted {
+    pub(super) shelf: Shelf,
+    pub(super) date: Option<&'static str>,
+    pub(super) target_id: String,
+    pub(super) location: String,
+    pub(super) ending: Ending,
+}
+
 /// What an operation ends with, decided when it was accepted.
 #[derive(Debug, Clone)]
 pub(super) enum Ending {
@@ -186,7 +195,10 @@ impl World {
     }
 
     /// Accepts a copy: the source will be asked for it under the id.
-    pub(super) fn accept(&mut self, account: usize, id: String, operation: Operation) {
+    pub(super) fn accept(&mut self, account: usize, id: String, copy: Accepted, now: Timestamp) {
+        let Accepted { shelf, date, target_id, location, ending } = copy;
+        let ends = now.checked_add(self.operation_time).unwrap_or(now);
+        let operation = Operation { shelf, date, target_id, location, created: now, ends, ending, settled: false };
         if let Some(account) = self.accounts.get_mut(account) {
             account.operations.insert(id, operation);
         }
@@ -198,11 +210,6 @@ impl World {
         let allowed =
             headers.get("x-ms-forms-copy-degrade").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
         encrypted(source) && !encrypted(target) && !allowed
-    }
-
-    /// When an operation that is accepted now will end.
-    pub(super) fn end_of_operation(&self, now: Timestamp) -> Timestamp {
-        now.checked_add(self.operation_time).unwrap_or(now)
     }
 }
 
