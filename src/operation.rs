@@ -29,7 +29,8 @@ impl OperationUrl {
         let url = url.ok_or_else(|| {
             Error::new(ErrorKind::Unforeseen, format!("the Operation-Location does not name an operation on {source}"))
         })?;
-        Ok(Self { shown: url.to_string(), url })
+        // Whoever pastes it into a shell puts it between single quotes.
+        Ok(Self { shown: url.as_str().replace('\'', "%27"), url })
     }
 
     /// Shows it without these secrets.

@@ -96,8 +96,8 @@ pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
     let details: Details = answer.json()?;
     let text = |value: &Value| value.as_str().map(|text| answer.text(text));
     // A composed model of v4.0 has both: its own id and that of the classifier in it.
-    if details.model_id.is_null() && details.classifier_id.is_null() {
-        return Err(answer.unusable("no model"));
+    if !details.model_id.is_string() && !details.classifier_id.is_string() {
+        return Err(answer.unusable("something that is no model"));
     }
     let tags = details.tags.as_object().into_iter().flatten();
     Ok(Model {
@@ -316,7 +316,9 @@ mod tests {
         assert_eq!((composed.description.as_deref(), composed.tags.len()), (Some("d"), 1));
         let bare = read_model(&answer(200, &[], r#"{"classifierId":"c1","expirationDateTime":"one day","tags":null}"#));
         assert_eq!(bare.unwrap().expires, None);
-        assert!(read_model(&answer(200, &[], r#"{"value":[]}"#)).is_err());
+        for other in [r#"{"value":[]}"#, r#"{"modelId":[]}"#, r#"{"modelId":null,"classifierId":7}"#] {
+            assert!(read_model(&answer(200, &[], other)).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -290,7 +290,7 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
         return seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST));
     }
     let date = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(value).ok()?;
-    Some(Duration::try_from(answer.received.duration_until(date)).unwrap_or(Duration::ZERO).min(LONGEST))
+    Some(Duration::try_from(answer.server_time().duration_until(date)).unwrap_or(Duration::ZERO).min(LONGEST))
 }
 
 #[cfg(test)]

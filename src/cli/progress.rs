@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use frcopy::copy::Event;
-use frcopy::error::Error;
+use frcopy::error::{Error, Finding};
 use frcopy::model::{Model, ModelId};
 use frcopy::operation::OperationStatus;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -102,13 +102,20 @@ impl Progress {
                 self.warning(&format!("the copy succeeded, but the target does not show whether it is there: {error}"));
             }
             Event::MayBeReserved { target_model_id: None } => {
-                self.warning("no answer came to an authorization; a blank model may stay behind on the target");
+                self.screen
+                    .line("warning: no answer came to an authorization; a blank model may stay behind on the target");
             }
             Event::MayBeReserved { target_model_id: Some(id) } => {
-                self.warning(&format!("no answer came to an authorization; {id} may stay reserved on the target"));
+                self.screen.line(&format!(
+                    "warning: no answer came to an authorization; {id} may stay reserved on the target"
+                ));
             }
             Event::Searching { error } => {
                 self.note(&format!("{error}; looking for what came of it"));
+            }
+            Event::FoundOnTarget { target_model_id } => {
+                self.screen
+                    .line(&format!("warning: the target has a ready model {target_model_id}, which is left alone"));
             }
             Event::StartingOver => self.note("the copy was not started; starting over with a fresh authorization"),
             Event::GivenBack { target_model_id } => {
@@ -171,8 +178,10 @@ impl Progress {
         }
     }
 
+    /// Said even where little is to be said: nobody else knows of it.
     fn left_behind(&self, target_model_id: &ModelId, error: &Error) {
-        self.warning(&format!("{target_model_id} stays reserved on the target, without a copy: {error}"));
+        let verb = if error.finding() == Finding::NoSuchModel { "may stay" } else { "stays" };
+        self.screen.line(&format!("warning: {target_model_id} {verb} reserved on the target, without a copy: {error}"));
     }
 }
 

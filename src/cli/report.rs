@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use frcopy::copy::{Outcome, Record};
-use frcopy::error::{Error, ErrorKind};
+use frcopy::error::{Delivery, Error, ErrorKind};
 use frcopy::model::ModelId;
 use serde::Serialize;
 
@@ -78,6 +78,11 @@ fn is_under_way(error: &Error, record: &Record) -> bool {
         ErrorKind::Credentials | ErrorKind::Interrupted => record.operation.is_some(),
         _ => false,
     }
+}
+
+/// Whether a copy was asked for and nobody knows what came of it: its operation is not known either.
+fn may_be_under_way(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unforeseen | ErrorKind::Interrupted) && error.delivery() == Delivery::Unanswered
 }
 
 /// The object of `--output json`. Fields are added, never changed; what is absent is null.
@@ -177,7 +182,8 @@ fn json_error(error: &Error) -> JsonError<'_> {
 fn status(result: &Result<(), Error>, record: &Record) -> &'static str {
     let Err(error) = result else { return "succeeded" };
     match error.kind() {
-        _ if is_under_way(error, record) => "running",
+        // An accepted copy goes on; one of which nobody knows whether it was accepted may.
+        _ if is_under_way(error, record) || may_be_under_way(error) => "running",
         ErrorKind::Failed => "failed",
         ErrorKind::Canceled => "canceled",
         ErrorKind::Skipped => "skipped",

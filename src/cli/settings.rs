@@ -74,7 +74,9 @@ pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result
     if source.reads_stdin() && target.reads_stdin() {
         return Err(both_from_stdin());
     }
-    let url = url::Url::parse(args.operation.trim()).map_err(|error| {
+    // Some shells leave the quotes of the printed line around it.
+    let text = args.operation.trim().trim_matches(['\'', '"']);
+    let url = url::Url::parse(text).map_err(|error| {
         Error::settings("the operation is not a URL", OPERATION_REMEDY).with_source(error.to_string())
     })?;
     let origin: Endpoint = parse(
@@ -90,7 +92,7 @@ pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result
         ));
     }
     source.endpoint = Some(origin.to_string());
-    let operation = OperationUrl::new(args.operation.trim(), &origin).map_err(|error| {
+    let operation = OperationUrl::new(text, &origin).map_err(|error| {
         Error::settings("the operation is not usable", OPERATION_REMEDY).with_source(error.to_string())
     })?;
     if frcopy::api::version_of_operation(&operation).is_none() {

@@ -26,6 +26,8 @@ pub use transport::{Http, Sending, Transport};
 
 /// What a read that begins at the deadline still gets, or it need not begin.
 const SHORTEST_READ: Duration = Duration::from_secs(1);
+/// What the limits of a second can hold a request back, whatever the deadline.
+const LONGEST_SPACING: Duration = Duration::from_secs(1);
 /// What a request that changes something still gets when everybody has been told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -91,7 +93,12 @@ impl<'a> Client<'a> {
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
     pub async fn once<T>(&self, request: &Request, read: impl Fn(&Answer) -> Result<T, Error>) -> Result<T, Error> {
-        let turn = self.pace.take_turn(request, Instant::now());
+        let now = Instant::now();
+        let turn = self.pace.take_turn(request, now);
+        // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
+        if turn > self.circumstances.deadline.max(now) + LONGEST_SPACING {
+            return Err(self.held_back(request, turn - now));
+        }
         self.interruptible(sleep_until(turn)).await?;
         let began = Instant::now();
         let answer = self.exchange(request).await;
@@ -189,6 +196,14 @@ impl<'a> Client<'a> {
     /// [`ErrorKind::Interrupted`].
     pub async fn pause(&self, wait: Duration) -> Result<(), Error> {
         self.interruptible(sleep(wait)).await
+    }
+
+    /// The resource has asked others of its kind to wait for longer than there is time.
+    fn held_back(&self, request: &Request, wait: Duration) -> Error {
+        let what = format!("the {} turns requests away, and was to {}", self.resource.side, request.purpose);
+        Error::new(ErrorKind::Unavailable, what)
+            .with_delivery(Delivery::Throttled { retry_after: Some(wait) })
+            .with_remedy("run the command again later, or give it more time with --timeout")
     }
 
     fn secrets(&self) -> Secrets {

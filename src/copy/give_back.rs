@@ -15,9 +15,22 @@ use crate::model::{Kind, ModelId, Readiness};
 /// All of it, the read and the deletion.
 const TIME_TO_GIVE_BACK: Duration = Duration::from_secs(5);
 
+/// What came of giving an id back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GivenBack {
+    /// The target says that it is deleted.
+    Deleted,
+    /// The target has a ready model of this id: there was nothing to give back.
+    Ready,
+    /// The target says that it has no such model, which says nothing of a reservation.
+    NothingThere,
+    /// The target could not be asked, or refused.
+    NotGiven,
+}
+
 impl Pipeline<'_> {
-    /// Gives a reserved id back and says what came of it; whether the target deleted it.
-    pub(super) async fn give_back(&self, version: ApiVersion, id: &ModelId) -> bool {
+    /// Gives a reserved id back and says what came of it.
+    pub(super) async fn give_back(&self, version: ApiVersion, id: &ModelId) -> GivenBack {
         give_back(&self.target, self.observer, version, self.plan.kind, id).await
     }
 }
@@ -31,32 +44,41 @@ pub(super) async fn give_back(
     version: ApiVersion,
     kind: Kind,
     target_model_id: &ModelId,
-) -> bool {
-    let given_back = timeout(TIME_TO_GIVE_BACK, delete_unless_ready(target, version, kind, target_model_id)).await;
-    let result =
-        given_back.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time")));
-    match &result {
-        Ok(()) => observer(Event::GivenBack { target_model_id }),
-        Err(error) => observer(Event::LeftBehind { target_model_id, error }),
+) -> GivenBack {
+    let deletion = timeout(TIME_TO_GIVE_BACK, delete_unless_ready(target, version, kind, target_model_id)).await;
+    match deletion.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time"))) {
+        Ok(Some(())) => {
+            observer(Event::GivenBack { target_model_id });
+            GivenBack::Deleted
+        }
+        Ok(None) => {
+            observer(Event::FoundOnTarget { target_model_id });
+            GivenBack::Ready
+        }
+        // A deletion whose answer was lost has taken place; in v2.1 there is nothing else that could be there.
+        Err(error) if error.finding() == Finding::NoSuchModel && !version.has_document_models() => GivenBack::Deleted,
+        Err(error) => {
+            observer(Event::LeftBehind { target_model_id, error: &error });
+            if error.finding() == Finding::NoSuchModel { GivenBack::NothingThere } else { GivenBack::NotGiven }
+        }
     }
-    result.is_ok()
 }
 
-async fn delete_unless_ready(target: &Client<'_>, version: ApiVersion, kind: Kind, id: &ModelId) -> Result<(), Error> {
+/// Deletes the id; nothing where the target has a ready model of it.
+async fn delete_unless_ready(
+    target: &Client<'_>,
+    version: ApiVersion,
+    kind: Kind,
+    id: &ModelId,
+) -> Result<Option<()>, Error> {
     let until = Instant::now() + TIME_TO_GIVE_BACK;
     let read = |answer: &Answer| api::read_model(version, answer);
     // Being told to stop does not stop this: it is what is left to do.
     match target.last_word(&api::model(version, kind, id), until, read).await {
-        Ok(model) if model.readiness == Readiness::Ready => {
-            return Err(Error::new(ErrorKind::Exists, "the target has a ready model of this id"));
-        }
+        Ok(model) if model.readiness == Readiness::Ready => return Ok(None),
         Ok(_) => {}
         Err(error) if error.finding() == Finding::NoSuchModel => {}
         Err(error) => return Err(error),
     }
-    match target.last_word(&api::delete(version, kind, id), until, api::read_deleted).await {
-        // A deletion whose answer was lost has taken place; in v2.1 there is nothing else that could be there.
-        Err(error) if error.finding() == Finding::NoSuchModel && !version.has_document_models() => Ok(()),
-        answer => answer,
-    }
+    target.last_word(&api::delete(version, kind, id), until, api::read_deleted).await.map(Some)
 }

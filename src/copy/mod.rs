@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::api::version::ApiVersion;
 use crate::client::{Circumstances, Client, Http, Pace, Transport};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
 use crate::resource::{Endpoint, Resource};
@@ -86,6 +86,11 @@ pub enum Event<'a> {
     },
     /// The start came to nothing; it is begun anew, with a fresh authorization.
     StartingOver,
+    /// The target shows a ready model of the reserved id, whatever else was said. It is left alone.
+    FoundOnTarget {
+        /// The id.
+        target_model_id: &'a ModelId,
+    },
     /// An id that was reserved and not used has been given back: the target said that it is deleted.
     GivenBack {
         /// The id.
@@ -171,8 +176,11 @@ async fn copy_over<'a>(plan: &'a Plan, observer: Observer<'a>, stop: &'a Stop, c
     record.source_model_id = Some(plan.model_id.clone());
     record.api_version = plan.api_version;
     let result = async {
-        let resources = [&plan.source, &plan.target];
-        let [source, target] = clients(resources, plan.timeout, observer, stop, connect)?;
+        let resources = [&plan.source, &plan.target].into_iter();
+        let mut clients = clients(resources, plan.timeout, observer, stop, connect)?.into_iter();
+        let (Some(source), Some(target)) = (clients.next(), clients.next()) else {
+            return Err(Error::new(ErrorKind::Unforeseen, "there are no two sides to copy between"));
+        };
         pipeline::Pipeline { plan, source, target, observer, stop }.run(&mut record).await
     };
     let result = result.await;
@@ -180,26 +188,24 @@ async fn copy_over<'a>(plan: &'a Plan, observer: Observer<'a>, stop: &'a Stop, c
 }
 
 /// A client for each resource; two that are one and the same share the pace.
-fn clients<'a, const N: usize>(
-    resources: [&'a Resource; N],
+fn clients<'a>(
+    resources: impl Iterator<Item = &'a Resource>,
     timeout: Duration,
     observer: Observer<'a>,
     stop: &'a Stop,
     connect: Connect<'a>,
-) -> Result<[Client<'a>; N], Error> {
+) -> Result<Vec<Client<'a>>, Error> {
     let deadline = Instant::now() + timeout.min(LONGEST_TIMEOUT);
     let on_wait = move |error: &Error, wait| observer(Event::Waiting { error, wait });
     let circumstances = Circumstances { deadline, stop, on_wait: Rc::new(on_wait) };
     let mut paces: Vec<(&Endpoint, Pace)> = Vec::new();
-    let mut made = Vec::with_capacity(N);
-    for resource in resources {
+    let mut client = |resource: &'a Resource| {
         let known = paces.iter().find(|(endpoint, _)| *endpoint == &resource.endpoint).map(|(_, pace)| pace.clone());
         let pace = known.unwrap_or_default();
         paces.push((&resource.endpoint, pace.clone()));
-        made.push(Client::new(resource, connect(resource)?, circumstances.clone(), pace));
-    }
-    // As many clients as resources.
-    made.try_into().map_err(|_| Error::new(crate::error::ErrorKind::Unforeseen, "a client is missing"))
+        Ok(Client::new(resource, connect(resource)?, circumstances.clone(), pace))
+    };
+    resources.map(&mut client).collect()
 }
 
 impl Record {

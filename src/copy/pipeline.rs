@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::follow::Pursuit;
+use super::give_back::GivenBack;
 use super::look::Look;
 use super::recover::Recovery;
 use super::{Event, Observer, Plan, Record};
@@ -49,7 +50,7 @@ impl Pipeline<'_> {
         loop {
             starts += 1;
             let authorization = self.authorize(&*protocol, &look, record).await?;
-            let error = match self.start(&*protocol, look.version, &authorization, record).await {
+            let (error, was_lost) = match self.start(&*protocol, look.version, &authorization, record).await {
                 Ok(Course::Follow(operation)) => {
                     return self.see_through(&look, &operation, &authorization, record).await;
                 }
@@ -57,20 +58,22 @@ impl Pipeline<'_> {
                     record.verified = true;
                     return Ok(());
                 }
-                Ok(Course::Nothing(_)) if starts < MOST_STARTS => {
-                    self.give_back(look.version, &authorization.target_model_id).await;
-                    record.target_model_id = None;
-                    (self.observer)(Event::StartingOver);
-                    continue;
-                }
+                Ok(Course::Nothing(error)) => (error, true),
                 // Nobody knows what came of it: what is reserved may be in use.
-                Err(error) if error.kind() == ErrorKind::Unforeseen || error.delivery() == Delivery::Unanswered => {
-                    return Err(error);
-                }
-                Ok(Course::Nothing(error)) | Err(error) => error,
+                Err(error) if is_ambiguous(&error) => return Err(error),
+                Err(error) => (error, false),
             };
-            self.give_back(look.version, &authorization.target_model_id).await;
-            return Err(error);
+            let given_back = self.give_back(look.version, &authorization.target_model_id).await;
+            if was_lost && given_back == GivenBack::Ready {
+                // It came after all: only our own authorization can have put a ready model there.
+                record.verified = true;
+                return Ok(());
+            }
+            if !was_lost || starts == MOST_STARTS {
+                return Err(error);
+            }
+            record.target_model_id = None;
+            (self.observer)(Event::StartingOver);
         }
     }
 
@@ -91,14 +94,19 @@ impl Pipeline<'_> {
             accepted: true,
         };
         let target_model_id = &authorization.target_model_id;
-        match pursuit.follow(operation, record).await {
-            Ok(_) if self.plan.verify => {
-                record.verified = pursuit.verify(&self.target, self.plan.kind, target_model_id).await?;
+        let followed = pursuit.follow(operation, record).await;
+        let verified = match followed {
+            Ok(_) if self.plan.verify => pursuit.verify(&self.target, self.plan.kind, target_model_id).await,
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        };
+        match verified {
+            Ok(verified) => {
+                record.verified = verified;
                 Ok(())
             }
-            Ok(_) => Ok(()),
             Err(error) => {
-                if matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped) {
+                if has_ended(&error) {
                     self.give_back(look.version, target_model_id).await;
                 }
                 Err(error)
@@ -129,7 +137,7 @@ impl Pipeline<'_> {
             Ok(obtained) => obtained,
             Err(error) => {
                 if lost > 0 {
-                    self.account_for_lost(look).await;
+                    self.account_for_lost(look, &error).await;
                 }
                 return Err(self.explain_authorize(error, look, lost));
             }
@@ -151,7 +159,8 @@ impl Pipeline<'_> {
         lost: &mut u32,
     ) -> Result<(CopyAuthorization, Option<String>), Error> {
         let read = |answer: &Answer| Ok((protocol.read_authorization(answer)?, answer.request_id()));
-        let mut may_be_ours = look.target_is_free;
+        // How often a conflict may still be about our own request, on an id that was seen free.
+        let mut may_be_ours = if look.target_is_free { MOST_AUTHORIZES } else { 0 };
         loop {
             self.may_begin()?;
             let error = match self.target.call(&protocol.authorize(), Patience::AUTHORIZE, read).await {
@@ -167,11 +176,13 @@ impl Pipeline<'_> {
                     return Err(error);
                 }
                 self.target.wait_before_again(&error, *lost).await?;
-            } else if error.kind() == ErrorKind::Exists && *lost > 0 && may_be_ours {
+            } else if error.kind() == ErrorKind::Exists && *lost > 0 && may_be_ours > 0 {
                 // The id was free, so it is our own request that has reserved it, the one whose answer was lost.
-                may_be_ours = false;
-                if !self.give_back(look.version, self.plan.new_model_id()).await {
-                    return Err(error);
+                may_be_ours -= 1;
+                match self.give_back(look.version, self.plan.new_model_id()).await {
+                    GivenBack::Deleted => *lost = 0,
+                    GivenBack::NothingThere => may_be_ours = 0,
+                    GivenBack::Ready | GivenBack::NotGiven => return Err(error),
                 }
             } else {
                 return Err(error);
@@ -180,13 +191,17 @@ impl Pipeline<'_> {
     }
 
     /// After an answer that never came and no authorization: from v3.0 on the id that it may have reserved is known.
-    async fn account_for_lost(&self, look: &Look) {
+    async fn account_for_lost(&self, look: &Look, error: &Error) {
         let id = self.plan.new_model_id();
-        if look.target_is_free {
-            self.give_back(look.version, id).await;
-        } else if look.version.has_document_models() {
+        match (look.target_is_free, error.kind()) {
+            // That was tried already, and what was not given back has been named.
+            (true, ErrorKind::Exists) => {}
+            (true, _) => drop(self.give_back(look.version, id).await),
             // Nobody has seen the id free: what is there may be somebody else's.
-            (self.observer)(Event::MayBeReserved { target_model_id: Some(id) });
+            (false, _) if look.version.has_document_models() => {
+                (self.observer)(Event::MayBeReserved { target_model_id: Some(id) });
+            }
+            (false, _) => {}
         }
     }
 
@@ -219,17 +234,28 @@ impl Pipeline<'_> {
                 record.request_ids.start = request_id;
                 operation
             }
-            Err(error) if !is_ambiguous(&error) => return Err(error),
-            Err(error) => match self.recover(version, authorization, &error).await? {
+            // A conflict may be about the copy itself, whose first request somebody on the way has repeated.
+            Err(error) if !is_ambiguous(&error) && error.kind() != ErrorKind::Exists => return Err(error),
+            Err(error) => match self.recover(version, authorization, &error).await {
                 Recovery::Found(operation) => operation,
                 Recovery::Done => return Ok(Course::Done),
+                Recovery::Nothing if error.kind() == ErrorKind::Exists => return Err(error),
                 Recovery::Nothing => return Ok(Course::Nothing(never_started(error))),
-                Recovery::Unknown => return Err(unknown_start(error, authorization)),
+                Recovery::Unknown => return Err(self.unknown_start(error, authorization)),
             },
         };
         record.operation = Some(operation.clone());
         (self.observer)(Event::Started { operation: &operation });
         Ok(Course::Follow(operation))
+    }
+
+    fn unknown_start(&self, error: Error, authorization: &CopyAuthorization) -> Error {
+        let id = &authorization.target_model_id;
+        let kind = if self.stop.is_told() { ErrorKind::Interrupted } else { ErrorKind::Unforeseen };
+        Error::new(kind, "whether the copy was started is not known, and it cannot be followed")
+            .with_delivery(Delivery::Unanswered)
+            .with_source(error)
+            .with_remedy(format!("look for {id} in the target resource before you run the command again"))
     }
 
     /// Tells an id that exists from one that somebody's unused authorization holds, and says what an answer that never
@@ -258,6 +284,11 @@ impl Pipeline<'_> {
     }
 }
 
+/// Whether a copy has ended without success.
+fn has_ended(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped)
+}
+
 /// Whether nobody knows if the source acted on a start: it was sent, and no usable answer came.
 fn is_ambiguous(error: &Error) -> bool {
     error.delivery() == Delivery::Unanswered || error.kind() == ErrorKind::Unforeseen
@@ -267,13 +298,4 @@ fn never_started(error: Error) -> Error {
     Error::new(ErrorKind::Unavailable, "the source has not started the copy, however often it was asked")
         .with_source(error)
         .with_remedy("run the command again in a few minutes")
-}
-
-fn unknown_start(error: Error, authorization: &CopyAuthorization) -> Error {
-    let id = &authorization.target_model_id;
-    let kind = if error.kind() == ErrorKind::Interrupted { ErrorKind::Interrupted } else { ErrorKind::Unforeseen };
-    Error::new(kind, "whether the copy was started is not known, and it cannot be followed")
-        .with_delivery(Delivery::Unanswered)
-        .with_source(error)
-        .with_remedy(format!("look for {id} in the target resource before you run the command again"))
 }

@@ -21,7 +21,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::Kind;
 use crate::resource::{Credential, Key, Resource, Side, TargetAddress};
 use crate::secrets::Secrets;
-use crate::stop::Stop;
+use crate::stop::{Stop, Stopper};
 
 /// What may happen to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ enum Fault {
     Hang,
 }
 
-const EVERY_FAULT: [Fault; 20] = [
+const EVERY_FAULT: [Fault; 21] = [
     Fault::NotSent,
     Fault::LostOnTheWay,
     Fault::AnswerLost,
@@ -65,6 +65,7 @@ const EVERY_FAULT: [Fault; 20] = [
     Fault::Status(503),
     Fault::RetryAfter(1),
     Fault::RetryAfter(43),
+    Fault::Status(409),
     Fault::StatusAfterwards(500),
     Fault::Html,
     Fault::Truncated,
@@ -79,8 +80,11 @@ struct Service {
     faults: RefCell<VecDeque<Fault>>,
     epoch: Timestamp,
     began: Instant,
-    /// Where a request went that had no business there.
+    /// Every request and what happened to it.
     sent: RefCell<Vec<String>>,
+    /// At which request somebody tells everything to stop.
+    stop_at: Option<usize>,
+    stopper: Stopper,
 }
 
 impl Service {
@@ -99,6 +103,9 @@ impl Modelled {
     async fn exchange(&self, resource: &Resource, request: &Request) -> Result<Answer, Error> {
         let fault = self.service.faults.borrow_mut().pop_front().unwrap_or(Fault::Nothing);
         self.service.sent.borrow_mut().push(format!("{} {request:?} {fault:?}", resource.side));
+        if Some(self.service.sent.borrow().len()) == self.service.stop_at {
+            self.service.stopper.tell();
+        }
         sleep(Duration::from_millis(20)).await;
         let unavailable = |delivery| Error::new(ErrorKind::Unavailable, format!("{fault:?}")).with_delivery(delivery);
         match fault {
@@ -174,6 +181,11 @@ struct Shown {
 
 /// A copy with this version while these faults happen, in a time that passes by itself.
 fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
+    copy_until(version, faults, None)
+}
+
+/// The same, and at some request everything is told to stop.
+fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> Shown {
     in_virtual_time(async {
         let stage = Stage::new(&Options::default());
         let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
@@ -197,12 +209,15 @@ fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
             timeout: Duration::from_secs(1800),
             poll_interval: Duration::from_secs(1),
         };
+        let (stopper, stop) = Stop::new();
         let service = Rc::new(Service {
             stage: RefCell::new(stage),
             faults: RefCell::new(faults.iter().copied().collect()),
             epoch: Timestamp::now(),
             began: Instant::now(),
             sent: RefCell::default(),
+            stop_at,
+            stopper,
         });
         let admitted = RefCell::new(false);
         let observer = |event: Event<'_>| {
@@ -214,10 +229,9 @@ fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
             let account = usize::from(resource.side == Side::Target);
             Ok(Box::new(Modelled { service: Rc::clone(&service), account }))
         };
-        let never = Stop::never();
-        let outcome = copy_over(&plan, &observer, &never, &connect).await;
+        let outcome = copy_over(&plan, &observer, &stop, &connect).await;
         if let (Err(error), Some(operation)) = (&outcome.result, &outcome.record.operation)
-            && matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials)
+            && matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
         {
             // Handed over: the line that was printed is followed.
             service.faults.borrow_mut().clear();
@@ -265,7 +279,7 @@ impl Shown {
         let unused = stage.unused_reservations(1);
         match &outcome.result {
             Ok(()) => prop_assert!(stage.is_ready(1, shelf, &id, later), "no model: {}", story()),
-            Err(error) if error.kind() == ErrorKind::Unforeseen => {
+            Err(error) if error.kind() == ErrorKind::Unforeseen || is_unknown_start(error) => {
                 // Nobody could be asked: said so, with the id to look for.
                 let names_id = error.remedy().is_some_and(|remedy| remedy.contains(&id));
                 prop_assert!(id.is_empty() || names_id, "not said: {}", story());
@@ -278,6 +292,11 @@ impl Shown {
         }
         Ok(())
     }
+}
+
+/// Interrupted while nobody knew what came of a start.
+fn is_unknown_start(error: &Error) -> bool {
+    error.kind() == ErrorKind::Interrupted && error.delivery() == Delivery::Unanswered
 }
 
 #[test]
@@ -328,7 +347,8 @@ proptest! {
         version in proptest::sample::select(ApiVersion::all().collect::<Vec<_>>()),
         faults in proptest::collection::vec(
             prop_oneof![2 => Just(Fault::Nothing), 3 => proptest::sample::select(EVERY_FAULT.to_vec())], 0..40),
+        stop_at in proptest::option::of(1_usize..30),
     ) {
-        copy_with(version, &faults).check()?;
+        copy_until(version, &faults, stop_at).check()?;
     }
 }

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Event;
 use super::pipeline::Pipeline;
 use crate::api::version::ApiVersion;
 use crate::api::{self, Answer, ListedCopy};
 use crate::authorization::CopyAuthorization;
 use crate::client::Patience;
-use crate::error::{Error, ErrorKind, Finding};
+use crate::error::{Error, Finding};
 use crate::model::Readiness;
 use crate::operation::OperationUrl;
 
@@ -39,40 +41,42 @@ impl Pipeline<'_> {
         version: ApiVersion,
         authorization: &CopyAuthorization,
         error: &Error,
-    ) -> Result<Recovery, Error> {
-        if error.kind() == ErrorKind::Interrupted {
-            return Ok(Recovery::Unknown);
-        }
+    ) -> Recovery {
         (self.observer)(Event::Searching { error });
         // A v2.1 copy shows when it is ready, which takes its time; an accepted one is listed at once.
-        let pauses: &[u32] = if version.has_document_models() { &[1, 2, 4] } else { &[1, 2, 4, 8, 15] };
-        let mut last = self.look_for_copy(version, authorization).await;
-        for pause in pauses {
-            if matches!(last, Ok(Recovery::Found(_) | Recovery::Done)) {
-                break;
+        let pauses: &[u32] = if version.has_document_models() { &[1, 2, 4] } else { &[1, 2, 4, 8, 15, 30] };
+        let mut pauses = pauses.iter().map(|pause| self.plan.poll_interval.min(Duration::from_secs(1)) * *pause);
+        loop {
+            let found = self.look_for_copy(version, authorization).await;
+            if matches!(found, Ok(Recovery::Found(_) | Recovery::Done)) {
+                return found.unwrap_or(Recovery::Unknown);
             }
-            self.source.pause(self.plan.poll_interval.min(Duration::from_secs(1)) * *pause).await?;
-            last = self.look_for_copy(version, authorization).await;
-        }
-        match last {
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Recovery::Unknown),
-            Err(error) => {
-                (self.observer)(Event::Inconclusive { error: &error });
-                Ok(Recovery::Unknown)
+            let is_over = self.stop.is_told() || Instant::now() >= self.source.deadline();
+            match (pauses.next(), found) {
+                // Cut off in the middle of looking, nothing that was not found is known not to be there.
+                _ if is_over => return Recovery::Unknown,
+                (Some(pause), _) => drop(self.source.pause(pause).await),
+                (None, Ok(nothing)) => return nothing,
+                (None, Err(error)) => {
+                    (self.observer)(Event::Inconclusive { error: &error });
+                    return Recovery::Unknown;
+                }
             }
-            found => found,
         }
     }
 
+    /// Asks the source and, where that does not help, the target.
     async fn look_for_copy(&self, version: ApiVersion, authorization: &CopyAuthorization) -> Result<Recovery, Error> {
-        if let Some(operation) = self.look_for_operation(version, authorization).await? {
-            return Ok(Recovery::Found(operation));
-        }
+        let listed = match self.look_for_operation(version, authorization).await {
+            Ok(Some(operation)) => return Ok(Recovery::Found(operation)),
+            Ok(None) => Ok(Recovery::Nothing),
+            Err(error) => Err(error),
+        };
         let request = api::model(version, self.plan.kind, &authorization.target_model_id);
         match self.target.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await {
             Ok(model) if model.readiness == Readiness::Ready => Ok(Recovery::Done),
-            Ok(_) => Ok(Recovery::Nothing),
-            Err(error) if error.finding() == Finding::NoSuchModel => Ok(Recovery::Nothing),
+            Ok(_) => listed,
+            Err(error) if error.finding() == Finding::NoSuchModel => listed,
             Err(error) => Err(error),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::follow::Pursuit;
 use super::give_back::give_back;
-use super::{Connect, Observer, Outcome, Record, clients};
+use super::{Connect, Event, Observer, Outcome, Record, clients};
 use crate::api;
 use crate::api::version::ApiVersion;
 use crate::client::{Client, Http};
@@ -64,13 +64,10 @@ async fn resume<'a>(
         )
     })?;
     record.api_version = Some(version);
-    let [source] = clients([&plan.source], plan.timeout, observer, stop, connect)?;
-    let target = match &plan.target {
-        Some(target) => {
-            let [target] = clients([target], plan.timeout, observer, stop, connect)?;
-            Some(target)
-        }
-        None => None,
+    let resources = [Some(&plan.source), plan.target.as_ref()].into_iter().flatten();
+    let mut clients = clients(resources, plan.timeout, observer, stop, connect)?.into_iter();
+    let (Some(source), target) = (clients.next(), clients.next()) else {
+        return Err(Error::new(ErrorKind::Unforeseen, "there is no source to ask"));
     };
     let deadline = source.deadline();
     let (source, poll_interval) = (&source, plan.poll_interval);
@@ -89,14 +86,26 @@ async fn finish(
     record: &mut Record,
     observer: Observer<'_>,
 ) -> Result<(), Error> {
-    let Some(id) = record.target_model_id.clone() else { return followed };
-    match followed {
-        Ok(()) => {
-            record.verified = pursuit.verify(target, record.kind, &id).await?;
+    let Some(id) = record.target_model_id.clone() else {
+        if followed.is_ok() {
+            let error = Error::new(ErrorKind::Unforeseen, "the operation does not name the copy");
+            observer(Event::NotVerified { error: &error });
+        }
+        return followed;
+    };
+    let verified = match followed {
+        Ok(()) => pursuit.verify(target, record.kind, &id).await,
+        Err(error) => Err(error),
+    };
+    match verified {
+        Ok(verified) => {
+            record.verified = verified;
             Ok(())
         }
         Err(error) => {
-            if matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped) {
+            let has_ended = matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped);
+            // v2.1 gave the copy an id of its own; later, the id may have been reserved anew by somebody else.
+            if has_ended && !version.has_document_models() {
                 give_back(target, observer, version, record.kind, &id).await;
             }
             Err(error)

@@ -175,6 +175,11 @@ impl World {
         }
         for (account, shelf, id, copy) in arrivals {
             let Some(account) = self.accounts.get_mut(account) else { continue };
+            // Whoever deletes the target of a copy that is under way gets none. The source still says that it succeeded;
+            // what the real service says is not documented.
+            if !account.is_reserved(shelf, &id) {
+                continue;
+            }
             account.reservations.retain(|reservation| (reservation.shelf, &reservation.id) != (shelf, &id));
             account.stored.insert((shelf, id), copy);
         }

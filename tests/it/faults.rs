@@ -26,6 +26,7 @@ fn a_refusal_has_its_exit_code_and_is_asked_for_once() {
         for step in [Step::Authorize, Step::Start] {
             for (status, code, exit) in REFUSALS {
                 let world = World::new(version);
+                world.on(Step::Verify, [version.no_model()]);
                 world.on(step, [error_reply(status, code, "The service's own words.")]);
                 let texts = [
                     &format!("cause: {code}: The service's own words."),

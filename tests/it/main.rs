@@ -16,6 +16,7 @@ mod emulator_replay;
 mod faults;
 #[cfg(all(unix, feature = "emulator"))]
 mod kill;
+mod matrix;
 mod promises;
 mod readme;
 mod replay;

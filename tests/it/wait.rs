@@ -74,10 +74,15 @@ fn a_failed_copy_is_told_and_its_blank_model_given_back() {
             Step::LookTarget,
             [if version.is_v2_1() { reply(200).set_body_json(blank) } else { version.no_model() }],
         );
-        run(&mut with_target(&world)).expect(3, &["AuthorizationFailed: No.", "given back"]);
-        assert_eq!(world.count(Step::GiveBack), 1);
+        // From v3.0 on somebody may have reserved the id anew.
+        let given_back = usize::from(version.is_v2_1());
+        let ending = run(&mut with_target(&world)).expect(3, &["AuthorizationFailed: No."]);
+        assert_eq!(
+            (world.count(Step::GiveBack), ending.stderr.contains("given back")),
+            (given_back, version.is_v2_1())
+        );
         run(&mut wait(&world)).expect(3, &["AuthorizationFailed: No."]);
-        assert_eq!(world.count(Step::GiveBack), 1);
+        assert_eq!(world.count(Step::GiveBack), given_back);
     });
 }
 
