@@ -97,7 +97,7 @@ fn still_under_way(last: Result<Operation, Error>, told_too_much: bool) -> Error
             Error::new(ErrorKind::UnderWay, "the copy was still under way when the time was up").with_source(error)
         }
     };
-    error.with_remedy("look at the operation, or for the copy in the target resource, before you copy again")
+    error.with_remedy("follow the operation with frcopy wait before you copy again")
 }
 
 #[cfg(test)]

@@ -16,12 +16,6 @@ const HELP: Style = AnsiColor::Green.on_default().bold();
 
 /// Shows the ending of a copy.
 pub(crate) fn outcome(format: Format, outcome: &Outcome, verbosity: Verbosity) {
-    let id = outcome.record.target_model_id.as_ref();
-    match (format, &outcome.result, id) {
-        (Format::Json, _, _) => result(&json(outcome)),
-        (Format::Text, Ok(()), Some(id)) => result(id.as_str()),
-        (Format::Text, _, _) => {}
-    }
     match &outcome.result {
         Ok(()) if verbosity >= Verbosity::Normal => say(&copied(&outcome.record)),
         Ok(()) => {}
@@ -34,6 +28,12 @@ pub(crate) fn outcome(format: Format, outcome: &Outcome, verbosity: Verbosity) {
                 say(&format!("to follow it: frcopy wait '{operation}'"));
             }
         }
+    }
+    let id = outcome.record.target_model_id.as_ref();
+    match (format, &outcome.result, id) {
+        (Format::Json, _, _) => result(&json(outcome)),
+        (Format::Text, Ok(()), Some(id)) => result(id.as_str()),
+        (Format::Text, _, _) => {}
     }
 }
 

@@ -433,7 +433,7 @@ fn an_endless_retry_after_hands_the_operation_over_and_is_named() {
         let endless = error_reply(429, "429", "Later.").insert_header("Retry-After", "9223372036854775807");
         world.on(Step::Follow, [endless]);
         let url = format!("operation: {}", world.operation_url());
-        let texts = ["cannot be followed any longer", "asks to wait 2592000 s", "help: look at the operation", &url];
+        let texts = ["cannot be followed any longer", "asks to wait 2592000 s", "help: follow the operation", &url];
         run(&mut world.copy()).expect(8, &texts);
     });
 }
