@@ -157,7 +157,7 @@ fn the_deadline_hands_the_operation_over() {
         world.on(Step::Follow, [reply(200).set_body_json(version.operation_body("running"))]);
         let url = world.operation_url();
         let texts = ["still under way when the time was up (status running)", &format!("operation: {url}")];
-        let ending = run(world.copy().args(["--timeout", "300ms", "--output", "json"])).expect(8, &texts);
+        let ending = run(world.copy().args(["--timeout", "1500ms", "--output", "json"])).expect(8, &texts);
         let json = ending.json();
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(url)));
         assert!(world.count(Step::Follow) > 3);
@@ -340,7 +340,7 @@ fn a_copy_that_the_target_never_shows_is_neither_a_success_nor_a_failure() {
     on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Verify, [version.no_model()]);
-        let json = run(world.copy().args(["--timeout", "1s", "--output", "json"]))
+        let json = run(world.copy().args(["--timeout", "2s", "--output", "json"]))
             .expect(8, &["the source says that the copy succeeded, but the target does not show", "operation: "])
             .json();
         assert_eq!(json["status"], "running");
@@ -505,6 +505,6 @@ fn a_copy_that_the_target_calls_invalid_has_failed_and_a_status_that_nobody_know
         let mut model = V2_1.model_body(V2_1.copy_id());
         model["modelInfo"]["status"] = json!(status);
         world.on(Step::Verify, [reply(200).set_body_json(model)]);
-        run(world.copy().args(["--timeout", "1s"])).expect(exit, &[what, "request id: req-200"]);
+        run(world.copy().args(["--timeout", "2s"])).expect(exit, &[what, "request id: req-200"]);
     }
 }

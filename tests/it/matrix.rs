@@ -183,7 +183,7 @@ fn a_start() {
 
 #[test]
 fn a_question_for_the_status() {
-    on_every_fault(Step::Follow, "700ms", |world, ending, sort| {
+    on_every_fault(Step::Follow, "1500ms", |world, ending, sort| {
         let exit = if matches!(sort, Sort::Refusal(4) | Sort::Stranger) { 4 } else { 8 };
         assert_eq!((ending.code, world.count(Step::Start), world.count(Step::GiveBack)), (exit, 1, 0), "{ending:#?}");
         assert!(ending.stderr.contains(&format!("frcopy wait '{}'", world.operation_url())), "{ending:#?}");

@@ -223,7 +223,7 @@ fn a_copy_that_goes_on_is_not_given_back() {
             let world = World::new(version);
             world.on(Step::Follow, [answer]);
             let resume = format!("to follow it: frcopy wait '{}'", world.operation_url());
-            let ending = run(world.copy().args(["--timeout", "200ms"]));
+            let ending = run(world.copy().args(["--timeout", "1500ms"]));
             assert!(ending.stderr.contains(&resume) && [4, 8].contains(&ending.code), "{ending:#?}");
             assert_eq!(world.count(Step::GiveBack), 0);
         }

@@ -39,7 +39,7 @@ fn a_service_that_repeats_secrets_cannot_have_them_printed() {
             ] {
                 let world = World::new(version);
                 world.on(step, [answer]);
-                run(world.copy().args(["-vv", "--timeout", "300ms"]));
+                run(world.copy().args(["-vv", "--timeout", "1200ms"]));
                 assert!(world.count(step) > 0 || (step == Step::LookTarget && version.is_v2_1()));
             }
         }
@@ -53,7 +53,7 @@ fn an_operation_location_with_a_secret_in_it_is_followed_as_it_came_and_shown_wi
         let separator = if version.is_v2_1() { '?' } else { '&' };
         let location = format!("{}{separator}t={ACCESS_TOKEN}", world.operation_url());
         world.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
-        let ending = run(world.copy().args(["-vv", "--timeout", "300ms"])).expect(8, &["t=***"]);
+        let ending = run(world.copy().args(["-vv", "--timeout", "1500ms"])).expect(8, &["t=***"]);
         let path = location.trim_start_matches(&world.source.uri());
         assert!(world.seen().iter().any(|seen| seen.line == format!("GET {path}")), "{ending:#?}");
     });
