@@ -172,8 +172,9 @@ mod tests {
         ];
         let (ending, asked) = poll(1800, script).await;
         assert_eq!(ending.unwrap().status, OperationStatus::Canceled);
-        assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= 1.0), "{asked:?}");
-        assert!(asked[4] - asked[3] >= 5.0, "{asked:?}");
+        // A millisecond less than said: differences of such numbers are not exact.
+        assert!(asked.windows(2).all(|pair| pair[1] - pair[0] > 0.999), "{asked:?}");
+        assert!(asked[4] - asked[3] > 4.999, "{asked:?}");
     }
 
     #[tokio::test(start_paused = true)]
