@@ -5,45 +5,50 @@ use std::io::Write;
 use serde_json::json;
 
 use crate::support::{
-    ACCESS_TOKEN, MODEL, SOURCE_KEY, Step, TARGET_KEY, VERSIONS, World, error_reply, frcopy, on_every_version, reply,
-    run,
+    ACCESS_TOKEN, MODEL, SOURCE_KEY, Step, TARGET_KEY, VERSIONS, Version, World, error_reply, frcopy, on_every_version,
+    reply, run,
 };
 
 /// `run` looks for secrets in everything that a command prints; here the servers do their best to have them printed.
 #[test]
 fn a_service_that_repeats_secrets_cannot_have_them_printed() {
+    const STEPS: [Step; 6] =
+        [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow, Step::Verify];
     on_every_version(|version| {
-        for step in [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow, Step::Verify] {
-            // Each side knows its own key, and after the authorization the token.
-            let key =
-                if matches!(step, Step::LookTarget | Step::Authorize | Step::Verify) { TARGET_KEY } else { SOURCE_KEY };
-            let token = if matches!(step, Step::Start | Step::Follow | Step::Verify) { ACCESS_TOKEN } else { "" };
-            let known = format!("{key} {token}");
-            let escaped = format!("\\u00{:x}{}", key.as_bytes()[0], &key[1..]);
-            let url = format!("https://evil.example/?k={key}&t={token}");
-            for answer in [
-                error_reply(400, "1002", &known),
-                error_reply(401, &known, "no"),
-                error_reply(400, "1", "2").insert_header("apim-request-id", known.as_str()),
-                reply(400).set_body_raw(
-                    format!(r#"{{"error":{{"code":"{escaped}","message":"{escaped}"}}}}"#),
-                    "application/json",
-                ),
-                reply(302).insert_header("Location", url.as_str()),
-                reply(202).insert_header("Operation-Location", url.as_str()),
-                reply(200).set_body_raw(format!("<html>{known}</html>"), format!("text/{key}").as_str()),
-                reply(200).set_body_json(json!({"status": "failed", "error": {"code": known, "message": known}})),
-                reply(200).set_body_json(
-                    json!({"status": known, "modelInfo": {"status": known}, "modelId": known, "apiVersion": known}),
-                ),
-            ] {
-                let world = World::new(version);
-                world.on(step, [answer]);
-                run(world.copy().args(["-vv", "--timeout", "1200ms"]));
-                assert!(world.count(step) > 0 || (step == Step::LookTarget && version.is_v2_1()));
+        std::thread::scope(|scope| {
+            for step in STEPS {
+                scope.spawn(move || repeat_secrets(version, step));
             }
-        }
+        });
     });
+}
+
+fn repeat_secrets(version: Version, step: Step) {
+    // Each side knows its own key, and after the authorization the token.
+    let key = if matches!(step, Step::LookTarget | Step::Authorize | Step::Verify) { TARGET_KEY } else { SOURCE_KEY };
+    let token = if matches!(step, Step::Start | Step::Follow | Step::Verify) { ACCESS_TOKEN } else { "" };
+    let known = format!("{key} {token}");
+    let escaped = format!("\\u00{:x}{}", key.as_bytes()[0], &key[1..]);
+    let url = format!("https://evil.example/?k={key}&t={token}");
+    for answer in [
+        error_reply(400, "1002", &known),
+        error_reply(401, &known, "no"),
+        error_reply(400, "1", "2").insert_header("apim-request-id", known.as_str()),
+        reply(400)
+            .set_body_raw(format!(r#"{{"error":{{"code":"{escaped}","message":"{escaped}"}}}}"#), "application/json"),
+        reply(302).insert_header("Location", url.as_str()),
+        reply(202).insert_header("Operation-Location", url.as_str()),
+        reply(200).set_body_raw(format!("<html>{known}</html>"), format!("text/{key}").as_str()),
+        reply(200).set_body_json(json!({"status": "failed", "error": {"code": known, "message": known}})),
+        reply(200).set_body_json(
+            json!({"status": known, "modelInfo": {"status": known}, "modelId": known, "apiVersion": known}),
+        ),
+    ] {
+        let world = World::new(version);
+        world.on(step, [answer]);
+        run(world.copy().args(["-vv", "--timeout", "1200ms"]));
+        assert!(world.count(step) > 0 || (step == Step::LookTarget && version.is_v2_1()));
+    }
 }
 
 #[test]
