@@ -99,7 +99,10 @@ impl<'a> Client<'a> {
         if turn > self.circumstances.deadline.max(now) + LONGEST_SPACING {
             return Err(self.held_back(request, turn - now));
         }
-        self.interruptible(sleep_until(turn)).await?;
+        if turn > now {
+            // The runtime's timer would make a millisecond of no time at all.
+            self.interruptible(sleep_until(turn)).await?;
+        }
         let began = Instant::now();
         let answer = self.exchange(request).await;
         self.hear(request, began, answer, read)
