@@ -265,21 +265,19 @@ fn check_description(text: &str) -> Result<String, Error> {
 /// A duration that may be nothing at all.
 #[cfg(feature = "emulator")]
 pub(crate) fn parse_pause(option: &str, text: &str) -> Result<Duration, Error> {
-    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    parsed.filter(|duration| *duration <= LONGEST_DURATION).ok_or_else(|| {
-        Error::settings(
-            format!("{option} {:?} is not a duration", without_keys(text)),
-            "give a number with its unit, from 0s to 24h: 500ms, 2s, 1m30s",
-        )
-    })
+    duration_from(Duration::ZERO, option, text)
 }
 
 fn parse_duration(option: &str, text: &str) -> Result<Duration, Error> {
+    duration_from(SHORTEST_DURATION, option, text)
+}
+
+fn duration_from(shortest: Duration, option: &str, text: &str) -> Result<Duration, Error> {
     let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    parsed.filter(|duration| (SHORTEST_DURATION..=LONGEST_DURATION).contains(duration)).ok_or_else(|| {
+    parsed.filter(|duration| (shortest..=LONGEST_DURATION).contains(duration)).ok_or_else(|| {
         Error::settings(
             format!("{option} {:?} is not a duration", without_keys(text)),
-            "give a number with its unit, from 1ms to 24h: 90s, 30m, 1h30m",
+            format!("give a number with its unit, from {}ms to 24h: 500ms, 90s, 1h30m", shortest.as_millis()),
         )
     })
 }

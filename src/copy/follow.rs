@@ -127,6 +127,11 @@ fn not_yet(what: &str) -> Error {
     Error::new(ErrorKind::UnderWay, what).with_remedy(LOOK_LATER)
 }
 
+/// Whether a copy has ended without success.
+pub(super) fn has_ended(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped)
+}
+
 /// The service's verdict.
 fn verdict(operation: Operation) -> Result<Operation, Error> {
     let (kind, what) = match operation.status {

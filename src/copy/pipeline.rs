@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::follow::Pursuit;
+use super::follow::{Pursuit, has_ended};
 use super::give_back::GivenBack;
 use super::look::Look;
 use super::recover::Recovery;
@@ -282,11 +282,6 @@ impl Pipeline<'_> {
             _ => error,
         }
     }
-}
-
-/// Whether a copy has ended without success.
-fn has_ended(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped)
 }
 
 /// Whether nobody knows if the source acted on a start: it was sent, and no usable answer came.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::follow::Pursuit;
+use super::follow::{Pursuit, has_ended};
 use super::give_back::give_back;
 use super::{Connect, Event, Observer, Outcome, Record, clients};
 use crate::api;
@@ -103,9 +103,8 @@ async fn finish(
             Ok(())
         }
         Err(error) => {
-            let has_ended = matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped);
             // v2.1 gave the copy an id of its own; later, the id may have been reserved anew by somebody else.
-            if has_ended && !version.has_document_models() {
+            if has_ended(&error) && !version.has_document_models() {
                 give_back(target, observer, version, record.kind, &id).await;
             }
             Err(error)

@@ -4,6 +4,7 @@
 //! reserved was given back or the line that resumes the copy was printed.
 
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 
 use serde_json::json;
 use wiremock::ResponseTemplate;
@@ -143,17 +144,22 @@ fn a_look_at_the_target() {
     on_every_fault(Step::LookTarget, "3s", |world, ending, sort| check_look(world, &ending, sort, &[4]));
 }
 
+/// The exit code of a fault at a POST, and how often the POST is sent.
+fn at_a_post(sort: Sort) -> (i32, RangeInclusive<usize>) {
+    match sort {
+        Sort::Refusal(exit) => (exit, 1..=1),
+        Sort::Stranger => (4, 1..=1),
+        Sort::Redirect => (5, 1..=1),
+        Sort::ThrottledForHours => (7, 1..=1),
+        Sort::Throttled => (7, 2..=20),
+        Sort::Lost(exit) => (exit, 3..=3),
+    }
+}
+
 #[test]
 fn an_authorize() {
     on_every_fault(Step::Authorize, "4s", |world, ending, sort| {
-        let (exit, sent) = match sort {
-            Sort::Refusal(exit) => (exit, 1..=1),
-            Sort::Stranger => (4, 1..=1),
-            Sort::Redirect => (5, 1..=1),
-            Sort::ThrottledForHours => (7, 1..=1),
-            Sort::Throttled => (7, 2..=20),
-            Sort::Lost(exit) => (exit, 3..=3),
-        };
+        let (exit, sent) = at_a_post(sort);
         assert_eq!((ending.code, world.count(Step::Start)), (exit, 0), "{ending:#?}");
         assert!(sent.contains(&world.count(Step::Authorize)), "{ending:#?}");
         // What a lost answer may have reserved is given back where the id is known, and spoken of where it is not.
@@ -170,14 +176,7 @@ fn an_authorize() {
 #[test]
 fn a_start() {
     on_every_fault(Step::Start, "4s", |world, ending, sort| {
-        let (exit, sent) = match sort {
-            Sort::Refusal(exit) => (exit, 1..=1),
-            Sort::Stranger => (4, 1..=1),
-            Sort::Redirect => (5, 1..=1),
-            Sort::ThrottledForHours => (7, 1..=1),
-            Sort::Throttled => (7, 2..=20),
-            Sort::Lost(_) => (7, 3..=3),
-        };
+        let (exit, sent) = at_a_post(if matches!(sort, Sort::Lost(_)) { Sort::Lost(7) } else { sort });
         assert_eq!(ending.code, exit, "{ending:#?}");
         let starts = world.count(Step::Start);
         assert!(sent.contains(&starts), "{ending:#?}");
