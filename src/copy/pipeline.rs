@@ -94,24 +94,18 @@ impl Pipeline<'_> {
             accepted: true,
         };
         let target_model_id = &authorization.target_model_id;
-        let followed = pursuit.follow(operation, record).await;
-        let verified = match followed {
-            Ok(_) if self.plan.verify => pursuit.verify(&self.target, self.plan.kind, target_model_id).await,
-            Ok(_) => Ok(false),
-            Err(error) => Err(error),
+        let ending = async {
+            pursuit.follow(operation, record).await?;
+            if self.plan.verify {
+                record.verified = pursuit.verify(&self.target, self.plan.kind, target_model_id).await?;
+            }
+            Ok(())
         };
-        match verified {
-            Ok(verified) => {
-                record.verified = verified;
-                Ok(())
-            }
-            Err(error) => {
-                if has_ended(&error) {
-                    self.give_back(look.version, target_model_id).await;
-                }
-                Err(error)
-            }
+        let ending = ending.await;
+        if ending.as_ref().is_err_and(has_ended) {
+            self.give_back(look.version, target_model_id).await;
         }
+        ending
     }
 
     /// Nothing that changes something is begun when the time is up, or after being told to stop.

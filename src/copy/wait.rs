@@ -93,21 +93,15 @@ async fn finish(
         }
         return followed;
     };
-    let verified = match followed {
-        Ok(()) => pursuit.verify(target, record.kind, &id).await,
-        Err(error) => Err(error),
+    let ending = async {
+        followed?;
+        record.verified = pursuit.verify(target, record.kind, &id).await?;
+        Ok(())
     };
-    match verified {
-        Ok(verified) => {
-            record.verified = verified;
-            Ok(())
-        }
-        Err(error) => {
-            // v2.1 gave the copy an id of its own; later, the id may have been reserved anew by somebody else.
-            if has_ended(&error) && !version.has_document_models() {
-                give_back(target, observer, version, record.kind, &id).await;
-            }
-            Err(error)
-        }
+    let ending = ending.await;
+    // v2.1 gave the copy an id of its own; later, the id may have been reserved anew by somebody else.
+    if ending.as_ref().is_err_and(has_ended) && !version.has_document_models() {
+        give_back(target, observer, version, record.kind, &id).await;
     }
+    ending
 }
