@@ -6,7 +6,6 @@ use super::follow::{Pursuit, has_ended};
 use super::give_back::give_back;
 use super::{Connect, Event, Observer, Outcome, Record, clients};
 use crate::api;
-use crate::api::version::ApiVersion;
 use crate::client::{Client, Http};
 use crate::error::{Error, ErrorKind};
 use crate::model::Kind;
@@ -73,21 +72,21 @@ async fn resume<'a>(
     let (source, poll_interval) = (&source, plan.poll_interval);
     let pursuit = Pursuit { version, source, observer, poll_interval, deadline, accepted: false };
     let followed = pursuit.follow(&plan.operation, record).await;
-    let Some(target) = target.filter(|_| plan.verify) else { return followed.map(drop) };
-    finish(&pursuit, followed.map(drop), &target, version, record, observer).await
+    let Some(target) = target else { return followed.map(drop) };
+    finish(plan, &pursuit, followed.map(drop), &target, record).await
 }
 
 /// With the target at hand: a success is verified, and the blank model of a failure is given back.
 async fn finish(
+    plan: &WaitPlan,
     pursuit: &Pursuit<'_, '_>,
     followed: Result<(), Error>,
     target: &Client<'_>,
-    version: ApiVersion,
     record: &mut Record,
-    observer: Observer<'_>,
 ) -> Result<(), Error> {
+    let Pursuit { version, observer, .. } = *pursuit;
     let Some(id) = record.target_model_id.clone() else {
-        if followed.is_ok() {
+        if followed.is_ok() && plan.verify {
             let error = Error::new(ErrorKind::Unforeseen, "the operation does not name the copy");
             observer(Event::NotVerified { error: &error });
         }
@@ -95,7 +94,9 @@ async fn finish(
     };
     let ending = async {
         followed?;
-        record.verified = pursuit.verify(target, record.kind, &id).await?;
+        if plan.verify {
+            record.verified = pursuit.verify(target, record.kind, &id).await?;
+        }
         Ok(())
     };
     let ending = ending.await;

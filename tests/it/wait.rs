@@ -83,6 +83,9 @@ fn a_failed_copy_is_told_and_its_blank_model_given_back() {
         );
         run(&mut wait(&world)).expect(3, &["AuthorizationFailed: No."]);
         assert_eq!(world.count(Step::GiveBack), given_back);
+        // Leaving out the verification of a success is not leaving behind the blank model of a failure.
+        run(with_target(&world).arg("--no-verify")).expect(3, &["AuthorizationFailed: No."]);
+        assert_eq!(world.count(Step::GiveBack), 2 * given_back);
     });
 }
 
