@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::service_error::words;
-use super::{Answer, Protocol, Request};
+use super::{Answer, Protocol, Quota, Request};
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
 use crate::model::{Model, ModelId, Readiness};
@@ -51,6 +51,7 @@ impl Protocol for CustomModels {
         // Two strings and JSON that was parsed before cannot fail to be written.
         let body = serde_json::to_string(&order).unwrap_or_default();
         Request::post(format!("{MODELS}/{source}/copy"), Some(body), "start the copy")
+            .counted_as(Quota::CustomModelCopy)
     }
 }
 

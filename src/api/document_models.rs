@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::service_error::words;
-use super::{Answer, ListedCopy, NewModel, Operations, Protocol, Request};
+use super::{Answer, ListedCopy, NewModel, Operations, Protocol, Quota, Request};
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
 use crate::model::{Kind, Model, ModelId, Readiness};
@@ -136,7 +136,7 @@ fn copied_kind(kind: &Value) -> Option<Kind> {
 
 /// The newest operations of a resource, or the page that a nextLink names.
 pub(super) fn operations(service: &str, date: &str) -> Request {
-    Request::get(format!("/{service}/operations?api-version={date}"), "list the operations").listing()
+    Request::get(format!("/{service}/operations?api-version={date}"), "list the operations").counted_as(Quota::List)
 }
 
 pub(super) fn read_operations(answer: &Answer) -> Result<Operations, Error> {

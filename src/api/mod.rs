@@ -42,14 +42,28 @@ pub struct Request {
     pub body: Option<String>,
     /// What the resource is asked to do, for messages: `start the copy`.
     pub purpose: String,
-    /// Whether it lists things, which the service counts apart.
-    pub is_list: bool,
+    /// What the service counts it with.
+    pub quota: Quota,
+}
+
+/// What the service counts together, and limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    /// Reads of one thing.
+    Get,
+    /// Lists of many, and what is in all.
+    List,
+    /// Authorizations, copies and deletions.
+    Management,
+    /// Copies of v2.1, which have a limit of their own beside that of the others.
+    CustomModelCopy,
 }
 
 impl Request {
     fn new(method: Method, path_and_query: String, purpose: impl Into<String>) -> Self {
         let purpose = purpose.into();
-        Self { method, path_and_query, headers: HeaderMap::new(), body: None, purpose, is_list: false }
+        let quota = if method == Method::GET { Quota::Get } else { Quota::Management };
+        Self { method, path_and_query, headers: HeaderMap::new(), body: None, purpose, quota }
     }
 
     fn get(path_and_query: String, purpose: impl Into<String>) -> Self {
@@ -64,8 +78,8 @@ impl Request {
         Self { body, ..Self::new(Method::POST, path_and_query, purpose) }
     }
 
-    fn listing(self) -> Self {
-        Self { is_list: true, ..self }
+    fn counted_as(self, quota: Quota) -> Self {
+        Self { quota, ..self }
     }
 
     /// Accepts that the copy may be less protected than the source.

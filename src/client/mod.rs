@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::Method;
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use crate::api::{Answer, Request};
@@ -93,22 +93,18 @@ impl<'a> Client<'a> {
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
     pub async fn once<T>(&self, request: &Request, read: impl Fn(&Answer) -> Result<T, Error>) -> Result<T, Error> {
-        let now = Instant::now();
-        let turn = self.pace.take_turn(request, now);
         // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
-        if turn > self.circumstances.deadline.max(now) + LONGEST_SPACING {
-            return Err(self.held_back(request, turn - now));
-        }
-        if turn > now {
-            // The runtime's timer would make a millisecond of no time at all.
-            self.interruptible(sleep_until(turn)).await?;
-        }
+        let until = self.circumstances.deadline.max(Instant::now()) + LONGEST_SPACING;
+        let turn = self.interruptible(self.pace.turn(request.quota, until)).await?;
+        let turn = turn.map_err(|at| self.held_back(request, at.saturating_duration_since(Instant::now())))?;
         let began = Instant::now();
         let answer = self.exchange(request).await;
-        self.hear(request, began, answer, read)
+        let result = self.hear(request, began, answer, read);
+        self.pace.learn(turn, &result);
+        result
     }
 
-    /// Understands an answer, logs it, and lets others of its kind wait where it says so.
+    /// Understands an answer, and logs it.
     fn hear<T>(
         &self,
         request: &Request,
@@ -128,11 +124,7 @@ impl<'a> Client<'a> {
             ),
             Err(error) => info!("{side}: {line} -> {error} after {:.0?}", began.elapsed()),
         }
-        let result = read(&answer?);
-        if let Some(Delivery::Throttled { retry_after: Some(wait) }) = result.as_ref().err().map(Error::delivery) {
-            self.pace.pause(request, Instant::now() + wait);
-        }
-        result
+        read(&answer?)
     }
 
     /// Sends a request that may be repeated, whatever the deadline and whoever was told to stop: for what is left to do

@@ -1,96 +1,364 @@
 //! The pace-keeper of one resource: what it may be asked in a second, and how long it wants to be left alone.
+//!
+//! A standard resource (S0) takes 50 reads, 10 lists and 5 changes a second, a free one (F0) a single request, and no
+//! call tells which one it is. So the pace begins slowly, doubles while the answers are good, and learns from the first
+//! 429: as much as was accepted in the second before is what the resource takes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Method;
-use tokio::time::Instant;
+use tokio::sync::{Mutex as Line, Notify};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::api::Request;
+use crate::api::Quota;
+use crate::error::{Delivery, Error};
+
+/// The second of the limits, and a little more: what leaves at even distances does not arrive at even distances.
+const SECOND: Duration = Duration::from_millis(1050);
+/// The minute in which v2.1 takes a copy, likewise.
+const MINUTE: Duration = Duration::from_millis(60_500);
+/// Whoever is told to wait longer has met another limit than that of a second.
+const LONGEST_WAIT_OF_A_SECOND: Duration = Duration::from_secs(5);
+/// How many requests of any kind a resource is trusted with before it has answered the first one.
+const FIRST: usize = 2;
+/// All limits of a standard resource together: from here on there is none in all.
+const NO_CEILING: usize = 50 + 10 + 5;
+/// After how long a pace that has met a 429 is doubled again; four times as long each time that was too early.
+const FIRST_PATIENCE: Duration = Duration::from_secs(30);
+/// How many copies are under way for each request that a resource takes in a second: each one mostly waits.
+const COPIES_PER_REQUEST: usize = 10;
 
 /// Shared by everything that talks to one resource.
 #[derive(Debug, Clone, Default)]
-pub struct Pace(Arc<Mutex<Buckets>>);
+pub struct Pace(Arc<Keeper>);
 
-/// What the service counts together.
 #[derive(Debug, Default)]
-struct Buckets {
-    get: Bucket,
-    list: Bucket,
-    management: Bucket,
+struct Keeper {
+    /// Who waits for a turn stands in line with others of its kind, first come, first served.
+    lines: EachQuota<Line<()>>,
+    books: Mutex<Books>,
+    /// The books may allow more than they did.
+    changed: Notify,
 }
 
+/// One of them for each quota.
 #[derive(Debug, Default)]
-struct Bucket {
-    /// Requests of the last second.
-    recent: VecDeque<Instant>,
+struct EachQuota<T> {
+    get: T,
+    list: T,
+    management: T,
+    custom_model_copy: T,
+}
+
+/// What was sent and what has been learned from it.
+#[derive(Debug, Default)]
+struct Books {
+    quotas: EachQuota<Account>,
+    all: Account,
+    ceiling: Ceiling,
+}
+
+/// What counts together.
+#[derive(Debug, Default)]
+struct Account {
+    /// When requests were sent that were not turned away, the oldest first, for a minute.
+    sent: VecDeque<Instant>,
+    /// What is taken in a minute, where that was learned.
+    per_minute: Option<usize>,
     /// A 429 pauses every request of its kind, not only the one that met it.
     paused_until: Option<Instant>,
 }
 
-const SECOND: Duration = Duration::from_secs(1);
+/// How many requests of all kinds the resource is believed to take in a second.
+#[derive(Debug)]
+struct Ceiling {
+    per_second: usize,
+    /// When to try more, after a 429; until the first one, each good answer is reason enough.
+    raise_at: Option<Instant>,
+    patience: Duration,
+}
+
+/// Leave to send one request now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    quota: Quota,
+    at: Instant,
+}
 
 impl Pace {
-    /// When a request may be sent; the place is taken with the answer.
-    pub(super) fn take_turn(&self, request: &Request, now: Instant) -> Instant {
-        self.with(request, |bucket, most| {
-            while bucket.recent.front().is_some_and(|then| *then + SECOND <= now) {
-                bucket.recent.pop_front();
+    /// Waits until a request may be sent.
+    ///
+    /// # Errors
+    /// At once, when its turn would come after `until`: with the time of the turn.
+    pub(super) async fn turn(&self, quota: Quota, until: Instant) -> Result<Turn, Instant> {
+        let _place = timeout_at(until, self.0.lines.of(quota).lock()).await.map_err(|_| until)?;
+        loop {
+            let changed = self.0.changed.notified();
+            let turn = self.books(|books| books.take(quota, Instant::now()));
+            let Err(at) = turn else { return turn };
+            if at > until {
+                return Err(at);
             }
-            let at_most = bucket.recent.len().checked_sub(most).and_then(|over| bucket.recent.get(over));
-            let free = at_most.map_or(now, |then| *then + SECOND);
-            let turn = bucket.paused_until.map_or(free, |until| until.max(free)).max(now);
-            bucket.recent.push_back(turn);
-            turn
-        })
-    }
-
-    /// Lets every request of this kind wait.
-    pub(super) fn pause(&self, request: &Request, until: Instant) {
-        self.with(request, |bucket, _| bucket.paused_until = bucket.paused_until.max(Some(until)));
-    }
-
-    /// The bucket of a request, and how many of its kind a standard resource takes in a second.
-    fn with<T>(&self, request: &Request, act: impl FnOnce(&mut Bucket, usize) -> T) -> T {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match request.method {
-            Method::GET if request.is_list => act(&mut buckets.list, 10),
-            Method::GET => act(&mut buckets.get, 50),
-            _ => act(&mut buckets.management, 5),
+            tokio::select! {
+                () = sleep_until(at) => {}
+                () = changed => {}
+            }
         }
+    }
+
+    /// Learns from what came of a request.
+    pub(super) fn learn<T>(&self, turn: Turn, result: &Result<T, Error>) {
+        let now = Instant::now();
+        match result.as_ref().map_err(Error::delivery) {
+            Err(Delivery::Throttled { retry_after }) => {
+                self.books(|books| books.turned_away(turn, retry_after, now));
+            }
+            Err(Delivery::NotSent | Delivery::Unanswered | Delivery::OutOfQuota { .. }) => return,
+            Ok(_) | Err(Delivery::Final) => self.books(|books| books.ceiling.passed(now)),
+        }
+        self.0.changed.notify_waiters();
+    }
+
+    /// How many copies are well under way at the same time.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.books(|books| books.ceiling.per_second * COPIES_PER_REQUEST)
+    }
+
+    fn books<T>(&self, act: impl FnOnce(&mut Books) -> T) -> T {
+        act(&mut self.0.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Books {
+    /// Takes a turn, or says when there may be one.
+    fn take(&mut self, quota: Quota, now: Instant) -> Result<Turn, Instant> {
+        let own = counted_in(quota).iter().map(|counted| self.quotas.of(*counted).free_at(per_second(*counted), now));
+        let in_all = match self.ceiling.per_second {
+            NO_CEILING.. => now,
+            most => self.all.room_at(most, SECOND, now),
+        };
+        let at = own.fold(in_all, Instant::max);
+        if at > now {
+            return Err(at);
+        }
+        self.all.sent.push_back(now);
+        for counted in counted_in(quota) {
+            self.quotas.of_mut(*counted).sent.push_back(now);
+        }
+        self.forget(now);
+        Ok(Turn { quota, at: now })
+    }
+
+    fn turned_away(&mut self, turn: Turn, retry_after: Option<Duration>, now: Instant) {
+        self.all.strike_out(turn.at);
+        for counted in counted_in(turn.quota) {
+            self.quotas.of_mut(*counted).strike_out(turn.at);
+        }
+        let account = self.quotas.of_mut(turn.quota);
+        account.paused_until = account.paused_until.max(retry_after.map(|wait| now + wait));
+        if retry_after.is_none_or(|wait| wait <= LONGEST_WAIT_OF_A_SECOND) {
+            self.ceiling.struck(self.all.sent_within(SECOND, turn.at), now);
+        } else if turn.quota == Quota::CustomModelCopy {
+            account.per_minute = Some(account.sent_within(MINUTE, turn.at).max(1));
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let EachQuota { get, list, management, custom_model_copy } = &mut self.quotas;
+        for account in [get, list, management, custom_model_copy, &mut self.all] {
+            while account.sent.front().is_some_and(|then| *then + MINUTE <= now) {
+                account.sent.pop_front();
+            }
+        }
+    }
+}
+
+impl<T> EachQuota<T> {
+    fn of(&self, quota: Quota) -> &T {
+        match quota {
+            Quota::Get => &self.get,
+            Quota::List => &self.list,
+            Quota::Management => &self.management,
+            Quota::CustomModelCopy => &self.custom_model_copy,
+        }
+    }
+
+    fn of_mut(&mut self, quota: Quota) -> &mut T {
+        match quota {
+            Quota::Get => &mut self.get,
+            Quota::List => &mut self.list,
+            Quota::Management => &mut self.management,
+            Quota::CustomModelCopy => &mut self.custom_model_copy,
+        }
+    }
+}
+
+impl Account {
+    fn free_at(&self, per_second: usize, now: Instant) -> Instant {
+        let of_second = self.room_at(per_second, SECOND, now);
+        let of_minute = self.per_minute.map_or(now, |most| self.room_at(most, MINUTE, now));
+        of_second.max(of_minute).max(self.paused_until.unwrap_or(now))
+    }
+
+    /// When fewer than `most` will have been sent within the time before.
+    fn room_at(&self, most: usize, within: Duration, now: Instant) -> Instant {
+        let last_in_the_way = self.sent.len().checked_sub(most).and_then(|at| self.sent.get(at));
+        last_in_the_way.map_or(now, |then| now.max(*then + within))
+    }
+
+    /// What was turned away does not count.
+    fn strike_out(&mut self, sent: Instant) {
+        if let Ok(at) = self.sent.binary_search(&sent) {
+            self.sent.remove(at);
+        }
+    }
+
+    fn sent_within(&self, within: Duration, now: Instant) -> usize {
+        self.sent.iter().rev().filter(|then| **then <= now).take_while(|then| **then + within > now).count()
+    }
+}
+
+impl Ceiling {
+    /// A good answer: more may be tried.
+    fn passed(&mut self, now: Instant) {
+        if self.raise_at.is_none_or(|at| at <= now) && self.per_second < NO_CEILING {
+            self.per_second = (self.per_second * 2).min(NO_CEILING);
+            self.raise_at = self.raise_at.map(|_| now + self.patience);
+        }
+    }
+
+    /// A 429, after this many had been accepted in a second.
+    fn struck(&mut self, accepted: usize, now: Instant) {
+        self.per_second = self.per_second.min(accepted.max(1));
+        if self.raise_at.is_some() {
+            self.patience = self.patience.saturating_mul(4).min(MINUTE * 60);
+        }
+        self.raise_at = Some(now + self.patience);
+    }
+}
+
+impl Default for Ceiling {
+    fn default() -> Self {
+        Self { per_second: FIRST, raise_at: None, patience: FIRST_PATIENCE }
+    }
+}
+
+/// What a standard resource takes in a second.
+fn per_second(quota: Quota) -> usize {
+    match quota {
+        Quota::Get => 50,
+        Quota::List => 10,
+        Quota::Management | Quota::CustomModelCopy => 5,
+    }
+}
+
+fn counted_in(quota: Quota) -> &'static [Quota] {
+    match quota {
+        Quota::Get => &[Quota::Get],
+        Quota::List => &[Quota::List],
+        Quota::Management => &[Quota::Management],
+        Quota::CustomModelCopy => &[Quota::Management, Quota::CustomModelCopy],
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{self, version::ApiVersion};
-    use crate::model::Kind;
+    use crate::error::ErrorKind;
 
-    fn get() -> Request {
-        api::model(ApiVersion::V4_0, Kind::Model, &"model-1".parse().unwrap())
+    const FAR: Duration = Duration::from_secs(3600);
+
+    fn throttled(seconds: u64) -> Result<(), Error> {
+        let retry_after = Some(Duration::from_secs(seconds));
+        Err(Error::new(ErrorKind::Unavailable, "429").with_delivery(Delivery::Throttled { retry_after }))
     }
 
-    fn change() -> Request {
-        api::delete(ApiVersion::V4_0, Kind::Model, &"model-1".parse().unwrap())
+    /// Sends as many requests as the pace allows to a resource that takes so many in a second, until so many were
+    /// accepted. Says how long that took and how often it was turned away.
+    async fn send(pace: &Pace, quota: Quota, count: usize, takes: usize) -> (f64, usize) {
+        let began = Instant::now();
+        let (mut accepted, mut turned_away) = (VecDeque::<Instant>::new(), 0);
+        while accepted.len() < count {
+            let turn = pace.turn(quota, began + FAR).await.unwrap();
+            let recent = accepted.iter().filter(|then| then.elapsed() < Duration::from_secs(1)).count();
+            if recent < takes {
+                accepted.push_back(Instant::now());
+                pace.learn(turn, &Ok(()));
+            } else {
+                turned_away += 1;
+                pace.learn(turn, &throttled(1));
+            }
+        }
+        (began.elapsed().as_secs_f64(), turned_away)
     }
 
-    #[test]
-    fn changes_are_spread_over_seconds_and_reads_are_not_held_up_by_them() {
+    #[tokio::test(start_paused = true)]
+    async fn changes_are_spread_over_seconds_and_reads_are_not_held_up_by_them() {
+        let pace = Pace::default();
+        let (seconds, turned_away) = send(&pace, Quota::Management, 50, 5).await;
+        assert!((9.0..=10.0).contains(&seconds) && turned_away == 0, "{seconds} {turned_away}");
+        let (seconds, _) = send(&pace, Quota::Get, 50, 50).await;
+        assert!(seconds < 0.01, "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_free_resource_is_known_by_its_first_429_and_seldom_meets_another() {
+        let pace = Pace::default();
+        let (seconds, turned_away) = send(&pace, Quota::Get, 200, 1).await;
+        assert!(seconds < 200.0 * 1.15 && turned_away <= 4, "{seconds} {turned_away}");
+        assert_eq!(pace.room(), COPIES_PER_REQUEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_429_on_a_busy_resource_does_not_slow_it_down_for_good() {
+        let pace = Pace::default();
+        let turn = pace.turn(Quota::Get, Instant::now() + FAR).await.unwrap();
+        pace.learn(turn, &throttled(1));
+        let (seconds, turned_away) = send(&pace, Quota::Get, 5000, 50).await;
+        assert!(seconds < 300.0 && turned_away == 0, "{seconds} {turned_away}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_every_request_of_its_kind_and_no_other() {
         let (pace, now) = (Pace::default(), Instant::now());
-        let waits: Vec<_> = (0..12).map(|_| (pace.take_turn(&change(), now) - now).as_secs()).collect();
-        assert_eq!(waits, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2]);
-        assert_eq!(pace.take_turn(&get(), now), now);
+        let turn = pace.turn(Quota::Management, now + FAR).await.unwrap();
+        pace.learn(turn, &throttled(43));
+        pace.turn(Quota::Get, now + FAR).await.unwrap();
+        assert_eq!(now.elapsed(), Duration::ZERO);
+        let late = pace.turn(Quota::Management, now + Duration::from_secs(42)).await.unwrap_err();
+        assert_eq!(late, now + Duration::from_secs(43));
+        pace.clone().turn(Quota::Management, now + FAR).await.unwrap();
+        assert_eq!(now.elapsed(), Duration::from_secs(43));
     }
 
-    #[test]
-    fn a_pause_holds_every_request_of_its_kind_and_no_other() {
+    #[tokio::test(start_paused = true)]
+    async fn the_minute_between_two_copies_of_v2_1_is_learned_once() {
+        let (pace, began) = (Pace::default(), Instant::now());
+        let (mut last, mut accepted, mut turned_away) = (None::<Instant>, 0, 0);
+        while accepted < 5 {
+            let turn = pace.turn(Quota::CustomModelCopy, began + FAR).await.unwrap();
+            let since = last.map_or(60, |last| last.elapsed().as_secs());
+            if since >= 60 {
+                (last, accepted) = (Some(Instant::now()), accepted + 1);
+                pace.learn(turn, &Ok(()));
+            } else {
+                turned_away += 1;
+                pace.learn(turn, &throttled(60 - since));
+            }
+        }
+        assert!(began.elapsed().as_secs() <= 243 && turned_away == 1, "{:?} {turned_away}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_cannot_have_a_turn_in_time_hears_it_at_once() {
         let (pace, now) = (Pace::default(), Instant::now());
-        let later = now + Duration::from_secs(43);
-        pace.pause(&change(), later);
-        pace.pause(&change(), now + SECOND);
-        assert_eq!(pace.clone().take_turn(&change(), now), later);
-        assert_eq!(pace.take_turn(&get(), now), now);
+        for _ in 0..5 {
+            let turn = pace.turn(Quota::Management, now + FAR).await.unwrap();
+            pace.learn(turn, &Ok(()));
+        }
+        assert!(pace.turn(Quota::Management, now + Duration::from_millis(500)).await.is_err());
+        assert_eq!(now.elapsed(), Duration::ZERO);
     }
 }
