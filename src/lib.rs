@@ -11,20 +11,28 @@
 //! | [`api`] | the wire of every API version, without I/O |
 //! | [`client`] | the only room that opens a socket |
 //! | [`poll`] | asks until an operation is done, under a deadline |
+//! | [`inventory`] | what one resource has |
+//! | [`selection`] | which of its models are meant |
+//! | [`training`] | whether two models come from the same training |
+//! | [`check`] | what the one resource has and the other has not |
 //! | [`copy`](mod@copy) | the pipeline: look, authorize, start, follow, verify |
 //! | `emulator` | the service on this machine, for rehearsals and tests (a feature, on by default) |
 
 pub mod api;
 pub mod authorization;
 mod backoff;
+pub mod check;
 pub mod client;
 pub mod copy;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;
+pub mod inventory;
 pub mod model;
 pub mod operation;
 pub mod poll;
 pub mod resource;
 pub mod secrets;
+pub mod selection;
 pub mod stop;
+pub mod training;

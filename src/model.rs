@@ -9,10 +9,9 @@ use jiff::Timestamp;
 use crate::error::Error;
 
 /// The two kinds of trained things that the service copies, each with a path and ids of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A custom model, on every API version.
-    #[default]
     Model,
     /// A custom classifier, copied from v4.0 on.
     Classifier,
@@ -30,7 +29,7 @@ impl fmt::Display for Kind {
 /// The id of a custom model or classifier: 2 to 64 of `A-Z a-z 0-9 . _ ~ -`, the first a letter or a digit.
 ///
 /// So it can stand in a path as it is. The ids of v2.1 are UUIDs, see [`ModelId::is_uuid`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelId(String);
 
 impl ModelId {
@@ -80,16 +79,50 @@ impl FromStr for ModelId {
 /// What a resource says of one of its models or classifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
+    /// Its id. In v2.1 the service has chosen it.
+    pub id: ModelId,
+    /// A model or a classifier.
+    pub kind: Kind,
     /// Whether it can be used, and so copied.
     pub readiness: Readiness,
     /// The API version that trained it, as the service writes it (`2023-07-31`). v2.1 does not say.
     pub api_version: Option<String>,
+    /// What its owner calls it (v2.1).
+    pub name: Option<String>,
     /// What its owner says of it (v3.0 and later).
     pub description: Option<String>,
     /// Its owner's labels (v3.0 and later).
     pub tags: BTreeMap<String, String>,
+    /// When it was made. A copy has the date of its source, but for v4.0, where it is the date of the copying.
+    pub created: Option<Timestamp>,
+    /// When it was changed (v2.1 and v4.0). A copy has the date of its source.
+    pub modified: Option<Timestamp>,
     /// When it stops working (v3.1 and later). A copy has the date of its source.
     pub expires: Option<Timestamp>,
+    /// What it makes of documents (v3.0 and later), by the name of the document type.
+    pub document_types: BTreeMap<String, DocumentType>,
+    /// The models, and from v4.0 on the classifier, that it is composed of.
+    pub components: Vec<Component>,
+    /// Whether this is all that the resource knows of it. A list may leave out what its own GET shows.
+    pub is_whole: bool,
+}
+
+/// One type of documents of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentType {
+    /// The fields, as JSON in one spelling: keys in order, no blanks. Classifiers have none.
+    pub field_schema: Option<Box<str>>,
+    /// How it was trained: `template`, `neural`.
+    pub build_mode: Option<Box<str>>,
+}
+
+/// What a composed model is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// A model or a classifier.
+    pub kind: Kind,
+    /// Its id on the resource where the whole was composed.
+    pub id: ModelId,
 }
 
 /// Whether a model can be used.

@@ -12,10 +12,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::service_error::words;
-use super::{Answer, Protocol, Quota, Request};
+use super::{Answer, Capacity, Page, Protocol, Quota, Request, date, listed};
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
-use crate::model::{Model, ModelId, Readiness};
+use crate::model::{Component, Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus};
 use crate::resource::TargetAddress;
 
@@ -63,20 +63,35 @@ pub(super) fn delete(id: &ModelId) -> Request {
     Request::delete(format!("{MODELS}/{id}"), format!("delete model {id}"))
 }
 
+/// Every model, with what a list shows of it.
+pub(super) fn list() -> Request {
+    Request::get(format!("{MODELS}?op=full"), "list the v2.1 models").counted_as(Quota::List)
+}
+
+/// How many models there are and may be.
+pub(super) fn summary() -> Request {
+    Request::get(format!("{MODELS}?op=summary"), "say how many v2.1 models it has").counted_as(Quota::List)
+}
+
 pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
-    let CustomModel { model_info } = answer.json()?;
-    Ok(Model {
-        readiness: match model_info.status.as_str() {
-            "ready" => Readiness::Ready,
-            "creating" => Readiness::Creating,
-            "invalid" => Readiness::Invalid,
-            other => Readiness::Unknown(answer.text(other)),
-        },
-        api_version: None,
-        description: None,
-        tags: BTreeMap::new(),
-        expires: None,
-    })
+    let CustomModel { model_info, composed_train_results } = answer.json()?;
+    let id = |part: &Value| part.get("modelId")?.as_str()?.parse().ok();
+    let parts = composed_train_results.as_array().into_iter().flatten().filter_map(id);
+    let components = parts.map(|id| Component { kind: Kind::Model, id }).collect();
+    let model = model_info.model(answer).ok_or_else(|| answer.unusable("something that is no model"))?;
+    Ok(Model { components, is_whole: true, ..model })
+}
+
+pub(super) fn read_list(answer: &Answer) -> Result<Page<Model>, Error> {
+    let ModelList { model_list, next_link } = answer.json()?;
+    let (items, unread) = listed(model_list, |info: ModelInfo| info.model(answer));
+    // The last page has an empty link.
+    Ok(Page { items, unread, next_link: next_link.filter(|link| !link.is_empty()) })
+}
+
+pub(super) fn read_summary(answer: &Answer) -> Result<Capacity, Error> {
+    let SummaryOfModels { summary } = answer.json()?;
+    Ok(summary)
 }
 
 pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
@@ -112,11 +127,67 @@ struct CopyOrder<'a> {
 #[serde(rename_all = "camelCase")]
 struct CustomModel {
     model_info: ModelInfo,
+    /// Whatever form it has: it must not hide the status.
+    #[serde(default)]
+    composed_train_results: Value,
 }
 
+/// `Models`.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelList {
+    model_list: Vec<Value>,
+    next_link: Option<String>,
+}
+
+/// `Models`, asked for the summary alone.
+#[derive(Deserialize)]
+struct SummaryOfModels {
+    summary: Capacity,
+}
+
+/// `ModelInfo`. What is not the status may have any form.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ModelInfo {
     status: String,
+    #[serde(default)]
+    model_id: Value,
+    #[serde(default)]
+    model_name: Value,
+    #[serde(default)]
+    created_date_time: Value,
+    #[serde(default)]
+    last_updated_date_time: Value,
+    #[serde(default)]
+    attributes: Value,
+}
+
+impl ModelInfo {
+    /// None where it has no id.
+    fn model(self, answer: &Answer) -> Option<Model> {
+        let is_composed = self.attributes.get("isComposed").and_then(Value::as_bool).unwrap_or_default();
+        Some(Model {
+            id: self.model_id.as_str()?.parse().ok()?,
+            kind: Kind::Model,
+            readiness: match self.status.as_str() {
+                "ready" => Readiness::Ready,
+                "creating" => Readiness::Creating,
+                "invalid" => Readiness::Invalid,
+                other => Readiness::Unknown(answer.text(other)),
+            },
+            api_version: None,
+            name: self.model_name.as_str().filter(|name| !name.is_empty()).map(|name| answer.text(name)),
+            description: None,
+            tags: BTreeMap::new(),
+            created: date(&self.created_date_time),
+            modified: date(&self.last_updated_date_time),
+            expires: None,
+            document_types: BTreeMap::new(),
+            components: Vec::new(),
+            is_whole: !is_composed,
+        })
+    }
 }
 
 /// `CopyOperationResult`. Its dates are left alone: the service overwrites `createdDateTime` at the end.

@@ -11,22 +11,26 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::service_error::words;
-use super::{Answer, ListedCopy, NewModel, Operations, Protocol, Quota, Request};
+use super::{Answer, Capacity, ListedCopy, NewModel, Page, Protocol, Quota, Request, date, listed};
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
-use crate::model::{Kind, Model, ModelId, Readiness};
+use crate::model::{Component, DocumentType, Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus};
 
 /// Where a version keeps its models or classifiers.
-pub(super) struct Path {
+pub(super) struct Shelf {
     pub(super) service: &'static str,
     pub(super) date: &'static str,
     pub(super) kind: Kind,
 }
 
-impl Path {
+impl Shelf {
     pub(super) fn model(&self, id: &ModelId) -> Request {
         Request::get(self.of(&format!("/{id}")), format!("show {} {id}", self.kind))
+    }
+
+    pub(super) fn list(&self) -> Request {
+        Request::get(self.of(""), format!("list the {}s", self.kind)).counted_as(Quota::List)
     }
 
     pub(super) fn delete(&self, id: &ModelId) -> Request {
@@ -44,7 +48,7 @@ impl Path {
 }
 
 pub(super) struct DocumentModels {
-    pub(super) path: Path,
+    pub(super) path: Shelf,
     pub(super) new: NewModel,
 }
 
@@ -94,19 +98,25 @@ impl Protocol for DocumentModels {
 
 pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
     let details: Details = answer.json()?;
-    let text = |value: &Value| value.as_str().map(|text| answer.text(text));
-    // A composed model of v4.0 has both: its own id and that of the classifier in it.
-    if !details.model_id.is_string() && !details.classifier_id.is_string() {
-        return Err(answer.unusable("something that is no model"));
-    }
-    let tags = details.tags.as_object().into_iter().flatten();
-    Ok(Model {
-        readiness: Readiness::Ready,
-        api_version: text(&details.api_version),
-        description: details.description.as_str().map(str::to_owned),
-        tags: tags.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
-        expires: details.expiration_date_time.as_str().and_then(|date| date.parse().ok()),
-    })
+    let model = details.model(answer).ok_or_else(|| answer.unusable("something that is no model"))?;
+    Ok(Model { is_whole: true, ..model })
+}
+
+pub(super) fn read_list(answer: &Answer) -> Result<Page<Model>, Error> {
+    let ListPage { value, next_link } = answer.json()?;
+    let (items, unread) = listed(value, |details: Details| details.model(answer));
+    Ok(Page { items, unread, next_link: next_link.filter(|link| !link.is_empty()) })
+}
+
+/// How many models a resource has and may have. Classifiers are not counted there.
+pub(super) fn info(service: &str, date: &str) -> Request {
+    let purpose = "say how many models it has";
+    Request::get(format!("/{service}/info?api-version={date}"), purpose).counted_as(Quota::List)
+}
+
+pub(super) fn read_info(answer: &Answer) -> Result<Capacity, Error> {
+    let ResourceDetails { custom_document_models } = answer.json()?;
+    Ok(custom_document_models)
 }
 
 pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
@@ -139,29 +149,36 @@ pub(super) fn operations(service: &str, date: &str) -> Request {
     Request::get(format!("/{service}/operations?api-version={date}"), "list the operations").counted_as(Quota::List)
 }
 
-pub(super) fn read_operations(answer: &Answer) -> Result<Operations, Error> {
-    let Page { value, next_link } = answer.json()?;
+pub(super) fn read_operations(answer: &Answer) -> Result<Page<ListedCopy>, Error> {
+    let ListPage { value, next_link } = answer.json()?;
     let copy = |item: &Value| {
         let field = |name: &str| item.get(name).cloned().unwrap_or_default();
         Some(ListedCopy {
             id: field("operationId").as_str()?.to_owned(),
             kind: copied_kind(&field("kind"))?,
             target_model_id: target_of(&field("resourceLocation"))?.parse().ok()?,
-            created: field("createdDateTime").as_str()?.parse().ok()?,
+            created: date(&field("createdDateTime"))?,
+            status: OperationStatus::from(answer.text(field("status").as_str().unwrap_or_default()).as_str()),
         })
     };
-    Ok(Operations {
-        copies: value.iter().filter_map(copy).collect(),
-        next_link: next_link.filter(|link| !link.is_empty()),
-    })
+    // Most operations are no copies.
+    let items: Vec<_> = value.iter().filter_map(copy).collect();
+    Ok(Page { items, unread: 0, next_link: next_link.filter(|link| !link.is_empty()) })
 }
 
-/// `GetOperationsResponse`.
+/// `GetOperationsResponse`, `GetDocumentModelsResponse`, `GetDocumentClassifiersResponse`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
+struct ListPage {
     value: Vec<Value>,
     next_link: Option<String>,
+}
+
+/// `ResourceDetails`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceDetails {
+    custom_document_models: Capacity,
 }
 
 /// `AuthorizeCopyRequest`, `AuthorizeClassifierCopyRequest`.
@@ -189,8 +206,8 @@ struct Authorization {
     access_token: SecretString,
 }
 
-/// `DocumentModelDetails`, `DocumentClassifierDetails`, as far as a copy needs them. There is no status: what is shown
-/// is ready. The fields may have any form: one that is new must not hide the model.
+/// `DocumentModelDetails`, `DocumentClassifierDetails` and their summaries. There is no status: what is shown is ready.
+/// The fields may have any form: one that is new must not hide the model.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Details {
@@ -199,7 +216,64 @@ struct Details {
     api_version: Value,
     description: Value,
     tags: Value,
+    created_date_time: Value,
+    modified_date_time: Value,
     expiration_date_time: Value,
+    doc_types: Value,
+}
+
+impl Details {
+    /// None where it has no id.
+    fn model(&self, answer: &Answer) -> Option<Model> {
+        // A composed model of v4.0 has both: its own id and that of the classifier in it.
+        let (kind, id) = match (self.model_id.as_str(), self.classifier_id.as_str()) {
+            (Some(id), _) => (Kind::Model, id),
+            (None, id) => (Kind::Classifier, id?),
+        };
+        let tags = self.tags.as_object().into_iter().flatten();
+        Some(Model {
+            id: id.parse().ok()?,
+            kind,
+            readiness: Readiness::Ready,
+            api_version: self.api_version.as_str().map(|text| answer.text(text)),
+            name: None,
+            description: self.description.as_str().map(str::to_owned),
+            tags: tags.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+            created: date(&self.created_date_time),
+            modified: date(&self.modified_date_time),
+            expires: date(&self.expiration_date_time),
+            document_types: self
+                .document_types()
+                .map(|(name, details)| (name.clone(), document_type(details)))
+                .collect(),
+            components: if kind == Kind::Model { self.components(id) } else { Vec::new() },
+            is_whole: self.doc_types.is_object(),
+        })
+    }
+
+    fn document_types(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.doc_types.as_object().into_iter().flatten()
+    }
+
+    /// v4.0 names the model of each document type; before, the document types have the names of their models.
+    fn components(&self, own_id: &str) -> Vec<Component> {
+        let named = |(name, details): (&String, &Value)| {
+            let id = details.get("modelId").and_then(Value::as_str).unwrap_or(name);
+            let id = Some(id).filter(|id| *id != own_id)?.parse().ok()?;
+            Some(Component { kind: Kind::Model, id })
+        };
+        let classifier = self.classifier_id.as_str().and_then(|id| id.parse().ok());
+        let classifier = classifier.map(|id| Component { kind: Kind::Classifier, id });
+        self.document_types().filter_map(named).chain(classifier).collect()
+    }
+}
+
+fn document_type(details: &Value) -> DocumentType {
+    let schema = details.get("fieldSchema").filter(|schema| schema.is_object());
+    DocumentType {
+        field_schema: schema.map(|schema| schema.to_string().into()),
+        build_mode: details.get("buildMode").and_then(Value::as_str).map(Into::into),
+    }
 }
 
 /// `OperationDetails`, as far as a copy needs it. `percentCompleted` is absent until the end, and 100 on a failure.
@@ -223,9 +297,9 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    fn path(version: ApiVersion, kind: Kind) -> Path {
+    fn path(version: ApiVersion, kind: Kind) -> Shelf {
         let Format::DocumentModels { service, date } = version.format() else { panic!("{version}") };
-        Path { service, date, kind }
+        Shelf { service, date, kind }
     }
 
     fn protocol(version: ApiVersion, kind: Kind) -> DocumentModels {

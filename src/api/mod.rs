@@ -13,13 +13,15 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::authorization::CopyAuthorization;
 use crate::error::{Delivery, Error, ErrorKind, printable};
 use crate::model::{Kind, Model, ModelId};
-use crate::operation::{Operation, OperationUrl};
+use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::resource::{Endpoint, Side, TargetAddress};
 use crate::secrets::Secrets;
 use version::{ApiVersion, Format};
@@ -199,7 +201,7 @@ impl Answer {
 pub fn model(version: ApiVersion, kind: Kind, id: &ModelId) -> Request {
     match version.format() {
         Format::CustomModels => custom_models::model(id),
-        Format::DocumentModels { service, date } => document_models::Path { service, date, kind }.model(id),
+        Format::DocumentModels { service, date } => document_models::Shelf { service, date, kind }.model(id),
     }
 }
 
@@ -236,7 +238,7 @@ pub fn read_operation(version: ApiVersion, answer: &Answer) -> Result<Operation,
 pub fn delete(version: ApiVersion, kind: Kind, id: &ModelId) -> Request {
     match version.format() {
         Format::CustomModels => custom_models::delete(id),
-        Format::DocumentModels { service, date } => document_models::Path { service, date, kind }.delete(id),
+        Format::DocumentModels { service, date } => document_models::Shelf { service, date, kind }.delete(id),
     }
 }
 
@@ -248,13 +250,88 @@ pub fn read_deleted(answer: &Answer) -> Result<(), Error> {
     if answer.status.is_success() { Ok(()) } else { Err(service_error::refusal(answer)) }
 }
 
-/// What a resource lists of its operations: the copies among them, and the next page.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operations {
-    /// The copies that this page names.
-    pub copies: Vec<ListedCopy>,
+pub struct Page<T> {
+    /// What it names, as far as it can be read.
+    pub items: Vec<T>,
+    /// How many things it names that cannot be read.
+    pub unread: usize,
     /// Where the next page is, as the service says. It must be checked.
     pub next_link: Option<String>,
+}
+
+/// How many models a resource has, and how many it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Capacity {
+    /// How many there are.
+    pub count: u64,
+    /// How many there may be.
+    pub limit: u64,
+}
+
+/// The request for the first page of a resource's models or classifiers; none where the version has none of this kind.
+#[must_use]
+pub fn list(version: ApiVersion, kind: Kind) -> Option<Request> {
+    match version.format() {
+        _ if kind == Kind::Classifier && !version.has_classifiers() => None,
+        Format::CustomModels => Some(custom_models::list()),
+        Format::DocumentModels { service, date } => Some(document_models::Shelf { service, date, kind }.list()),
+    }
+}
+
+/// Reads a page of [`list`]. Prebuilt models, which every resource has, are left out.
+///
+/// # Errors
+/// When the answer is not such a list.
+pub fn read_list(version: ApiVersion, answer: &Answer) -> Result<Page<Model>, Error> {
+    match version.format() {
+        Format::CustomModels => custom_models::read_list(answer),
+        Format::DocumentModels { .. } => document_models::read_list(answer),
+    }
+}
+
+/// The request for how many models a resource has and may have. Nobody counts classifiers.
+#[must_use]
+pub fn capacity(version: ApiVersion) -> Request {
+    match version.format() {
+        Format::CustomModels => custom_models::summary(),
+        Format::DocumentModels { service, date } => document_models::info(service, date),
+    }
+}
+
+/// Reads the answer to [`capacity`].
+///
+/// # Errors
+/// When the answer is not one.
+pub fn read_capacity(version: ApiVersion, answer: &Answer) -> Result<Capacity, Error> {
+    match version.format() {
+        Format::CustomModels => custom_models::read_summary(answer),
+        Format::DocumentModels { .. } => document_models::read_info(answer),
+    }
+}
+
+/// The things of a list that can be read, and how many cannot. Prebuilt models, whose id is none that can be copied,
+/// are neither.
+fn listed<T: DeserializeOwned>(list: Vec<Value>, read: impl Fn(T) -> Option<Model>) -> (Vec<Model>, usize) {
+    let custom = list.into_iter().filter(|item| !is_prebuilt(item));
+    let mut unread = 0;
+    let items = custom.filter_map(|item| {
+        let model = serde_json::from_value(item).ok().and_then(&read);
+        unread += usize::from(model.is_none());
+        model
+    });
+    (items.collect(), unread)
+}
+
+fn is_prebuilt(item: &Value) -> bool {
+    let ids = ["modelId", "classifierId"].iter().filter_map(|name| item.get(name)?.as_str());
+    ids.into_iter().any(|id| id.starts_with("prebuilt-"))
+}
+
+/// A date in an answer. One that cannot be read is none.
+fn date(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
 }
 
 /// A copy as a list of operations shows it.
@@ -268,6 +345,8 @@ pub struct ListedCopy {
     pub target_model_id: ModelId,
     /// When the source accepted it.
     pub created: Timestamp,
+    /// How far it is.
+    pub status: OperationStatus,
 }
 
 /// The request for a source's operations; v2.1 has no such list.
@@ -295,7 +374,7 @@ pub fn next_page(link: &str, endpoint: &Endpoint, of: &Request) -> Result<Reques
 ///
 /// # Errors
 /// When the answer is not such a list.
-pub fn read_operations(answer: &Answer) -> Result<Operations, Error> {
+pub fn read_operations(answer: &Answer) -> Result<Page<ListedCopy>, Error> {
     document_models::read_operations(answer)
 }
 
@@ -382,9 +461,10 @@ pub fn document_models_protocol(
 ) -> Option<Box<dyn Protocol + Send + Sync>> {
     match version.format() {
         Format::CustomModels => None,
-        Format::DocumentModels { service, date } => {
-            Some(Box::new(document_models::DocumentModels { path: document_models::Path { service, date, kind }, new }))
-        }
+        Format::DocumentModels { service, date } => Some(Box::new(document_models::DocumentModels {
+            path: document_models::Shelf { service, date, kind },
+            new,
+        })),
     }
 }
 

@@ -79,6 +79,12 @@ impl ApiVersion {
         self.date().is_some()
     }
 
+    /// Whether this version knows classifiers.
+    #[must_use]
+    pub fn has_classifiers(self) -> bool {
+        self >= Self::V3_1
+    }
+
     /// Whether this version copies classifiers.
     #[must_use]
     pub fn copies_classifiers(self) -> bool {

@@ -5,8 +5,11 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
+
+use super::check::CheckArgs;
+use super::list::ListArgs;
 
 /// Copies custom models between Azure Form Recognizer / Document Intelligence resources, v2.1 to v4.0.
 #[derive(Debug, Parser)]
@@ -27,6 +30,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Copy(Box<CopyArgs>),
     Wait(Box<WaitArgs>),
+    List(Box<ListArgs>),
+    Check(Box<CheckArgs>),
     #[cfg(feature = "emulator")]
     Emulator(EmulatorArgs),
     /// Shows the main job on this machine: a v2.1 and a v4.0 model are copied between two emulated resources.
@@ -36,20 +41,25 @@ pub(crate) enum Command {
     Demo,
 }
 
-/// Copies a model from the source resource to the target resource and waits for the verdict.
+/// Copies models from the source resource to the target resource and waits for the verdict.
 ///
-/// The id of the copy goes to stdout, and only when the copy is there and ready; everything else goes to stderr.
+/// The id of each copy goes to stdout, and only when the copy is there and ready; everything else goes to stderr.
 /// Keys belong into the environment or a file: on the command line they show in the process list.
 #[derive(Debug, Args)]
-#[command(after_help = COPY_EXAMPLES)]
+#[command(after_help = COPY_EXAMPLES, override_usage = COPY_USAGE, group(
+    ArgGroup::new("what").required(true).multiple(true).args(["model_ids", "model_id", "from_file", "all", "include"])
+))]
 pub(crate) struct CopyArgs {
-    /// The model to copy
-    #[arg(value_name = "MODEL_ID", required_unless_present = "model_id_option")]
-    pub(crate) model_id: Option<String>,
+    /// The models and classifiers to copy
+    #[arg(value_name = "MODEL_ID")]
+    pub(crate) model_ids: Vec<String>,
 
-    /// The model to copy, as an option
-    #[arg(long = "model-id", id = "model_id_option", value_name = "ID", conflicts_with = "model_id")]
-    pub(crate) model_id_option: Option<String>,
+    /// One of them, as an option; repeatable
+    #[arg(long, value_name = "ID")]
+    pub(crate) model_id: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) many: ManyArgs,
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -65,6 +75,31 @@ pub(crate) struct CopyArgs {
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// Which models, where it is not one that is named.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct ManyArgs {
+    /// Everything that the source has and that is ready: models of every API version, and classifiers
+    #[arg(long, conflicts_with_all = ["model_ids", "model_id", "from_file"])]
+    pub(crate) all: bool,
+
+    /// What this matches, such as 'invoices-*'; repeatable; v2.1 models also by name
+    #[arg(long, value_name = "GLOB", conflicts_with_all = ["model_ids", "model_id", "from_file"])]
+    pub(crate) include: Vec<String>,
+
+    /// Not what this matches, of --all or --include; repeatable
+    #[arg(long, value_name = "GLOB", conflicts_with_all = ["model_ids", "model_id", "from_file"])]
+    pub(crate) exclude: Vec<String>,
+
+    /// Ids from a file, one a line, - for stdin; blank lines and lines with # are left out
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from_file: Option<PathBuf>,
+
+    /// How many copies are under way at the same time, at most
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) jobs: u8,
 }
 
 /// Follows a copy that is already under way: after a deadline, an interrupt, a lost terminal.
@@ -90,6 +125,10 @@ pub(crate) struct WaitArgs {
     pub(crate) output: OutputArgs,
 }
 
+const COPY_USAGE: &str = "\
+frcopy copy [OPTIONS] <MODEL_ID>...
+       frcopy copy [OPTIONS] --all | --include <GLOB> | --from-file <PATH>";
+
 const COPY_EXAMPLES: &str = "\
 Examples:
   The endpoints and keys stand in FRCOPY_SOURCE_ENDPOINT, FRCOPY_SOURCE_KEY, FRCOPY_TARGET_ENDPOINT
@@ -97,14 +136,16 @@ Examples:
 
   frcopy copy my-model
   frcopy copy my-model --target-model-id my-model-backup --tag backup=nightly
+  frcopy copy --all --if-exists skip --id-map models.json
+  frcopy copy --include 'invoices-*' --exclude '*-test' --if-exists replace --dry-run
   frcopy copy 33f4d42c-cd2f-4e74-b990-a1aeafab5a5d --api-version 2.1 --target-region westus2 \\
       --target-resource-id /subscriptions/…/providers/Microsoft.CognitiveServices/accounts/contoso
 
-Exit codes:
-  0 the copy is there and ready    5 no such model, operation or resource
+Exit codes (with several models the first of 4, 2, 3, 5, 6, 7, 8, 1):
+  0 every copy is there and ready  5 no such model, operation or resource
   1 anything unforeseen            6 the target id exists or is reserved
   2 usage or settings              7 not reachable, throttled or out of quota
-  3 the copy failed                8 still under way at the deadline
+  3 a copy failed                  8 still under way at the deadline
   4 credentials refused            130, 143 interrupted, terminated";
 
 #[derive(Debug, Args)]
@@ -158,9 +199,9 @@ pub(crate) struct HowArgs {
     #[arg(long, value_name = "VERSION", default_value = "auto")]
     pub(crate) api_version: String,
 
-    /// What to copy; classifiers are copied from v4.0 on
-    #[arg(long, value_enum, default_value_t = KindArg::Model)]
-    pub(crate) kind: KindArg,
+    /// Models or classifiers, which are copied from v4.0 on; needed where an id is both [default: both]
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<KindArg>,
 
     /// Id of the copy (v3.0 and later) [default: the source's]
     #[arg(long, value_name = "ID")]
@@ -178,8 +219,54 @@ pub(crate) struct HowArgs {
     #[arg(long)]
     pub(crate) allow_degrade: bool,
 
+    /// What to do where the target has the id: fail; skip what is of the same training; or replace what is not, without
+    /// ever being without a copy. In v2.1, anything but fail skips a model whose copy is there
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = IfExistsArg::Fail)]
+    pub(crate) if_exists: IfExistsArg,
+
+    /// File that says which copy belongs to which v2.1 model, kept up to date; JSON
+    #[arg(long, value_name = "PATH")]
+    pub(crate) id_map: Option<PathBuf>,
+
+    /// Only say what would be copied and what stands in the way; nothing is changed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IfExistsArg {
+    Fail,
+    Skip,
+    Replace,
+}
+
+/// Which part of a resource is meant.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct ScopeArgs {
+    /// Models or classifiers only [default: both]
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<KindArg>,
+
+    /// API version: 2.1, 3.0, 3.1, 4.0, one of the service's dates, or auto for all of them
+    #[arg(long, value_name = "VERSION", default_value = "auto")]
+    pub(crate) api_version: String,
+}
+
+/// Patterns that pick models by their ids.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct PatternArgs {
+    /// Only what this matches, such as 'invoices-*'; repeatable; v2.1 models also by name
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+
+    /// Not what this matches; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
 }
 
 /// What copying and waiting have in common.
@@ -202,7 +289,7 @@ pub(crate) struct FollowArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// What goes to stdout: the id of the copy, or one line of JSON
+    /// What goes to stdout: the ids of the copies, or one line of JSON for each
     #[arg(long = "output", value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 
@@ -282,6 +369,10 @@ pub(crate) struct EmulatorArgs {
     /// Give a resource an encryption key of its own, by name; repeatable
     #[arg(long, value_name = "NAME")]
     pub(crate) encrypted: Vec<String>,
+
+    /// How many models a resource may have, to rehearse a target that is full [default: the service's]
+    #[arg(long, value_name = "N")]
+    pub(crate) most_models: Option<usize>,
 }
 
 #[cfg(feature = "emulator")]

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use frcopy::api::version::ApiVersion;
-use frcopy::copy::{Event, Outcome, Plan, copy};
+use frcopy::copy::{Event, Outcome, Plan, Terms, copy};
 use frcopy::emulator::{Emulated, Emulator, Options, Served, Shelf};
 use frcopy::model::Kind;
 use frcopy::resource::{Credential, Key, Resource, Side, TargetAddress};
@@ -51,7 +52,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
             let outcome = copy(&plan, &observer, &Stop::never()).await;
             if let Err(error) = &outcome.result {
                 report::error(error);
-                return Ok(exit_code::of(&outcome.result));
+                return Ok(exit_code::of([error], None));
             }
             say(&format!("\n  {}", verdict(&outcome)));
             *lock(&step) = "look";
@@ -80,21 +81,13 @@ fn plan(source: &Emulated, target: &Emulated, id: &str, version: ApiVersion) -> 
         Ok(Resource { side, endpoint: emulated.endpoint.parse()?, credential: Credential::Key(key) })
     };
     let address = TargetAddress { resource_id: target.resource_id.parse()?, region: target.region.parse()? };
-    Ok(Plan {
-        source: resource(Side::Source, source)?,
-        target: resource(Side::Target, target)?,
-        model_id: id.parse()?,
-        kind: Kind::Model,
+    let terms = Terms {
         api_version: Some(version),
         target_address: Some(address),
-        target_model_id: None,
-        description: None,
-        tags: None,
-        allow_degrade: false,
-        verify: true,
         timeout: Duration::from_secs(60),
-        poll_interval: Duration::from_secs(1),
-    })
+        ..Terms::new(resource(Side::Source, source)?, resource(Side::Target, target)?)
+    };
+    Ok(Plan { terms: Rc::new(terms), model_id: id.parse()?, kind: Some(Kind::Model), target_model_id: None })
 }
 
 /// The step that the next request belongs to.

@@ -10,15 +10,12 @@ use frcopy::error::Error;
 
 use super::args::{EmulatorArgs, Shell, TierArg};
 use super::signals::Signals;
-use super::{exit_code, report, settings};
+use super::{report, settings};
 
 pub(crate) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
     let options = match options(args) {
         Ok(options) => options,
-        Err(error) => {
-            report::error(&error);
-            return Ok(exit_code::of(&Err(error)));
-        }
+        Err(error) => return Ok(super::refuse(&error)),
     };
     super::runtime()?.block_on(async {
         let mut emulator = match Emulator::start(&options, Arc::new(log)).await {
@@ -26,8 +23,7 @@ pub(crate) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
             Err(error) => {
                 let remedy = "choose another --port, or leave it out for free ones";
                 let error = Error::settings("the emulator cannot listen", remedy).with_source(error);
-                report::error(&error);
-                return Ok(exit_code::of(&Err(error)));
+                return Ok(super::refuse(&error));
             }
         };
         // Whoever reads the settings may end the emulator at once.
@@ -70,6 +66,7 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
         models: usize::from(args.models),
         fail: fail.transpose()?,
         encrypted: args.encrypted.clone(),
+        most_models: args.most_models,
     })
 }
 

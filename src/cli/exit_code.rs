@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use frcopy::error::{Error, ErrorKind};
 
+use super::signals::Signal;
+
 /// What a script may rely on. The numbers are a promise; see the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -16,7 +18,20 @@ pub(crate) enum Code {
     Exists = 6,
     Unavailable = 7,
     UnderWay = 8,
+    Differs = 9,
 }
+
+/// With several models, the code of the first of these that one of them ended with.
+const ORDER: [Code; 8] = [
+    Code::Credentials,
+    Code::Settings,
+    Code::Verdict,
+    Code::NotFound,
+    Code::Exists,
+    Code::Unavailable,
+    Code::UnderWay,
+    Code::Unforeseen,
+];
 
 impl From<ErrorKind> for Code {
     fn from(kind: ErrorKind) -> Self {
@@ -34,10 +49,22 @@ impl From<ErrorKind> for Code {
     }
 }
 
-/// The exit code of an ending.
-pub(crate) fn of(result: &Result<(), Error>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(Code::from(error.kind()) as u8),
+/// The exit code of a command: what it ended with, one error for each model that did not end well.
+pub(crate) fn of<'e>(errors: impl IntoIterator<Item = &'e Error>, signal: Option<Signal>) -> ExitCode {
+    let kinds: Vec<_> = errors.into_iter().map(Error::kind).collect();
+    if kinds.contains(&ErrorKind::Interrupted) {
+        return of_signal(signal);
     }
+    let met = |code: &&Code| kinds.iter().any(|kind| Code::from(*kind) == **code);
+    ORDER.iter().find(met).map_or(ExitCode::SUCCESS, |code| ExitCode::from(*code as u8))
+}
+
+/// The exit code of a command that a signal ended.
+pub(crate) fn of_signal(signal: Option<Signal>) -> ExitCode {
+    ExitCode::from(signal.unwrap_or(Signal::Interrupt) as u8)
+}
+
+/// The exit code of a check that has found differences.
+pub(crate) fn of_differences() -> ExitCode {
+    ExitCode::from(Code::Differs as u8)
 }

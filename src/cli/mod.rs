@@ -1,11 +1,15 @@
 //! The face of frcopy: arguments, settings, what is shown, and exit codes. The library never sees it.
 
 pub(crate) mod args;
+mod check;
+mod copy;
 #[cfg(feature = "emulator")]
 mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod exit_code;
+mod id_map;
+mod list;
 mod progress;
 mod report;
 mod settings;
@@ -16,11 +20,11 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use frcopy::copy::{Event, Observer, Outcome, copy, wait};
-use frcopy::error::{Error, ErrorKind};
+use frcopy::copy::{Event, wait};
+use frcopy::error::Error;
 use frcopy::stop::Stop;
 
-use args::{Command, CopyArgs, OutputArgs, WaitArgs};
+use args::{Command, WaitArgs};
 use progress::{Progress, Verbosity};
 use signals::{Signal, Signals};
 pub(crate) use usage::parse;
@@ -28,8 +32,10 @@ pub(crate) use usage::parse;
 /// Carries out a command; an error is one that the command itself has no exit code for.
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Copy(args) => run_copy(args),
+        Command::Copy(args) => copy::run(args),
         Command::Wait(args) => run_wait(args),
+        Command::List(args) => list::run(args),
+        Command::Check(args) => check::run(args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]
@@ -37,42 +43,45 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn run_copy(args: &CopyArgs) -> anyhow::Result<ExitCode> {
-    match settings::plan(args, &settings::process_environment) {
-        Ok(plan) => see_through(&args.output, async |observer, stop| copy(&plan, observer, stop).await),
-        Err(error) => Ok(refuse(error)),
-    }
-}
-
 fn run_wait(args: &WaitArgs) -> anyhow::Result<ExitCode> {
-    match settings::wait_plan(args, &settings::process_environment) {
-        Ok(plan) => see_through(&args.output, async |observer, stop| wait(&plan, observer, stop).await),
-        Err(error) => Ok(refuse(error)),
-    }
+    let plan = match settings::wait_plan(args, &settings::process_environment) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
+    let work = async |progress: &Progress, stop: &Stop| {
+        let voice = progress.voice();
+        let observer = |event: Event<'_>| voice.show(&event);
+        Ok(wait(&plan, &observer, stop).await)
+    };
+    see_through(verbosity, work, |outcome, signal| {
+        report::outcome(args.output.format, &outcome, verbosity);
+        exit_code::of(outcome.result.as_ref().err(), signal)
+    })
 }
 
 /// Settings that cannot be: nothing was begun, so there is no result.
-fn refuse(error: Error) -> ExitCode {
-    report::error(&error);
-    exit_code::of(&Err(error))
+fn refuse(error: &Error) -> ExitCode {
+    report::error(error);
+    exit_code::of([error], None)
 }
 
-/// Runs a copy to its end, shows it, and lets signals stop it: the first one in good order, the second one at once.
-fn see_through(
-    output: &OutputArgs,
-    work: impl AsyncFnOnce(Observer<'_>, &Stop) -> Outcome,
+/// Runs work to its end and shows it, and lets signals stop it: the first one in good order, the second one at once.
+fn see_through<T>(
+    verbosity: Verbosity,
+    work: impl AsyncFnOnce(&Progress, &Stop) -> Result<T, Error>,
+    show: impl FnOnce(T, Option<Signal>) -> ExitCode,
 ) -> anyhow::Result<ExitCode> {
-    let progress = Progress::start(Verbosity::new(output.quiet, output.verbose));
-    let observer = |event: Event<'_>| progress.show(&event);
+    let progress = Progress::start(verbosity);
     let (stopper, stop) = Stop::new();
     let runtime = runtime()?;
-    let (outcome, signal) = runtime.block_on(async {
+    let (ending, signal) = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be waited for")?;
-        let mut work = pin!(work(&observer, &stop));
+        let mut work = pin!(work(&progress, &stop));
         let mut first = None;
         loop {
             tokio::select! {
-                outcome = &mut work => return anyhow::Ok((Some(outcome), first)),
+                ending = &mut work => return anyhow::Ok((Some(ending), first)),
                 signal = signals.next() => {
                     if first.is_some() {
                         return Ok((None, first));
@@ -87,14 +96,14 @@ fn see_through(
     // A name that is still being resolved must not hold up the exit.
     runtime.shutdown_background();
     progress.finish();
-    let Some(outcome) = outcome else { return Ok(exit_code_of(signal)) };
-    report::outcome(output.format, &outcome, progress.verbosity());
-    let interrupted = outcome.result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted);
-    Ok(if interrupted { exit_code_of(signal) } else { exit_code::of(&outcome.result) })
-}
-
-fn exit_code_of(signal: Option<Signal>) -> ExitCode {
-    ExitCode::from(signal.unwrap_or(Signal::Interrupt) as u8)
+    Ok(match ending {
+        Some(Ok(output)) => show(output, signal),
+        Some(Err(error)) => {
+            report::error(&error);
+            exit_code::of([&error], signal)
+        }
+        None => exit_code::of_signal(signal),
+    })
 }
 
 /// One thread is enough: nearly all of the time is spent waiting.

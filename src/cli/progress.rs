@@ -7,8 +7,9 @@ use std::time::Duration;
 use frcopy::copy::Event;
 use frcopy::error::{Error, Finding};
 use frcopy::model::{Model, ModelId};
-use frcopy::operation::OperationStatus;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use frcopy::operation::{OperationStatus, OperationUrl};
+use frcopy::resource::Side;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -39,10 +40,19 @@ impl Verbosity {
     }
 }
 
-/// Shows events as they happen.
+/// Everything that is said on stderr while a command runs.
 pub(crate) struct Progress {
     verbosity: Verbosity,
     screen: Screen,
+}
+
+/// What is said of one copy.
+pub(crate) struct Voice<'p> {
+    progress: &'p Progress,
+    /// Where it is one of many: which one.
+    name: Option<String>,
+    /// The line on a terminal that shows how far it is.
+    bar: ProgressBar,
     last_status: RefCell<String>,
     warned_of_status: Cell<bool>,
 }
@@ -62,11 +72,22 @@ impl Progress {
                 .with_writer(screen.clone())
                 .init();
         }
-        Self { verbosity, screen, last_status: RefCell::default(), warned_of_status: Cell::new(false) }
+        Self { verbosity, screen }
     }
 
-    pub(crate) fn verbosity(&self) -> Verbosity {
-        self.verbosity
+    /// The voice of the only copy.
+    pub(crate) fn voice(&self) -> Voice<'_> {
+        self.voice_on(None, self.screen.spinner.clone())
+    }
+
+    /// The voice of one copy of many, with a line of its own.
+    pub(crate) fn voice_of(&self, name: String) -> Voice<'_> {
+        let bar = self.screen.add_line(&name);
+        self.voice_on(Some(name), bar)
+    }
+
+    fn voice_on(&self, name: Option<String>, bar: ProgressBar) -> Voice<'_> {
+        Voice { progress: self, name, bar, last_status: RefCell::default(), warned_of_status: Cell::new(false) }
     }
 
     /// The first signal; the second one is not waited for.
@@ -74,11 +95,53 @@ impl Progress {
         self.note("stopping; the same signal again ends it at once");
     }
 
-    /// Clears the spinner.
+    /// Clears the terminal of everything that moves.
     pub(crate) fn finish(&self) {
         self.screen.spinner.finish_and_clear();
     }
 
+    /// Shows something while nothing moves.
+    pub(crate) fn with_still_screen(&self, show: impl FnOnce()) {
+        self.screen.lines.suspend(show);
+    }
+
+    /// Says that a list names things that nobody can read, and so nobody can copy or compare.
+    pub(crate) fn warn_of_unread(&self, side: Side, unread: usize) {
+        if unread > 0 {
+            self.note(&format!(
+                "warning: the {side} lists {unread} models in a form that is not known; they are left out"
+            ));
+        }
+    }
+
+    /// One line for each step, or the spinner's text.
+    pub(crate) fn step(&self, text: &str) {
+        if self.screen.is_animated() {
+            self.screen.spinner.set_message(text.to_owned());
+        } else {
+            self.note(text);
+        }
+    }
+
+    /// A line that stays, on a terminal as well: whoever loses the terminal needs it.
+    pub(crate) fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.screen.line(text);
+        }
+    }
+
+    /// The text of the spinner, and nothing where there is none.
+    pub(crate) fn total(&self, text: String) {
+        self.screen.spinner.set_message(text);
+    }
+
+    /// A request that concerns no single copy will be sent again.
+    pub(crate) fn waiting(&self, error: &Error, wait: Duration) {
+        self.step(&will_send_again(error, wait));
+    }
+}
+
+impl Voice<'_> {
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
             Event::Looking => self.step("looking at the source and the target"),
@@ -90,65 +153,88 @@ impl Progress {
             Event::Authorized { target_model_id } => {
                 self.step(&format!("authorized: the copy will be {target_model_id}"));
             }
-            Event::Started { operation } => self.note(&format!("started: {operation}")),
+            Event::Started { operation } => self.started(operation),
             Event::Status(status) => self.status(status),
             Event::StatusUnknown(error) => {
                 self.detail(&format!("asking again: {error}"));
-                self.screen.message(&format!("no answer for the status: {error}"));
+                self.bar.set_message(format!("no answer for the status: {error}"));
             }
-            Event::Waiting { error, wait } => self.waiting(error, *wait),
+            Event::Waiting { error, wait } => self.step(&will_send_again(error, *wait)),
             Event::Verifying => self.step("checking that the target has the copy"),
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but the target does not show whether it is there: {error}"));
             }
             Event::MayBeReserved { target_model_id: None } => {
-                self.screen
-                    .line("warning: no answer came to an authorization; a blank model may stay behind on the target");
+                self.line("warning: no answer came to an authorization; a blank model may stay behind on the target");
             }
             Event::MayBeReserved { target_model_id: Some(id) } => {
-                self.screen.line(&format!(
+                self.line(&format!(
                     "warning: no answer came to an authorization; {id} may stay reserved on the target"
                 ));
             }
-            Event::Searching { error } => {
-                self.note(&format!("{error}; looking for what came of it"));
-            }
+            Event::Searching { error } => self.note(&format!("{error}; looking for what came of it")),
             Event::FoundOnTarget { target_model_id } => {
-                self.screen
-                    .line(&format!("warning: the target has a ready model {target_model_id}, which is left alone"));
+                self.line(&format!("warning: the target has a ready model {target_model_id}, which is left alone"));
             }
             Event::StartingOver => self.note("the copy was not started; starting over with a fresh authorization"),
             Event::GivenBack { target_model_id } => {
                 self.note(&format!("given back: the target has deleted the reserved {target_model_id}"));
             }
             Event::LeftBehind { target_model_id, error } => self.left_behind(target_model_id, error),
+            Event::WaitingForBlanks { count } => self.note(&format!(
+                "the target has {count} young v2.1 models that are still blank: waiting for what becomes of them"
+            )),
+            Event::Adopted { operation } => {
+                self.note(&format!("a copy to this id is under way already, and is followed: {operation}"));
+            }
+            Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
+            Event::Removed { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
+            Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),
+            Event::StagingLeft { staging_id, error } => {
+                self.warning(&format!("{staging_id} could not be deleted from the target: {error}"));
+            }
         }
     }
 
-    /// One line for each step, or the spinner's text.
+    /// One line for each step, or the text of the moving line. Of many copies there would be too many lines.
     fn step(&self, text: &str) {
-        if self.screen.is_animated() {
-            self.screen.message(text);
-        } else if self.verbosity >= Verbosity::Normal {
-            self.screen.line(text);
+        if self.progress.screen.is_animated() {
+            self.bar.set_message(text.to_owned());
+        } else if self.name.is_some() {
+            self.detail(text);
+        } else {
+            self.note(text);
         }
     }
 
-    /// A line that stays, on a terminal as well: whoever loses the terminal needs it.
     fn note(&self, text: &str) {
-        if self.verbosity >= Verbosity::Normal {
-            self.screen.line(text);
+        if self.progress.verbosity >= Verbosity::Normal {
+            self.line(text);
         }
     }
 
     fn detail(&self, text: &str) {
-        if self.verbosity >= Verbosity::Requests {
-            self.screen.line(text);
+        if self.progress.verbosity >= Verbosity::Requests {
+            self.line(text);
         }
     }
 
     fn warning(&self, text: &str) {
         self.note(&format!("warning: {text}"));
+    }
+
+    /// Said even where little is to be said: nobody else knows of it.
+    fn line(&self, text: &str) {
+        match &self.name {
+            Some(name) => self.progress.screen.line(&format!("{name}: {text}")),
+            None => self.progress.screen.line(text),
+        }
+    }
+
+    /// A line that stays. Of many copies, those that are under way are named when the command ends before they do.
+    fn started(&self, operation: &OperationUrl) {
+        let text = format!("started: {operation}");
+        if self.name.is_some() { self.step(&text) } else { self.note(&text) }
     }
 
     fn status(&self, status: &OperationStatus) {
@@ -162,11 +248,6 @@ impl Progress {
         }
     }
 
-    fn waiting(&self, error: &Error, wait: Duration) {
-        let cause = error.causes().next().map(|cause| format!(" ({cause})")).unwrap_or_default();
-        self.step(&format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil()));
-    }
-
     fn warn_of_expiry(&self, model: Option<&Model>) {
         let Some(expires) = model.and_then(|model| model.expires) else { return };
         let left = Timestamp::now().duration_until(expires);
@@ -178,16 +259,31 @@ impl Progress {
         }
     }
 
-    /// Said even where little is to be said: nobody else knows of it.
     fn left_behind(&self, target_model_id: &ModelId, error: &Error) {
         let verb = if error.finding() == Finding::NoSuchModel { "may stay" } else { "stays" };
-        self.screen.line(&format!("warning: {target_model_id} {verb} reserved on the target, without a copy: {error}"));
+        self.line(&format!("warning: {target_model_id} {verb} reserved on the target, without a copy: {error}"));
     }
 }
 
-/// Stderr, shared by the spinner and by lines that must not tear it.
+/// A copy of many gives its line on the terminal back.
+impl Drop for Voice<'_> {
+    fn drop(&mut self) {
+        if self.name.is_some() {
+            self.bar.finish_and_clear();
+            self.progress.screen.lines.remove(&self.bar);
+        }
+    }
+}
+
+fn will_send_again(error: &Error, wait: Duration) -> String {
+    let cause = error.causes().next().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil())
+}
+
+/// Stderr, shared by what moves and by lines that must not tear it.
 #[derive(Clone)]
 struct Screen {
+    lines: MultiProgress,
     spinner: ProgressBar,
 }
 
@@ -195,26 +291,35 @@ impl Screen {
     fn new(verbosity: Verbosity) -> Self {
         let animated = verbosity >= Verbosity::Normal && may_animate();
         let target = if animated { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let spinner = ProgressBar::with_draw_target(None, target);
-        if animated {
-            let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}");
-            spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            spinner.enable_steady_tick(Duration::from_millis(120));
+        let lines = MultiProgress::with_draw_target(target);
+        let spinner = lines.add(ProgressBar::no_length());
+        let screen = Self { lines, spinner };
+        screen.animate(&screen.spinner, "{spinner} {elapsed_precise} {wide_msg}");
+        screen
+    }
+
+    /// A line for one copy of many, above the one that all have in common.
+    fn add_line(&self, name: &str) -> ProgressBar {
+        let line = self.lines.insert_before(&self.spinner, ProgressBar::no_length()).with_prefix(name.to_owned());
+        self.animate(&line, "  {prefix}  {wide_msg}");
+        line
+    }
+
+    fn animate(&self, bar: &ProgressBar, template: &str) {
+        if self.is_animated() {
+            let style = ProgressStyle::with_template(template);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { spinner }
     }
 
     fn is_animated(&self) -> bool {
-        !self.spinner.is_hidden()
-    }
-
-    fn message(&self, text: &str) {
-        self.spinner.set_message(text.to_owned());
+        !self.lines.is_hidden()
     }
 
     /// A stderr that nobody reads any more is no reason to give up a copy.
     fn line(&self, text: &str) {
-        self.spinner.suspend(|| {
+        self.lines.suspend(|| {
             let _ = writeln!(io::stderr().lock(), "{text}");
         });
     }
@@ -238,7 +343,7 @@ impl<'a> MakeWriter<'a> for Screen {
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A stderr that nobody reads any more is no reason to give up a copy.
-        self.spinner.suspend(|| {
+        self.lines.suspend(|| {
             let _ = io::stderr().lock().write_all(bytes);
         });
         Ok(bytes.len())

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use frcopy::copy::{Outcome, Record};
+use frcopy::copy::{Outcome, Record, Success};
 use frcopy::error::{Delivery, Error, ErrorKind};
 use frcopy::model::ModelId;
 use serde::Serialize;
@@ -14,25 +14,63 @@ use super::progress::Verbosity;
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HELP: Style = AnsiColor::Green.on_default().bold();
 
-/// Shows the ending of a copy.
+/// Shows the ending of the only copy.
 pub(crate) fn outcome(format: Format, outcome: &Outcome, verbosity: Verbosity) {
     match &outcome.result {
-        Ok(()) if verbosity >= Verbosity::Normal => say(&copied(&outcome.record)),
-        Ok(()) => {}
+        Ok(success) if verbosity >= Verbosity::Normal => say(&ended_well(*success, &outcome.record)),
+        Ok(_) => {}
         Err(error) => {
             self::error(error);
-            if let Some(operation) = &outcome.record.operation
-                && is_under_way(error, &outcome.record)
-            {
-                say(&format!("operation: {operation}"));
-                say(&format!("to follow it: frcopy wait '{operation}'"));
-            }
+            hand_over(error, &outcome.record);
         }
     }
+    result_of(format, outcome);
+}
+
+/// Shows the ending of one copy of many: one line, or an error that says of which model.
+pub(crate) fn outcome_of_many(format: Format, outcome: &Outcome, verbosity: Verbosity) {
+    match &outcome.result {
+        Ok(success) if verbosity >= Verbosity::Normal => say(&ended_well(*success, &outcome.record)),
+        Ok(_) => {}
+        // Those that were not begun are counted at the end.
+        Err(error) if was_not_begun(error, &outcome.record) => {}
+        Err(error) => {
+            error_of(&name_of(&outcome.record), error);
+            hand_over(error, &outcome.record);
+        }
+    }
+    result_of(format, outcome);
+}
+
+/// Whether a signal came before the copy was begun.
+pub(crate) fn was_not_begun(error: &Error, record: &Record) -> bool {
+    error.kind() == ErrorKind::Interrupted && record.target_model_id.is_none()
+}
+
+/// Which model a record is about.
+pub(crate) fn name_of(record: &Record) -> String {
+    let id = record.source_model_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    format!("{}{id}", record.kind)
+}
+
+/// The line that resumes a copy which goes on without this command.
+fn hand_over(error: &Error, record: &Record) {
+    if let Some(operation) = &record.operation
+        && is_under_way(error, record)
+    {
+        say(&format!("operation: {operation}"));
+        say(&format!("to follow it: frcopy wait '{operation}'"));
+    }
+}
+
+/// The id on stdout is that of a model which is there and ready, and of no other.
+fn result_of(format: Format, outcome: &Outcome) {
     let id = outcome.record.target_model_id.as_ref();
     match (format, &outcome.result, id) {
         (Format::Json, _, _) => result(&json(outcome)),
-        (Format::Text, Ok(()), Some(id)) => result(id.as_str()),
+        (Format::Text, Ok(Success::Copied | Success::Replaced | Success::AlreadyThere), Some(id)) => {
+            result(id.as_str());
+        }
         (Format::Text, _, _) => {}
     }
 }
@@ -40,6 +78,16 @@ pub(crate) fn outcome(format: Format, outcome: &Outcome, verbosity: Verbosity) {
 /// Shows an error: what, why, what to do, and the id of the request.
 pub(crate) fn error(error: &Error) {
     say(&format!("{ERROR}error:{ERROR:#} {error}"));
+    explain(error);
+}
+
+/// The same, of one model of many.
+pub(crate) fn error_of(name: &str, error: &Error) {
+    say(&format!("{ERROR}error:{ERROR:#} {name}: {error}"));
+    explain(error);
+}
+
+fn explain(error: &Error) {
     for cause in error.causes() {
         say(&format!("cause: {cause}"));
     }
@@ -51,19 +99,36 @@ pub(crate) fn error(error: &Error) {
     }
 }
 
-fn copied(record: &Record) -> String {
-    let name = |id: &Option<ModelId>| id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+fn ended_well(success: Success, record: &Record) -> String {
+    let name = name_of(record);
     let to = record.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
     let named = record.target_model_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
     let version = record.api_version.map(|version| format!(" with API {version}")).unwrap_or_default();
     let seconds = record.elapsed.as_secs_f64();
-    format!("copied {}{}{to}{named}{version} in {seconds:.1} s", record.kind, name(&record.source_model_id))
+    match success {
+        Success::Copied => format!("copied {name}{to}{named}{version} in {seconds:.1} s"),
+        Success::Replaced => format!("replaced {name}{to}{named}{version} in {seconds:.1} s"),
+        Success::AlreadyThere => format!("skipped {name}: the target has it already{named}"),
+        Success::WouldCopy => format!("would copy {name}{to}{named}{version}"),
+        Success::WouldReplace => format!("would replace {name}{to}{named}{version}, by way of a staging copy"),
+    }
 }
 
 /// One line on stdout. A reader that has gone away wanted no more, and the copy's own exit code stands.
 pub(crate) fn result(line: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// Many lines on stdout. A reader that has gone away wanted no more.
+pub(crate) fn results(lines: impl Iterator<Item = String>) {
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    for line in lines {
+        if writeln!(stdout, "{line}").is_err() {
+            return;
+        }
+    }
+    let _ = stdout.flush();
 }
 
 /// One line on stderr, in colour where that is wanted.
@@ -91,6 +156,7 @@ fn may_be_under_way(error: &Error) -> bool {
 struct Json<'a> {
     schema: &'static str,
     status: &'static str,
+    action: Option<&'static str>,
     kind: String,
     api_version: Option<String>,
     source: Side<'a>,
@@ -129,7 +195,7 @@ struct RequestIds<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct JsonError<'a> {
+pub(crate) struct JsonError<'a> {
     kind: &'static str,
     code: Option<&'a str>,
     message: String,
@@ -141,6 +207,7 @@ fn json(Outcome { record, result }: &Outcome) -> String {
     let json = Json {
         schema: "frcopy.copy/1",
         status: status(result, record),
+        action: result.as_ref().ok().map(|success| action(*success)),
         kind: record.kind.to_string(),
         api_version: record.api_version.map(|version| version.to_string()),
         source: Side {
@@ -168,7 +235,7 @@ fn json(Outcome { record, result }: &Outcome) -> String {
     serde_json::to_string(&json).unwrap_or_default()
 }
 
-fn json_error(error: &Error) -> JsonError<'_> {
+pub(crate) fn json_error(error: &Error) -> JsonError<'_> {
     let service = error.service();
     JsonError {
         kind: kind(error.kind()),
@@ -179,8 +246,22 @@ fn json_error(error: &Error) -> JsonError<'_> {
     }
 }
 
-fn status(result: &Result<(), Error>, record: &Record) -> &'static str {
-    let Err(error) = result else { return "succeeded" };
+/// What was done, or would be.
+fn action(success: Success) -> &'static str {
+    match success {
+        Success::Copied | Success::WouldCopy => "copy",
+        Success::Replaced | Success::WouldReplace => "replace",
+        Success::AlreadyThere => "none",
+    }
+}
+
+fn status(result: &Result<Success, Error>, record: &Record) -> &'static str {
+    let error = match result {
+        Ok(Success::Copied | Success::Replaced) => return "succeeded",
+        Ok(Success::AlreadyThere) => return "skipped",
+        Ok(Success::WouldCopy | Success::WouldReplace) => return "planned",
+        Err(error) => error,
+    };
     match error.kind() {
         // An accepted copy goes on; one of which nobody knows whether it was accepted may.
         _ if is_under_way(error, record) || may_be_under_way(error) => "running",

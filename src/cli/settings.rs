@@ -4,20 +4,28 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
 
 use frcopy::api::version::ApiVersion;
-use frcopy::copy::{Plan, WaitPlan};
+use frcopy::check::CheckPlan;
+use frcopy::copy::{IfExists, ManyPlan, Plan, Terms, WaitPlan};
 use frcopy::error::Error;
-use frcopy::model::Kind;
+use frcopy::inventory::Scope;
+use frcopy::model::{Kind, ModelId};
 use frcopy::operation::OperationUrl;
 use frcopy::resource::{Credential, Endpoint, Key, Region, Resource, ResourceId, Side, TargetAddress};
-use jiff::SignedDuration;
+use frcopy::selection::{Pattern, Patterns, Selection};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use secrecy::{ExposeSecret, SecretString};
 use url::Position;
 
-use super::args::{CopyArgs, HowArgs, KindArg, SecretArg, SourceArgs, TargetAddressArgs, TargetArgs, WaitArgs};
+use super::args::{
+    CopyArgs, HowArgs, IfExistsArg, KindArg, ManyArgs, PatternArgs, ScopeArgs, SecretArg, SourceArgs,
+    TargetAddressArgs, TargetArgs, WaitArgs,
+};
+use super::check::CheckArgs;
 use super::usage::without_keys;
 
 /// Looks up a variable; one that is empty counts as not set.
@@ -25,6 +33,8 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A file that is longer holds something else than a key.
 const LONGEST_KEY_FILE: u64 = 4096;
+/// More ids than any resource has.
+const LONGEST_ID_FILE: u64 = 16 * 1024 * 1024;
 
 /// The environment of this process.
 pub(crate) fn process_environment(name: &str) -> Option<String> {
@@ -33,37 +43,136 @@ pub(crate) fn process_environment(name: &str) -> Option<String> {
     Some(value).filter(|value| !value.trim().is_empty())
 }
 
+/// What a copy command is to do.
+pub(crate) enum Order {
+    One(Plan),
+    Many(ManyPlan),
+}
+
+impl Order {
+    pub(crate) fn terms(&self) -> &Terms {
+        match self {
+            Self::One(plan) => &plan.terms,
+            Self::Many(plan) => &plan.terms,
+        }
+    }
+
+    /// Adds the copies of v2.1 models that are known of.
+    pub(crate) fn with_known_copies(self, known_copies: BTreeMap<ModelId, ModelId>) -> Self {
+        let terms = Rc::new(Terms { known_copies, ..self.terms().clone() });
+        match self {
+            Self::One(plan) => Self::One(Plan { terms, ..plan }),
+            Self::Many(plan) => Self::Many(ManyPlan { terms, ..plan }),
+        }
+    }
+}
+
 /// Makes a plan of what was asked for.
-pub(crate) fn plan(args: &CopyArgs, environment: Environment<'_>) -> Result<Plan, Error> {
+pub(crate) fn order(args: &CopyArgs, environment: Environment<'_>) -> Result<Order, Error> {
     let source = SideSettings::from(&args.source).with(environment);
     let target = SideSettings::from(&args.target).with(environment);
-    if source.reads_stdin() && target.reads_stdin() {
-        return Err(both_from_stdin());
+    let ids_from_stdin = args.many.from_file.as_deref() == Some(Path::new("-"));
+    if usize::from(source.reads_stdin()) + usize::from(target.reads_stdin()) + usize::from(ids_from_stdin) > 1 {
+        return Err(Error::settings(
+            "two of the keys and ids are to come from stdin",
+            "give all but one of them another way",
+        ));
     }
-    let model_id = args.model_id.as_deref().or(args.model_id_option.as_deref()).unwrap_or_default();
-    let HowArgs { api_version, kind, target_model_id, description, tags, allow_degrade, follow } = &args.how;
-    let plan = Plan {
-        model_id: parse("the model id", model_id)?,
-        kind: match kind {
-            KindArg::Model => Kind::Model,
-            KindArg::Classifier => Kind::Classifier,
-        },
+    let HowArgs { api_version, kind, target_model_id, description, tags, allow_degrade, if_exists, follow, .. } =
+        &args.how;
+    let selection = selection(args)?;
+    let target_model_id = target_model_id.as_deref().map(|id| parse("--target-model-id", id)).transpose()?;
+    let terms = Rc::new(Terms {
         api_version: parse_api_version(api_version)?,
         target_address: target_address(&args.address, environment)?,
-        target_model_id: target_model_id.as_deref().map(|id| parse("--target-model-id", id)).transpose()?,
         description: description.as_deref().map(check_description).transpose()?,
         tags: parse_tags(tags)?,
         allow_degrade: *allow_degrade,
+        if_exists: if_exists_of(*if_exists, follow.no_verify)?,
         verify: !follow.no_verify,
         timeout: parse_duration("--timeout", &follow.timeout)?,
         poll_interval: parse_duration("--poll-interval", &follow.poll_interval)?,
-        source: source.resource()?,
-        target: target.resource()?,
-    };
-    if let Some(version) = plan.api_version {
-        plan.protocol(version, None)?;
+        ..Terms::new(source.resource()?, target.resource()?)
+    });
+    let kind = kind.map(Kind::from);
+    match selection {
+        Selection::Ids(ids) if ids.len() == 1 => {
+            let model_id = ids.into_iter().next().ok_or_else(no_ids)?;
+            let plan = Plan { terms, model_id, kind, target_model_id };
+            plan.check().map(|()| Order::One(plan))
+        }
+        _ if target_model_id.is_some() => Err(Error::settings(
+            "--target-model-id names one copy, and there may be several",
+            "copy that model by itself, or leave out --target-model-id: copies have the ids of their sources",
+        )),
+        selection => {
+            let plan = ManyPlan { terms, selection, kind, jobs: usize::from(args.many.jobs) };
+            plan.check().map(|()| Order::Many(plan))
+        }
     }
-    Ok(plan)
+}
+
+/// Replacing deletes what was there, and what cannot be verified cannot take its place.
+fn if_exists_of(arg: IfExistsArg, no_verify: bool) -> Result<IfExists, Error> {
+    match arg {
+        IfExistsArg::Fail => Ok(IfExists::Fail),
+        IfExistsArg::Skip => Ok(IfExists::Skip),
+        IfExistsArg::Replace if no_verify => Err(Error::settings(
+            "--if-exists replace is not possible with --no-verify",
+            "leave out --no-verify: the old model goes only when the target shows the new one",
+        )),
+        IfExistsArg::Replace => Ok(IfExists::Replace),
+    }
+}
+
+/// Which models are meant: those that are named, each once, or what the source has.
+fn selection(CopyArgs { model_ids, model_id, many, .. }: &CopyArgs) -> Result<Selection, Error> {
+    let ManyArgs { all, include, exclude, from_file, .. } = many;
+    if *all || !include.is_empty() {
+        return Ok(Selection::Matching(parse_patterns(include, exclude)?));
+    }
+    let mut texts: Vec<String> = model_ids.iter().chain(model_id).cloned().collect();
+    if let Some(path) = from_file {
+        texts.extend(read_ids(path)?);
+    }
+    let ids = parse_ids(&texts)?;
+    if ids.is_empty() { Err(no_ids()) } else { Ok(Selection::Ids(ids)) }
+}
+
+/// Model ids, each of them once.
+fn parse_ids(texts: &[String]) -> Result<Vec<ModelId>, Error> {
+    let mut ids: Vec<ModelId> = Vec::new();
+    for text in texts {
+        let only = texts.len() == 1;
+        let what = if only { "the model id".into() } else { format!("the model id {:?}", without_keys(text)) };
+        let id = parse(&what, text)?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+fn no_ids() -> Error {
+    Error::settings("there is no model id", "name a model, or take all that the source has with --all")
+}
+
+/// A file of ids: one a line; blank lines and comments are left out.
+fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
+    let text = read_text(path, LONGEST_ID_FILE).map_err(|error| {
+        Error::settings(
+            format!("the ids cannot be read from {}", without_keys(&path.to_string_lossy())),
+            "check that the file is there, may be read and has one id a line",
+        )
+        .with_source(error)
+    })?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let ids: Vec<_> = lines.map(str::to_owned).collect();
+    if ids.is_empty() {
+        let what = format!("there is no id in {}", without_keys(&path.to_string_lossy()));
+        return Err(Error::settings(what, "write one id a line"));
+    }
+    Ok(ids)
 }
 
 /// Makes a plan for a copy that is under way. The URL says which source it is on; a setting that says otherwise is
@@ -107,6 +216,78 @@ pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result
         source: source.resource()?,
         target: knows_target.then(|| target.resource()).transpose()?,
     })
+}
+
+/// Makes a plan of what is to be compared.
+pub(crate) fn check_plan(args: &CheckArgs, environment: Environment<'_>) -> Result<CheckPlan, Error> {
+    let source = SideSettings::from(&args.source).with(environment);
+    let target = SideSettings::from(&args.target).with(environment);
+    if source.reads_stdin() && target.reads_stdin() {
+        return Err(both_from_stdin());
+    }
+    let selection = match parse_ids(&args.model_ids)? {
+        ids if ids.is_empty() => Selection::Matching(patterns(&args.patterns)?),
+        ids => Selection::Ids(ids),
+    };
+    let plan = CheckPlan {
+        selection,
+        scope: scope(&args.scope)?,
+        known_copies: BTreeMap::new(),
+        timeout: parse_duration("--timeout", &args.timeout)?,
+        source: source.resource()?,
+        target: target.resource()?,
+    };
+    if plan.source.endpoint == plan.target.endpoint {
+        return Err(Error::settings(
+            "source and target are the same resource, which has all that it has",
+            "give the endpoint of the resource that should have the copies as the target",
+        ));
+    }
+    Ok(plan)
+}
+
+/// The source alone, for a command that needs no target.
+pub(crate) fn source(args: &SourceArgs, environment: Environment<'_>) -> Result<Resource, Error> {
+    SideSettings::from(args).with(environment).resource()
+}
+
+/// The target alone, for a command that needs no source.
+pub(crate) fn target(args: &TargetArgs, environment: Environment<'_>) -> Result<Resource, Error> {
+    SideSettings::from(args).with(environment).resource()
+}
+
+pub(crate) fn scope(args: &ScopeArgs) -> Result<Scope, Error> {
+    let scope = Scope { api_version: parse_api_version(&args.api_version)?, kind: args.kind.map(Kind::from) };
+    if let Some(version) = scope.api_version.filter(|version| !version.has_classifiers())
+        && scope.kind == Some(Kind::Classifier)
+    {
+        return Err(Error::settings(
+            format!("{version} knows no classifiers"),
+            "leave out --api-version, or give one from 3.1 on",
+        ));
+    }
+    Ok(scope)
+}
+
+pub(crate) fn patterns(PatternArgs { include, exclude }: &PatternArgs) -> Result<Patterns, Error> {
+    parse_patterns(include, exclude)
+}
+
+fn parse_patterns(include: &[String], exclude: &[String]) -> Result<Patterns, Error> {
+    let parse_all = |option: &str, texts: &[String]| {
+        let parsed = texts.iter().map(|text| parse(&format!("{option} {:?}", without_keys(text)), text));
+        parsed.collect::<Result<Vec<Pattern>, _>>()
+    };
+    Ok(Patterns { include: parse_all("--include", include)?, exclude: parse_all("--exclude", exclude)? })
+}
+
+impl From<KindArg> for Kind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Model => Self::Model,
+            KindArg::Classifier => Self::Classifier,
+        }
+    }
 }
 
 const OPERATION_REMEDY: &str = "give the URL that frcopy printed, with /copyresults/ or /operations/ in it";
@@ -207,16 +388,18 @@ impl SideSettings<'_> {
 }
 
 fn read_key_file(path: &Path) -> io::Result<SecretString> {
-    let mut text = String::new();
-    let file: Box<dyn Read> = if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
-    file.take(LONGEST_KEY_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST_KEY_FILE {
-        return Err(io::Error::other("it is too long to be a key"));
-    }
-    let secret = SecretString::from(text);
+    let secret = SecretString::from(read_text(path, LONGEST_KEY_FILE)?);
     let key = secret.expose_secret();
     let line = key.strip_suffix('\n').map_or(key, |key| key.strip_suffix('\r').unwrap_or(key));
     Ok(line.into())
+}
+
+/// A whole file, or stdin, unless it is longer than it should be.
+fn read_text(path: &Path, longest: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let file: Box<dyn Read> = if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    file.take(longest + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > longest { Err(io::Error::other("it is too long")) } else { Ok(text) }
 }
 
 /// Only the pair is of use, and which versions need it is known later: half a pair is refused when v2.1 is pinned.
@@ -268,8 +451,20 @@ pub(crate) fn parse_pause(option: &str, text: &str) -> Result<Duration, Error> {
     duration_from(Duration::ZERO, option, text)
 }
 
-fn parse_duration(option: &str, text: &str) -> Result<Duration, Error> {
+pub(crate) fn parse_duration(option: &str, text: &str) -> Result<Duration, Error> {
     duration_from(SHORTEST_DURATION, option, text)
+}
+
+/// A duration of days, for dates that are far away.
+pub(crate) fn parse_long_duration(option: &str, text: &str) -> Result<Duration, Error> {
+    let days_are_24_hours = SpanRelativeTo::days_are_24_hours();
+    let span = text.parse::<Span>().ok().and_then(|span| span.to_duration(days_are_24_hours).ok());
+    span.and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(|| {
+        Error::settings(
+            format!("{option} {:?} is not a duration", without_keys(text)),
+            "give a number with its unit, in days or less: 60d, 36h",
+        )
+    })
 }
 
 fn duration_from(shortest: Duration, option: &str, text: &str) -> Result<Duration, Error> {

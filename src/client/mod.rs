@@ -19,7 +19,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::resource::{Endpoint, Resource, Side};
 use crate::secrets::Secrets;
 use crate::stop::Stop;
-pub use pace::Pace;
+use pace::Pace;
 pub use retry::Patience;
 use transport::REQUEST_TIMEOUT;
 pub use transport::{Http, Sending, Transport};
@@ -30,6 +30,9 @@ const SHORTEST_READ: Duration = Duration::from_secs(1);
 const LONGEST_SPACING: Duration = Duration::from_secs(1);
 /// What a request that changes something still gets when everybody has been told to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Longer than any operation is remembered; and a time that far away can be reckoned with.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What all requests of one command have in common.
 #[derive(Clone)]
@@ -42,32 +45,68 @@ pub struct Circumstances<'a> {
     pub on_wait: OnWait<'a>,
 }
 
+impl<'a> Circumstances<'a> {
+    /// Those of a command that begins now.
+    pub fn new(timeout: Duration, stop: &'a Stop, on_wait: impl Fn(&Error, Duration) + 'a) -> Self {
+        Self { deadline: Instant::now() + timeout.min(LONGEST_TIMEOUT), stop, on_wait: Rc::new(on_wait) }
+    }
+}
+
 /// Is told why a request waits before it is sent again, and for how long.
 pub type OnWait<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
 
+/// The way to one resource: its connections and its pace, which all that talk to it share.
+#[derive(Clone)]
+pub struct Connection {
+    resource: Rc<Resource>,
+    transport: Rc<dyn Transport>,
+    pace: Pace,
+}
+
 /// Talks to one resource, with its credential and to no other host.
 pub struct Client<'a> {
-    resource: &'a Resource,
-    transport: Box<dyn Transport>,
+    connection: Connection,
     circumstances: Circumstances<'a>,
-    pace: Pace,
     /// What an answer may repeat and nobody may read.
     secrets: Mutex<Secrets>,
 }
 
-impl<'a> Client<'a> {
-    /// A client over a transport; the pace is shared by all that talk to the same resource.
-    #[must_use]
-    pub fn new(
-        resource: &'a Resource,
-        transport: Box<dyn Transport>,
-        circumstances: Circumstances<'a>,
-        pace: Pace,
-    ) -> Self {
-        let secrets = Mutex::new(Secrets::default().and(resource.credential.secret()));
-        Self { resource, transport, circumstances, pace, secrets }
+impl Connection {
+    /// HTTP to one resource.
+    ///
+    /// # Errors
+    /// When the platform's trust store cannot be used.
+    pub fn http(resource: &Resource) -> Result<Self, Error> {
+        Ok(Self::over(resource, Rc::new(Http::new(resource)?)))
     }
 
+    /// Another transport to one resource.
+    #[must_use]
+    pub fn over(resource: &Resource, transport: Rc<dyn Transport>) -> Self {
+        Self { resource: Rc::new(resource.clone()), transport, pace: Pace::default() }
+    }
+
+    /// Two connections to one and the same resource share its limits.
+    #[must_use]
+    pub fn beside(self, other: &Self) -> Self {
+        if self.resource.endpoint == other.resource.endpoint { Self { pace: other.pace.clone(), ..self } } else { self }
+    }
+
+    /// Somebody who talks over it.
+    #[must_use]
+    pub fn client<'a>(&self, circumstances: Circumstances<'a>) -> Client<'a> {
+        let secrets = Mutex::new(Secrets::default().and(self.resource.credential.secret()));
+        Client { connection: self.clone(), circumstances, secrets }
+    }
+
+    /// How many copies are well under way over it at the same time.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.pace.room()
+    }
+}
+
+impl Client<'_> {
     /// Sends a request, reads its answer, and sends it again as far as that is safe and the patience lasts.
     ///
     /// # Errors
@@ -95,12 +134,12 @@ impl<'a> Client<'a> {
     pub async fn once<T>(&self, request: &Request, read: impl Fn(&Answer) -> Result<T, Error>) -> Result<T, Error> {
         // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
         let until = self.circumstances.deadline.max(Instant::now()) + LONGEST_SPACING;
-        let turn = self.interruptible(self.pace.turn(request.quota, until)).await?;
+        let turn = self.interruptible(self.connection.pace.turn(request.quota, until)).await?;
         let turn = turn.map_err(|at| self.held_back(request, at.saturating_duration_since(Instant::now())))?;
         let began = Instant::now();
         let answer = self.exchange(request).await;
         let result = self.hear(request, began, answer, read);
-        self.pace.learn(turn, &result);
+        self.connection.pace.learn(turn, &result);
         result
     }
 
@@ -113,7 +152,7 @@ impl<'a> Client<'a> {
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let answer = answer.map(|answer| Answer { secrets: self.secrets(), ..answer });
-        let side = self.resource.side;
+        let side = self.connection.resource.side;
         let line = self.secrets().blot_out(&format!("{request:?}"));
         match &answer {
             Ok(answer) => info!(
@@ -144,7 +183,7 @@ impl<'a> Client<'a> {
         };
         let send = async || {
             let began = Instant::now();
-            let answer = self.transport.send(self.resource, request, REQUEST_TIMEOUT).await;
+            let answer = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT).await;
             self.hear(request, began, answer, &read)
         };
         retry::persist(Patience::READ, until, pause, |error, wait| (self.circumstances.on_wait)(error, wait), send)
@@ -170,13 +209,13 @@ impl<'a> Client<'a> {
     /// Which resource it talks to.
     #[must_use]
     pub fn side(&self) -> Side {
-        self.resource.side
+        self.connection.resource.side
     }
 
     /// Where that resource is.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
-        &self.resource.endpoint
+        &self.connection.resource.endpoint
     }
 
     /// From now on a secret that an answer repeats is blotted out before anybody reads it.
@@ -195,7 +234,7 @@ impl<'a> Client<'a> {
 
     /// The resource has asked others of its kind to wait for longer than there is time.
     fn held_back(&self, request: &Request, wait: Duration) -> Error {
-        let what = format!("the {} turns requests away, and was to {}", self.resource.side, request.purpose);
+        let what = format!("the {} turns requests away, and was to {}", self.connection.resource.side, request.purpose);
         Error::new(ErrorKind::Unavailable, what)
             .with_delivery(Delivery::Throttled { retry_after: Some(wait) })
             .with_remedy("run the command again later, or give it more time with --timeout")
@@ -210,7 +249,7 @@ impl<'a> Client<'a> {
     async fn exchange(&self, request: &Request) -> Result<Answer, Error> {
         let left = self.circumstances.deadline.saturating_duration_since(Instant::now()).max(SHORTEST_READ);
         if request.method == Method::GET {
-            let sending = self.transport.send(self.resource, request, REQUEST_TIMEOUT.min(left));
+            let sending = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT.min(left));
             return self.interruptible(sending).await?;
         }
         let given_up = async {
@@ -218,7 +257,7 @@ impl<'a> Client<'a> {
             sleep(GRACE).await;
         };
         tokio::select! {
-            answer = self.transport.send(self.resource, request, REQUEST_TIMEOUT) => answer,
+            answer = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT) => answer,
             () = given_up => Err(interrupted().with_delivery(Delivery::Unanswered)),
         }
     }

@@ -31,7 +31,7 @@ const COPIES_PER_REQUEST: usize = 10;
 
 /// Shared by everything that talks to one resource.
 #[derive(Debug, Clone, Default)]
-pub struct Pace(Arc<Keeper>);
+pub(super) struct Pace(Arc<Keeper>);
 
 #[derive(Debug, Default)]
 struct Keeper {
@@ -121,8 +121,7 @@ impl Pace {
     }
 
     /// How many copies are well under way at the same time.
-    #[must_use]
-    pub fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.books(|books| books.ceiling.per_second * COPIES_PER_REQUEST)
     }
 

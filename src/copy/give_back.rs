@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::look::Look;
 use super::pipeline::Pipeline;
 use super::{Event, Observer};
 use crate::api::version::ApiVersion;
@@ -30,8 +31,8 @@ pub(super) enum GivenBack {
 
 impl Pipeline<'_> {
     /// Gives a reserved id back and says what came of it.
-    pub(super) async fn give_back(&self, version: ApiVersion, id: &ModelId) -> GivenBack {
-        give_back(&self.target, self.observer, version, self.plan.kind, id).await
+    pub(super) async fn give_back(&self, look: &Look, id: &ModelId) -> GivenBack {
+        give_back(self.target, self.observer, look.found.version, look.found.kind, id).await
     }
 }
 

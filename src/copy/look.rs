@@ -14,67 +14,142 @@ use crate::resource::Side;
 
 /// What the reads have shown.
 pub(super) struct Look {
+    /// On the source.
+    pub(super) found: Found,
+    /// Under the target id.
+    pub(super) target: Vacancy,
+}
+
+/// What the source has shown.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
     /// The version to copy with.
     pub(super) version: ApiVersion,
-    /// The source model, where the source shows it.
+    /// A model or a classifier.
+    pub(super) kind: Kind,
+    /// The model, where the source shows it.
     pub(super) model: Option<Model>,
-    /// Whether the target said that it has no model of the target id.
-    pub(super) target_is_free: bool,
+}
+
+/// Whether the target id can be had.
+pub(super) enum Vacancy {
+    /// The target says that it has no such model. An authorization may have reserved the id all the same.
+    Free,
+    /// The target does not say; or, in v2.1, it will choose the id itself.
+    Unknown,
+    /// The target has this.
+    Taken(Box<Model>),
 }
 
 /// What one resource said to one question for a model.
-enum Sight {
+pub(super) enum Sight {
     Seen(Model),
     /// The service itself says that there is none.
     Absent(Error),
     Inconclusive,
 }
 
+impl Look {
+    pub(super) fn target_is_free(&self) -> bool {
+        matches!(self.target, Vacancy::Free)
+    }
+}
+
 impl Pipeline<'_> {
     /// Looks at both sides at the same time.
     pub(super) async fn look(&self) -> Result<Look, Error> {
         let first = self.first_version();
-        if self.plan.api_version.is_some() || first.has_document_models() {
+        let kind = self.plan.kind.unwrap_or(Kind::Model);
+        if self.terms().api_version.is_some() || first.has_document_models() {
             // What cannot be is refused before the first request.
-            self.plan.protocol(first, None)?;
+            self.plan.protocol(first, kind, None)?;
         }
-        let ((version, model), early) = tokio::try_join!(self.look_at_source(first), self.look_at_target(first))?;
-        let target_is_free = match early {
-            // One namespace holds the models of v3.0 and later, so the answer for one version stands for all.
-            None if version != first => {
-                self.plan.protocol(version, None)?;
-                self.look_at_target(version).await?
-            }
-            answer => answer,
-        };
-        Ok(Look { version, model, target_is_free: target_is_free.unwrap_or(false) })
+        let (found, early) = tokio::try_join!(self.look_at_source(first), self.look_at_target(first, kind))?;
+        // One namespace holds the models of v3.0 and later, so the answer for one version stands for all.
+        let stands = !matches!(early, Vacancy::Unknown) && found.version.has_document_models();
+        if found.kind == kind && (found.version == first || stands) {
+            return Ok(Look { found, target: early });
+        }
+        self.look_at_target_of(found).await
+    }
+
+    /// Looks at the target alone, for something that the source has shown before.
+    pub(super) async fn look_at_target_of(&self, found: Found) -> Result<Look, Error> {
+        self.plan.protocol(found.version, found.kind, found.model.as_ref())?;
+        let target = self.look_at_target(found.version, found.kind).await?;
+        Ok(Look { found, target })
     }
 
     /// The version that is asked first: v2.1 where all that it needs was given, else the newest.
     fn first_version(&self) -> ApiVersion {
-        let may_be_custom_model = self.plan.kind == Kind::Model && self.plan.model_id.is_uuid();
-        match self.plan.api_version {
+        let may_be_custom_model = self.plan.kind != Some(Kind::Classifier) && self.plan.model_id.is_uuid();
+        match self.terms().api_version {
             Some(version) => version,
-            None if self.plan.target_address.is_some() && may_be_custom_model => ApiVersion::V2_1,
+            None if self.terms().target_address.is_some() && may_be_custom_model => ApiVersion::V2_1,
             None => ApiVersion::NEWEST,
         }
     }
 
-    async fn look_at_source(&self, first: ApiVersion) -> Result<(ApiVersion, Option<Model>), Error> {
-        let sight = self.sight(&self.source, first, &self.plan.model_id).await?;
-        match (self.plan.api_version, sight) {
-            (_, Sight::Seen(model)) => {
-                refuse_unless_ready(&model, self.plan.kind)?;
-                Ok((self.version_of(&model, first), Some(model)))
+    /// What the source has under the id.
+    pub(super) async fn find(&self) -> Result<Found, Error> {
+        self.look_at_source(self.first_version()).await
+    }
+
+    async fn look_at_source(&self, first: ApiVersion) -> Result<Found, Error> {
+        let copies_classifiers = self.terms().api_version.is_none_or(ApiVersion::copies_classifiers);
+        match self.plan.kind {
+            Some(kind) => self.find_kind(first, kind).await,
+            None if copies_classifiers => self.find_either(first).await,
+            None => self.find_kind(first, Kind::Model).await,
+        }
+    }
+
+    /// Nobody has said whether the id is that of a model or of a classifier, and it may be both.
+    async fn find_either(&self, first: ApiVersion) -> Result<Found, Error> {
+        let version = ApiVersion::NEWEST;
+        let id = &self.plan.model_id;
+        let as_model = self.find_kind(first, Kind::Model);
+        let as_classifier = self.sight(self.source, version, Kind::Classifier, id);
+        let (model, classifier) = if first.has_document_models() {
+            tokio::join!(as_model, as_classifier)
+        } else {
+            // v2.1 knows no classifiers, and no other version its models.
+            match as_model.await {
+                Err(error) if error.finding() == Finding::NoSuchModel => (Err(error), as_classifier.await),
+                Ok(found) if found.version != first || found.model.is_none() => (Ok(found), as_classifier.await),
+                settled => return settled,
             }
+        };
+        match (model, classifier) {
+            (Ok(Found { model: Some(_), .. }), Ok(Sight::Seen(_))) => Err(Error::settings(
+                format!("the source has a model and a classifier {id}"),
+                "say which one with --kind",
+            )),
+            (Ok(Found { model: None, .. }), Ok(Sight::Seen(seen))) => {
+                Ok(Found { version, kind: Kind::Classifier, model: Some(seen) })
+            }
+            (Err(error), Ok(Sight::Seen(seen))) if error.finding() == Finding::NoSuchModel => {
+                Ok(Found { version, kind: Kind::Classifier, model: Some(seen) })
+            }
+            (Err(error), Ok(Sight::Absent(_))) if error.finding() == Finding::NoSuchModel => {
+                Err(error.saying(format!("the source has no model or classifier {id}")))
+            }
+            (model, _) => model,
+        }
+    }
+
+    async fn find_kind(&self, first: ApiVersion, kind: Kind) -> Result<Found, Error> {
+        let sight = self.sight(self.source, first, kind, &self.plan.model_id).await?;
+        match (self.terms().api_version, sight) {
+            (_, Sight::Seen(model)) => self.found(first, model),
             (Some(_), Sight::Absent(error)) => Err(error),
-            (Some(_), Sight::Inconclusive) => Ok((first, None)),
-            (None, sight) => self.search(first, sight).await,
+            (Some(version), Sight::Inconclusive) => Ok(Found { version, kind, model: None }),
+            (None, sight) => self.search(first, kind, sight).await,
         }
     }
 
     /// Asks the versions that were not asked first, the newest first, until one of them shows the model.
-    async fn search(&self, first: ApiVersion, sight: Sight) -> Result<(ApiVersion, Option<Model>), Error> {
+    async fn search(&self, first: ApiVersion, kind: Kind, sight: Sight) -> Result<Found, Error> {
         // v3.0 and later share their models, so one definitive "no" speaks for all that are unclear.
         let mut absent_from_custom_models = None;
         let mut absent_from_document_models = None;
@@ -83,79 +158,68 @@ impl Pipeline<'_> {
             Sight::Absent(error) => absent_from_document_models = Some(error),
             _ => {}
         }
-        for version in self.searched().filter(|version| *version != first) {
-            match self.sight(&self.source, version, &self.plan.model_id).await? {
-                Sight::Seen(model) => {
-                    refuse_unless_ready(&model, self.plan.kind)?;
-                    return Ok((self.version_of(&model, version), Some(model)));
-                }
+        for version in searched(kind).filter(|version| *version != first) {
+            match self.sight(self.source, version, kind, &self.plan.model_id).await? {
+                Sight::Seen(model) => return self.found(version, model),
                 Sight::Absent(error) => absent_from_document_models = absent_from_document_models.or(Some(error)),
                 Sight::Inconclusive => {}
             }
         }
         match (absent_from_custom_models, absent_from_document_models) {
-            (None, _) if first == ApiVersion::V2_1 => Ok((first, None)),
-            (None, None) => Ok((ApiVersion::NEWEST, None)),
-            (_, Some(error)) => Err(self.or_say_that_it_is_a_custom_model(error).await),
+            (None, _) if first == ApiVersion::V2_1 => Ok(Found { version: first, kind, model: None }),
+            (None, None) => Ok(Found { version: ApiVersion::NEWEST, kind, model: None }),
+            (_, Some(error)) => Err(self.or_say_that_it_is_a_custom_model(kind, error).await),
             (Some(error), None) => Err(error),
         }
     }
 
-    /// The versions of the document format that can copy this kind, the newest first.
-    fn searched(&self) -> impl Iterator<Item = ApiVersion> {
-        let any = self.plan.kind == Kind::Model;
-        ApiVersion::document_models().filter(move |version| any || version.copies_classifiers())
-    }
-
     /// Somebody who copies a v2.1 model may not know what that takes.
-    async fn or_say_that_it_is_a_custom_model(&self, error: Error) -> Error {
-        let unasked =
-            self.plan.kind == Kind::Model && self.plan.model_id.is_uuid() && self.plan.target_address.is_none();
+    async fn or_say_that_it_is_a_custom_model(&self, kind: Kind, error: Error) -> Error {
+        let (v2_1, id) = (ApiVersion::V2_1, &self.plan.model_id);
+        let unasked = kind == Kind::Model && id.is_uuid() && self.terms().target_address.is_none();
         if unasked
-            && let Ok(Sight::Seen(_)) = self.sight(&self.source, ApiVersion::V2_1, &self.plan.model_id).await
-            && let Err(needs) = self.plan.protocol(ApiVersion::V2_1, None)
+            && let Ok(Sight::Seen(_)) = self.sight(self.source, v2_1, kind, id).await
+            && let Err(needs) = self.plan.protocol(v2_1, kind, None)
         {
             return needs;
         }
         error
     }
 
-    /// The version to copy a model with that was seen with some version: the pinned one, or the model's own.
-    fn version_of(&self, model: &Model, seen_with: ApiVersion) -> ApiVersion {
-        match (self.plan.api_version, &model.api_version) {
-            (None, Some(trained_with)) if self.plan.kind == Kind::Model => ApiVersion::for_model_of(trained_with),
-            _ => seen_with,
-        }
+    /// A model that was seen with some version, and the version to copy it with: the pinned one, or the model's own.
+    fn found(&self, seen_with: ApiVersion, model: Model) -> Result<Found, Error> {
+        refuse_unless_ready(&model)?;
+        let version = self.terms().api_version.unwrap_or_else(|| version_of(seen_with, &model));
+        Ok(Found { version, kind: model.kind, model: Some(model) })
     }
 
-    /// Whether the target id is free: `None` where nobody knows or, in v2.1, the target will choose it.
-    async fn look_at_target(&self, version: ApiVersion) -> Result<Option<bool>, Error> {
+    /// Whether the target id is free.
+    async fn look_at_target(&self, version: ApiVersion, kind: Kind) -> Result<Vacancy, Error> {
         if !version.has_document_models() {
-            return Ok(None);
+            return Ok(Vacancy::Unknown);
         }
-        let id = self.plan.new_model_id();
-        match self.sight(&self.target, version, id).await? {
-            Sight::Absent(_) => Ok(Some(true)),
-            Sight::Inconclusive => Ok(None),
-            Sight::Seen(_) => {
-                let kind = self.plan.kind;
-                Err(Error::new(ErrorKind::Exists, format!("the target already has a {kind} {id}")).with_remedy(
-                    format!(
-                        "choose another id with --target-model-id, or delete the {kind} from the target resource first"
-                    ),
-                ))
-            }
-        }
+        Ok(match self.sight(self.target, version, kind, self.plan.new_model_id()).await? {
+            Sight::Absent(_) => Vacancy::Free,
+            Sight::Inconclusive => Vacancy::Unknown,
+            Sight::Seen(model) => Vacancy::Taken(Box::new(model)),
+        })
     }
 
-    async fn sight(&self, client: &Client<'_>, version: ApiVersion, id: &ModelId) -> Result<Sight, Error> {
-        let request = api::model(version, self.plan.kind, id);
+    /// Asks one resource for one model.
+    pub(super) async fn sight(
+        &self,
+        client: &Client<'_>,
+        version: ApiVersion,
+        kind: Kind,
+        id: &ModelId,
+    ) -> Result<Sight, Error> {
+        let request = api::model(version, kind, id);
         let error = match client.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await {
-            Ok(model) => return Ok(Sight::Seen(model)),
+            Ok(model) => return Ok(Sight::Seen(Model { kind, ..model })),
             Err(error) => error,
         };
         if error.finding() == Finding::NoSuchModel {
-            return Ok(Sight::Absent(error.saying(format!("the {} has no {} {id}", client.side(), self.plan.kind))));
+            return Ok(Sight::Absent(error.saying(format!("the {} has no {kind} {id}", client.side()))));
         }
         if is_inconclusive(&error) || self.concerns_a_version_among_others(&error, client.side()) {
             (self.observer)(Event::Inconclusive { error: &error });
@@ -167,14 +231,29 @@ impl Pipeline<'_> {
     /// A version that is retired, or that another one has outgrown, ends no search: the next one may do. The target is
     /// asked for the same model in all of them.
     fn concerns_a_version_among_others(&self, error: &Error, side: Side) -> bool {
-        let is_searching = self.plan.api_version.is_none() || side == Side::Target;
+        let is_searching = self.terms().api_version.is_none() || side == Side::Target;
         is_searching && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused)
     }
+}
+
+/// The version to copy a model with that was seen with some version: the one that trained it.
+pub(super) fn version_of(seen_with: ApiVersion, model: &Model) -> ApiVersion {
+    match &model.api_version {
+        Some(trained_with) if model.kind == Kind::Model => ApiVersion::for_model_of(trained_with),
+        _ => seen_with,
+    }
+}
+
+/// The versions of the document format that can copy a kind, the newest first.
+fn searched(kind: Kind) -> impl Iterator<Item = ApiVersion> {
+    ApiVersion::document_models().filter(move |version| kind == Kind::Model || version.copies_classifiers())
 }
 
 /// Whether a copy may go on as if the read had not been made.
 fn is_inconclusive(error: &Error) -> bool {
     match error.delivery() {
+        // Somebody said to stop: that is no answer, and nothing goes on.
+        _ if error.kind() == ErrorKind::Interrupted => false,
         Delivery::Unanswered => true,
         Delivery::Final => error.finding() == Finding::Inconclusive && error.kind() != ErrorKind::Unavailable,
         // Nobody is there, or nobody has time: a copy would fare no better.
@@ -182,8 +261,8 @@ fn is_inconclusive(error: &Error) -> bool {
     }
 }
 
-fn refuse_unless_ready(model: &Model, kind: Kind) -> Result<(), Error> {
-    let side = Side::Source;
+fn refuse_unless_ready(model: &Model) -> Result<(), Error> {
+    let (side, kind) = (Side::Source, model.kind);
     let (what, remedy) = match &model.readiness {
         // A status that nobody knows decides nothing: the service does.
         Readiness::Ready | Readiness::Unknown(_) => return Ok(()),

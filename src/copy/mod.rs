@@ -1,33 +1,34 @@
 //! One copy from beginning to verdict: look, authorize, start, follow, verify; and the way back when one of them fails.
 
+mod exists;
 mod follow;
 mod give_back;
 mod look;
+mod many;
 mod pipeline;
 mod plan;
 #[cfg(all(test, feature = "emulator"))]
 mod promises;
 mod recover;
+mod replace;
 mod wait;
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::api::version::ApiVersion;
-use crate::client::{Circumstances, Client, Http, Pace, Transport};
-use crate::error::{Error, ErrorKind};
+use crate::client::{Circumstances, Connection};
+use crate::error::Error;
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
 use crate::resource::{Endpoint, Resource};
 use crate::stop::Stop;
-pub use plan::Plan;
+pub use many::{ManyEvent, ManyObserver, ManyPlan, Summary, copy_many, rehearse_many};
+use pipeline::{Common, Pipeline};
+pub use plan::{IfExists, Plan, Terms};
 pub use wait::{WaitPlan, wait};
-
-/// Longer than any operation is remembered; and a time that far away can be reckoned with.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What happens during a copy, as it happens.
 #[derive(Debug)]
@@ -91,6 +92,38 @@ pub enum Event<'a> {
         /// The id.
         target_model_id: &'a ModelId,
     },
+    /// The target has blank v2.1 models that may become copies: they are waited for.
+    WaitingForBlanks {
+        /// How many.
+        count: usize,
+    },
+    /// A copy to this id is under way already, begun by a command that is no more; it is followed.
+    Adopted {
+        /// Where it is followed.
+        operation: &'a OperationUrl,
+    },
+    /// Before the old model goes, its successor is copied to another id.
+    Staging {
+        /// The other id.
+        staging_id: &'a ModelId,
+    },
+    /// A model was deleted from the target: the one that is replaced, or a staging copy.
+    Removed {
+        /// Its id.
+        target_model_id: &'a ModelId,
+    },
+    /// The target does not show whether the copy is in its place, so the staging copy is kept.
+    StagingKept {
+        /// Its id.
+        staging_id: &'a ModelId,
+    },
+    /// The copy is in its place, and the staging copy could not be deleted.
+    StagingLeft {
+        /// Its id.
+        staging_id: &'a ModelId,
+        /// What the target answered.
+        error: &'a Error,
+    },
     /// An id that was reserved and not used has been given back: the target said that it is deleted.
     GivenBack {
         /// The id.
@@ -114,7 +147,22 @@ pub struct Outcome {
     /// What is known of it, whatever the ending.
     pub record: Record,
     /// Whether the copy is there and ready.
-    pub result: Result<(), Error>,
+    pub result: Result<Success, Error>,
+}
+
+/// An ending to be glad of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Success {
+    /// The copy is there and ready.
+    Copied,
+    /// The copy is there and ready, in the place of another model.
+    Replaced,
+    /// It was there before, of the same training.
+    AlreadyThere,
+    /// It was only asked what would be done: a copy would be made.
+    WouldCopy,
+    /// It was only asked what would be done: a copy would take the place of another model.
+    WouldReplace,
 }
 
 /// What is known of one copy. Everything is absent until the service has said it.
@@ -126,6 +174,8 @@ pub struct Record {
     pub source: Endpoint,
     /// The model that was copied, where it is known.
     pub source_model_id: Option<ModelId>,
+    /// What its owner calls it (v2.1).
+    pub source_name: Option<String>,
     /// The resource that receives the copy, where it is known.
     pub target: Option<Endpoint>,
     /// The version that the copy was made with.
@@ -164,48 +214,48 @@ pub struct RequestIds {
 ///
 /// Told to stop, it gives back what it has reserved and not used; a copy that was started goes on without it.
 pub async fn copy(plan: &Plan, observer: Observer<'_>, stop: &Stop) -> Outcome {
-    copy_over(plan, observer, stop, &|resource| Ok(Box::new(Http::new(resource)?))).await
+    copy_over(plan, observer, stop, &Connection::http).await
+}
+
+/// Says what [`copy`] would do, and what stands in its way. It only reads.
+pub async fn rehearse(plan: &Plan, observer: Observer<'_>, stop: &Stop) -> Outcome {
+    let work = async |pipeline: Pipeline<'_>, record: &mut Record| pipeline.rehearse(None, record).await;
+    between(plan, observer, stop, &Connection::http, work).await
 }
 
 /// Makes the connection to a resource.
-type Connect<'a> = &'a dyn Fn(&Resource) -> Result<Box<dyn Transport>, Error>;
+type Connect<'a> = &'a dyn Fn(&Resource) -> Result<Connection, Error>;
 
 /// [`copy`] over something else than the network.
-async fn copy_over<'a>(plan: &'a Plan, observer: Observer<'a>, stop: &'a Stop, connect: Connect<'a>) -> Outcome {
-    let mut record = Record::new(plan.kind, &plan.source.endpoint, Some(&plan.target.endpoint));
-    record.source_model_id = Some(plan.model_id.clone());
-    record.api_version = plan.api_version;
+async fn copy_over(plan: &Plan, observer: Observer<'_>, stop: &Stop, connect: Connect<'_>) -> Outcome {
+    let work = async |pipeline: Pipeline<'_>, record: &mut Record| pipeline.run(None, record).await;
+    between(plan, observer, stop, connect, work).await
+}
+
+/// Sets a pipeline up between the two sides of a plan.
+async fn between(
+    plan: &Plan,
+    observer: Observer<'_>,
+    stop: &Stop,
+    connect: Connect<'_>,
+    work: impl AsyncFnOnce(Pipeline<'_>, &mut Record) -> Result<Success, Error>,
+) -> Outcome {
+    let mut record = Record::of(plan);
+    let circumstances = circumstances(plan.terms.timeout, observer, stop);
     let result = async {
-        let resources = [&plan.source, &plan.target].into_iter();
-        let mut clients = clients(resources, plan.timeout, observer, stop, connect)?.into_iter();
-        let (Some(source), Some(target)) = (clients.next(), clients.next()) else {
-            return Err(Error::new(ErrorKind::Unforeseen, "there are no two sides to copy between"));
-        };
-        pipeline::Pipeline { plan, source, target, observer, stop }.run(&mut record).await
+        let source = connect(&plan.terms.source)?;
+        let target = connect(&plan.terms.target)?.beside(&source);
+        let (source, target) = (&source.client(circumstances.clone()), &target.client(circumstances));
+        let common = &Common::default();
+        work(Pipeline { plan, source, target, common, observer, stop }, &mut record).await
     };
     let result = result.await;
     record.outcome(result)
 }
 
-/// A client for each resource; two that are one and the same share the pace.
-fn clients<'a>(
-    resources: impl Iterator<Item = &'a Resource>,
-    timeout: Duration,
-    observer: Observer<'a>,
-    stop: &'a Stop,
-    connect: Connect<'a>,
-) -> Result<Vec<Client<'a>>, Error> {
-    let deadline = Instant::now() + timeout.min(LONGEST_TIMEOUT);
-    let on_wait = move |error: &Error, wait| observer(Event::Waiting { error, wait });
-    let circumstances = Circumstances { deadline, stop, on_wait: Rc::new(on_wait) };
-    let mut paces: Vec<(&Endpoint, Pace)> = Vec::new();
-    let mut client = |resource: &'a Resource| {
-        let known = paces.iter().find(|(endpoint, _)| *endpoint == &resource.endpoint).map(|(_, pace)| pace.clone());
-        let pace = known.unwrap_or_default();
-        paces.push((&resource.endpoint, pace.clone()));
-        Ok(Client::new(resource, connect(resource)?, circumstances.clone(), pace))
-    };
-    resources.map(&mut client).collect()
+/// Those of a command that begins now, with an observer to tell of waits.
+fn circumstances<'a>(timeout: Duration, observer: Observer<'a>, stop: &'a Stop) -> Circumstances<'a> {
+    Circumstances::new(timeout, stop, |error, wait| observer(Event::Waiting { error, wait }))
 }
 
 impl Record {
@@ -214,6 +264,7 @@ impl Record {
             kind,
             source: source.clone(),
             source_model_id: None,
+            source_name: None,
             target: target.cloned(),
             api_version: None,
             target_model_id: None,
@@ -228,7 +279,13 @@ impl Record {
         }
     }
 
-    fn outcome(mut self, result: Result<(), Error>) -> Outcome {
+    fn of(plan: &Plan) -> Self {
+        let Terms { source, target, api_version, .. } = &*plan.terms;
+        let record = Self::new(plan.kind.unwrap_or(Kind::Model), &source.endpoint, Some(&target.endpoint));
+        Self { source_model_id: Some(plan.model_id.clone()), api_version: *api_version, ..record }
+    }
+
+    fn outcome(mut self, result: Result<Success, Error>) -> Outcome {
         self.elapsed = self.began.elapsed();
         Outcome { record: self, result }
     }

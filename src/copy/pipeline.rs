@@ -1,17 +1,21 @@
 //! The course of one copy, and what becomes of the reserved id when it does not end well.
 
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::follow::{Pursuit, has_ended};
 use super::give_back::GivenBack;
-use super::look::Look;
+use super::look::{Found, Look};
 use super::recover::Recovery;
-use super::{Event, Observer, Plan, Record};
+use super::replace::Replacement;
+use super::{Event, Observer, Plan, Record, Success, Terms};
 use crate::api::version::ApiVersion;
 use crate::api::{self, Answer, Protocol};
 use crate::authorization::CopyAuthorization;
 use crate::client::{Client, Patience};
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::inventory::Inventory;
+use crate::model::ModelId;
 use crate::operation::OperationUrl;
 use crate::stop::Stop;
 
@@ -21,16 +25,51 @@ const MOST_STARTS: u32 = 3;
 const MOST_AUTHORIZES: u32 = 3;
 
 /// The two sides of a copy, and what it is to do.
+#[derive(Clone, Copy)]
 pub(super) struct Pipeline<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) source: Client<'a>,
-    pub(super) target: Client<'a>,
+    pub(super) source: &'a Client<'a>,
+    pub(super) target: &'a Client<'a>,
+    pub(super) common: &'a Common,
     pub(super) observer: Observer<'a>,
     pub(super) stop: &'a Stop,
 }
 
+/// What copies between the same two resources have in common.
+pub(super) struct Common {
+    /// The v2.1 models that the target has, read once.
+    pub(super) custom_copies: OnceCell<Inventory>,
+    /// Who holds an authorization that is not used yet: few at a time, for each one is an id that may be left behind.
+    starting: Semaphore,
+    /// In v2.1, where the next start may be a minute away, one at a time.
+    starting_custom_models: Semaphore,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self {
+            custom_copies: OnceCell::new(),
+            starting: Semaphore::new(MOST_UNUSED_AUTHORIZATIONS),
+            starting_custom_models: Semaphore::new(1),
+        }
+    }
+}
+
+/// As many as keep a distant resource busy with five starts a second.
+const MOST_UNUSED_AUTHORIZATIONS: usize = 3;
+
+/// What is to be done, now that both sides have been looked at.
+pub(super) enum Course {
+    /// Copy to the target id.
+    Copy(Box<Look>),
+    /// The target has a copy of the same training, under this id.
+    AlreadyThere(ModelId),
+    /// Put a new copy in the place of something else.
+    Replace(Box<Replacement>),
+}
+
 /// How an attempt to start a copy went on.
-enum Course {
+enum Started {
     /// The source has accepted it.
     Follow(OperationUrl),
     /// The target has it already.
@@ -40,30 +79,82 @@ enum Course {
 }
 
 impl Pipeline<'_> {
-    pub(super) async fn run(&self, record: &mut Record) -> Result<(), Error> {
+    /// Looks, decides and does it. What the source has may be known already.
+    pub(super) async fn run(&self, found: Option<Found>, record: &mut Record) -> Result<Success, Error> {
+        match self.prepare(found, record).await? {
+            Course::Copy(look) => self.copy(&look, record).await.map(|()| Success::Copied),
+            Course::Replace(replacement) => self.replace(&replacement, record).await,
+            Course::AlreadyThere(id) => {
+                record.target_model_id = Some(id);
+                record.verified = true;
+                Ok(Success::AlreadyThere)
+            }
+        }
+    }
+
+    /// Looks and decides, by reads only.
+    pub(super) async fn rehearse(&self, found: Option<Found>, record: &mut Record) -> Result<Success, Error> {
+        let course = self.prepare(found, record).await?;
+        record.target_model_id = match &course {
+            Course::AlreadyThere(id) => Some(id.clone()),
+            Course::Copy(look) if !look.found.version.has_document_models() => None,
+            Course::Copy(_) | Course::Replace(_) => Some(self.plan.new_model_id().clone()),
+        };
+        Ok(match course {
+            Course::AlreadyThere(_) => Success::AlreadyThere,
+            Course::Copy(_) => Success::WouldCopy,
+            Course::Replace(_) => Success::WouldReplace,
+        })
+    }
+
+    async fn prepare(&self, found: Option<Found>, record: &mut Record) -> Result<Course, Error> {
         (self.observer)(Event::Looking);
-        let look = self.look().await?;
-        (self.observer)(Event::Found { version: look.version, model: look.model.as_ref() });
-        record.api_version = Some(look.version);
-        let protocol = self.plan.protocol(look.version, look.model.as_ref())?;
+        let look = match found {
+            Some(found) => self.look_at_target_of(found).await?,
+            None => self.look().await?,
+        };
+        let Found { version, kind, model } = &look.found;
+        record.api_version = Some(*version);
+        record.kind = *kind;
+        record.source_name = model.as_ref().and_then(|model| model.name.clone());
+        (self.observer)(Event::Found { version: *version, model: model.as_ref() });
+        // The version may have been found only now, and what it cannot do is refused before anything is reserved.
+        self.plan.protocol(*version, *kind, model.as_ref())?;
+        self.decide(look).await
+    }
+
+    pub(super) fn terms(&self) -> &Terms {
+        &self.plan.terms
+    }
+
+    /// From the look to the verdict: authorize, start, follow, verify, or give back.
+    pub(super) async fn copy(&self, look: &Look, record: &mut Record) -> Result<(), Error> {
+        let Found { version, kind, ref model } = look.found;
+        let protocol = self.plan.protocol(version, kind, model.as_ref())?;
         let mut starts = 0;
         loop {
             starts += 1;
-            let authorization = self.authorize(&*protocol, &look, record).await?;
-            let (error, was_lost) = match self.start(&*protocol, look.version, &authorization, record).await {
-                Ok(Course::Follow(operation)) => {
-                    return self.see_through(&look, &operation, &authorization, record).await;
+            let few = self.source.interruptible(self.may_hold_authorization(version)).await?;
+            let authorization = match self.authorize(&*protocol, look, record).await {
+                Ok(authorization) => authorization,
+                Err(error) => return self.adopt_or(error, look, record).await,
+            };
+            let started = self.start(&*protocol, look, &authorization, record).await;
+            drop(few);
+            let (error, was_lost) = match started {
+                Ok(Started::Follow(operation)) => {
+                    return self.see_through(look, &operation, &authorization, record).await;
                 }
-                Ok(Course::Done) => {
+                Ok(Started::Done) => {
                     record.verified = true;
                     return Ok(());
                 }
-                Ok(Course::Nothing(error)) => (error, true),
+                Ok(Started::Nothing(error)) => (error, true),
                 // Nobody knows what came of it: what is reserved may be in use.
                 Err(error) if is_ambiguous(&error) => return Err(error),
                 Err(error) => (error, false),
             };
-            let given_back = self.give_back(look.version, &authorization.target_model_id).await;
+            let given_back = self.give_back(look, &authorization.target_model_id).await;
             if was_lost && given_back == GivenBack::Ready {
                 // It came after all: only our own authorization can have put a ready model there.
                 record.verified = true;
@@ -77,6 +168,24 @@ impl Pipeline<'_> {
         }
     }
 
+    async fn may_hold_authorization(&self, version: ApiVersion) -> Option<SemaphorePermit<'_>> {
+        let semaphore =
+            if version.has_document_models() { &self.common.starting } else { &self.common.starting_custom_models };
+        // It is never closed.
+        semaphore.acquire().await.ok()
+    }
+
+    pub(super) fn pursuit(&self, version: ApiVersion) -> Pursuit<'_, '_> {
+        Pursuit {
+            version,
+            source: self.source,
+            observer: self.observer,
+            poll_interval: self.terms().poll_interval,
+            deadline: self.source.deadline(),
+            accepted: true,
+        }
+    }
+
     /// From an accepted copy to its verdict.
     async fn see_through(
         &self,
@@ -85,31 +194,25 @@ impl Pipeline<'_> {
         authorization: &CopyAuthorization,
         record: &mut Record,
     ) -> Result<(), Error> {
-        let pursuit = Pursuit {
-            version: look.version,
-            source: &self.source,
-            observer: self.observer,
-            poll_interval: self.plan.poll_interval,
-            deadline: self.source.deadline(),
-            accepted: true,
-        };
+        let Found { version, kind, .. } = look.found;
         let target_model_id = &authorization.target_model_id;
         let ending = async {
+            let pursuit = self.pursuit(version);
             pursuit.follow(operation, record).await?;
-            if self.plan.verify {
-                record.verified = pursuit.verify(&self.target, self.plan.kind, target_model_id).await?;
+            if self.terms().verify {
+                record.verified = pursuit.verify(self.target, kind, target_model_id).await?;
             }
             Ok(())
         };
         let ending = ending.await;
         if ending.as_ref().is_err_and(has_ended) {
-            self.give_back(look.version, target_model_id).await;
+            self.give_back(look, target_model_id).await;
         }
         ending
     }
 
     /// Nothing that changes something is begun when the time is up, or after being told to stop.
-    fn may_begin(&self) -> Result<(), Error> {
+    pub(super) fn may_begin(&self) -> Result<(), Error> {
         if self.stop.is_told() {
             return Err(Error::new(ErrorKind::Interrupted, "interrupted before the copy was started"));
         }
@@ -136,10 +239,10 @@ impl Pipeline<'_> {
                 return Err(self.explain_authorize(error, look, lost));
             }
         };
-        for client in [&self.source, &self.target] {
+        for client in [self.source, self.target] {
             client.hide(&authorization.access_token);
         }
-        self.note_authorization(&authorization, look.version, record);
+        self.note_authorization(&authorization, look.found.version, record);
         record.request_ids.authorize = request_id;
         (self.observer)(Event::Authorized { target_model_id: &authorization.target_model_id });
         Ok(authorization)
@@ -154,7 +257,7 @@ impl Pipeline<'_> {
     ) -> Result<(CopyAuthorization, Option<String>), Error> {
         let read = |answer: &Answer| Ok((protocol.read_authorization(answer)?, answer.request_id()));
         // How often a conflict may still be about our own request, on an id that was seen free.
-        let mut may_be_ours = if look.target_is_free { MOST_AUTHORIZES } else { 0 };
+        let mut may_be_ours = if look.target_is_free() { MOST_AUTHORIZES } else { 0 };
         loop {
             self.may_begin()?;
             let error = match self.target.call(&protocol.authorize(), Patience::AUTHORIZE, read).await {
@@ -163,7 +266,7 @@ impl Pipeline<'_> {
             };
             if error.delivery() == Delivery::Unanswered {
                 *lost += 1;
-                if !look.version.has_document_models() {
+                if !look.found.version.has_document_models() {
                     (self.observer)(Event::MayBeReserved { target_model_id: None });
                 }
                 if *lost == MOST_AUTHORIZES || self.stop.is_told() {
@@ -173,7 +276,7 @@ impl Pipeline<'_> {
             } else if error.kind() == ErrorKind::Exists && *lost > 0 && may_be_ours > 0 {
                 // The id was free, so it is our own request that has reserved it, the one whose answer was lost.
                 may_be_ours -= 1;
-                match self.give_back(look.version, self.plan.new_model_id()).await {
+                match self.give_back(look, self.plan.new_model_id()).await {
                     GivenBack::Deleted => *lost = 0,
                     GivenBack::NothingThere => may_be_ours = 0,
                     GivenBack::Ready | GivenBack::NotGiven => return Err(error),
@@ -187,12 +290,12 @@ impl Pipeline<'_> {
     /// After an answer that never came and no authorization: from v3.0 on the id that it may have reserved is known.
     async fn account_for_lost(&self, look: &Look, error: &Error) {
         let id = self.plan.new_model_id();
-        match (look.target_is_free, error.kind()) {
+        match (look.target_is_free(), error.kind()) {
             // That was tried already, and what was not given back has been named.
             (true, ErrorKind::Exists) => {}
-            (true, _) => drop(self.give_back(look.version, id).await),
+            (true, _) => drop(self.give_back(look, id).await),
             // Nobody has seen the id free: what is there may be somebody else's.
-            (false, _) if look.version.has_document_models() => {
+            (false, _) if look.found.version.has_document_models() => {
                 (self.observer)(Event::MayBeReserved { target_model_id: Some(id) });
             }
             (false, _) => {}
@@ -200,7 +303,7 @@ impl Pipeline<'_> {
     }
 
     fn note_authorization(&self, authorization: &CopyAuthorization, version: ApiVersion, record: &mut Record) {
-        let given = self.plan.target_address.as_ref().filter(|_| !version.has_document_models());
+        let given = self.terms().target_address.as_ref().filter(|_| !version.has_document_models());
         let resource_id = given.map(|address| address.resource_id.as_str().to_owned());
         let region = given.map(|address| address.region.as_str().to_owned());
         record.target_resource_id = resource_id.or_else(|| authorization.target_resource_id.clone());
@@ -212,13 +315,13 @@ impl Pipeline<'_> {
     async fn start(
         &self,
         protocol: &dyn Protocol,
-        version: ApiVersion,
+        look: &Look,
         authorization: &CopyAuthorization,
         record: &mut Record,
-    ) -> Result<Course, Error> {
+    ) -> Result<Started, Error> {
         self.may_begin()?;
         let mut request = protocol.start(&self.plan.model_id, authorization);
-        if self.plan.allow_degrade {
+        if self.terms().allow_degrade {
             request = request.allowing_degrade();
         }
         let endpoint = self.source.endpoint();
@@ -230,17 +333,17 @@ impl Pipeline<'_> {
             }
             // A conflict may be about the copy itself, whose first request somebody on the way has repeated.
             Err(error) if !is_ambiguous(&error) && error.kind() != ErrorKind::Exists => return Err(error),
-            Err(error) => match self.recover(version, authorization, &error).await {
+            Err(error) => match self.recover(look, authorization, &error).await {
                 Recovery::Found(operation) => operation,
-                Recovery::Done => return Ok(Course::Done),
+                Recovery::Done => return Ok(Started::Done),
                 Recovery::Nothing if error.kind() == ErrorKind::Exists => return Err(error),
-                Recovery::Nothing => return Ok(Course::Nothing(never_started(error))),
+                Recovery::Nothing => return Ok(Started::Nothing(never_started(error))),
                 Recovery::Unknown => return Err(self.unknown_start(error, authorization)),
             },
         };
         record.operation = Some(operation.clone());
         (self.observer)(Event::Started { operation: &operation });
-        Ok(Course::Follow(operation))
+        Ok(Started::Follow(operation))
     }
 
     fn unknown_start(&self, error: Error, authorization: &CopyAuthorization) -> Error {
@@ -257,7 +360,7 @@ impl Pipeline<'_> {
     fn explain_authorize(&self, error: Error, look: &Look, lost: u32) -> Error {
         let id = self.plan.new_model_id();
         match error.kind() {
-            ErrorKind::Exists if look.target_is_free => {
+            ErrorKind::Exists if look.target_is_free() => {
                 let by = if lost > 0 {
                     "perhaps by this command's own request"
                 } else {

@@ -1,6 +1,7 @@
 //! What one copy is to do, and what of it cannot be done with an API version.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::api::version::ApiVersion;
@@ -9,35 +10,58 @@ use crate::error::Error;
 use crate::model::{Kind, Model, ModelId};
 use crate::resource::{Resource, TargetAddress};
 
-/// One copy, as it was asked for.
+/// Between whom copies are made, and how.
 #[derive(Debug, Clone)]
-pub struct Plan {
-    /// The resource that has the model.
+pub struct Terms {
+    /// The resource that has the models.
     pub source: Resource,
-    /// The resource that receives the copy.
+    /// The resource that receives the copies.
     pub target: Resource,
-    /// What to copy.
-    pub model_id: ModelId,
-    /// A model or a classifier.
-    pub kind: Kind,
-    /// The version to copy with; `None` finds out which one the model needs.
+    /// The version to copy with; `None` finds out which one each model needs.
     pub api_version: Option<ApiVersion>,
     /// Where the target is in Azure, which v2.1 needs.
     pub target_address: Option<TargetAddress>,
-    /// The id of the copy (v3.0 and later); `None` keeps the source's.
-    pub target_model_id: Option<ModelId>,
-    /// The description of the copy (v3.0 and later); `None` keeps the source's, empty clears it.
+    /// The description of a copy (v3.0 and later); `None` keeps the source's, empty clears it.
     pub description: Option<String>,
-    /// The tags of the copy (v3.0 and later); `None` keeps the source's.
+    /// The tags of a copy (v3.0 and later); `None` keeps the source's.
     pub tags: Option<BTreeMap<String, String>>,
     /// Accepts a copy that is less protected than the source.
     pub allow_degrade: bool,
-    /// Looks at the target before the copy is said to be there.
+    /// What to do where the target has the id already.
+    pub if_exists: IfExists,
+    /// Copies of v2.1 models that were made before, the source's id first.
+    pub known_copies: BTreeMap<ModelId, ModelId>,
+    /// Looks at the target before a copy is said to be there.
     pub verify: bool,
     /// For the whole command.
     pub timeout: Duration,
     /// From one question for the status to the next.
     pub poll_interval: Duration,
+}
+
+/// What to do where the target has the id already. In v2.1, where ids are the service's, what counts is whether the
+/// target has a copy of the same training; without `Fail`, none is made twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExists {
+    /// Nothing: it is an error.
+    Fail,
+    /// Nothing, and it is no error if the target's model comes from the same training.
+    Skip,
+    /// Skips what comes from the same training, and replaces what does not, without ever being without a copy.
+    Replace,
+}
+
+/// One copy, as it was asked for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Between whom, and how.
+    pub terms: Rc<Terms>,
+    /// What to copy.
+    pub model_id: ModelId,
+    /// A model or a classifier; `None` finds out.
+    pub kind: Option<Kind>,
+    /// The id of the copy (v3.0 and later); `None` keeps the source's.
+    pub target_model_id: Option<ModelId>,
 }
 
 impl Plan {
@@ -47,6 +71,17 @@ impl Plan {
         self.target_model_id.as_ref().unwrap_or(&self.model_id)
     }
 
+    /// Refuses what can be seen to be impossible before anybody is asked.
+    ///
+    /// # Errors
+    /// When the plan cannot be carried out with the version that it names.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.terms.api_version {
+            Some(version) => self.protocol(version, self.kind.unwrap_or(Kind::Model), None).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// How this copy is made with a version, given what the source says of the model.
     ///
     /// # Errors
@@ -54,27 +89,42 @@ impl Plan {
     pub fn protocol(
         &self,
         version: ApiVersion,
+        kind: Kind,
         model: Option<&Model>,
     ) -> Result<Box<dyn Protocol + Send + Sync>, Error> {
-        if self.kind == Kind::Classifier && !version.copies_classifiers() {
-            return Err(Error::settings(
-                format!("{version} does not copy classifiers"),
-                "use --api-version 4.0; a classifier that was trained before must be trained again with v4.0",
-            ));
+        if kind == Kind::Classifier {
+            self.refuse_old_classifier(version, model)?;
         }
+        let Terms { description, tags, .. } = &*self.terms;
         let new = NewModel {
             id: self.new_model_id().clone(),
-            description: self.description.clone().or_else(|| model.and_then(|model| model.description.clone())),
-            tags: self.tags.clone().or_else(|| model.map(|model| model.tags.clone()).filter(|tags| !tags.is_empty())),
+            description: description.clone().or_else(|| model.and_then(|model| model.description.clone())),
+            tags: tags.clone().or_else(|| model.map(|model| model.tags.clone()).filter(|tags| !tags.is_empty())),
         };
-        match document_models_protocol(version, self.kind, new) {
+        match document_models_protocol(version, kind, new) {
             Some(protocol) => self.refuse_to_copy_onto_itself().map(|()| protocol),
             None => self.target_of_custom_model().map(custom_models_protocol),
         }
     }
 
+    fn refuse_old_classifier(&self, version: ApiVersion, model: Option<&Model>) -> Result<(), Error> {
+        let trained_with = model.and_then(|model| model.api_version.as_deref()).map(ApiVersion::for_model_of);
+        let too_old = trained_with.filter(|version| !version.copies_classifiers());
+        match too_old {
+            None if version.copies_classifiers() => Ok(()),
+            None => Err(classifiers_need_newer(version)),
+            Some(trained_with) => Err(Error::settings(
+                format!(
+                    "the classifier {} was trained with {trained_with}, and only v4.0 copies its own",
+                    self.model_id
+                ),
+                "train the classifier again with v4.0, and copy that one",
+            )),
+        }
+    }
+
     fn refuse_to_copy_onto_itself(&self) -> Result<(), Error> {
-        if self.source.endpoint != self.target.endpoint || self.model_id != *self.new_model_id() {
+        if self.terms.source.endpoint != self.terms.target.endpoint || self.model_id != *self.new_model_id() {
             return Ok(());
         }
         Err(Error::settings(
@@ -92,23 +142,64 @@ impl Plan {
                 "check the model id, or leave out --api-version to find the model's own version",
             ));
         }
-        let refused = [
-            ("--target-model-id", self.target_model_id.is_some()),
-            ("--description", self.description.is_some()),
-            ("--tag", self.tags.is_some()),
-        ];
+        if self.target_model_id.is_some() {
+            return Err(not_with_custom_models("--target-model-id"));
+        }
+        self.terms.target_of_custom_models()
+    }
+}
+
+impl Terms {
+    /// The terms that hold unless somebody asks for others.
+    #[must_use]
+    pub fn new(source: Resource, target: Resource) -> Self {
+        Self {
+            source,
+            target,
+            api_version: None,
+            target_address: None,
+            description: None,
+            tags: None,
+            allow_degrade: false,
+            if_exists: IfExists::Fail,
+            known_copies: BTreeMap::new(),
+            verify: true,
+            timeout: Duration::from_secs(30 * 60),
+            poll_interval: Duration::from_secs(1),
+        }
+    }
+
+    /// Where the target of v2.1 copies is.
+    ///
+    /// # Errors
+    /// When nobody has said it, or something else was asked that v2.1 cannot do.
+    pub fn target_of_custom_models(&self) -> Result<TargetAddress, Error> {
+        let refused = [("--description", self.description.is_some()), ("--tag", self.tags.is_some())];
         if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
-            return Err(Error::settings(
-                format!("{option} is not possible with a {V2_1} model"),
-                format!("leave out {option}: {V2_1} names the copy itself and knows no descriptions and tags"),
-            ));
+            return Err(not_with_custom_models(option));
         }
         self.target_address.clone().ok_or_else(|| {
             Error::settings(
-                format!("a {V2_1} copy needs the target's resource id and region"),
+                format!("a {} copy needs the target's resource id and region", ApiVersion::V2_1),
                 "give --target-resource-id and --target-region (`az cognitiveservices account show` prints both as id \
                  and location)",
             )
         })
     }
+}
+
+/// A version that cannot copy any classifier.
+pub(super) fn classifiers_need_newer(version: ApiVersion) -> Error {
+    Error::settings(
+        format!("{version} does not copy classifiers"),
+        "use --api-version 4.0; a classifier that was trained before must be trained again with v4.0",
+    )
+}
+
+fn not_with_custom_models(option: &str) -> Error {
+    let v2_1 = ApiVersion::V2_1;
+    Error::settings(
+        format!("{option} is not possible with a {v2_1} model"),
+        format!("leave out {option}: {v2_1} names the copy itself and knows no descriptions and tags"),
+    )
 }

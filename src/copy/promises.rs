@@ -11,10 +11,10 @@ use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
 use super::wait::wait_over;
-use super::{Event, Outcome, Plan, WaitPlan, copy_over};
+use super::{Event, Outcome, Plan, Terms, WaitPlan, copy_over};
 use crate::api::version::ApiVersion;
 use crate::api::{Answer, Request};
-use crate::client::{Sending, Transport};
+use crate::client::{Connection, Sending, Transport};
 use crate::emulator::stage::Stage;
 use crate::emulator::{Emulated, Options, Shelf};
 use crate::error::{Delivery, Error, ErrorKind};
@@ -191,23 +191,19 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
         let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
         let shelf = if version.has_document_models() { Shelf::DocumentModels } else { Shelf::CustomModels };
         let suffix = if version.has_document_models() { format!("{version}-1") } else { String::new() };
-        let plan = Plan {
-            source: resource(Side::Source, &source),
-            target: resource(Side::Target, &target),
-            model_id: stage.model(shelf, &suffix).parse().unwrap(),
-            kind: Kind::Model,
+        let terms = Terms {
             api_version: Some(version),
             target_address: Some(TargetAddress {
                 resource_id: target.resource_id.parse().unwrap(),
                 region: target.region.parse().unwrap(),
             }),
+            ..Terms::new(resource(Side::Source, &source), resource(Side::Target, &target))
+        };
+        let plan = Plan {
+            terms: Rc::new(terms),
+            model_id: stage.model(shelf, &suffix).parse().unwrap(),
+            kind: Some(Kind::Model),
             target_model_id: None,
-            description: None,
-            tags: None,
-            allow_degrade: false,
-            verify: true,
-            timeout: Duration::from_secs(1800),
-            poll_interval: Duration::from_secs(1),
         };
         let (stopper, stop) = Stop::new();
         let service = Rc::new(Service {
@@ -225,10 +221,7 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
                 admitted.replace(true);
             }
         };
-        let connect = |resource: &Resource| -> Result<Box<dyn Transport>, Error> {
-            let account = usize::from(resource.side == Side::Target);
-            Ok(Box::new(Modelled { service: Rc::clone(&service), account }))
-        };
+        let connect = |resource: &Resource| Ok(modelled(&service, resource));
         let outcome = copy_over(&plan, &observer, &stop, &connect).await;
         if let (Err(error), Some(operation)) = (&outcome.result, &outcome.record.operation)
             && matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
@@ -236,8 +229,8 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
             // Handed over: the line that was printed is followed.
             service.faults.borrow_mut().clear();
             let resumed = WaitPlan {
-                source: plan.source.clone(),
-                target: Some(plan.target.clone()),
+                source: plan.terms.source.clone(),
+                target: Some(plan.terms.target.clone()),
                 operation: operation.clone(),
                 verify: true,
                 timeout: Duration::from_secs(1800),
@@ -250,6 +243,11 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
         }
         shown(outcome, &admitted, &service, shelf)
     })
+}
+
+fn modelled(service: &Rc<Service>, resource: &Resource) -> Connection {
+    let account = usize::from(resource.side == Side::Target);
+    Connection::over(resource, Rc::new(Modelled { service: Rc::clone(service), account }))
 }
 
 /// Follows the line that was printed.
@@ -278,7 +276,7 @@ impl Shown {
         let id = outcome.record.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
         let unused = stage.unused_reservations(1);
         match &outcome.result {
-            Ok(()) => prop_assert!(stage.is_ready(1, shelf, &id, later), "no model: {}", story()),
+            Ok(_) => prop_assert!(stage.is_ready(1, shelf, &id, later), "no model: {}", story()),
             Err(error) if error.kind() == ErrorKind::Unforeseen || is_unknown_start(error) => {
                 // Nobody could be asked: said so, with the id to look for.
                 let names_id = error.remedy().is_some_and(|remedy| remedy.contains(&id));

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Event;
+use super::look::{Found, Look};
 use super::pipeline::Pipeline;
-use crate::api::version::ApiVersion;
-use crate::api::{self, Answer, ListedCopy};
+use crate::api::{self, ListedCopy};
 use crate::authorization::CopyAuthorization;
 use crate::client::Patience;
 use crate::error::{Error, Finding};
@@ -36,18 +36,13 @@ pub(super) enum Recovery {
 
 impl Pipeline<'_> {
     /// Looks a few times, longer apart each time, for what came of a start.
-    pub(super) async fn recover(
-        &self,
-        version: ApiVersion,
-        authorization: &CopyAuthorization,
-        error: &Error,
-    ) -> Recovery {
+    pub(super) async fn recover(&self, look: &Look, authorization: &CopyAuthorization, error: &Error) -> Recovery {
         (self.observer)(Event::Searching { error });
         // A v2.1 copy shows when it is ready, which takes its time; an accepted one is listed at once.
-        let pauses: &[u32] = if version.has_document_models() { &[1, 2, 4] } else { &[1, 2, 4, 8, 15, 30] };
-        let mut pauses = pauses.iter().map(|pause| self.plan.poll_interval.min(Duration::from_secs(1)) * *pause);
+        let pauses: &[u32] = if look.found.version.has_document_models() { &[1, 2, 4] } else { &[1, 2, 4, 8, 15, 30] };
+        let mut pauses = pauses.iter().map(|pause| self.terms().poll_interval.min(Duration::from_secs(1)) * *pause);
         loop {
-            let found = self.look_for_copy(version, authorization).await;
+            let found = self.look_for_copy(look, authorization).await;
             if matches!(found, Ok(Recovery::Found(_) | Recovery::Done)) {
                 return found.unwrap_or(Recovery::Unknown);
             }
@@ -66,13 +61,17 @@ impl Pipeline<'_> {
     }
 
     /// Asks the source and, where that does not help, the target.
-    async fn look_for_copy(&self, version: ApiVersion, authorization: &CopyAuthorization) -> Result<Recovery, Error> {
-        let listed = match self.look_for_operation(version, authorization).await {
+    async fn look_for_copy(&self, look: &Look, authorization: &CopyAuthorization) -> Result<Recovery, Error> {
+        let Found { version, kind, .. } = look.found;
+        let since = authorization.issued - ROUNDING;
+        let is_ours =
+            |copy: &ListedCopy| copy.target_model_id == authorization.target_model_id && copy.created >= since;
+        let listed = match self.look_for_operation(look, is_ours).await {
             Ok(Some(operation)) => return Ok(Recovery::Found(operation)),
             Ok(None) => Ok(Recovery::Nothing),
             Err(error) => Err(error),
         };
-        let request = api::model(version, self.plan.kind, &authorization.target_model_id);
+        let request = api::model(version, kind, &authorization.target_model_id);
         match self.target.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await {
             Ok(model) if model.readiness == Readiness::Ready => Ok(Recovery::Done),
             Ok(_) => listed,
@@ -81,24 +80,17 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Finds the operation that copies to the reserved id, by what the source lists.
-    async fn look_for_operation(
+    /// Finds one of the copies that the source lists.
+    pub(super) async fn look_for_operation(
         &self,
-        version: ApiVersion,
-        authorization: &CopyAuthorization,
+        look: &Look,
+        is_meant: impl Fn(&ListedCopy) -> bool,
     ) -> Result<Option<OperationUrl>, Error> {
-        let Some(first) = api::operations(version) else { return Ok(None) };
-        let since = authorization.issued - ROUNDING;
-        let is_ours = |copy: &&ListedCopy| {
-            copy.kind == self.plan.kind
-                && copy.target_model_id == authorization.target_model_id
-                && copy.created >= since
-        };
-        let mut request = first;
+        let Found { version, kind, .. } = look.found;
+        let Some(mut request) = api::operations(version) else { return Ok(None) };
         for _ in 0..MOST_PAGES {
-            let read = |answer: &Answer| api::read_operations(answer);
-            let page = self.source.call(&request, Patience::READ, read).await?;
-            if let Some(copy) = page.copies.iter().find(is_ours) {
+            let page = self.source.call(&request, Patience::READ, api::read_operations).await?;
+            if let Some(copy) = page.items.iter().find(|copy| copy.kind == kind && is_meant(copy)) {
                 return api::operation_url(version, &copy.id, self.source.endpoint()).map(Some);
             }
             let Some(link) = page.next_link else { break };

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::follow::{Pursuit, has_ended};
 use super::give_back::give_back;
-use super::{Connect, Event, Observer, Outcome, Record, clients};
+use super::{Connect, Event, Observer, Outcome, Record, Success, circumstances};
 use crate::api;
-use crate::client::{Client, Http};
+use crate::client::{Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::model::Kind;
 use crate::operation::OperationUrl;
@@ -32,7 +32,7 @@ pub struct WaitPlan {
 
 /// Follows a copy to its verdict, until the end or until told to stop.
 pub async fn wait(plan: &WaitPlan, observer: Observer<'_>, stop: &Stop) -> Outcome {
-    wait_over(plan, observer, stop, &|resource| Ok(Box::new(Http::new(resource)?))).await
+    wait_over(plan, observer, stop, &Connection::http).await
 }
 
 pub(super) async fn wait_over<'a>(
@@ -46,7 +46,7 @@ pub(super) async fn wait_over<'a>(
     record.operation = Some(plan.operation.clone());
     record.source_model_id = plan.operation.source_model_id();
     let result = resume(plan, observer, stop, connect, &mut record).await;
-    record.outcome(result)
+    record.outcome(result.map(|()| Success::Copied))
 }
 
 async fn resume<'a>(
@@ -63,11 +63,11 @@ async fn resume<'a>(
         )
     })?;
     record.api_version = Some(version);
-    let resources = [Some(&plan.source), plan.target.as_ref()].into_iter().flatten();
-    let mut clients = clients(resources, plan.timeout, observer, stop, connect)?.into_iter();
-    let (Some(source), target) = (clients.next(), clients.next()) else {
-        return Err(Error::new(ErrorKind::Unforeseen, "there is no source to ask"));
-    };
+    let circumstances = circumstances(plan.timeout, observer, stop);
+    let source = connect(&plan.source)?;
+    let target = plan.target.as_ref().map(|target| Ok(connect(target)?.beside(&source))).transpose()?;
+    let target = target.map(|target| target.client(circumstances.clone()));
+    let source = source.client(circumstances);
     let deadline = source.deadline();
     let (source, poll_interval) = (&source, plan.poll_interval);
     let pursuit = Pursuit { version, source, observer, poll_interval, deadline, accepted: false };

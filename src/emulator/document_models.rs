@@ -91,7 +91,12 @@ fn authorize(
     if let Some(failure) = world.ordered_failure(Step::Authorize) {
         return Err(failure);
     }
+    let most = world.most_models.unwrap_or(MOST_MODELS);
     let at = world.accounts.get_mut(account).ok_or_else(Failure::model_not_found)?;
+    if call.shelf == Shelf::DocumentModels && at.count(call.shelf) + at.reserved(call.shelf) >= most {
+        let message = format!("Account can't create more than {most} models.");
+        return Err(Failure::new(400, "InvalidRequest", "DocumentModelLimit", message));
+    }
     if at.get(call.shelf, id).is_some() || at.is_reserved(call.shelf, id) {
         return Err(Failure::new(409, "Conflict", "ModelExists", "A model with the provided name already exists."));
     }
@@ -346,7 +351,7 @@ fn next_link(at: &Account, call: &Addressed, collection: &str, page: usize) -> S
 
 fn info(world: &World, account: usize, call: &Addressed) -> Reply {
     let count = world.accounts.get(account).map_or(0, |account| account.count(Shelf::DocumentModels));
-    let mut body = json!({"customDocumentModels": {"count": count, "limit": MOST_MODELS}});
+    let mut body = json!({"customDocumentModels": {"count": count, "limit": world.most_models.unwrap_or(MOST_MODELS)}});
     if call.date == Some("2023-07-31") {
         body["customNeuralDocumentModelBuilds"] =
             json!({"used": 0, "quota": 20, "quotaResetDateTime": "2099-01-01T00:00:00Z"});

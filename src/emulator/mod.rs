@@ -63,6 +63,8 @@ pub struct Options {
     pub latency: Duration,
     /// Which resources, by name, have an encryption key of their own.
     pub encrypted: Vec<String>,
+    /// How many models of v2.1, and of v3.0 and later, a resource may have; `None` takes the service's own numbers.
+    pub most_models: Option<usize>,
 }
 
 impl Default for Options {
@@ -76,6 +78,7 @@ impl Default for Options {
             fail: None,
             latency: Duration::ZERO,
             encrypted: Vec::new(),
+            most_models: None,
         }
     }
 }
@@ -172,6 +175,21 @@ impl Emulator {
         }
     }
 
+    /// Takes a model or classifier away from a resource, as if it had been deleted.
+    pub fn remove(&self, resource: usize, shelf: Shelf, id: &str) {
+        if let Some(account) = lock(&self.world).accounts.get_mut(resource) {
+            account.delete(shelf, id);
+        }
+    }
+
+    /// What a GET of a model or classifier answers.
+    #[must_use]
+    pub fn get(&self, resource: usize, shelf: Shelf, id: &str) -> Option<Value> {
+        let mut world = lock(&self.world);
+        world.settle(Timestamp::now());
+        world.accounts.get(resource)?.get(shelf, id).map(|stored| stored.body.clone())
+    }
+
     /// The ids of what a resource holds on a shelf, prebuilt models left out.
     #[must_use]
     pub fn ids(&self, resource: usize, shelf: Shelf) -> Vec<String> {
@@ -241,6 +259,7 @@ fn world(options: &Options, resources: &[Emulated]) -> World {
         tier: options.tier,
         operation_time: options.operation_time,
         fail_next: options.fail,
+        most_models: options.most_models,
     }
 }
 

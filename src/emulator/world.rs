@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) operation_time: Duration,
     /// What the next copy ends with.
     pub(super) fail_next: Option<Fault>,
+    /// How many models a resource may have, where it is not the service's own number.
+    pub(super) most_models: Option<usize>,
 }
 
 /// One resource.
@@ -225,6 +227,11 @@ impl Account {
 
     pub(super) fn is_reserved(&self, shelf: Shelf, id: &str) -> bool {
         self.reservations.iter().any(|reservation| reservation.shelf == shelf && reservation.id == id)
+    }
+
+    /// How many ids of a shelf are held by authorizations. Whether the service counts them is not documented.
+    pub(super) fn reserved(&self, shelf: Shelf) -> usize {
+        self.reservations.iter().filter(|reservation| reservation.shelf == shelf).count()
     }
 
     /// Deletes a model, or gives a reserved id back. Whether the real service does the latter is not documented.

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on fails, and says why"
 )]
 
+#[cfg(feature = "emulator")]
+mod check;
 mod copy;
 #[cfg(feature = "emulator")]
 mod emulator;
@@ -15,10 +17,20 @@ mod emulator;
 mod emulator_replay;
 mod faults;
 #[cfg(all(unix, feature = "emulator"))]
+mod half_way;
+#[cfg(all(unix, feature = "emulator"))]
 mod kill;
+#[cfg(feature = "emulator")]
+mod lab;
+#[cfg(feature = "emulator")]
+mod list;
+#[cfg(feature = "emulator")]
+mod many;
 mod matrix;
 mod promises;
 mod readme;
+#[cfg(all(unix, feature = "emulator"))]
+mod replace;
 mod replay;
 mod secrets;
 mod settings;

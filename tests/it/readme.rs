@@ -19,7 +19,7 @@ fn the_readme_shows_the_help_of_the_emulator_word_for_word() {
 
 #[test]
 fn the_readme_lists_every_exit_code_and_variable() {
-    for code in ["0", "1", "2", "3", "4", "5", "6", "7", "8"] {
+    for code in ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"] {
         assert!(README.contains(&format!("\n| {code} |")), "exit code {code}");
     }
     for side in ["SOURCE", "TARGET"] {

@@ -150,6 +150,8 @@ impl Version {
 pub(crate) enum Step {
     LookSource,
     LookTarget,
+    /// On the source: the id may be that of a classifier (v4.0).
+    LookForClassifier,
     Authorize,
     Start,
     Follow,
@@ -194,6 +196,8 @@ struct State {
     version: Version,
     script: HashMap<Step, VecDeque<ResponseTemplate>>,
     also: Vec<(Version, Step, VecDeque<ResponseTemplate>)>,
+    /// The answer to what belongs to no step.
+    anything_else: ResponseTemplate,
     seen: Vec<Seen>,
     accepted: bool,
 }
@@ -213,7 +217,14 @@ impl World {
     /// Two servers that know nothing but the three calls of the how-to: everything else is a bare 404.
     pub(crate) fn silent(version: Version) -> Self {
         let runtime = Runtime::new().unwrap();
-        let state = State { version, script: HashMap::new(), also: Vec::new(), seen: Vec::new(), accepted: false };
+        let state = State {
+            version,
+            script: HashMap::new(),
+            also: Vec::new(),
+            anything_else: ResponseTemplate::new(404),
+            seen: Vec::new(),
+            accepted: false,
+        };
         let state = Arc::new(Mutex::new(state));
         let (source, target) = runtime.block_on(async {
             let servers = (MockServer::start().await, MockServer::start().await);
@@ -239,6 +250,11 @@ impl World {
     /// Sets the answers of a step; the last one repeats.
     pub(crate) fn on(&self, step: Step, answers: impl IntoIterator<Item = ResponseTemplate>) {
         self.state.lock().unwrap().script.insert(step, answers.into_iter().collect());
+    }
+
+    /// Sets the answer to everything that belongs to no step; a bare 404 unless told.
+    pub(crate) fn anything_else(&self, answer: ResponseTemplate) {
+        self.state.lock().unwrap().anything_else = answer;
     }
 
     pub(crate) fn accepted(&self) -> ResponseTemplate {
@@ -319,7 +335,7 @@ impl State {
         let of_another_version = self.also.iter().find(|(version, step, _)| {
             self.step_of(*version, is_source, request.method.as_str(), &path) == Some(*step)
         });
-        of_another_version.map_or(ResponseTemplate::new(404), |(_, _, answers)| answers[0].clone())
+        of_another_version.map_or_else(|| self.anything_else.clone(), |(_, _, answers)| answers[0].clone())
     }
 
     fn step(&self, is_source: bool, method: &str, path: &str) -> Option<Step> {
@@ -337,6 +353,9 @@ impl State {
             ("GET", true) if Some(path) == version.operations().as_deref() => Some(Step::List),
             ("DELETE", false) if is_model => Some(Step::GiveBack),
             ("GET", true) if path == version.model(MODEL) => Some(Step::LookSource),
+            ("GET", true) if path == V4_0.model(MODEL).replace("documentModels", "documentClassifiers") => {
+                Some(Step::LookForClassifier)
+            }
             ("GET", false) if is_model && self.accepted => Some(Step::Verify),
             ("GET", false) if is_model => Some(Step::LookTarget),
             _ => None,

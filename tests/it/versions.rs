@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{MODEL, RESOURCE_ID, Step, V2_1, V3_0, V3_1, V4_0, VERSIONS, World, error_reply, reply, run};
+use crate::support::{
+    Ending, MODEL, RESOURCE_ID, Step, V2_1, V3_0, V3_1, V4_0, VERSIONS, World, error_reply, frcopy, reply, run,
+};
 
 const ADDRESS: [&str; 4] = ["--target-resource-id", RESOURCE_ID, "--target-region", "West US 2"];
 
@@ -141,4 +143,20 @@ fn a_retired_v2_1_does_not_end_the_search_for_a_version() {
     world.also(&newest, Step::LookSource);
     world.also(&newest, Step::LookTarget);
     run(world.bare_copy().arg(MODEL).args(ADDRESS)).expect(5, &["copying with API v4.0"]);
+}
+
+/// Two servers that offer no API at all.
+fn list_of_nothing(reply: wiremock::ResponseTemplate) -> Ending {
+    let world = World::silent(V4_0);
+    let mut command = frcopy();
+    world.anything_else(reply);
+    command.env("FRCOPY_SOURCE_ENDPOINT", world.source.uri()).env("FRCOPY_SOURCE_KEY", "key");
+    run(command.args(["list", "source"]))
+}
+
+#[test]
+fn a_resource_that_offers_no_version_is_no_empty_resource() {
+    list_of_nothing(error_reply(404, "404", "Resource not found"))
+        .expect(5, &["refused to list the", "Resource not found"]);
+    list_of_nothing(error_reply(500, "InternalServerError", "No.")).expect(7, &["could not list the"]);
 }

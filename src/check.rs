@@ -1,0 +1,201 @@
+//! What a failover would miss: the models of the source beside those of the target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use crate::api::version::ApiVersion;
+use crate::client::{Circumstances, Client, Connection};
+use crate::error::Error;
+use crate::inventory::{Inventory, Listed, READS_AT_A_TIME, Scope, complete};
+use crate::model::{Kind, Model, ModelId, Readiness};
+use crate::resource::{Resource, Side};
+use crate::selection::Selection;
+use crate::stop::Stop;
+use crate::training::{differences, is_custom_model_of};
+
+/// Which models of which resources are compared.
+#[derive(Debug, Clone)]
+pub struct CheckPlan {
+    /// The resource that has the models.
+    pub source: Resource,
+    /// The resource that should have copies of them.
+    pub target: Resource,
+    /// Which models.
+    pub selection: Selection,
+    /// Of which versions and kinds.
+    pub scope: Scope,
+    /// Copies of v2.1 models that are known of, the source's id first.
+    pub known_copies: BTreeMap<ModelId, ModelId>,
+    /// For the whole command.
+    pub timeout: Duration,
+}
+
+/// A model of the source, one of the target, or both, and what tells them apart.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The version that shows them.
+    pub version: ApiVersion,
+    /// A model or a classifier.
+    pub kind: Kind,
+    /// On the source.
+    pub source: Option<Model>,
+    /// On the target.
+    pub target: Option<Model>,
+    /// What came of it.
+    pub verdict: Verdict,
+}
+
+/// What came of a comparison.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Both come from the same training.
+    Same,
+    /// The target has no copy.
+    OnlyOnSource,
+    /// The source has no such model.
+    OnlyOnTarget,
+    /// They come from different trainings, in these points.
+    Differs(Vec<String>),
+    /// One of the two could not be read.
+    Unread(Error),
+}
+
+/// What is said while it is being compared.
+#[derive(Debug)]
+pub enum CheckEvent<'a> {
+    /// A request will be sent again.
+    Waiting {
+        /// Why.
+        error: &'a Error,
+        /// After how long.
+        wait: Duration,
+    },
+    /// A list names things in a form that nobody knows, which are not compared.
+    Unread {
+        /// Whose list.
+        side: Side,
+        /// How many.
+        count: usize,
+    },
+    /// Models that are not ready are not compared: failed trainings, and blank targets of v2.1 copies.
+    NotReady {
+        /// Whose models.
+        side: Side,
+        /// How many.
+        count: usize,
+    },
+}
+
+/// Compares what the source has with what the target has. It only reads.
+///
+/// # Errors
+/// When one of the two cannot be asked what it has, or neither has something that was selected.
+pub async fn check(plan: &CheckPlan, observer: &dyn Fn(CheckEvent<'_>), stop: &Stop) -> Result<Vec<Comparison>, Error> {
+    let circumstances =
+        Circumstances::new(plan.timeout, stop, |error, wait| observer(CheckEvent::Waiting { error, wait }));
+    let source = Connection::http(&plan.source)?;
+    let target = Connection::http(&plan.target)?.beside(&source);
+    let (source, target) = (source.client(circumstances.clone()), target.client(circumstances));
+    let (on_source, on_target) =
+        tokio::try_join!(Inventory::read(&source, plan.scope), Inventory::read(&target, plan.scope))?;
+    let on_source = ready(on_source, Side::Source, observer);
+    let on_target = ready(on_target, Side::Target, observer);
+    let all: Vec<_> = on_source.iter().chain(&on_target).map(|listed| &listed.model).collect();
+    plan.selection.check(&all, "either resource")?;
+    let pairs = pair(on_source, &on_target, &plan.known_copies);
+    let is_meant = |pair: &Pair| {
+        let both = [&pair.source, &pair.target].into_iter().flatten();
+        both.into_iter().any(|listed| plan.selection.picks(&listed.model))
+    };
+    let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(&source, &target, pair));
+    Ok(futures_util::stream::iter(compared).buffered(READS_AT_A_TIME).collect().await)
+}
+
+/// What belongs together, by id or, in v2.1, by training.
+struct Pair {
+    source: Option<Listed>,
+    target: Option<Listed>,
+}
+
+/// What can be used, and so can be missed.
+fn ready(inventory: Inventory, side: Side, observer: &dyn Fn(CheckEvent<'_>)) -> Vec<Listed> {
+    let is_not_ready = |listed: &Listed| matches!(listed.model.readiness, Readiness::Creating | Readiness::Invalid);
+    let (not_ready, ready): (Vec<_>, Vec<_>) = inventory.listed.into_iter().partition(is_not_ready);
+    if inventory.unread > 0 {
+        observer(CheckEvent::Unread { side, count: inventory.unread });
+    }
+    if !not_ready.is_empty() {
+        observer(CheckEvent::NotReady { side, count: not_ready.len() });
+    }
+    ready
+}
+
+/// Finds for each model of the source the one of the target, and what is left over.
+fn pair(on_source: Vec<Listed>, on_target: &[Listed], known: &BTreeMap<ModelId, ModelId>) -> Vec<Pair> {
+    let mut paired = BTreeSet::new();
+    let mut pairs: Vec<_> = on_source
+        .into_iter()
+        .map(|source| {
+            let at = partner_of(&source, on_target, known);
+            paired.extend(at);
+            let target = at.and_then(|at| on_target.get(at)).cloned();
+            Pair { source: Some(source), target }
+        })
+        .collect();
+    // Two v2.1 models of one training are one model under two ids: neither of them is left over.
+    let is_another_copy = |listed: &Listed| {
+        let mut paired = paired.iter().filter_map(|at| on_target.get(*at));
+        is_custom(listed) && paired.any(|other| is_custom(other) && is_custom_model_of(&other.model, &listed.model))
+    };
+    let left_over = on_target.iter().enumerate().filter(|(at, _)| !paired.contains(at)).map(|(_, listed)| listed);
+    let left_over = left_over.filter(|listed| !is_another_copy(listed)).cloned();
+    pairs.extend(left_over.map(|target| Pair { source: None, target: Some(target) }));
+    pairs
+}
+
+fn partner_of(source: &Listed, on_target: &[Listed], known: &BTreeMap<ModelId, ModelId>) -> Option<usize> {
+    let find = |is: &dyn Fn(&Listed) -> bool| on_target.iter().position(is);
+    if is_custom(source) {
+        let copy = known.get(&source.model.id);
+        return find(&|target| is_custom(target) && Some(&target.model.id) == copy)
+            .or_else(|| find(&|target| is_custom(target) && is_custom_model_of(&source.model, &target.model)));
+    }
+    let Model { id, kind, .. } = &source.model;
+    find(&|target| !is_custom(target) && (&target.model.id, target.model.kind) == (id, *kind))
+}
+
+fn is_custom(listed: &Listed) -> bool {
+    !listed.version.has_document_models()
+}
+
+async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Comparison {
+    let one = pair.source.as_ref().or(pair.target.as_ref());
+    let (version, kind) = one.map_or((ApiVersion::NEWEST, Kind::Model), |one| (one.version, one.model.kind));
+    let verdict = match (&pair.source, &pair.target) {
+        (Some(on_source), Some(on_target)) => tell_apart(source, target, on_source, on_target).await,
+        (Some(_), None) => Verdict::OnlyOnSource,
+        (None, _) => Verdict::OnlyOnTarget,
+    };
+    let model = |listed: Option<Listed>| listed.map(|listed| listed.model);
+    Comparison { version, kind, source: model(pair.source), target: model(pair.target), verdict }
+}
+
+/// Reads what the lists have left out of the two, and compares them.
+async fn tell_apart(source: &Client<'_>, target: &Client<'_>, on_source: &Listed, on_target: &Listed) -> Verdict {
+    if is_custom(on_source) {
+        return verdict(&on_source.model, &on_target.model);
+    }
+    match tokio::try_join!(complete(source, on_source.clone()), complete(target, on_target.clone())) {
+        Ok((on_source, on_target)) => verdict(&on_source.model, &on_target.model),
+        Err(error) => Verdict::Unread(error),
+    }
+}
+
+fn verdict(source: &Model, target: &Model) -> Verdict {
+    match differences(source, target) {
+        found if found.is_empty() => Verdict::Same,
+        found => Verdict::Differs(found),
+    }
+}

@@ -1,0 +1,236 @@
+//! `frcopy copy`: one model or many, for good or as a rehearsal.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use frcopy::api::Capacity;
+use frcopy::copy::{
+    self, Event, ManyEvent, ManyPlan, Outcome, Plan, Success, Summary, copy_many, rehearse, rehearse_many,
+};
+use frcopy::error::{Error, ErrorKind};
+use frcopy::model::{Kind, ModelId};
+use frcopy::resource::Side;
+use tokio::time::Instant;
+
+use super::args::{CopyArgs, Format};
+use super::id_map::IdMap;
+use super::progress::{Progress, Verbosity, Voice};
+use super::settings::{self, Order};
+use super::{exit_code, report};
+
+/// How many ids of models that are left out are named.
+const MOST_NAMED: usize = 5;
+
+pub(crate) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
+    match begin(args) {
+        Ok((Order::One(plan), id_map)) => run_one(args, &plan, id_map),
+        Ok((Order::Many(plan), id_map)) => run_many(args, &plan, id_map),
+        Err(error) => Ok(super::refuse(&error)),
+    }
+}
+
+/// Everything that can be refused before the first request.
+fn begin(args: &CopyArgs) -> Result<(Order, Option<IdMap>), Error> {
+    let order = settings::order(args, &settings::process_environment)?;
+    let Some(path) = &args.how.id_map else { return Ok((order, None)) };
+    let id_map = IdMap::read(path, &order.terms().source.endpoint, &order.terms().target.endpoint)?;
+    let order = order.with_known_copies(id_map.known_copies());
+    if args.how.dry_run {
+        return Ok((order, None));
+    }
+    id_map.begin()?;
+    Ok((order, Some(id_map)))
+}
+
+fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
+    let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
+    let work = async |progress: &Progress, stop: &_| {
+        let voice = progress.voice();
+        let observer = |event: Event<'_>| voice.show(&event);
+        if args.how.dry_run {
+            Ok(rehearse(plan, &observer, stop).await)
+        } else {
+            Ok(copy::copy(plan, &observer, stop).await)
+        }
+    };
+    super::see_through(verbosity, work, |outcome, signal| {
+        report::outcome(args.output.format, &outcome, verbosity);
+        let unnoted = id_map.and_then(|mut id_map| id_map.note(&outcome).err());
+        unnoted.iter().for_each(report::error);
+        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unnoted), signal)
+    })
+}
+
+fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
+    let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
+    let began = Instant::now();
+    let unnoted = RefCell::new(Vec::new());
+    let work = async |progress: &Progress, stop: &_| {
+        let board = Board {
+            progress,
+            verbosity,
+            format: args.output.format,
+            id_map: RefCell::new(id_map),
+            unnoted: &unnoted,
+            voices: RefCell::default(),
+            tally: RefCell::default(),
+        };
+        let observer = |event: ManyEvent<'_>| board.show(&event);
+        if args.how.dry_run {
+            rehearse_many(plan, &observer, stop).await
+        } else {
+            copy_many(plan, &observer, stop).await
+        }
+    };
+    super::see_through(verbosity, work, |summary, signal| {
+        if verbosity >= Verbosity::Normal {
+            for line in summary_lines(&summary, began) {
+                report::say(&line);
+            }
+        }
+        let shortages = shortages(&summary);
+        for error in &shortages {
+            report::error(error);
+        }
+        let failures = summary.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
+        exit_code::of(failures.chain(&shortages).chain(&*unnoted.borrow()), signal)
+    })
+}
+
+/// What a person, or a log, sees of many copies: a moving line for each one that is under way, or a line for each one
+/// that has ended.
+struct Board<'p> {
+    progress: &'p Progress,
+    verbosity: Verbosity,
+    format: Format,
+    id_map: RefCell<Option<IdMap>>,
+    /// What came of copies that could not be noted in the id map.
+    unnoted: &'p RefCell<Vec<Error>>,
+    voices: RefCell<HashMap<(Kind, ModelId), Voice<'p>>>,
+    tally: RefCell<Tally>,
+}
+
+/// How many copies are where.
+#[derive(Debug, Default)]
+struct Tally {
+    selected: usize,
+    ended: usize,
+    failed: usize,
+}
+
+impl Board<'_> {
+    fn show(&self, event: &ManyEvent<'_>) {
+        match event {
+            ManyEvent::Waiting { error, wait } => self.progress.waiting(error, *wait),
+            ManyEvent::Listing => self.progress.step("looking at the source"),
+            ManyEvent::Unread { count } => self.progress.warn_of_unread(Side::Source, *count),
+            ManyEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
+            ManyEvent::Begun { model_id, kind } => {
+                let voice = self.progress.voice_of(model_id.to_string());
+                self.voices.borrow_mut().insert((*kind, (*model_id).clone()), voice);
+                self.total();
+            }
+            ManyEvent::OfCopy { model_id, kind, event } => {
+                if let Some(voice) = self.voices.borrow().get(&(*kind, (*model_id).clone())) {
+                    voice.show(event);
+                }
+            }
+            ManyEvent::Left { model_id, kind } => {
+                self.voices.borrow_mut().remove(&(*kind, (*model_id).clone()));
+            }
+            ManyEvent::Ended(outcome) => self.ended(outcome),
+        }
+    }
+
+    fn selected(&self, count: usize, not_ready: &[ModelId]) {
+        self.tally.borrow_mut().selected = count;
+        self.progress.note(&format!("{count} models and classifiers are selected"));
+        if !not_ready.is_empty() {
+            let named: Vec<_> = not_ready.iter().take(MOST_NAMED).map(ToString::to_string).collect();
+            let more = if not_ready.len() > MOST_NAMED { " …" } else { "" };
+            let count = not_ready.len();
+            self.progress.note(&format!("left out, because they are not ready: {count} ({}{more})", named.join(", ")));
+        }
+    }
+
+    fn ended(&self, outcome: &Outcome) {
+        {
+            let mut tally = self.tally.borrow_mut();
+            tally.ended += 1;
+            tally.failed += usize::from(outcome.result.is_err());
+        }
+        self.progress.with_still_screen(|| {
+            report::outcome_of_many(self.format, outcome, self.verbosity);
+            let noted = self.id_map.borrow_mut().as_mut().map_or(Ok(()), |id_map| id_map.note(outcome));
+            if let Err(error) = noted {
+                report::error(&error);
+                self.unnoted.borrow_mut().push(error);
+            }
+        });
+        self.total();
+    }
+
+    fn total(&self) {
+        let Tally { selected, ended, failed } = *self.tally.borrow();
+        let under_way = self.voices.borrow().len();
+        self.progress.total(format!("{ended} of {selected} ended, {failed} failed, {under_way} under way"));
+    }
+}
+
+/// How it all ended, and every failure once more in a line: the first ones have long left the screen.
+fn summary_lines(summary: &Summary, began: Instant) -> Vec<String> {
+    let count =
+        |is: fn(&Success) -> bool| summary.outcomes.iter().filter(|one| one.result.as_ref().is_ok_and(is)).count();
+    let errors = || summary.outcomes.iter().filter_map(|one| Some((&one.record, one.result.as_ref().err()?)));
+    let not_begun = errors().filter(|(record, error)| report::was_not_begun(error, record)).count();
+    let failed = errors().count() - not_begun;
+    let parts = [
+        (count(|success| *success == Success::Copied), "copied"),
+        (count(|success| *success == Success::Replaced), "replaced"),
+        (count(|success| *success == Success::WouldCopy), "would be copied"),
+        (count(|success| *success == Success::WouldReplace), "would be replaced"),
+        (count(|success| *success == Success::AlreadyThere), "there already"),
+        (failed, "failed"),
+        (not_begun, "not begun"),
+    ];
+    let parts: Vec<_> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let (all, seconds) = (summary.outcomes.len(), began.elapsed().as_secs_f64());
+    if all == 0 {
+        return vec!["there is nothing to copy".into()];
+    }
+    let mut lines = vec![format!("of {all} models and classifiers: {} (in {seconds:.1} s)", parts.join(", "))];
+    let failures = errors().filter(|(record, error)| !report::was_not_begun(error, record));
+    lines.extend(failures.map(|(record, error)| format!("  {}: {error}", report::name_of(record))));
+    if errors().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
+        lines.push("to go on: the same command with --if-exists skip, which follows what is under way".into());
+    }
+    for (version, capacity) in &summary.capacities {
+        let namespace = if version.has_document_models() { "v3.0 and later" } else { "v2.1" };
+        lines.push(match capacity {
+            Ok(Capacity { count, limit }) => format!("the target has {count} of at most {limit} models of {namespace}"),
+            Err(error) => format!("the target does not say how many models of {namespace} it may have: {error}"),
+        });
+    }
+    lines
+}
+
+/// A target that has less room than the copies need would refuse some of them.
+fn shortages(summary: &Summary) -> Vec<Error> {
+    let needs = |of: bool| {
+        let new = summary.outcomes.iter().filter(|one| matches!(one.result, Ok(Success::WouldCopy)));
+        let models = new.filter(|one| one.record.kind == Kind::Model);
+        models.filter(|one| one.record.api_version.is_some_and(|version| version.has_document_models() == of)).count()
+    };
+    let short = summary.capacities.iter().filter_map(|(version, capacity)| {
+        let Capacity { count, limit } = capacity.as_ref().ok()?;
+        let (needed, room) = (needs(version.has_document_models()) as u64, limit.saturating_sub(*count));
+        let what = format!("the target has room for {room} models, and {needed} would be copied");
+        (needed > room).then(|| {
+            Error::new(ErrorKind::Refused, what)
+                .with_remedy("delete models that are not needed from the target resource, or raise its pricing tier")
+        })
+    });
+    short.collect()
+}

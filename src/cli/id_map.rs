@@ -1,0 +1,131 @@
+//! `--id-map`: which copy belongs to which v2.1 model, for applications to find their models after a failover.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use frcopy::copy::{Outcome, Success};
+use frcopy::error::{Error, ErrorKind};
+use frcopy::model::ModelId;
+use frcopy::resource::Endpoint;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+const SCHEMA: &str = "frcopy.id-map/1";
+const CHECK_FILE: &str = "check the file, or give another path: a file that is not there yet is made";
+
+/// The file and what it says.
+pub(crate) struct IdMap {
+    path: PathBuf,
+    content: Content,
+}
+
+/// The file's JSON. Fields are added, never changed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Content {
+    schema: String,
+    source: String,
+    target: String,
+    /// By the id on the source.
+    models: BTreeMap<String, Copy>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Copy {
+    target_model_id: String,
+    name: Option<String>,
+    copied_at: String,
+}
+
+impl IdMap {
+    /// Reads the file; one that is not there says nothing yet.
+    pub(crate) fn read(path: &Path, source: &Endpoint, target: &Endpoint) -> Result<Self, Error> {
+        // Whoever keeps it behind a link wants the file replaced and not the link.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let new = Content {
+            schema: SCHEMA.into(),
+            source: source.to_string(),
+            target: target.to_string(),
+            models: BTreeMap::new(),
+        };
+        let content = match fs::read(&path) {
+            Ok(bytes) => understand(&path, &bytes, &new)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => new,
+            Err(error) => return Err(unusable(&path, "cannot be read").with_source(error)),
+        };
+        Ok(Self { path, content })
+    }
+
+    /// Makes sure that the file can be written, before anything is copied.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        self.write().map_err(|error| unusable(&self.path, "cannot be written").with_source(error))
+    }
+
+    /// The copies that it knows of, the source's id first.
+    pub(crate) fn known_copies(&self) -> BTreeMap<ModelId, ModelId> {
+        let pairs = self.content.models.iter();
+        pairs.filter_map(|(source, copy)| Some((source.parse().ok()?, copy.target_model_id.parse().ok()?))).collect()
+    }
+
+    /// Notes a copy, if it is one of v2.1.
+    pub(crate) fn note(&mut self, Outcome { record, result }: &Outcome) -> Result<(), Error> {
+        let is_there = matches!(result, Ok(Success::Copied | Success::AlreadyThere));
+        let is_custom = record.api_version.is_some_and(|version| !version.has_document_models());
+        let (Some(source), Some(target)) = (&record.source_model_id, &record.target_model_id) else { return Ok(()) };
+        let known = self.content.models.get(source.as_str());
+        if !is_there || !is_custom || known.is_some_and(|copy| copy.target_model_id == target.as_str()) {
+            return Ok(());
+        }
+        let copy = Copy {
+            target_model_id: target.to_string(),
+            name: record.source_name.clone(),
+            copied_at: format!("{:.0}", Timestamp::now()),
+        };
+        // Another command may have noted copies of its own in the meantime.
+        let noted = fs::read(&self.path).ok().and_then(|bytes| understand(&self.path, &bytes, &self.content).ok());
+        self.content.models.extend(noted.map(|content| content.models).unwrap_or_default());
+        self.content.models.insert(source.to_string(), copy);
+        self.write().map_err(|error| {
+            let what = format!("the copy is there, but the id map {} cannot be written", self.path.display());
+            let remedy = format!("add it by hand: the copy of {source} is {target}");
+            Error::new(ErrorKind::Unforeseen, what).with_source(error).with_remedy(remedy)
+        })
+    }
+
+    /// All or nothing: a new file takes the place of the old one.
+    fn write(&self) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(&self.content)?;
+        text.push('\n');
+        let name = self.path.file_name().ok_or_else(|| io::Error::other("it is not the path of a file"))?;
+        let beside = self.path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+        let written = File::create(&beside).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&beside, &self.path)).inspect_err(|_| drop(fs::remove_file(&beside)))
+    }
+}
+
+fn understand(path: &Path, bytes: &[u8], expected: &Content) -> Result<Content, Error> {
+    let content: Content =
+        serde_json::from_slice(bytes).map_err(|error| unusable(path, "is damaged").with_source(error))?;
+    if content.schema != SCHEMA {
+        return Err(unusable(path, "is not an id map of this version of frcopy"));
+    }
+    if content.source != expected.source || content.target != expected.target {
+        let what = format!("is that of copies from {} to {}", content.source, content.target);
+        return Err(unusable(path, &what).with_remedy("give each pair of resources an id map of its own"));
+    }
+    let ids = content.models.iter().flat_map(|(source, copy)| [source, &copy.target_model_id]);
+    if let Some(id) = ids.into_iter().find(|id| id.parse::<ModelId>().is_err()) {
+        return Err(unusable(path, "is damaged").with_source(format!("{id:?} is not a model id")));
+    }
+    Ok(content)
+}
+
+fn unusable(path: &Path, why: &str) -> Error {
+    Error::settings(format!("the id map {} {why}", path.display()), CHECK_FILE)
+}

@@ -1,0 +1,164 @@
+//! What to do where the target has the id already, or in v2.1 a copy of the same training.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::IfExists;
+use super::look::{Found, Look, Sight, Vacancy};
+use super::pipeline::{Course, Pipeline};
+use super::replace::Place;
+use super::{Event, Record};
+use crate::api::version::ApiVersion;
+use crate::error::{Error, ErrorKind};
+use crate::inventory::{Inventory, Scope};
+use crate::model::{Kind, Model, ModelId, Readiness};
+use crate::operation::OperationUrl;
+use crate::training::{differences, is_custom_model_of};
+
+/// A blank v2.1 model that is younger may be the target of a copy that is under way: one that was started after a
+/// minute of waiting, and takes half a minute.
+const BLANK_MAY_BE_COPY: Duration = Duration::from_secs(90);
+/// From one look for such a copy to the next.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
+impl Pipeline<'_> {
+    /// Decides what to do, now that both sides have been looked at.
+    pub(super) async fn decide(&self, look: Look) -> Result<Course, Error> {
+        let if_exists = self.terms().if_exists;
+        if !look.found.version.has_document_models() {
+            return self.decide_custom_model(look).await;
+        }
+        let differences = match &look.target {
+            Vacancy::Taken(_) if if_exists == IfExists::Fail => return Err(self.exists(&look)),
+            Vacancy::Taken(existing) => Some(self.differences(&look.found, existing)?),
+            Vacancy::Free | Vacancy::Unknown => None,
+        };
+        match (if_exists, differences) {
+            (IfExists::Skip, Some(found)) if !found.is_empty() => Err(self.differs(&look, &found)),
+            (IfExists::Replace, None) => self.replacement(look, Place::Empty).await,
+            (IfExists::Replace, Some(found)) if found.is_empty() => self.replacement(look, Place::Same).await,
+            (IfExists::Replace, Some(_)) => self.replacement(look, Place::Other).await,
+            (_, Some(_)) => Ok(Course::AlreadyThere(self.plan.new_model_id().clone())),
+            (_, None) => Ok(Course::Copy(Box::new(look))),
+        }
+    }
+
+    /// What tells the source's model from another one, where the source shows its own.
+    pub(super) fn differences(&self, found: &Found, other: &Model) -> Result<Vec<String>, Error> {
+        let source = found.model.as_ref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("the source does not show {}, so it cannot be compared with the target's", self.plan.model_id),
+            )
+            .with_remedy("run the command again later, or leave out --if-exists and choose another --target-model-id")
+        })?;
+        Ok(differences(source, other))
+    }
+
+    fn exists(&self, look: &Look) -> Error {
+        let (kind, id) = (look.found.kind, self.plan.new_model_id());
+        Error::new(ErrorKind::Exists, format!("the target already has a {kind} {id}")).with_remedy(
+            "choose another id with --target-model-id, leave alone what is there and the same with --if-exists skip, or \
+             put the source's in its place with --if-exists replace",
+        )
+    }
+
+    fn differs(&self, look: &Look, differences: &[String]) -> Error {
+        let (kind, id) = (look.found.kind, self.plan.new_model_id());
+        Error::new(ErrorKind::Exists, format!("the target has another {kind} {id}"))
+            .with_source(differences.join("; "))
+            .with_remedy("put the source's in its place with --if-exists replace, or choose another --target-model-id")
+    }
+
+    /// v2.1 names copies itself, so nothing is ever taken; but a copy that is there need not be made again.
+    async fn decide_custom_model(&self, look: Look) -> Result<Course, Error> {
+        let Some(source) = look.found.model.as_ref().filter(|_| self.terms().if_exists != IfExists::Fail) else {
+            return Ok(Course::Copy(Box::new(look)));
+        };
+        let copies = self.common.custom_copies.get_or_try_init(|| self.custom_copies()).await?;
+        Ok(match self.copy_among(source, copies) {
+            Some(id) => Course::AlreadyThere(id),
+            None => Course::Copy(Box::new(look)),
+        })
+    }
+
+    /// The copy of a v2.1 model: the one that is known of, or one that comes from the same training.
+    fn copy_among(&self, source: &Model, copies: &Inventory) -> Option<ModelId> {
+        let known = self.terms().known_copies.get(&source.id);
+        let mut all = copies.custom_models().filter(|copy| is_custom_model_of(source, copy) && !self.is_source(copy));
+        let first = all.next()?;
+        let of_all = std::iter::once(first).chain(all).find(|copy| Some(&copy.id) == known);
+        Some(of_all.unwrap_or(first).id.clone())
+    }
+
+    /// Where source and target are one and the same resource, a model is no copy of itself.
+    fn is_source(&self, copy: &Model) -> bool {
+        self.terms().source.endpoint == self.terms().target.endpoint && copy.id == self.plan.model_id
+    }
+
+    /// The v2.1 models of the target. A young blank one may become a copy that a command began which is no more: it is
+    /// waited for, or the model would be copied twice.
+    async fn custom_copies(&self) -> Result<Inventory, Error> {
+        let scope = Scope { api_version: Some(ApiVersion::V2_1), kind: Some(Kind::Model) };
+        let (began, until) = (Timestamp::now(), Instant::now() + BLANK_MAY_BE_COPY);
+        let is_young = |model: &Model| {
+            let age =
+                model.created.map(|created| (created.duration_until(began), created.duration_until(Timestamp::now())));
+            let young = |age: SignedDuration| age.unsigned_abs() < BLANK_MAY_BE_COPY;
+            model.readiness == Readiness::Creating && age.is_some_and(|(then, now)| young(then) && young(now))
+        };
+        let mut is_first = true;
+        loop {
+            let inventory = Inventory::read(self.target, scope).await?;
+            let young = inventory.listed.iter().filter(|listed| is_young(&listed.model)).count();
+            if young == 0 || Instant::now() >= until {
+                return Ok(inventory);
+            }
+            if std::mem::take(&mut is_first) {
+                (self.observer)(Event::WaitingForBlanks { count: young });
+            }
+            self.target.pause(LOOK_AGAIN).await?;
+            self.may_begin()?;
+        }
+    }
+
+    /// A conflict about an id that was free a moment ago may be a copy under way, begun by a command that is no more: it is
+    /// followed, and counts if it brings the source's model.
+    pub(super) async fn adopt_or(&self, error: Error, look: &Look, record: &mut Record) -> Result<(), Error> {
+        if error.kind() != ErrorKind::Exists || self.terms().if_exists == IfExists::Fail {
+            return Err(error);
+        }
+        let (version, kind, id) = (look.found.version, look.found.kind, self.plan.new_model_id());
+        if let Some(operation) = self.copy_under_way(look).await {
+            record.operation = Some(operation.clone());
+            record.target_model_id = Some(id.clone());
+            (self.observer)(Event::Adopted { operation: &operation });
+            let pursuit = self.pursuit(version);
+            pursuit.follow(&operation, record).await?;
+            pursuit.verify(self.target, kind, id).await?;
+        }
+        // Or it has ended in this moment. Whose copy it is, only the target can say.
+        let Sight::Seen(copy) = self.sight(self.target, version, kind, id).await? else { return Err(error) };
+        let found = self.differences(&look.found, &copy)?;
+        if !found.is_empty() {
+            return Err(self.differs(look, &found));
+        }
+        record.target_model_id = Some(id.clone());
+        record.verified = true;
+        Ok(())
+    }
+
+    async fn copy_under_way(&self, look: &Look) -> Option<OperationUrl> {
+        let id = self.plan.new_model_id();
+        let is_meant = |copy: &crate::api::ListedCopy| copy.target_model_id == *id && !copy.status.is_terminal();
+        match self.look_for_operation(look, is_meant).await {
+            Ok(operation) => operation,
+            Err(error) => {
+                (self.observer)(Event::Inconclusive { error: &error });
+                None
+            }
+        }
+    }
+}

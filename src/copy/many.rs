@@ -1,0 +1,362 @@
+//! Many copies between the same two resources: all at the same time, as far as the service's limits allow.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep};
+
+use super::look::{Found, version_of};
+use super::pipeline::{Common, Pipeline};
+use super::plan::classifiers_need_newer;
+use super::{Connect, Event, Outcome, Plan, Record, Success, Terms};
+use crate::api::Capacity;
+use crate::api::version::ApiVersion;
+use crate::client::{Circumstances, Client, Connection};
+use crate::error::{Error, ErrorKind};
+use crate::inventory::{self, Inventory, Listed, READS_AT_A_TIME, Scope};
+use crate::model::{Component, Kind, ModelId, Readiness};
+use crate::selection::Selection;
+use crate::stop::Stop;
+
+/// Many copies, as they were asked for.
+#[derive(Debug, Clone)]
+pub struct ManyPlan {
+    /// Between whom, and how.
+    pub terms: Rc<Terms>,
+    /// Which models.
+    pub selection: Selection,
+    /// Models or classifiers only; `None` means both.
+    pub kind: Option<Kind>,
+    /// How many are under way at the same time, at most.
+    pub jobs: usize,
+}
+
+impl ManyPlan {
+    /// Refuses what can be seen to be impossible before anybody is asked.
+    ///
+    /// # Errors
+    /// When one of the copies cannot be made with the version that is named, whatever the source has.
+    pub fn check(&self) -> Result<(), Error> {
+        let terms = &self.terms;
+        let no_classifiers = terms.api_version.filter(|version| !version.copies_classifiers());
+        if let (Some(version), Some(Kind::Classifier)) = (no_classifiers, self.kind) {
+            return Err(classifiers_need_newer(version));
+        }
+        match &self.selection {
+            Selection::Ids(ids) => ids.iter().try_for_each(|id| self.plan_of(id.clone(), self.kind).check()),
+            Selection::Matching(_) if terms.api_version.is_some_and(|version| !version.has_document_models()) => {
+                terms.target_of_custom_models().map(drop)
+            }
+            Selection::Matching(_) if terms.source.endpoint == terms.target.endpoint => Err(Error::settings(
+                "source and target are the same resource",
+                "choose another target endpoint: copies that keep their ids cannot be made where their sources are",
+            )),
+            Selection::Matching(_) => Ok(()),
+        }
+    }
+
+    fn plan_of(&self, model_id: ModelId, kind: Option<Kind>) -> Plan {
+        Plan { terms: Rc::clone(&self.terms), model_id, kind, target_model_id: None }
+    }
+}
+
+/// What happens while many copies are made.
+#[derive(Debug)]
+pub enum ManyEvent<'a> {
+    /// A request that concerns no single copy will be sent again.
+    Waiting {
+        /// Why.
+        error: &'a Error,
+        /// After how long.
+        wait: Duration,
+    },
+    /// The source is being asked what it has.
+    Listing,
+    /// A list names things in a form that nobody knows.
+    Unread {
+        /// How many.
+        count: usize,
+    },
+    /// It is settled what is to be copied.
+    Selected {
+        /// How many models and classifiers.
+        count: usize,
+        /// Selected by a pattern, and left out: they are not ready.
+        not_ready: &'a [ModelId],
+    },
+    /// A copy is begun.
+    Begun {
+        /// Of which model.
+        model_id: &'a ModelId,
+        /// A model or a classifier.
+        kind: Kind,
+    },
+    /// Something happens to one of the copies.
+    OfCopy {
+        /// Of which model.
+        model_id: &'a ModelId,
+        /// A model or a classifier.
+        kind: Kind,
+        /// What.
+        event: Event<'a>,
+    },
+    /// Nothing more happens to it.
+    Left {
+        /// To which model.
+        model_id: &'a ModelId,
+        /// A model or a classifier.
+        kind: Kind,
+    },
+    /// A copy has ended.
+    Ended(&'a Outcome),
+}
+
+/// Is told of each [`ManyEvent`].
+pub type ManyObserver<'a> = &'a dyn Fn(ManyEvent<'_>);
+
+/// What came of all of it.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Every copy, in the order in which they ended.
+    pub outcomes: Vec<Outcome>,
+    /// Room on the target before the first copy, where it was asked: of v2.1, and of v3.0 and later.
+    pub capacities: Vec<(ApiVersion, Result<Capacity, Error>)>,
+}
+
+/// One of many: what the source has shown of it.
+struct Subject {
+    model_id: ModelId,
+    found: Result<Found, Error>,
+}
+
+/// Carries out many plans, until the end or until told to stop. One that fails stops no other.
+///
+/// # Errors
+/// When the source cannot be asked what it has, or has nothing of what was selected: then nothing was begun.
+pub async fn copy_many(plan: &ManyPlan, observer: ManyObserver<'_>, stop: &Stop) -> Result<Summary, Error> {
+    let many = Many::new(plan, observer, stop, &Connection::http)?;
+    let subjects = many.survey().await?;
+    let run = async |pipeline: Pipeline<'_>, found: Found, record: &mut Record| pipeline.run(Some(found), record).await;
+    Ok(Summary { outcomes: many.each(subjects, run).await, capacities: Vec::new() })
+}
+
+/// Says what [`copy_many`] would do, what stands in the way, and whether there is room for it. It only reads.
+///
+/// # Errors
+/// As those of [`copy_many`].
+pub async fn rehearse_many(plan: &ManyPlan, observer: ManyObserver<'_>, stop: &Stop) -> Result<Summary, Error> {
+    let many = Many::new(plan, observer, stop, &Connection::http)?;
+    let subjects = many.survey().await?;
+    let rehearse =
+        async |pipeline: Pipeline<'_>, found: Found, record: &mut Record| pipeline.rehearse(Some(found), record).await;
+    let outcomes = many.each(subjects, rehearse).await;
+    let capacities = many.capacities(&outcomes).await;
+    Ok(Summary { outcomes, capacities })
+}
+
+struct Many<'a> {
+    plan: &'a ManyPlan,
+    source: Connection,
+    target: Connection,
+    common: Common,
+    observer: ManyObserver<'a>,
+    stop: &'a Stop,
+    deadline: Instant,
+}
+
+impl<'a> Many<'a> {
+    fn new(
+        plan: &'a ManyPlan,
+        observer: ManyObserver<'a>,
+        stop: &'a Stop,
+        connect: Connect<'_>,
+    ) -> Result<Self, Error> {
+        let source = connect(&plan.terms.source)?;
+        let target = connect(&plan.terms.target)?.beside(&source);
+        let deadline = Circumstances::new(plan.terms.timeout, stop, |_, _| {}).deadline;
+        Ok(Self { plan, source, target, common: Common::default(), observer, stop, deadline })
+    }
+
+    /// Asks the source for everything that is selected. What it does not have fails later, as a copy of its own; a
+    /// pattern that picks nothing fails at once.
+    async fn survey(&self) -> Result<Vec<Subject>, Error> {
+        (self.observer)(ManyEvent::Listing);
+        let (subjects, not_ready) = match &self.plan.selection {
+            Selection::Ids(ids) => (self.look_at_each(ids).await, Vec::new()),
+            selection @ Selection::Matching(_) => self.list(selection).await?,
+        };
+        (self.observer)(ManyEvent::Selected { count: subjects.len(), not_ready: &not_ready });
+        Ok(subjects)
+    }
+
+    async fn look_at_each(&self, ids: &[ModelId]) -> Vec<Subject> {
+        let look = async |model_id: &ModelId| {
+            let plan = self.plan.plan_of(model_id.clone(), self.plan.kind);
+            let found = self.with_pipeline(&plan, async |pipeline| pipeline.find().await).await;
+            Subject { model_id: model_id.clone(), found }
+        };
+        futures_util::stream::iter(ids).map(look).buffered(READS_AT_A_TIME).collect().await
+    }
+
+    async fn list(&self, selection: &Selection) -> Result<(Vec<Subject>, Vec<ModelId>), Error> {
+        let client = &self.source.client(self.circumstances());
+        let scope = Scope { api_version: self.plan.terms.api_version, kind: self.plan.kind };
+        let inventory = Inventory::read(client, scope).await?;
+        if inventory.unread > 0 {
+            (self.observer)(ManyEvent::Unread { count: inventory.unread });
+        }
+        selection.check(&inventory.models(), "the source")?;
+        let picked = inventory.listed.into_iter().filter(|listed| selection.picks(&listed.model));
+        // A list of everything names the blank targets of copies and failed trainings as well.
+        let (ready, not_ready): (Vec<_>, Vec<_>) =
+            picked.partition(|listed| !matches!(listed.model.readiness, Readiness::Creating | Readiness::Invalid));
+        let complete = async |listed: Listed| {
+            let (model_id, kind) = (listed.model.id.clone(), listed.model.kind);
+            let found = inventory::complete(client, listed).await.map(|listed| self.found(listed));
+            Subject {
+                model_id,
+                found: found.map_err(|error| error.saying(format!("the source does not show the {kind}"))),
+            }
+        };
+        let subjects = futures_util::stream::iter(ready).map(complete).buffered(READS_AT_A_TIME).collect().await;
+        Ok((subjects, not_ready.into_iter().map(|listed| listed.model.id).collect()))
+    }
+
+    fn found(&self, Listed { version, model }: Listed) -> Found {
+        let version = self.plan.terms.api_version.unwrap_or_else(|| version_of(version, &model));
+        Found { version, kind: model.kind, model: Some(model) }
+    }
+
+    /// Does something for each of them, those that are parts of others first.
+    async fn each(
+        &self,
+        subjects: Vec<Subject>,
+        work: impl AsyncFn(Pipeline<'_>, Found, &mut Record) -> Result<Success, Error>,
+    ) -> Vec<Outcome> {
+        let mut queue = Queue::new(subjects);
+        let mut under_way = FuturesUnordered::new();
+        let mut outcomes = Vec::new();
+        loop {
+            while under_way.len() < self.room() {
+                let Some((place, subject)) = queue.next() else { break };
+                let work = &work;
+                under_way.push(async move { (place, self.one(subject, work).await) });
+            }
+            // There may be more room before the next one has ended.
+            let may_begin_more = !queue.is_empty() && under_way.len() < self.plan.jobs;
+            let ended = tokio::select! {
+                ended = under_way.next() => ended,
+                () = sleep(LOOK_FOR_ROOM), if may_begin_more => continue,
+            };
+            let Some((place, outcome)) = ended else { return outcomes };
+            queue.done(place);
+            (self.observer)(ManyEvent::Ended(&outcome));
+            outcomes.push(outcome);
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.plan.jobs.min(self.source.room()).min(self.target.room()).max(1)
+    }
+
+    async fn one(
+        &self,
+        Subject { model_id, found }: Subject,
+        work: &impl AsyncFn(Pipeline<'_>, Found, &mut Record) -> Result<Success, Error>,
+    ) -> Outcome {
+        let kind = found.as_ref().ok().map(|found| found.kind).or(self.plan.kind);
+        let plan = self.plan.plan_of(model_id, kind);
+        let mut record = Record::of(&plan);
+        let result = match found {
+            Ok(_) if self.stop.is_told() => Err(Error::new(ErrorKind::Interrupted, NOT_BEGUN)),
+            Ok(found) => self.with_pipeline(&plan, async |pipeline| work(pipeline, found, &mut record).await).await,
+            Err(error) => Err(error),
+        };
+        record.outcome(result)
+    }
+
+    async fn with_pipeline<T>(&self, plan: &Plan, work: impl AsyncFnOnce(Pipeline<'_>) -> T) -> T {
+        let (model_id, kind) = (&plan.model_id, plan.kind.unwrap_or(Kind::Model));
+        (self.observer)(ManyEvent::Begun { model_id, kind });
+        let observer = |event: Event<'_>| (self.observer)(ManyEvent::OfCopy { model_id, kind, event });
+        let on_wait = |error: &Error, wait| observer(Event::Waiting { error, wait });
+        let circumstances = Circumstances { deadline: self.deadline, stop: self.stop, on_wait: Rc::new(on_wait) };
+        let (source, target) = (self.source.client(circumstances.clone()), self.target.client(circumstances));
+        let (source, target, common) = (&source, &target, &self.common);
+        let output = work(Pipeline { plan, source, target, common, observer: &observer, stop: self.stop }).await;
+        (self.observer)(ManyEvent::Left { model_id, kind });
+        output
+    }
+
+    fn circumstances(&self) -> Circumstances<'_> {
+        let on_wait = |error: &Error, wait| (self.observer)(ManyEvent::Waiting { error, wait });
+        Circumstances { deadline: self.deadline, stop: self.stop, on_wait: Rc::new(on_wait) }
+    }
+
+    /// How much room the target has for what would be copied, of each format that would be.
+    async fn capacities(&self, outcomes: &[Outcome]) -> Vec<(ApiVersion, Result<Capacity, Error>)> {
+        let copied = |outcome: &&Outcome| matches!(outcome.result, Ok(Success::WouldCopy | Success::WouldReplace));
+        let versions = outcomes.iter().filter(copied).filter_map(|outcome| outcome.record.api_version);
+        let (custom, document): (Vec<_>, Vec<_>) = versions.partition(|version| !version.has_document_models());
+        let client: Client<'_> = self.target.client(self.circumstances());
+        let mut capacities = Vec::new();
+        for version in [custom.into_iter().max(), document.into_iter().max()].into_iter().flatten() {
+            capacities.push((version, inventory::capacity(&client, version).await));
+        }
+        capacities
+    }
+}
+
+/// How often it is asked whether a resource is trusted with more copies than before.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(200);
+
+/// What is said of a copy that was not begun before everything was told to stop.
+const NOT_BEGUN: &str = "interrupted before it was begun";
+
+/// Who is to come, in order: nobody before the parts that it is composed of.
+struct Queue {
+    waiting: VecDeque<(usize, Subject)>,
+    /// Who is not done yet, by place.
+    to_be_done: Vec<Option<Component>>,
+}
+
+impl Queue {
+    fn new(subjects: Vec<Subject>) -> Self {
+        let component = |subject: &Subject| {
+            let kind = subject.found.as_ref().map_or(Kind::Model, |found| found.kind);
+            Some(Component { kind, id: subject.model_id.clone() })
+        };
+        let to_be_done = subjects.iter().map(component).collect();
+        Self { waiting: subjects.into_iter().enumerate().collect(), to_be_done }
+    }
+
+    /// The next one that need not wait for a part of it.
+    fn next(&mut self) -> Option<(usize, Subject)> {
+        let is_free = |(place, subject): &(usize, Subject)| {
+            let parts =
+                subject.found.iter().filter_map(|found| found.model.as_ref()).flat_map(|model| &model.components);
+            let others = || self.to_be_done.iter().enumerate().filter(|(other, _)| other != place);
+            !parts.into_iter().any(|part| others().any(|(_, other)| other.as_ref() == Some(part)))
+        };
+        let all_wait = self.waiting.len() == self.to_be_done.iter().flatten().count();
+        match self.waiting.iter().position(is_free) {
+            Some(at) => self.waiting.remove(at),
+            // Nobody is under way, and all wait for one another.
+            None if all_wait => self.waiting.pop_front(),
+            None => None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn done(&mut self, place: usize) {
+        if let Some(done) = self.to_be_done.get_mut(place) {
+            *done = None;
+        }
+    }
+}

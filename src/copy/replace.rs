@@ -1,0 +1,182 @@
+//! Replacing without ever being without a copy: to a staging id first, then out with the old, in with the new.
+//!
+//! Each step leaves at least one good copy on the target, and what the target shows tells the next run where the last
+//! one stopped.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::look::{Found, Look, Sight, Vacancy};
+use super::pipeline::{Course, Pipeline};
+use super::{Event, Plan, Record, Success};
+use crate::api;
+use crate::client::Patience;
+use crate::error::{Error, ErrorKind, Finding};
+use crate::model::{Model, ModelId};
+
+/// What makes an id the staging id of another one.
+const STAGING: &str = ".frcopy-staging";
+/// The longest id that the service takes.
+const LONGEST_ID: usize = 64;
+/// How long the target may show what it has said to be deleted.
+const DELETE_FOR: Duration = Duration::from_secs(10);
+const FINISH: &str = "run the same command again, which finishes the work";
+
+/// What the target has under the id of the copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing.
+    Empty,
+    /// A copy of the same training.
+    Same,
+    /// Something else.
+    Other,
+}
+
+/// A copy that takes the place of what is there, and where it stands.
+pub(super) struct Replacement {
+    look: Look,
+    place: Place,
+    staging_id: ModelId,
+    /// What is there under the staging id: left behind by a command that did not get to its end.
+    staged: Option<Model>,
+}
+
+impl Pipeline<'_> {
+    /// Looks for what an earlier command has left, and decides what there is to do.
+    pub(super) async fn replacement(&self, look: Look, place: Place) -> Result<Course, Error> {
+        let Found { version, kind, .. } = look.found;
+        let staging_id = staging_id(self.plan.new_model_id())?;
+        let staged = match self.sight(self.target, version, kind, &staging_id).await? {
+            Sight::Seen(model) => Some(model),
+            Sight::Absent(_) | Sight::Inconclusive => None,
+        };
+        Ok(match (place, &staged) {
+            (Place::Empty, None) => Course::Copy(Box::new(look)),
+            (Place::Same, None) => Course::AlreadyThere(self.plan.new_model_id().clone()),
+            _ => Course::Replace(Box::new(Replacement { look, place, staging_id, staged })),
+        })
+    }
+
+    /// Does it, from wherever the last command has stopped.
+    pub(super) async fn replace(&self, replacement: &Replacement, record: &mut Record) -> Result<Success, Error> {
+        let Replacement { look, place, staging_id, .. } = replacement;
+        let id = self.plan.new_model_id();
+        if *place == Place::Same {
+            record.target_model_id = Some(id.clone());
+            record.verified = true;
+            self.clear_staging(look, staging_id).await;
+            return Ok(Success::AlreadyThere);
+        }
+        if *place == Place::Other {
+            self.stage(replacement, record).await?;
+            let removed = self.remove(look, id).await;
+            removed.map_err(|error| {
+                error_with(error, format!("the target's old {id} stays, beside its successor"), staging_id)
+            })?;
+        }
+        let copied = self.copy_anew(look, record).await;
+        copied.map_err(|error| error_with(error, format!("the new {id} is not in its place yet"), staging_id))?;
+        if record.verified {
+            self.clear_staging(look, staging_id).await;
+        } else {
+            (self.observer)(Event::StagingKept { staging_id });
+        }
+        Ok(Success::Replaced)
+    }
+
+    /// Sees to it that a good copy is there under the staging id, shown by the target itself.
+    async fn stage(&self, replacement: &Replacement, record: &mut Record) -> Result<(), Error> {
+        let Replacement { look, staging_id, staged, .. } = replacement;
+        if let Some(staged) = staged {
+            if self.differences(&look.found, staged)?.is_empty() {
+                return Ok(());
+            }
+            // Of an older training, and nobody needs it: the target's own model is still there.
+            self.remove(look, staging_id).await?;
+        }
+        let plan = Plan { target_model_id: Some(staging_id.clone()), ..self.plan.clone() };
+        (self.observer)(Event::Staging { staging_id });
+        let staging = Pipeline { plan: &plan, ..*self };
+        let copied = staging.copy_anew(look, record).await;
+        copied?;
+        let verified = std::mem::take(&mut record.verified);
+        record.operation = None;
+        record.target_model_id = None;
+        if verified {
+            return Ok(());
+        }
+        let what = format!("the target does not show the staging copy {staging_id}, and the old model is left alone");
+        Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH))
+    }
+
+    /// Copies to an id that should be free by now.
+    async fn copy_anew(&self, look: &Look, record: &mut Record) -> Result<(), Error> {
+        let until = Instant::now() + DELETE_FOR;
+        loop {
+            let fresh = self.look_at_target_of(look.found.clone()).await?;
+            // What was deleted may be shown a little longer.
+            if !matches!(fresh.target, Vacancy::Taken(_)) || Instant::now() >= until {
+                return self.copy(&fresh, record).await;
+            }
+            self.target.pause(Duration::from_secs(1)).await?;
+        }
+    }
+
+    /// Deletes a model from the target.
+    async fn remove(&self, look: &Look, id: &ModelId) -> Result<(), Error> {
+        self.may_begin()?;
+        let request = api::delete(look.found.version, look.found.kind, id);
+        match self.target.call(&request, Patience::READ, api::read_deleted).await {
+            Ok(()) => {}
+            // A deletion whose answer was lost has taken place.
+            Err(error) if error.finding() == Finding::NoSuchModel => {}
+            Err(error) => return Err(error),
+        }
+        (self.observer)(Event::Removed { target_model_id: id });
+        Ok(())
+    }
+
+    /// The staging copy has done its duty. One that stays does no harm, and the next run clears it.
+    async fn clear_staging(&self, look: &Look, staging_id: &ModelId) {
+        if let Err(error) = self.remove(look, staging_id).await {
+            (self.observer)(Event::StagingLeft { staging_id, error: &error });
+        }
+    }
+}
+
+/// A failure half-way: what to do about it, and where the good copy is meanwhile.
+fn error_with(error: Error, what: String, staging_id: &ModelId) -> Error {
+    let first = error.remedy().map(|remedy| format!("{remedy}; then ")).unwrap_or_default();
+    let remedy = format!("{first}{FINISH}; until then {staging_id} holds a good copy on the target");
+    Error::new(error.kind(), what).with_delivery(error.delivery()).with_source(error).with_remedy(remedy)
+}
+
+/// The id under which the successor of a model waits: always the same, so that the next run finds it.
+fn staging_id(id: &ModelId) -> Result<ModelId, Error> {
+    let longest = LONGEST_ID - STAGING.len();
+    let whole = id.as_str();
+    if whole.len() <= longest {
+        return format!("{whole}{STAGING}").parse();
+    }
+    // FNV-1a, which is the same in every build: two long ids must not share a staging id.
+    let hash = whole
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let beginning: String = whole.chars().take(longest - 17).collect();
+    format!("{beginning}-{hash:016x}{STAGING}").parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_has_a_staging_id_of_its_own() {
+        let staging = |id: &str| staging_id(&id.parse().unwrap()).unwrap().to_string();
+        assert_eq!(staging("invoices"), "invoices.frcopy-staging");
+        let (one, other) = ("x".repeat(64), format!("{}y", "x".repeat(63)));
+        assert!(staging(&one).len() == LONGEST_ID && staging(&one) != staging(&other));
+    }
+}

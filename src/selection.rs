@@ -1,0 +1,157 @@
+//! Which of a resource's models are meant: some by their ids, or all that patterns pick.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind};
+use crate::model::{Model, ModelId};
+
+/// Which models are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// These, and nothing else.
+    Ids(Vec<ModelId>),
+    /// All that a resource lists, as far as the patterns pick it.
+    Matching(Patterns),
+}
+
+/// Picks models by their ids, those of v2.1 also by the name that their owner gave them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Patterns {
+    /// Picks what any of them matches; without one, everything.
+    pub include: Vec<Pattern>,
+    /// Leaves out what any of them matches, whatever picks it.
+    pub exclude: Vec<Pattern>,
+}
+
+/// A pattern as shells write it: `*`, `?`, `[a-z]`. Upper and lower case differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(glob::Pattern);
+
+impl Selection {
+    /// Whether a model is meant.
+    #[must_use]
+    pub fn picks(&self, model: &Model) -> bool {
+        match self {
+            Self::Ids(ids) => ids.contains(&model.id),
+            Self::Matching(patterns) => patterns.pick(model),
+        }
+    }
+
+    /// Refuses a selection that means something which none of these models is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], for the first id or pattern.
+    pub fn check(&self, models: &[&Model], on: &str) -> Result<(), Error> {
+        let nothing = match self {
+            Self::Ids(ids) => {
+                let unknown = ids.iter().find(|id| !models.iter().any(|model| model.id == **id));
+                unknown.map(|id| format!("there is no model or classifier {id} on {on}"))
+            }
+            Self::Matching(Patterns { include, .. }) => {
+                let unmatched = include.iter().find(|pattern| !models.iter().any(|model| pattern.matches(model)));
+                unmatched.map(|pattern| format!("no model or classifier on {on} matches {pattern}"))
+            }
+        };
+        nothing.map_or(Ok(()), |what| {
+            Err(Error::new(ErrorKind::NotFound, what)
+                .with_remedy("check it against the ids that `frcopy list` shows, which differ in upper and lower case"))
+        })
+    }
+}
+
+impl Patterns {
+    /// Whether they pick a model.
+    #[must_use]
+    pub fn pick(&self, model: &Model) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(model));
+        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
+    }
+}
+
+impl Pattern {
+    /// Whether it matches the id, or in v2.1 the name.
+    #[must_use]
+    pub fn matches(&self, model: &Model) -> bool {
+        self.0.matches(model.id.as_str()) || model.name.as_ref().is_some_and(|name| self.0.matches(name))
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        const EXAMPLE: &str = "write a pattern such as 'invoices-*', between quotes so that the shell leaves it alone";
+        if text.is_empty() {
+            return Err(Error::settings("it is empty", EXAMPLE));
+        }
+        let pattern = glob::Pattern::new(text);
+        pattern.map(Self).map_err(|error| Error::settings("it is not a pattern", EXAMPLE).with_source(error.msg))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{Kind, Readiness};
+
+    fn model(id: &str, name: Option<&str>) -> Model {
+        Model {
+            id: id.parse().unwrap(),
+            kind: Kind::Model,
+            readiness: Readiness::Ready,
+            api_version: None,
+            name: name.map(Into::into),
+            description: None,
+            tags: BTreeMap::new(),
+            created: None,
+            modified: None,
+            expires: None,
+            document_types: BTreeMap::new(),
+            components: Vec::new(),
+            is_whole: true,
+        }
+    }
+
+    fn patterns(include: &[&str], exclude: &[&str]) -> Selection {
+        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        Selection::Matching(Patterns { include: parse(include), exclude: parse(exclude) })
+    }
+
+    #[test]
+    fn patterns_pick_ids_and_names_and_what_is_excluded_is_out() {
+        let (invoices, receipts) = (model("invoices-1", None), model("ab", Some("receipts")));
+        for (selection, picked) in [
+            (patterns(&[], &[]), [true, true]),
+            (patterns(&["inv*"], &[]), [true, false]),
+            (patterns(&["INV*", "rec?ipts"], &[]), [false, true]),
+            (patterns(&["inv*", "*"], &["*-[0-9]"]), [false, true]),
+            (Selection::Ids(vec!["ab".parse().unwrap()]), [false, true]),
+        ] {
+            assert_eq!([selection.picks(&invoices), selection.picks(&receipts)], picked, "{selection:?}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        let model = model("invoices-1", None);
+        let models = [&model];
+        for (selection, what) in [
+            (patterns(&["inv*", "rec*"], &[]), "no model or classifier on the source matches rec*"),
+            (Selection::Ids(vec!["other".parse().unwrap()]), "there is no model or classifier other on the source"),
+        ] {
+            let error = selection.check(&models, "the source").unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, what));
+        }
+        assert!(patterns(&["*"], &["x*"]).check(&models, "the source").is_ok());
+        assert!("a[".parse::<Pattern>().is_err() && "".parse::<Pattern>().is_err());
+    }
+}
