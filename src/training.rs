@@ -46,7 +46,7 @@ fn have_same_date(source: &Model, copy: &Model) -> bool {
 
 /// v2.1 does not say which version trained a model, and has no types of documents.
 fn is_custom_model(model: &Model) -> bool {
-    model.api_version.is_none() && model.document_types.is_empty()
+    model.api_version.is_none() && model.document_types.is_empty() && model.modified.is_some()
 }
 
 fn have_both_dates(source: &Model, copy: &Model) -> bool {

@@ -12,7 +12,7 @@ use super::pipeline::{Course, Pipeline};
 use super::{Event, Plan, Record, Success};
 use crate::api;
 use crate::client::Patience;
-use crate::error::{Error, ErrorKind, Finding};
+use crate::error::{Delivery, Error, ErrorKind, Finding};
 use crate::model::{Model, ModelId};
 
 /// What makes an id the staging id of another one.
@@ -71,9 +71,12 @@ impl Pipeline<'_> {
         }
         if *place == Place::Other {
             self.stage(replacement, record).await?;
-            let removed = self.remove(look, id).await;
-            removed.map_err(|error| {
-                error_with(error, format!("the target's old {id} stays, beside its successor"), staging_id)
+            self.remove(look, id).await.map_err(|error| {
+                let what = match error.delivery() {
+                    Delivery::Unanswered => format!("whether the old {id} was deleted is not known"),
+                    _ => format!("the old {id} was not deleted, and stays beside its successor"),
+                };
+                error_with(error, what, staging_id)
             })?;
         }
         let copied = self.copy_anew(look, record).await;
