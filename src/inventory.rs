@@ -152,9 +152,9 @@ pub async fn capacity(client: &Client<'_>, version: ApiVersion) -> Result<Capaci
     client.call(&request, Patience::READ, |answer| api::read_capacity(version, answer)).await
 }
 
-/// Whether a resource, or its region, does not have a version at all; that says nothing of its models.
+/// Whether a resource, or its region, does not have a version at all; that says nothing of its models. Only the service
+/// itself can say so: a list that somebody on the way has swallowed would be missed by nobody.
 fn is_not_offered(error: &Error) -> bool {
-    error.delivery() == Delivery::Final
-        && error.kind() == ErrorKind::NotFound
-        && error.finding() != Finding::NoSuchModel
+    let says_so = error.kind() == ErrorKind::NotFound && error.finding() != Finding::NoSuchModel;
+    says_so && error.delivery() == Delivery::Final && error.service().is_some()
 }

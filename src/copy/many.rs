@@ -137,7 +137,17 @@ struct Subject {
 /// # Errors
 /// When the source cannot be asked what it has, or has nothing of what was selected: then nothing was begun.
 pub async fn copy_many(plan: &ManyPlan, observer: ManyObserver<'_>, stop: &Stop) -> Result<Summary, Error> {
-    let many = Many::new(plan, observer, stop, &Connection::http)?;
+    copy_many_over(plan, observer, stop, &Connection::http).await
+}
+
+/// [`copy_many`] over something else than the network.
+pub(super) async fn copy_many_over(
+    plan: &ManyPlan,
+    observer: ManyObserver<'_>,
+    stop: &Stop,
+    connect: Connect<'_>,
+) -> Result<Summary, Error> {
+    let many = Many::new(plan, observer, stop, connect)?;
     let subjects = many.survey().await?;
     let run = async |pipeline: Pipeline<'_>, found: Found, record: &mut Record| pipeline.run(Some(found), record).await;
     Ok(Summary { outcomes: many.each(subjects, run).await, capacities: Vec::new() })

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
+use super::many::copy_many_over;
 use super::wait::wait_over;
-use super::{Event, Outcome, Plan, Terms, WaitPlan, copy_over};
+use super::{Event, IfExists, ManyEvent, ManyPlan, Outcome, Plan, Terms, WaitPlan, copy_over};
 use crate::api::version::ApiVersion;
 use crate::api::{Answer, Request};
 use crate::client::{Connection, Sending, Transport};
@@ -21,6 +22,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::Kind;
 use crate::resource::{Credential, Key, Resource, Side, TargetAddress};
 use crate::secrets::Secrets;
+use crate::selection::{Patterns, Selection};
 use crate::stop::{Stop, Stopper};
 
 /// What may happen to one request.
@@ -206,15 +208,7 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
             target_model_id: None,
         };
         let (stopper, stop) = Stop::new();
-        let service = Rc::new(Service {
-            stage: RefCell::new(stage),
-            faults: RefCell::new(faults.iter().copied().collect()),
-            epoch: Timestamp::now(),
-            began: Instant::now(),
-            sent: RefCell::default(),
-            stop_at,
-            stopper,
-        });
+        let service = service(stage, faults, stop_at, stopper);
         let admitted = RefCell::new(false);
         let observer = |event: Event<'_>| {
             if matches!(event, Event::LeftBehind { .. } | Event::MayBeReserved { .. }) {
@@ -242,6 +236,18 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
             };
         }
         shown(outcome, &admitted, &service, shelf)
+    })
+}
+
+fn service(stage: Stage, faults: &[Fault], stop_at: Option<usize>, stopper: Stopper) -> Rc<Service> {
+    Rc::new(Service {
+        stage: RefCell::new(stage),
+        faults: RefCell::new(faults.iter().copied().collect()),
+        epoch: Timestamp::now(),
+        began: Instant::now(),
+        sent: RefCell::default(),
+        stop_at,
+        stopper,
     })
 }
 
@@ -334,6 +340,100 @@ fn a_lost_answer_at_any_request_still_copies() {
                 assert!(shown.outcome.result.is_ok(), "{version} {at} {fault:?}: {:?}", shown.outcome.result);
             }
         }
+    }
+}
+
+/// Everything that a resource has, copied while these faults happen; and the same again without any.
+fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) -> Result<(), TestCaseError> {
+    in_virtual_time(async {
+        let stage = Stage::new(&Options { models: 2, ..Options::default() });
+        let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
+        let terms = Terms {
+            target_address: Some(TargetAddress {
+                resource_id: target.resource_id.parse().unwrap(),
+                region: target.region.parse().unwrap(),
+            }),
+            if_exists,
+            ..Terms::new(resource(Side::Source, &source), resource(Side::Target, &target))
+        };
+        let selection = Selection::Matching(Patterns::default());
+        let plan = ManyPlan { terms: Rc::new(terms), selection, kind: None, jobs: 50 };
+        let (stopper, stop) = Stop::new();
+        let service = service(stage, faults, stop_at, stopper);
+        let admitted = RefCell::new(Vec::new());
+        let observer = |event: ManyEvent<'_>| {
+            if let ManyEvent::OfCopy {
+                model_id, event: Event::LeftBehind { .. } | Event::MayBeReserved { .. }, ..
+            } = event
+            {
+                admitted.borrow_mut().push(model_id.to_string());
+            }
+        };
+        let connect = |resource: &Resource| Ok(modelled(&service, resource));
+        let first = copy_many_over(&plan, &observer, &stop, &connect).await;
+        let story = |what: &str| format!("{what}\n{first:#?}\n{}", service.sent.borrow().join("\n"));
+        let outcomes = first.as_ref().map_or(&[][..], |summary| &summary.outcomes);
+        prop_assert!(first.is_err() || outcomes.len() == 10, "{}", story("not all have ended"));
+        prop_assert!(service.stage.borrow().accepted(0).values().all(|count| *count <= 1), "{}", story("copied twice"));
+        for outcome in outcomes {
+            let id = outcome.record.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            let is_ready = is_there(&service, outcome, &id);
+            match &outcome.result {
+                Ok(_) => prop_assert!(is_ready, "{}", story("no model")),
+                Err(error) if is_unknown(error) || is_handed_over(error) => {}
+                Err(_) => prop_assert!(!is_ready, "{}", story("a failure although the model is there")),
+            }
+        }
+        let may_leave = |outcome: &Outcome| {
+            let id = outcome.record.source_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            outcome.result.as_ref().is_err_and(is_unknown) || admitted.borrow().contains(&id)
+        };
+        let left = service.stage.borrow().unused_reservations(1).len();
+        prop_assert!(left == 0 || outcomes.iter().any(may_leave), "{}", story("left behind and not said"));
+        Ok(())
+    })
+}
+
+fn is_there(service: &Service, outcome: &Outcome, id: &str) -> bool {
+    let is_custom = outcome.record.api_version == Some(ApiVersion::V2_1);
+    let shelf = match outcome.record.kind {
+        Kind::Classifier => Shelf::DocumentClassifiers,
+        Kind::Model if is_custom => Shelf::CustomModels,
+        Kind::Model => Shelf::DocumentModels,
+    };
+    let later = service.epoch + jiff::SignedDuration::from_hours(2);
+    !id.is_empty() && service.stage.borrow_mut().is_ready(1, shelf, id, later)
+}
+
+/// Nobody could be asked, and that was said.
+fn is_unknown(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unforeseen || is_unknown_start(error)
+}
+
+/// The copy goes on, and a line was printed that follows it.
+fn is_handed_over(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
+}
+
+#[test]
+fn without_faults_a_whole_resource_is_copied() {
+    for if_exists in [IfExists::Fail, IfExists::Skip, IfExists::Replace] {
+        copy_all_with(if_exists, &[], None).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_goes_wrong_each_of_many_copies_ends_in_one_of_three_ways(
+        if_exists in proptest::sample::select(vec![IfExists::Fail, IfExists::Skip, IfExists::Replace]),
+        calm in 0_usize..40,
+        faults in proptest::collection::vec(
+            prop_oneof![4 => Just(Fault::Nothing), 3 => proptest::sample::select(EVERY_FAULT.to_vec())], 0..120),
+        stop_at in proptest::option::of(1_usize..120),
+    ) {
+        copy_all_with(if_exists, &[vec![Fault::Nothing; calm], faults].concat(), stop_at)?;
     }
 }
 
