@@ -19,6 +19,8 @@ pub struct CopyAuthorization {
     pub target_resource_id: Option<String>,
     /// The target's region, as the target says (v3.0 and later).
     pub target_region: Option<String>,
+    /// Where the copy will be, as the target says, without the query (v3.0 and later).
+    pub target_location: Option<String>,
     /// When it was given out, by the service's own clock where the answer tells it.
     pub issued: Timestamp,
     /// The secret in the payload, to find it where it does not belong.

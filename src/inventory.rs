@@ -152,6 +152,17 @@ pub async fn capacity(client: &Client<'_>, version: ApiVersion) -> Result<Capaci
     client.call(&request, Patience::READ, |answer| api::read_capacity(version, answer)).await
 }
 
+/// What a target will say that has less room than is needed.
+#[must_use]
+pub fn shortage(Capacity { count, limit }: Capacity, needed: u64) -> Option<Error> {
+    let room = limit.saturating_sub(count);
+    let what = format!("the target has room for {room} models, and {needed} would be copied");
+    (needed > room).then(|| {
+        Error::new(ErrorKind::Refused, what)
+            .with_remedy("delete models that are not needed from the target resource, or raise its pricing tier")
+    })
+}
+
 /// Whether a resource, or its region, does not have a version at all; that says nothing of its models. Only the service
 /// itself can say so: a list that somebody on the way has swallowed would be missed by nobody.
 fn is_not_offered(error: &Error) -> bool {

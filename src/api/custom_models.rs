@@ -36,6 +36,7 @@ impl Protocol for CustomModels {
             target_model_id: answer.reserved_id(&authorization.model_id)?,
             target_resource_id: None,
             target_region: None,
+            target_location: None,
             issued: answer.server_time(),
             access_token: authorization.access_token,
             payload,

@@ -84,6 +84,10 @@ impl Protocol for DocumentModels {
             target_model_id,
             target_resource_id: authorization.target_resource_id.map(|id| answer.text(&id)),
             target_region: authorization.target_resource_region.map(|region| answer.text(&region)),
+            target_location: authorization
+                .target_model_location
+                .or(authorization.target_classifier_location)
+                .map(|location| without_query(&location).to_owned()),
             issued: answer.server_time(),
             access_token: authorization.access_token,
             payload,
@@ -132,7 +136,11 @@ pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
 
 /// The id at the end of a `resourceLocation`: `…/documentModels/{id}?api-version=…`.
 fn target_of(location: &Value) -> Option<&str> {
-    location.as_str()?.split('?').next()?.rsplit('/').next()
+    without_query(location.as_str()?).rsplit('/').next()
+}
+
+fn without_query(location: &str) -> &str {
+    location.split('?').next().unwrap_or_default()
 }
 
 /// What an operation copies; none where it does something else.
@@ -157,6 +165,7 @@ pub(super) fn read_operations(answer: &Answer) -> Result<Page<ListedCopy>, Error
             id: field("operationId").as_str()?.to_owned(),
             kind: copied_kind(&field("kind"))?,
             target_model_id: target_of(&field("resourceLocation"))?.parse().ok()?,
+            target_location: without_query(field("resourceLocation").as_str()?).to_owned(),
             created: date(&field("createdDateTime"))?,
             status: OperationStatus::from(answer.text(field("status").as_str().unwrap_or_default()).as_str()),
         })
@@ -203,6 +212,8 @@ struct Authorization {
     target_resource_region: Option<String>,
     target_model_id: Option<String>,
     target_classifier_id: Option<String>,
+    target_model_location: Option<String>,
+    target_classifier_location: Option<String>,
     access_token: SecretString,
 }
 

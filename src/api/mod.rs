@@ -343,6 +343,8 @@ pub struct ListedCopy {
     pub kind: Kind,
     /// The id of the copy.
     pub target_model_id: ModelId,
+    /// Where the copy will be, without the query.
+    pub target_location: String,
     /// When the source accepted it.
     pub created: Timestamp,
     /// How far it is.

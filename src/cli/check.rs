@@ -1,5 +1,6 @@
 //! `frcopy check`: what a failover would miss, with the signs of rclone's check.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -85,9 +86,15 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(super::refuse(&error)),
     };
     let verbosity = Verbosity::new(args.quiet, args.verbose);
+    let unread = Cell::new(0);
     let work = async |progress: &Progress, stop: &Stop| {
         progress.step("listing the source and the target");
-        let observer = |event: CheckEvent<'_>| tell(progress, &event);
+        let observer = |event: CheckEvent<'_>| {
+            if let CheckEvent::Unread { count, .. } = event {
+                unread.set(unread.get() + count);
+            }
+            tell(progress, &event);
+        };
         let comparisons = check(&plan, &observer, stop).await?;
         // What was not read because of a signal was not compared.
         if stop.is_told() { Err(Error::new(ErrorKind::Interrupted, "interrupted")) } else { Ok(comparisons) }
@@ -96,7 +103,8 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
         let expiring = Expiring { within: expiring_within, now: Timestamp::now() };
         let found = show(args, &plan, &comparisons, &expiring, verbosity);
-        if found { exit_code::of_differences() } else { ExitCode::SUCCESS }
+        // What nobody can read nobody has compared.
+        if found || unread.get() > 0 { exit_code::of_differences() } else { ExitCode::SUCCESS }
     })
 }
 

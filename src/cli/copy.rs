@@ -9,11 +9,12 @@ use frcopy::copy::{
     self, Event, ManyEvent, ManyPlan, Outcome, Plan, Success, Summary, copy_many, rehearse, rehearse_many,
 };
 use frcopy::error::{Error, ErrorKind};
+use frcopy::inventory::shortage;
 use frcopy::model::{Kind, ModelId};
 use frcopy::resource::Side;
 use tokio::time::Instant;
 
-use super::args::{CopyArgs, Format};
+use super::args::{CopyArgs, Format, IfExistsArg};
 use super::id_map::IdMap;
 use super::progress::{Progress, Verbosity, Voice};
 use super::settings::{self, Order};
@@ -65,14 +66,14 @@ fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Resul
 fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
     let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
     let began = Instant::now();
-    let unnoted = RefCell::new(Vec::new());
+    let faults = RefCell::new(Vec::new());
     let work = async |progress: &Progress, stop: &_| {
         let board = Board {
             progress,
             verbosity,
             format: args.output.format,
             id_map: RefCell::new(id_map),
-            unnoted: &unnoted,
+            faults: &faults,
             voices: RefCell::default(),
             tally: RefCell::default(),
         };
@@ -85,7 +86,7 @@ fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::
     };
     super::see_through(verbosity, work, |summary, signal| {
         if verbosity >= Verbosity::Normal {
-            for line in summary_lines(&summary, began) {
+            for line in summary_lines(&summary, began, args.how.if_exists) {
                 report::say(&line);
             }
         }
@@ -94,7 +95,7 @@ fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::
             report::error(error);
         }
         let failures = summary.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
-        exit_code::of(failures.chain(&shortages).chain(&*unnoted.borrow()), signal)
+        exit_code::of(failures.chain(&shortages).chain(&*faults.borrow()), signal)
     })
 }
 
@@ -105,8 +106,8 @@ struct Board<'p> {
     verbosity: Verbosity,
     format: Format,
     id_map: RefCell<Option<IdMap>>,
-    /// What came of copies that could not be noted in the id map.
-    unnoted: &'p RefCell<Vec<Error>>,
+    /// What went wrong beside the copies: a list that cannot be read, an id map that cannot be written.
+    faults: &'p RefCell<Vec<Error>>,
     voices: RefCell<HashMap<(Kind, ModelId), Voice<'p>>>,
     tally: RefCell<Tally>,
 }
@@ -124,7 +125,12 @@ impl Board<'_> {
         match event {
             ManyEvent::Waiting { error, wait } => self.progress.waiting(error, *wait),
             ManyEvent::Listing => self.progress.step("looking at the source"),
-            ManyEvent::Unread { count } => self.progress.warn_of_unread(Side::Source, *count),
+            ManyEvent::Unread { count } => {
+                self.progress.with_still_screen(|| self.fault(unread(Side::Source, *count)));
+            }
+            ManyEvent::StagingLeftOut { count } => {
+                self.progress.note(&format!("left out, because they are staging copies: {count}"));
+            }
             ManyEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
             ManyEvent::Begun { model_id, kind } => {
                 let voice = self.progress.voice_of(model_id.to_string());
@@ -164,11 +170,15 @@ impl Board<'_> {
             report::outcome_of_many(self.format, outcome, self.verbosity);
             let noted = self.id_map.borrow_mut().as_mut().map_or(Ok(()), |id_map| id_map.note(outcome));
             if let Err(error) = noted {
-                report::error(&error);
-                self.unnoted.borrow_mut().push(error);
+                self.fault(error);
             }
         });
         self.total();
+    }
+
+    fn fault(&self, error: Error) {
+        report::error(&error);
+        self.faults.borrow_mut().push(error);
     }
 
     fn total(&self) {
@@ -178,8 +188,14 @@ impl Board<'_> {
     }
 }
 
+/// A list that names things which nobody can read, and so nobody can copy, is not a list that was copied.
+fn unread(side: Side, count: usize) -> Error {
+    Error::new(ErrorKind::Unforeseen, format!("the {side} lists {count} models in a form that is not known"))
+        .with_remedy("look for a newer version of frcopy, and copy them by other means until then")
+}
+
 /// How it all ended, and every failure once more in a line: the first ones have long left the screen.
-fn summary_lines(summary: &Summary, began: Instant) -> Vec<String> {
+fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> Vec<String> {
     let count =
         |is: fn(&Success) -> bool| summary.outcomes.iter().filter(|one| one.result.as_ref().is_ok_and(is)).count();
     let errors = || summary.outcomes.iter().filter_map(|one| Some((&one.record, one.result.as_ref().err()?)));
@@ -204,7 +220,8 @@ fn summary_lines(summary: &Summary, began: Instant) -> Vec<String> {
     let failures = errors().filter(|(record, error)| !report::was_not_begun(error, record));
     lines.extend(failures.map(|(record, error)| format!("  {}: {error}", report::name_of(record))));
     if errors().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
-        lines.push("to go on: the same command with --if-exists skip, which follows what is under way".into());
+        let how = if if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
+        lines.push(format!("to go on: the same command{how}, which follows what is under way"));
     }
     for (version, capacity) in &summary.capacities {
         let namespace = if version.has_document_models() { "v3.0 and later" } else { "v2.1" };
@@ -224,13 +241,12 @@ fn shortages(summary: &Summary) -> Vec<Error> {
         models.filter(|one| one.record.api_version.is_some_and(|version| version.has_document_models() == of)).count()
     };
     let short = summary.capacities.iter().filter_map(|(version, capacity)| {
-        let Capacity { count, limit } = capacity.as_ref().ok()?;
-        let (needed, room) = (needs(version.has_document_models()) as u64, limit.saturating_sub(*count));
-        let what = format!("the target has room for {room} models, and {needed} would be copied");
-        (needed > room).then(|| {
-            Error::new(ErrorKind::Refused, what)
-                .with_remedy("delete models that are not needed from the target resource, or raise its pricing tier")
-        })
+        let capacity = capacity.as_ref().ok()?;
+        let of_document_models = version.has_document_models();
+        // What is replaced needs a place for its staging copy, one at a time at least.
+        let staging = summary.outcomes.iter().any(|one| matches!(one.result, Ok(Success::WouldReplace)));
+        let needed = needs(of_document_models) as u64 + u64::from(staging && of_document_models);
+        shortage(*capacity, needed)
     });
     short.collect()
 }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use frcopy::api::Capacity;
 use frcopy::copy::Event;
 use frcopy::error::{Error, Finding};
 use frcopy::model::{Model, ModelId};
@@ -181,6 +182,9 @@ impl Voice<'_> {
                 self.note(&format!("given back: the target has deleted the reserved {target_model_id}"));
             }
             Event::LeftBehind { target_model_id, error } => self.left_behind(target_model_id, error),
+            Event::Room(Capacity { count, limit }) => {
+                self.note(&format!("the target has {count} of at most {limit} models"));
+            }
             Event::WaitingForBlanks { count } => self.note(&format!(
                 "the target has {count} young v2.1 models that are still blank: waiting for what becomes of them"
             )),

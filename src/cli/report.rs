@@ -44,7 +44,7 @@ pub(crate) fn outcome_of_many(format: Format, outcome: &Outcome, verbosity: Verb
 
 /// Whether a signal came before the copy was begun.
 pub(crate) fn was_not_begun(error: &Error, record: &Record) -> bool {
-    error.kind() == ErrorKind::Interrupted && record.target_model_id.is_none()
+    error.kind() == ErrorKind::Interrupted && !record.begun
 }
 
 /// Which model a record is about.

@@ -182,9 +182,15 @@ impl Client<'_> {
             Ok(())
         };
         let send = async || {
+            // In its turn, so as not to be turned away; but without one rather than not at all.
+            let turn = self.connection.pace.turn(request.quota, until).await.ok();
             let began = Instant::now();
             let answer = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT).await;
-            self.hear(request, began, answer, &read)
+            let result = self.hear(request, began, answer, &read);
+            if let Some(turn) = turn {
+                self.connection.pace.learn(turn, &result);
+            }
+            result
         };
         retry::persist(Patience::READ, until, pause, |error, wait| (self.circumstances.on_wait)(error, wait), send)
             .await
@@ -198,6 +204,24 @@ impl Client<'_> {
         let wait = backoff(failures, jitter());
         (self.circumstances.on_wait)(error, wait);
         self.pause(wait).await
+    }
+
+    /// Ends when what is left to do at the end must be done: in a while, or soon after being told to stop.
+    pub async fn end_of_grace(&self, longest: Duration) {
+        let told = async {
+            self.circumstances.stop.told().await;
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            () = told => {}
+            () = sleep(longest) => {}
+        }
+    }
+
+    /// Whether it takes so few requests that many copies at a time would only hold one another up.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.connection.pace.is_slow()
     }
 
     /// When nothing is waited for any more.

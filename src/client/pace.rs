@@ -26,6 +26,8 @@ const FIRST: usize = 2;
 const NO_CEILING: usize = 50 + 10 + 5;
 /// After how long a pace that has met a 429 is doubled again; four times as long each time that was too early.
 const FIRST_PATIENCE: Duration = Duration::from_secs(30);
+/// From one doubling to the next, once the first one has gone well.
+const STEP: Duration = Duration::from_secs(5);
 /// How many copies are under way for each request that a resource takes in a second: each one mostly waits.
 const COPIES_PER_REQUEST: usize = 10;
 
@@ -77,6 +79,8 @@ struct Ceiling {
     /// When to try more, after a 429; until the first one, each good answer is reason enough.
     raise_at: Option<Instant>,
     patience: Duration,
+    /// When the last 429 was met that was not of the same burst as the one before.
+    struck_at: Option<Instant>,
 }
 
 /// Leave to send one request now.
@@ -120,6 +124,11 @@ impl Pace {
         self.0.changed.notify_waiters();
     }
 
+    /// Whether it takes a request or two in a second.
+    pub(super) fn is_slow(&self) -> bool {
+        self.books(|books| books.ceiling.raise_at.is_some() && books.ceiling.per_second <= FIRST)
+    }
+
     /// How many copies are well under way at the same time.
     pub(super) fn room(&self) -> usize {
         self.books(|books| books.ceiling.per_second * COPIES_PER_REQUEST)
@@ -157,10 +166,15 @@ impl Books {
         }
         let account = self.quotas.of_mut(turn.quota);
         account.paused_until = account.paused_until.max(retry_after.map(|wait| now + wait));
-        if retry_after.is_none_or(|wait| wait <= LONGEST_WAIT_OF_A_SECOND) {
-            self.ceiling.struck(self.all.sent_within(SECOND, turn.at), now);
-        } else if turn.quota == Quota::CustomModelCopy {
-            account.per_minute = Some(account.sent_within(MINUTE, turn.at).max(1));
+        match retry_after {
+            Some(wait) if wait <= LONGEST_WAIT_OF_A_SECOND => {
+                self.ceiling.struck(turn.at, self.all.sent_within(SECOND, turn.at), now);
+            }
+            Some(_) if turn.quota == Quota::CustomModelCopy => {
+                account.per_minute = Some(account.sent_within(MINUTE, turn.at).max(1));
+            }
+            // A 429 says how long to wait. Without that, it is a service that is down, and no limit.
+            Some(_) | None => {}
         }
     }
 
@@ -224,23 +238,34 @@ impl Ceiling {
     fn passed(&mut self, now: Instant) {
         if self.raise_at.is_none_or(|at| at <= now) && self.per_second < NO_CEILING {
             self.per_second = (self.per_second * 2).min(NO_CEILING);
-            self.raise_at = self.raise_at.map(|_| now + self.patience);
+            // Where that goes well, there was no lasting limit, and the next step comes soon.
+            self.raise_at = self.raise_at.map(|_| now + STEP);
         }
     }
 
-    /// A 429, after this many had been accepted in a second.
-    fn struck(&mut self, accepted: usize, now: Instant) {
+    /// A 429 to a request that was sent then, after this many had been accepted in a second.
+    fn struck(&mut self, sent: Instant, accepted: usize, now: Instant) {
         self.per_second = self.per_second.min(accepted.max(1));
-        if self.raise_at.is_some() {
-            self.patience = self.patience.saturating_mul(4).min(MINUTE * 60);
+        match self.struck_at {
+            // Of the same burst: it was sent before anything was learned.
+            Some(struck_at) if sent <= struck_at => {}
+            Some(_) => {
+                self.patience = self.patience.saturating_mul(4).min(MINUTE * 60);
+                self.wait(now);
+            }
+            None => self.wait(now),
         }
+    }
+
+    fn wait(&mut self, now: Instant) {
+        self.struck_at = Some(now);
         self.raise_at = Some(now + self.patience);
     }
 }
 
 impl Default for Ceiling {
     fn default() -> Self {
-        Self { per_second: FIRST, raise_at: None, patience: FIRST_PATIENCE }
+        Self { per_second: FIRST, raise_at: None, patience: FIRST_PATIENCE, struck_at: None }
     }
 }
 
@@ -317,6 +342,28 @@ mod tests {
         pace.learn(turn, &throttled(1));
         let (seconds, turned_away) = send(&pace, Quota::Get, 5000, 50).await;
         assert!(seconds < 300.0 && turned_away == 0, "{seconds} {turned_away}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_that_is_turned_away_counts_once_and_a_service_that_is_down_not_at_all() {
+        for (answer, longest) in [(throttled(1), 60.0), (Err(unavailable()), 5.0)] {
+            let pace = Pace::default();
+            send(&pace, Quota::Get, 200, 50).await;
+            let until = Instant::now() + FAR;
+            let mut burst = Vec::new();
+            for _ in 0..25 {
+                burst.push(pace.turn(Quota::Get, until).await.unwrap());
+            }
+            for turn in burst {
+                pace.learn(turn, &answer);
+            }
+            let (seconds, turned_away) = send(&pace, Quota::Get, 100, 50).await;
+            assert!(seconds < longest && turned_away == 0, "{seconds} {turned_away}");
+        }
+    }
+
+    fn unavailable() -> Error {
+        Error::new(ErrorKind::Unavailable, "503").with_delivery(Delivery::Throttled { retry_after: None })
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,12 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::IfExists;
+use super::follow::has_ended;
 use super::look::{Found, Look, Sight, Vacancy};
 use super::pipeline::{Course, Pipeline};
 use super::replace::Place;
 use super::{Event, Record};
+use crate::api::ListedCopy;
 use crate::api::version::ApiVersion;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Finding};
 use crate::inventory::{Inventory, Scope};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::operation::OperationUrl;
@@ -20,6 +22,7 @@ use crate::training::{differences, is_custom_model_of};
 /// A blank v2.1 model that is younger may be the target of a copy that is under way: one that was started after a
 /// minute of waiting, and takes half a minute.
 const BLANK_MAY_BE_COPY: Duration = Duration::from_secs(90);
+const RUN_AGAIN: &str = "run the same command again in a few minutes";
 /// From one look for such a copy to the next.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
@@ -130,17 +133,36 @@ impl Pipeline<'_> {
         if error.kind() != ErrorKind::Exists || self.terms().if_exists == IfExists::Fail {
             return Err(error);
         }
-        let (version, kind, id) = (look.found.version, look.found.kind, self.plan.new_model_id());
+        let Found { version, seen_with, kind, .. } = look.found;
+        let id = self.plan.new_model_id();
         if let Some(operation) = self.copy_under_way(look).await {
             record.operation = Some(operation.clone());
             record.target_model_id = Some(id.clone());
             (self.observer)(Event::Adopted { operation: &operation });
             let pursuit = self.pursuit(version);
-            pursuit.follow(&operation, record).await?;
-            pursuit.verify(self.target, kind, id).await?;
+            let followed = match pursuit.follow(&operation, record).await {
+                Ok(_) => pursuit.verify(self.target, kind, id).await.map(drop),
+                Err(error) => Err(error),
+            };
+            match followed {
+                Ok(()) => {}
+                // It was to another target, or came to nothing: the id is reserved by somebody else.
+                Err(ended) if has_ended(&ended) || ended.finding() == Finding::NoSuchModel => {
+                    record.operation = None;
+                    return Err(error);
+                }
+                Err(goes_on) => return Err(goes_on),
+            }
         }
         // Or it has ended in this moment. Whose copy it is, only the target can say.
-        let Sight::Seen(copy) = self.sight(self.target, version, kind, id).await? else { return Err(error) };
+        let copy = match self.sight(self.target, seen_with, kind, id).await? {
+            Sight::Seen(copy) => copy,
+            Sight::Absent(_) => return Err(error),
+            Sight::Inconclusive => {
+                let what = format!("the target does not show whether its {id} is a copy of this {kind}");
+                return Err(Error::new(ErrorKind::Unavailable, what).with_source(error).with_remedy(RUN_AGAIN));
+            }
+        };
         let found = self.differences(&look.found, &copy)?;
         if !found.is_empty() {
             return Err(self.differs(look, &found));
@@ -152,8 +174,8 @@ impl Pipeline<'_> {
 
     async fn copy_under_way(&self, look: &Look) -> Option<OperationUrl> {
         let id = self.plan.new_model_id();
-        let is_meant = |copy: &crate::api::ListedCopy| copy.target_model_id == *id && !copy.status.is_terminal();
-        match self.look_for_operation(look, is_meant).await {
+        let is_meant = |copy: &ListedCopy| copy.target_model_id == *id && !copy.status.is_terminal();
+        match self.look_for_operation(look, is_meant, |_| true).await {
             Ok(operation) => operation,
             Err(error) => {
                 (self.observer)(Event::Inconclusive { error: &error });

@@ -89,7 +89,9 @@ impl Pursuit<'_, '_> {
                     not_yet(&format!("{id} is {status} on the target")).with_request_id(request_id)
                 }
                 Err(error) if error.finding() == Finding::NoSuchModel => {
-                    not_yet(&format!("the target does not show {id}")).with_source(error)
+                    not_yet(&format!("the target does not show {id}"))
+                        .with_finding(Finding::NoSuchModel)
+                        .with_source(error)
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Err(goes_on(error)),
                 Err(error) => {

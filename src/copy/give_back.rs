@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::look::Look;
 use super::pipeline::Pipeline;
@@ -13,8 +13,9 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Finding};
 use crate::model::{Kind, ModelId, Readiness};
 
-/// All of it, the read and the deletion.
-const TIME_TO_GIVE_BACK: Duration = Duration::from_secs(5);
+/// All of it, the read and the deletion, on a resource that takes a request in a second and has others to answer. After
+/// a signal it is over much sooner.
+const TIME_TO_GIVE_BACK: Duration = Duration::from_secs(60);
 
 /// What came of giving an id back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +47,13 @@ pub(super) async fn give_back(
     kind: Kind,
     target_model_id: &ModelId,
 ) -> GivenBack {
-    let deletion = timeout(TIME_TO_GIVE_BACK, delete_unless_ready(target, version, kind, target_model_id)).await;
-    match deletion.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time"))) {
+    let deletion = tokio::select! {
+        deletion = delete_unless_ready(target, version, kind, target_model_id) => deletion,
+        () = target.end_of_grace(TIME_TO_GIVE_BACK) => {
+            Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time"))
+        }
+    };
+    match deletion {
         Ok(Some(())) => {
             observer(Event::GivenBack { target_model_id });
             GivenBack::Deleted

@@ -25,6 +25,8 @@ pub(super) struct Look {
 pub(super) struct Found {
     /// The version to copy with.
     pub(super) version: ApiVersion,
+    /// The version that shows it: what is compared with it must be seen with the same eyes.
+    pub(super) seen_with: ApiVersion,
     /// A model or a classifier.
     pub(super) kind: Kind,
     /// The model, where the source shows it.
@@ -67,7 +69,7 @@ impl Pipeline<'_> {
         let (found, early) = tokio::try_join!(self.look_at_source(first), self.look_at_target(first, kind))?;
         // One namespace holds the models of v3.0 and later, so the answer for one version stands for all.
         let stands = !matches!(early, Vacancy::Unknown) && found.version.has_document_models();
-        if found.kind == kind && (found.version == first || stands) {
+        if found.kind == kind && found.seen_with == first && (found.version == first || stands) {
             return Ok(Look { found, target: early });
         }
         self.look_at_target_of(found).await
@@ -76,7 +78,13 @@ impl Pipeline<'_> {
     /// Looks at the target alone, for something that the source has shown before.
     pub(super) async fn look_at_target_of(&self, found: Found) -> Result<Look, Error> {
         self.plan.protocol(found.version, found.kind, found.model.as_ref())?;
-        let target = self.look_at_target(found.version, found.kind).await?;
+        let mut target = Vacancy::Unknown;
+        if found.version.has_document_models() {
+            target = self.look_at_target(found.seen_with, found.kind).await?;
+            if matches!(target, Vacancy::Unknown) && found.seen_with != found.version {
+                target = self.look_at_target(found.version, found.kind).await?;
+            }
+        }
         Ok(Look { found, target })
     }
 
@@ -121,19 +129,21 @@ impl Pipeline<'_> {
             }
         };
         match (model, classifier) {
-            (Ok(Found { model: Some(_), .. }), Ok(Sight::Seen(_))) => Err(Error::settings(
-                format!("the source has a model and a classifier {id}"),
+            (Ok(found), Ok(Sight::Seen(_))) => Err(Error::settings(
+                match found.model {
+                    Some(_) => format!("the source has a model and a classifier {id}"),
+                    None => format!("the source has a classifier {id}, and does not say whether it has a model {id}"),
+                },
                 "say which one with --kind",
             )),
-            (Ok(Found { model: None, .. }), Ok(Sight::Seen(seen))) => {
-                Ok(Found { version, kind: Kind::Classifier, model: Some(seen) })
-            }
             (Err(error), Ok(Sight::Seen(seen))) if error.finding() == Finding::NoSuchModel => {
-                Ok(Found { version, kind: Kind::Classifier, model: Some(seen) })
+                Ok(Found { version, seen_with: version, kind: Kind::Classifier, model: Some(seen) })
             }
             (Err(error), Ok(Sight::Absent(_))) if error.finding() == Finding::NoSuchModel => {
                 Err(error.saying(format!("the source has no model or classifier {id}")))
             }
+            // There is no such model, and nobody knows of a classifier.
+            (Err(error), Err(unclear)) if error.finding() == Finding::NoSuchModel => Err(unclear),
             (model, _) => model,
         }
     }
@@ -143,7 +153,7 @@ impl Pipeline<'_> {
         match (self.terms().api_version, sight) {
             (_, Sight::Seen(model)) => self.found(first, model),
             (Some(_), Sight::Absent(error)) => Err(error),
-            (Some(version), Sight::Inconclusive) => Ok(Found { version, kind, model: None }),
+            (Some(version), Sight::Inconclusive) => Ok(unseen(version, kind)),
             (None, sight) => self.search(first, kind, sight).await,
         }
     }
@@ -166,8 +176,8 @@ impl Pipeline<'_> {
             }
         }
         match (absent_from_custom_models, absent_from_document_models) {
-            (None, _) if first == ApiVersion::V2_1 => Ok(Found { version: first, kind, model: None }),
-            (None, None) => Ok(Found { version: ApiVersion::NEWEST, kind, model: None }),
+            (None, _) if first == ApiVersion::V2_1 => Ok(unseen(first, kind)),
+            (None, None) => Ok(unseen(ApiVersion::NEWEST, kind)),
             (_, Some(error)) => Err(self.or_say_that_it_is_a_custom_model(kind, error).await),
             (Some(error), None) => Err(error),
         }
@@ -190,7 +200,7 @@ impl Pipeline<'_> {
     fn found(&self, seen_with: ApiVersion, model: Model) -> Result<Found, Error> {
         refuse_unless_ready(&model)?;
         let version = self.terms().api_version.unwrap_or_else(|| version_of(seen_with, &model));
-        Ok(Found { version, kind: model.kind, model: Some(model) })
+        Ok(Found { version, seen_with, kind: model.kind, model: Some(model) })
     }
 
     /// Whether the target id is free.
@@ -234,6 +244,11 @@ impl Pipeline<'_> {
         let is_searching = self.terms().api_version.is_none() || side == Side::Target;
         is_searching && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused)
     }
+}
+
+/// Nobody has shown it, and nobody has said that it is not there.
+fn unseen(version: ApiVersion, kind: Kind) -> Found {
+    Found { version, seen_with: version, kind, model: None }
 }
 
 /// The version to copy a model with that was seen with some version: the one that trained it.

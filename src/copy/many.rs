@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::look::{Found, version_of};
 use super::pipeline::{Common, Pipeline};
 use super::plan::classifiers_need_newer;
+use super::replace::is_staging;
 use super::{Connect, Event, Outcome, Plan, Record, Success, Terms};
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
@@ -77,6 +78,11 @@ pub enum ManyEvent<'a> {
     Listing,
     /// A list names things in a form that nobody knows.
     Unread {
+        /// How many.
+        count: usize,
+    },
+    /// The source has staging copies, which are left out: they are a replacement's, and no models of their own.
+    StagingLeftOut {
         /// How many.
         count: usize,
     },
@@ -220,9 +226,14 @@ impl<'a> Many<'a> {
         }
         selection.check(&inventory.models(), "the source")?;
         let picked = inventory.listed.into_iter().filter(|listed| selection.picks(&listed.model));
+        let (staging, picked): (Vec<_>, Vec<_>) = picked.partition(|listed| is_staging(&listed.model.id));
+        if !staging.is_empty() {
+            (self.observer)(ManyEvent::StagingLeftOut { count: staging.len() });
+        }
         // A list of everything names the blank targets of copies and failed trainings as well.
-        let (ready, not_ready): (Vec<_>, Vec<_>) =
-            picked.partition(|listed| !matches!(listed.model.readiness, Readiness::Creating | Readiness::Invalid));
+        let (ready, not_ready): (Vec<_>, Vec<_>) = picked
+            .into_iter()
+            .partition(|listed| !matches!(listed.model.readiness, Readiness::Creating | Readiness::Invalid));
         let complete = async |listed: Listed| {
             let (model_id, kind) = (listed.model.id.clone(), listed.model.kind);
             let found = inventory::complete(client, listed).await.map(|listed| self.found(listed));
@@ -236,8 +247,8 @@ impl<'a> Many<'a> {
     }
 
     fn found(&self, Listed { version, model }: Listed) -> Found {
-        let version = self.plan.terms.api_version.unwrap_or_else(|| version_of(version, &model));
-        Found { version, kind: model.kind, model: Some(model) }
+        let copied_with = self.plan.terms.api_version.unwrap_or_else(|| version_of(version, &model));
+        Found { version: copied_with, seen_with: version, kind: model.kind, model: Some(model) }
     }
 
     /// Does something for each of them, those that are parts of others first.
@@ -281,7 +292,14 @@ impl<'a> Many<'a> {
         let plan = self.plan.plan_of(model_id, kind);
         let mut record = Record::of(&plan);
         let result = match found {
-            Ok(_) if self.stop.is_told() => Err(Error::new(ErrorKind::Interrupted, NOT_BEGUN)),
+            Ok(_) if self.stop.is_told() => {
+                record.begun = false;
+                Err(Error::new(ErrorKind::Interrupted, "interrupted before it was begun"))
+            }
+            Ok(_) if Instant::now() >= self.deadline => {
+                Err(Error::new(ErrorKind::Unavailable, "the time was up before it was begun")
+                    .with_remedy("run the command again with --if-exists skip, or give it more time with --timeout"))
+            }
             Ok(found) => self.with_pipeline(&plan, async |pipeline| work(pipeline, found, &mut record).await).await,
             Err(error) => Err(error),
         };
@@ -322,9 +340,6 @@ impl<'a> Many<'a> {
 
 /// How often it is asked whether a resource is trusted with more copies than before.
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(200);
-
-/// What is said of a copy that was not begun before everything was told to stop.
-const NOT_BEGUN: &str = "interrupted before it was begun";
 
 /// Who is to come, in order: nobody before the parts that it is composed of.
 struct Queue {

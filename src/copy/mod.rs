@@ -18,6 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::client::{Circumstances, Connection};
 use crate::error::Error;
@@ -92,6 +93,8 @@ pub enum Event<'a> {
         /// The id.
         target_model_id: &'a ModelId,
     },
+    /// How many models the target has and may have.
+    Room(Capacity),
     /// The target has blank v2.1 models that may become copies: they are waited for.
     WaitingForBlanks {
         /// How many.
@@ -197,6 +200,8 @@ pub struct Record {
     pub elapsed: Duration,
     /// The service's ids of the three calls.
     pub request_ids: RequestIds,
+    /// Whether anything was done about it before everything was told to stop.
+    pub begun: bool,
 }
 
 /// The `apim-request-id` of each call of a copy, which Azure support asks for.
@@ -219,7 +224,10 @@ pub async fn copy(plan: &Plan, observer: Observer<'_>, stop: &Stop) -> Outcome {
 
 /// Says what [`copy`] would do, and what stands in its way. It only reads.
 pub async fn rehearse(plan: &Plan, observer: Observer<'_>, stop: &Stop) -> Outcome {
-    let work = async |pipeline: Pipeline<'_>, record: &mut Record| pipeline.rehearse(None, record).await;
+    let work = async |pipeline: Pipeline<'_>, record: &mut Record| {
+        let success = pipeline.rehearse(None, record).await?;
+        pipeline.look_for_room(success, record).await.map(|()| success)
+    };
     between(plan, observer, stop, &Connection::http, work).await
 }
 
@@ -276,6 +284,7 @@ impl Record {
             began: Instant::now(),
             elapsed: Duration::ZERO,
             request_ids: RequestIds::default(),
+            begun: true,
         }
     }
 

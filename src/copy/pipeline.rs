@@ -14,8 +14,8 @@ use crate::api::{self, Answer, Protocol};
 use crate::authorization::CopyAuthorization;
 use crate::client::{Client, Patience};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::inventory::Inventory;
-use crate::model::ModelId;
+use crate::inventory::{self, Inventory};
+use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
 use crate::stop::Stop;
 
@@ -56,7 +56,9 @@ impl Default for Common {
 }
 
 /// As many as keep a distant resource busy with five starts a second.
-const MOST_UNUSED_AUTHORIZATIONS: usize = 3;
+const MOST_UNUSED_AUTHORIZATIONS: usize = 4;
+/// So that two of them find room.
+const PLACES_ON_A_SLOW_RESOURCE: u32 = 2;
 
 /// What is to be done, now that both sides have been looked at.
 pub(super) enum Course {
@@ -103,8 +105,25 @@ impl Pipeline<'_> {
         Ok(match course {
             Course::AlreadyThere(_) => Success::AlreadyThere,
             Course::Copy(_) => Success::WouldCopy,
+            Course::Replace(replacement) if replacement.only_clears() => Success::AlreadyThere,
             Course::Replace(_) => Success::WouldReplace,
         })
+    }
+
+    /// Whether the target has room for the copy, or in a replacement for the staging copy.
+    pub(super) async fn look_for_room(&self, success: Success, record: &Record) -> Result<(), Error> {
+        let is_new = matches!(success, Success::WouldCopy | Success::WouldReplace);
+        let Some(version) = record.api_version.filter(|_| is_new && record.kind == Kind::Model) else { return Ok(()) };
+        match inventory::capacity(self.target, version).await {
+            Ok(capacity) => {
+                (self.observer)(Event::Room(capacity));
+                inventory::shortage(capacity, 1).map_or(Ok(()), Err)
+            }
+            Err(error) => {
+                (self.observer)(Event::Inconclusive { error: &error });
+                Ok(())
+            }
+        }
     }
 
     async fn prepare(&self, found: Option<Found>, record: &mut Record) -> Result<Course, Error> {
@@ -113,7 +132,7 @@ impl Pipeline<'_> {
             Some(found) => self.look_at_target_of(found).await?,
             None => self.look().await?,
         };
-        let Found { version, kind, model } = &look.found;
+        let Found { version, kind, model, .. } = &look.found;
         record.api_version = Some(*version);
         record.kind = *kind;
         record.source_name = model.as_ref().and_then(|model| model.name.clone());
@@ -129,7 +148,7 @@ impl Pipeline<'_> {
 
     /// From the look to the verdict: authorize, start, follow, verify, or give back.
     pub(super) async fn copy(&self, look: &Look, record: &mut Record) -> Result<(), Error> {
-        let Found { version, kind, ref model } = look.found;
+        let Found { version, kind, ref model, .. } = look.found;
         let protocol = self.plan.protocol(version, kind, model.as_ref())?;
         let mut starts = 0;
         loop {
@@ -137,7 +156,11 @@ impl Pipeline<'_> {
             let few = self.source.interruptible(self.may_hold_authorization(version)).await?;
             let authorization = match self.authorize(&*protocol, look, record).await {
                 Ok(authorization) => authorization,
-                Err(error) => return self.adopt_or(error, look, record).await,
+                Err(error) => {
+                    // Following somebody else's copy must not hold up those that are to be started.
+                    drop(few);
+                    return self.adopt_or(error, look, record).await;
+                }
             };
             let started = self.start(&*protocol, look, &authorization, record).await;
             drop(few);
@@ -169,10 +192,13 @@ impl Pipeline<'_> {
     }
 
     async fn may_hold_authorization(&self, version: ApiVersion) -> Option<SemaphorePermit<'_>> {
-        let semaphore =
-            if version.has_document_models() { &self.common.starting } else { &self.common.starting_custom_models };
-        // It is never closed.
-        semaphore.acquire().await.ok()
+        // They are never closed.
+        if !version.has_document_models() {
+            return self.common.starting_custom_models.acquire().await.ok();
+        }
+        // Whoever is told to stop has a few seconds to give back what it holds: on a slow resource that is not much.
+        let places = if self.target.is_slow() { PLACES_ON_A_SLOW_RESOURCE } else { 1 };
+        self.common.starting.acquire_many(places).await.ok()
     }
 
     pub(super) fn pursuit(&self, version: ApiVersion) -> Pursuit<'_, '_> {
@@ -368,7 +394,7 @@ impl Pipeline<'_> {
                 };
                 Error::new(ErrorKind::Exists, format!("the target id {id} is reserved {by}"))
                     .with_remedy(
-                        "choose another id with --target-model-id, or wait until the authorization has expired",
+                        "choose another id with --target-model-id, or wait until the authorization has expired (an hour at most)",
                     )
                     .with_source(error)
             }

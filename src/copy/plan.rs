@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::replace::is_staging;
 use crate::api::version::ApiVersion;
 use crate::api::{NewModel, Protocol, custom_models_protocol, document_models_protocol};
 use crate::error::Error;
@@ -76,6 +77,12 @@ impl Plan {
     /// # Errors
     /// When the plan cannot be carried out with the version that it names.
     pub fn check(&self) -> Result<(), Error> {
+        if self.terms.if_exists == IfExists::Replace && is_staging(&self.model_id) {
+            return Err(Error::settings(
+                format!("{} is the id of a staging copy, which --if-exists replace deletes", self.model_id),
+                "copy the model itself, or choose another --if-exists",
+            ));
+        }
         match self.terms.api_version {
             Some(version) => self.protocol(version, self.kind.unwrap_or(Kind::Model), None).map(drop),
             None => Ok(()),

@@ -66,7 +66,12 @@ impl Pipeline<'_> {
         let since = authorization.issued - ROUNDING;
         let is_ours =
             |copy: &ListedCopy| copy.target_model_id == authorization.target_model_id && copy.created >= since;
-        let listed = match self.look_for_operation(look, is_ours).await {
+        // Another command may copy a model of the same id to another target at the same time.
+        let is_likely = |copy: &ListedCopy| {
+            let location = authorization.target_location.as_deref();
+            location.is_none_or(|location| location == copy.target_location)
+        };
+        let listed = match self.look_for_operation(look, is_ours, is_likely).await {
             Ok(Some(operation)) => return Ok(Recovery::Found(operation)),
             Ok(None) => Ok(Recovery::Nothing),
             Err(error) => Err(error),
@@ -80,22 +85,26 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Finds one of the copies that the source lists.
+    /// Finds one of the copies that the source lists: a likely one, or any that may be meant.
     pub(super) async fn look_for_operation(
         &self,
         look: &Look,
         is_meant: impl Fn(&ListedCopy) -> bool,
+        is_likely: impl Fn(&ListedCopy) -> bool,
     ) -> Result<Option<OperationUrl>, Error> {
         let Found { version, kind, .. } = look.found;
         let Some(mut request) = api::operations(version) else { return Ok(None) };
+        let mut unlikely = None;
         for _ in 0..MOST_PAGES {
             let page = self.source.call(&request, Patience::READ, api::read_operations).await?;
-            if let Some(copy) = page.items.iter().find(|copy| copy.kind == kind && is_meant(copy)) {
+            let meant = || page.items.iter().filter(|copy| copy.kind == kind && is_meant(copy));
+            if let Some(copy) = meant().find(|copy| is_likely(copy)) {
                 return api::operation_url(version, &copy.id, self.source.endpoint()).map(Some);
             }
+            unlikely = unlikely.or_else(|| meant().next().map(|copy| copy.id.clone()));
             let Some(link) = page.next_link else { break };
             request = api::next_page(&link, self.source.endpoint(), &request)?;
         }
-        Ok(None)
+        unlikely.map(|id| api::operation_url(version, &id, self.source.endpoint())).transpose()
     }
 }

@@ -43,12 +43,24 @@ pub(super) struct Replacement {
     staged: Option<Model>,
 }
 
+impl Replacement {
+    /// Whether the copy is in its place, and only a staging copy is left to be deleted.
+    pub(super) fn only_clears(&self) -> bool {
+        self.place == Place::Same
+    }
+}
+
+/// Whether an id is that of a staging copy, which is no model of anybody's own.
+pub(super) fn is_staging(id: &ModelId) -> bool {
+    id.as_str().ends_with(STAGING)
+}
+
 impl Pipeline<'_> {
     /// Looks for what an earlier command has left, and decides what there is to do.
     pub(super) async fn replacement(&self, look: Look, place: Place) -> Result<Course, Error> {
-        let Found { version, kind, .. } = look.found;
+        let Found { seen_with, kind, .. } = look.found;
         let staging_id = staging_id(self.plan.new_model_id())?;
-        let staged = match self.sight(self.target, version, kind, &staging_id).await? {
+        let staged = match self.sight(self.target, seen_with, kind, &staging_id).await? {
             Sight::Seen(model) => Some(model),
             Sight::Absent(_) | Sight::Inconclusive => None,
         };
@@ -71,13 +83,7 @@ impl Pipeline<'_> {
         }
         if *place == Place::Other {
             self.stage(replacement, record).await?;
-            self.remove(look, id).await.map_err(|error| {
-                let what = match error.delivery() {
-                    Delivery::Unanswered => format!("whether the old {id} was deleted is not known"),
-                    _ => format!("the old {id} was not deleted, and stays beside its successor"),
-                };
-                error_with(error, what, staging_id)
-            })?;
+            self.remove_old(look, staging_id).await?;
         }
         let copied = self.copy_anew(look, record).await;
         copied.map_err(|error| error_with(error, format!("the new {id} is not in its place yet"), staging_id))?;
@@ -87,6 +93,33 @@ impl Pipeline<'_> {
             (self.observer)(Event::StagingKept { staging_id });
         }
         Ok(Success::Replaced)
+    }
+
+    /// Deletes the old model, now that its successor waits. Whatever was seen before, both are looked at once more:
+    /// another command may have done all of this in the meantime.
+    async fn remove_old(&self, look: &Look, staging_id: &ModelId) -> Result<(), Error> {
+        let id = self.plan.new_model_id();
+        if !self.is_the_same(look, staging_id).await? || self.is_the_same(look, id).await? {
+            let what = format!("the target's {id} was changed while it was to be replaced");
+            return Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH));
+        }
+        self.remove(look, id).await.map_err(|error| {
+            let what = match error.delivery() {
+                Delivery::Unanswered => format!("whether the old {id} was deleted is not known"),
+                _ if error.kind() == ErrorKind::Interrupted => format!("interrupted; the old {id} may be deleted"),
+                _ => format!("the old {id} was not deleted, and stays beside its successor"),
+            };
+            error_with(error, what, staging_id)
+        })
+    }
+
+    /// Whether the target has a copy of the source's training under an id, by what it shows now.
+    async fn is_the_same(&self, look: &Look, id: &ModelId) -> Result<bool, Error> {
+        let Found { seen_with, kind, .. } = look.found;
+        match self.sight(self.target, seen_with, kind, id).await? {
+            Sight::Seen(copy) => Ok(self.differences(&look.found, &copy)?.is_empty()),
+            Sight::Absent(_) | Sight::Inconclusive => Ok(false),
+        }
     }
 
     /// Sees to it that a good copy is there under the staging id, shown by the target itself.
@@ -143,7 +176,13 @@ impl Pipeline<'_> {
 
     /// The staging copy has done its duty. One that stays does no harm, and the next run clears it.
     async fn clear_staging(&self, look: &Look, staging_id: &ModelId) {
-        if let Err(error) = self.remove(look, staging_id).await {
+        let cleared = async {
+            if self.is_the_same(look, self.plan.new_model_id()).await? {
+                return self.remove(look, staging_id).await;
+            }
+            Err(Error::new(ErrorKind::Unavailable, "the target does not show the copy in its place"))
+        };
+        if let Err(error) = cleared.await {
             (self.observer)(Event::StagingLeft { staging_id, error: &error });
         }
     }

@@ -119,6 +119,28 @@ async fn resource_with_an_unreadable_model() -> MockServer {
 }
 
 #[test]
+fn a_list_that_names_what_nobody_can_read_is_neither_in_sync_nor_copied() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(async {
+        let server = MockServer::start().await;
+        let item = json!({"modelId": {"new": "form"}});
+        let answer = move |request: &Request| match request.url.path() {
+            "/documentintelligence/documentModels" => reply(200).set_body_json(json!({"value": [item]})),
+            _ => error_reply(404, "404", "Resource not found"),
+        };
+        Mock::given(any()).respond_with(answer).mount(&server).await;
+        server
+    });
+    let lab = Lab::new(0);
+    for (arguments, code) in [(&["check"][..], 9), (&["check", "-q"], 9), (&["copy", "--all"], 1)] {
+        let mut command = lab.command(arguments);
+        let quiet = arguments.contains(&"-q");
+        let said = if quiet { "" } else { "the source lists 1 models in a form that is not known" };
+        run(command.env("FRCOPY_SOURCE_ENDPOINT", server.uri())).expect(code, &[said]);
+    }
+}
+
+#[test]
 fn a_model_that_cannot_be_read_is_said_to_be_and_the_others_are_compared() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (source, target) = runtime

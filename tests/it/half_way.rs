@@ -98,6 +98,24 @@ fn a_copy_that_is_under_way_to_the_same_id_is_followed() {
 }
 
 #[test]
+fn a_copy_to_another_target_is_not_taken_for_the_one_to_this_target() {
+    let options = Options { resources: 3, operation_time: Duration::from_secs(1), ..Options::default() };
+    let lab = Lab::with(&options);
+    let third = lab.emulator.resources()[2].clone();
+    // On this target an authorization that nobody uses, and on its way a copy of the same id to the other one.
+    let authorize =
+        format!("{}/documentintelligence/documentModels:authorizeCopy?api-version=2024-11-30", third.endpoint);
+    let curl =
+        ["-s", "-H", &format!("Ocp-Apim-Subscription-Key: {}", third.key), "-d", r#"{"modelId":"invoices-v4.0-1"}"#];
+    assert!(Command::new("curl").args(curl).arg(&authorize).stdout(Stdio::null()).status().unwrap().success());
+    lab.copy(&["invoices-v4.0-1", "--timeout", "300ms"]).expect(8, &[]);
+    let mut command = lab.command(&["copy", "invoices-v4.0-1", "--if-exists", "skip", "--poll-interval", "20ms"]);
+    command.env("FRCOPY_TARGET_ENDPOINT", &third.endpoint).env("FRCOPY_TARGET_KEY", &third.key);
+    let ending = crate::support::run(&mut command).expect(6, &["is reserved by an authorization that was not used"]);
+    assert!(!ending.stderr.contains("frcopy wait"), "{}", ending.stderr);
+}
+
+#[test]
 fn a_copy_under_way_that_brings_something_else_is_not_taken_for_the_right_one() {
     let options = Options { models: 2, operation_time: Duration::from_secs(1), ..Options::default() };
     let lab = Lab::with(&options);

@@ -53,7 +53,7 @@ impl Lab {
     }
 
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
-        let [source, target] = self.emulator.resources() else { panic!("two resources") };
+        let [source, target, ..] = self.emulator.resources() else { panic!("two resources") };
         vec![
             ("FRCOPY_SOURCE_ENDPOINT", source.endpoint.clone()),
             ("FRCOPY_SOURCE_KEY", source.key.clone()),
@@ -98,11 +98,14 @@ impl Lab {
 
     /// Trains a model of the source anew, under its old id.
     pub(crate) fn retrain(&self, id: &str) {
-        let shelf = Shelf::DocumentModels;
-        self.set(SOURCE, shelf, id, "/createdDateTime", json!("2026-11-22T08:00:00Z"));
+        self.retrain_at("2026-11-22T08:00:00Z", Shelf::DocumentModels, id);
+    }
+
+    /// Trains something of the source anew, under its old id.
+    pub(crate) fn retrain_at(&self, date: &str, shelf: Shelf, id: &str) {
         let body = self.emulator.get(SOURCE, shelf, id).unwrap();
-        if body.get("modifiedDateTime").is_some() {
-            self.set(SOURCE, shelf, id, "/modifiedDateTime", json!("2026-11-22T08:00:00Z"));
+        for field in ["createdDateTime", "modifiedDateTime"].into_iter().filter(|field| body.get(field).is_some()) {
+            self.set(SOURCE, shelf, id, &format!("/{field}"), json!(date));
         }
     }
 

@@ -329,7 +329,53 @@ fn a_dry_run_says_when_the_target_has_too_little_room() {
         .copy(&["--include", "invoices-v*", "--dry-run"])
         .expect(3, &["has room for 4 models, and 9 would be copied"]);
     assert_eq!(ending.stdout, "");
+    lab.copy(&["invoices-v4.0-1", "--dry-run"]).expect(0, &["the target has 0 of at most 4 models"]);
     lab.copy(&["--include", "invoices-v*", "-q"]).expect(3, &["DocumentModelLimit", "it is full"]);
+}
+
+#[test]
+fn a_dry_run_counts_the_place_of_the_staging_copy() {
+    let lab = Lab::with(&Options { operation_time: Duration::ZERO, most_models: Some(1), ..Options::default() });
+    lab.copy(&["invoices-v4.0-1"]).expect(0, &[]);
+    lab.retrain("invoices-v4.0-1");
+    for arguments in [&["invoices-v4.0-1"][..], &["--include", "invoices-v4*"]] {
+        let replace = [arguments, &["--if-exists", "replace"]].concat();
+        lab.copy(&[&replace[..], &["--dry-run"]].concat()).expect(3, &["room for 0 models, and 1 would be copied"]);
+        lab.copy(&replace).expect(3, &["DocumentModelLimit"]);
+    }
+    lab.run(&["list", "target", "--include", "invoices-v4.0-1"]).expect(0, &[]);
+}
+
+#[test]
+fn what_many_failed_copies_have_reserved_is_given_back_within_the_limits() {
+    for tier in [Tier::S0, Tier::F0] {
+        let options = Options {
+            models: 4,
+            tier,
+            operation_time: Duration::from_millis(500),
+            encrypted: vec!["source".into()],
+            ..Options::default()
+        };
+        let lab = Lab::with(&options);
+        let ending = lab.run(&["copy", "--include", "invoices-v*"]).expect(3, &["12 failed", "--allow-degrade"]);
+        assert_eq!(ending.stderr.matches("given back: ").count(), 12, "{}", ending.stderr);
+        assert!(!ending.stderr.contains("reserved on the target, without a copy"), "{}", ending.stderr);
+        assert!(lab.count(429) <= 10, "{}", lab.count(429));
+    }
+}
+
+#[test]
+fn a_staging_copy_on_the_source_is_no_model_of_its_own() {
+    let lab = Lab::new(1);
+    let staging = "invoices-v4.0-1.frcopy-staging";
+    let mut left = lab.emulator.get(SOURCE, Shelf::DocumentModels, "invoices-v4.0-1").unwrap();
+    left["modelId"] = json!(staging);
+    lab.emulator.put(SOURCE, Shelf::DocumentModels, staging, left);
+    for _ in 0..2 {
+        lab.copy(&["--all", "--if-exists", "replace"]).expect(0, &["left out, because they are staging copies: 1"]);
+    }
+    assert!(!lab.ids(TARGET, Shelf::DocumentModels).contains(staging));
+    lab.copy(&[staging, "--if-exists", "replace"]).expect(2, &["is the id of a staging copy"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use frcopy::emulator::{Options, Shelf};
 
-use crate::lab::{Lab, SOURCE, TARGET};
+use crate::lab::{Lab, TARGET};
 
 const ID: &str = "invoices-v4.0-1";
 const STAGING: &str = "invoices-v4.0-1.frcopy-staging";
@@ -68,7 +68,7 @@ fn every_version_and_classifiers_can_be_replaced() {
     lab.copy(&all).expect(0, &[]);
     all[..3].iter().for_each(|id| lab.retrain(id));
     let shelf = Shelf::DocumentClassifiers;
-    lab.set(SOURCE, shelf, all[3], "/modifiedDateTime", serde_json::json!("2026-11-22T08:00:00Z"));
+    lab.retrain_at("2026-11-22T08:00:00Z", shelf, all[3]);
     lab.copy(&[&all[..], &["--if-exists", "replace"]].concat()).expect(0, &["4 replaced"]);
     lab.run(&[&["check"][..], &all].concat()).expect(0, &["4 same"]);
     assert_eq!((on_target(&lab).len(), lab.ids(TARGET, shelf).len()), (3, 1));
@@ -79,7 +79,7 @@ fn a_staging_copy_of_an_older_training_is_made_anew() {
     let lab = Lab::new(1);
     outdated(&lab);
     lab.copy(&[ID, "--target-model-id", STAGING]).expect(0, &[]);
-    lab.set(SOURCE, Shelf::DocumentModels, ID, "/modifiedDateTime", serde_json::json!("2026-11-22T20:00:00Z"));
+    lab.retrain_at("2026-11-22T20:00:00Z", Shelf::DocumentModels, ID);
     lab.run(&REPLACE).expect(0, &["replaced"]);
     assert_finished(&lab);
 }
@@ -104,19 +104,25 @@ fn lab_that_stops(n: usize, stop: fn(&mut Child)) -> (Lab, Victim) {
 
 /// Runs the command until it ends or is stopped. Returns its exit code, if it has one.
 fn run_victim(lab: &Lab, victim: &Victim) -> Option<i32> {
-    let mut stdout = {
+    run_to_its_end(lab, victim, &REPLACE).0
+}
+
+/// Runs a command until it ends or is stopped. Returns its exit code, if it has one, and what it has said.
+fn run_to_its_end(lab: &Lab, victim: &Victim, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut stderr = {
         let mut victim = victim.lock().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
-        command.env_clear().envs(lab.environment()).args(REPLACE);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
+        command.env_clear().envs(lab.environment()).args(arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
         *victim = Some(child);
-        stdout
+        stderr
     };
     // Until it is no more.
-    stdout.read_to_string(&mut String::new()).unwrap();
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
     let mut child = victim.lock().unwrap().take().unwrap();
-    child.wait().unwrap().code()
+    (child.wait().unwrap().code(), said)
 }
 
 fn interrupt(child: &mut Child) {
@@ -160,4 +166,23 @@ fn interrupted_at_any_request_it_cleans_up_and_the_next_run_finishes() {
         lab.run(&REPLACE).expect(0, &[]);
         assert_finished(&lab);
     }
+}
+
+#[test]
+fn interrupted_after_the_old_has_gone_it_says_where_the_good_copy_is() {
+    let mut seen = 0;
+    for n in 1..REQUESTS {
+        let (lab, victim) = lab_that_stops(n, interrupt);
+        outdated(&lab);
+        let many = ["copy", "--include", "invoices-v4*", "--if-exists", "replace", "--poll-interval", "20ms"];
+        let (code, said) = run_to_its_end(&lab, &victim, &many);
+        let only_staging = on_target(&lab) == set(&[STAGING]);
+        seen += usize::from(only_staging);
+        assert!(
+            !only_staging || (said.contains(&format!("{STAGING} holds a good copy")) && code == Some(130)),
+            "{n}: {said}"
+        );
+        assert!(!said.contains("--if-exists skip"), "{n}: {said}");
+    }
+    assert!(seen > 0, "no interruption hit the time between the old and the new");
 }
