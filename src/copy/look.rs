@@ -116,18 +116,17 @@ impl Pipeline<'_> {
     async fn find_either(&self, first: ApiVersion) -> Result<Found, Error> {
         let version = ApiVersion::NEWEST;
         let id = &self.plan.model_id;
-        let as_model = self.find_kind(first, Kind::Model);
-        let as_classifier = self.sight(self.source, version, Kind::Classifier, id);
-        let (model, classifier) = if first.has_document_models() {
-            tokio::join!(as_model, as_classifier)
-        } else {
+        // One after the other, over one connection.
+        let model = self.find_kind(first, Kind::Model).await;
+        let is_settled = match &model {
+            Err(error) => error.finding() != Finding::NoSuchModel,
             // v2.1 knows no classifiers, and no other version its models.
-            match as_model.await {
-                Err(error) if error.finding() == Finding::NoSuchModel => (Err(error), as_classifier.await),
-                Ok(found) if found.version != first || found.model.is_none() => (Ok(found), as_classifier.await),
-                settled => return settled,
-            }
+            Ok(found) => !found.version.has_document_models() && found.model.is_some(),
         };
+        if is_settled {
+            return model;
+        }
+        let classifier = self.sight(self.source, version, Kind::Classifier, id).await;
         match (model, classifier) {
             (Ok(found), Ok(Sight::Seen(_))) => Err(Error::settings(
                 match found.model {
