@@ -36,6 +36,45 @@ pub struct Resource {
     pub endpoint: Endpoint,
     /// How it lets us in.
     pub credential: Credential,
+    /// The trace that requests to it belong to.
+    pub trace: Option<TraceParent>,
+}
+
+impl Resource {
+    /// A resource whose requests belong to no trace.
+    #[must_use]
+    pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
+        Self { side, endpoint, credential, trace: None }
+    }
+}
+
+/// A W3C trace context, as `traceparent` writes it: version, trace id, parent id and flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceParent(HeaderValue);
+
+impl TraceParent {
+    /// The header that carries it on.
+    #[must_use]
+    pub fn header(&self) -> (&'static str, HeaderValue) {
+        ("traceparent", self.0.clone())
+    }
+}
+
+impl FromStr for TraceParent {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parts: Vec<_> = text.trim().split('-').collect();
+        let is_hex = |part: &&str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let has_form = parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(is_hex);
+        // A trace or a parent of zeros is none, and version ff is forbidden.
+        let is_none = |part: &&str| part.bytes().all(|byte| byte == b'0');
+        let means_nothing = parts.first() == Some(&"ff") || parts.get(1..3).is_some_and(|ids| ids.iter().any(is_none));
+        let header = HeaderValue::from_str(text.trim()).ok().filter(|_| has_form && !means_nothing);
+        header.map(Self).ok_or_else(|| {
+            Error::settings("it is no W3C trace context", "unset TRACEPARENT, or set it as 00-TRACE_ID-PARENT_ID-FLAGS")
+        })
+    }
 }
 
 /// Scheme, host and port of a resource, such as `https://contoso.cognitiveservices.azure.com`.
@@ -347,6 +386,23 @@ mod tests {
         for text in ["", "  ", "two words", "tab\tin", "umläut"] {
             let error = Key::new(&SecretString::from(text)).unwrap_err();
             assert!(text.trim().is_empty() || !format!("{error:?}").contains(text));
+        }
+    }
+
+    #[test]
+    fn a_trace_parent_has_the_form_of_the_standard() {
+        let ids = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+        assert!(format!("00-{ids}-01").parse::<TraceParent>().is_ok());
+        let zeros = "00000000000000000000000000000000-b7ad6b7169203331";
+        for text in [
+            String::new(),
+            ids.into(),
+            format!("ff-{ids}-01"),
+            format!("00-{ids}"),
+            format!("00-{zeros}-01"),
+            format!("00-{}-01", ids.to_uppercase()),
+        ] {
+            assert!(text.parse::<TraceParent>().is_err(), "{text}");
         }
     }
 

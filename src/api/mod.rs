@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 
 use crate::authorization::CopyAuthorization;
 use crate::error::{Delivery, Error, ErrorKind, printable};
+use crate::guid;
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::resource::{Endpoint, Side, TargetAddress};
@@ -28,6 +29,8 @@ use version::{ApiVersion, Format};
 
 /// Accepts a copy that is less protected than its source: from a resource with its own encryption keys to one without.
 const ALLOW_DEGRADE: HeaderName = HeaderName::from_static("x-ms-forms-copy-degrade");
+/// The id that the client gives each request. The service does not repeat it.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 /// Where the service says under which id its support finds a request.
 const REQUEST_ID: &str = "apim-request-id";
 
@@ -82,6 +85,18 @@ impl Request {
 
     fn counted_as(self, quota: Quota) -> Self {
         Self { quota, ..self }
+    }
+
+    /// The same request with an id of this sending, by which the client's logs and the service's can be brought together.
+    /// Returns the id as well.
+    #[must_use]
+    pub fn identified(&self) -> (Self, String) {
+        let (mut request, id) = (self.clone(), guid::random());
+        // A GUID is made of what a header may have.
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            request.headers.insert(CLIENT_REQUEST_ID, value);
+        }
+        (request, id)
     }
 
     /// Accepts that the copy may be less protected than the source.

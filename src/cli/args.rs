@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::check::CheckArgs;
 use super::list::ListArgs;
+use super::shells::{CompletionsArgs, ManArgs};
 
 /// Copies custom models between Azure Form Recognizer / Document Intelligence resources, v2.1 to v4.0.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     /// Nothing needs to be set up, nothing leaves this machine, and it takes a few seconds.
     #[cfg(feature = "emulator")]
     Demo,
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Copies models from the source resource to the target resource and waits for the verdict.

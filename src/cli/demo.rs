@@ -78,7 +78,7 @@ To rehearse with scripts of your own: frcopy emulator";
 fn plan(source: &Emulated, target: &Emulated, id: &str, version: ApiVersion) -> anyhow::Result<Plan> {
     let resource = |side, emulated: &Emulated| -> anyhow::Result<Resource> {
         let key = Key::new(&emulated.key.as_str().into())?;
-        Ok(Resource { side, endpoint: emulated.endpoint.parse()?, credential: Credential::Key(key) })
+        Ok(Resource::new(side, emulated.endpoint.parse()?, Credential::Key(key)))
     };
     let address = TargetAddress { resource_id: target.resource_id.parse()?, region: target.region.parse()? };
     let terms = Terms {

@@ -13,6 +13,7 @@ mod list;
 mod progress;
 mod report;
 mod settings;
+mod shells;
 mod signals;
 mod usage;
 
@@ -36,6 +37,8 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Wait(args) => run_wait(args),
         Command::List(args) => list::run(args),
         Command::Check(args) => check::run(args),
+        Command::Completions(args) => Ok(shells::completions(args)),
+        Command::Man(args) => shells::man(args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]

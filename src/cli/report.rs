@@ -120,6 +120,12 @@ pub(crate) fn result(line: &str) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
+/// A whole text on stdout. A reader that has gone away wanted no more.
+pub(crate) fn document(text: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text).and_then(|()| stdout.flush());
+}
+
 /// Many lines on stdout. A reader that has gone away wanted no more.
 pub(crate) fn results(lines: impl Iterator<Item = String>) {
     let mut stdout = io::BufWriter::new(io::stdout().lock());

@@ -15,7 +15,7 @@ use frcopy::error::Error;
 use frcopy::inventory::Scope;
 use frcopy::model::{Kind, ModelId};
 use frcopy::operation::OperationUrl;
-use frcopy::resource::{Credential, Endpoint, Key, Region, Resource, ResourceId, Side, TargetAddress};
+use frcopy::resource::{Credential, Endpoint, Key, Region, Resource, ResourceId, Side, TargetAddress, TraceParent};
 use frcopy::selection::{Pattern, Patterns, Selection};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use secrecy::{ExposeSecret, SecretString};
@@ -303,6 +303,7 @@ struct SideSettings<'a> {
     key: Option<&'a SecretArg>,
     key_file: Option<PathBuf>,
     key_variable: Option<SecretString>,
+    trace: Option<TraceParent>,
 }
 
 impl<'a> From<&'a SourceArgs> for SideSettings<'a> {
@@ -313,6 +314,7 @@ impl<'a> From<&'a SourceArgs> for SideSettings<'a> {
             key: key.as_ref(),
             key_file: key_file.clone(),
             key_variable: None,
+            trace: None,
         }
     }
 }
@@ -325,6 +327,7 @@ impl<'a> From<&'a TargetArgs> for SideSettings<'a> {
             key: key.as_ref(),
             key_file: key_file.clone(),
             key_variable: None,
+            trace: None,
         }
     }
 }
@@ -332,6 +335,8 @@ impl<'a> From<&'a TargetArgs> for SideSettings<'a> {
 impl SideSettings<'_> {
     fn with(mut self, environment: Environment<'_>) -> Self {
         let variable = |what: &str| environment(&format!("FRCOPY_{}_{what}", self.side.to_string().to_uppercase()));
+        // Whoever traces sets it for all of its children, and a trace is not worth a copy that is not made.
+        self.trace = environment("TRACEPARENT").and_then(|text| text.parse().ok());
         self.endpoint = self.endpoint.or_else(|| variable("ENDPOINT"));
         if self.key.is_none() && self.key_file.is_none() {
             self.key_variable = variable("KEY").map(SecretString::from);
@@ -351,7 +356,7 @@ impl SideSettings<'_> {
             None => return Err(self.missing("endpoint", "ENDPOINT")),
         };
         let key = Key::new(&self.secret()?).map_err(|error| about(&format!("the {side} key"), &error))?;
-        Ok(Resource { side, endpoint, credential: Credential::Key(key) })
+        Ok(Resource { trace: self.trace.clone(), ..Resource::new(side, endpoint, Credential::Key(key)) })
     }
 
     fn secret(&self) -> Result<SecretString, Error> {

@@ -63,6 +63,12 @@ pub struct Connection {
     pace: Pace,
 }
 
+/// A request that was sent: when, and under which id of ours.
+struct Sent {
+    at: Instant,
+    client_request_id: String,
+}
+
 /// Talks to one resource, with its credential and to no other host.
 pub struct Client<'a> {
     connection: Connection,
@@ -136,18 +142,24 @@ impl Client<'_> {
         let until = self.circumstances.deadline.max(Instant::now()) + LONGEST_SPACING;
         let turn = self.interruptible(self.connection.pace.turn(request.quota, until)).await?;
         let turn = turn.map_err(|at| self.held_back(request, at.saturating_duration_since(Instant::now())))?;
-        let began = Instant::now();
-        let answer = self.exchange(request).await;
-        let result = self.hear(request, began, answer, read);
+        let (request, sent) = Self::identify(request);
+        let answer = self.exchange(&request).await;
+        let result = self.hear(&request, &sent, answer, read);
         self.connection.pace.learn(turn, &result);
         result
+    }
+
+    /// Gives a request that is about to be sent an id of its own.
+    fn identify(request: &Request) -> (Request, Sent) {
+        let (request, client_request_id) = request.identified();
+        (request, Sent { at: Instant::now(), client_request_id })
     }
 
     /// Understands an answer, and logs it.
     fn hear<T>(
         &self,
         request: &Request,
-        began: Instant,
+        Sent { at, client_request_id }: &Sent,
         answer: Result<Answer, Error>,
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
@@ -156,12 +168,14 @@ impl Client<'_> {
         let line = self.secrets().blot_out(&format!("{request:?}"));
         match &answer {
             Ok(answer) => info!(
-                "{side}: {line} -> {} in {:.0?}, request id {}",
+                "{side}: {line} -> {} in {:.0?}, request id {}, client request id {client_request_id}",
                 answer.status.as_u16(),
-                began.elapsed(),
+                at.elapsed(),
                 answer.request_id().as_deref().unwrap_or("none"),
             ),
-            Err(error) => info!("{side}: {line} -> {error} after {:.0?}", began.elapsed()),
+            Err(error) => {
+                info!("{side}: {line} -> {error} after {:.0?}, client request id {client_request_id}", at.elapsed());
+            }
         }
         read(&answer?)
     }
@@ -184,9 +198,9 @@ impl Client<'_> {
         let send = async || {
             // In its turn, so as not to be turned away; but without one rather than not at all.
             let turn = self.connection.pace.turn(request.quota, until).await.ok();
-            let began = Instant::now();
-            let answer = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT).await;
-            let result = self.hear(request, began, answer, &read);
+            let (request, sent) = Self::identify(request);
+            let answer = self.connection.transport.send(&self.connection.resource, &request, REQUEST_TIMEOUT).await;
+            let result = self.hear(&request, &sent, answer, &read);
             if let Some(turn) = turn {
                 self.connection.pace.learn(turn, &result);
             }

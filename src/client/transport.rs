@@ -12,7 +12,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::api::{Answer, Request};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::resource::{Resource, Side};
+use crate::resource::{Resource, Side, TraceParent};
 use crate::secrets::Secrets;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,7 +66,7 @@ impl Http {
     }
 
     async fn exchange(&self, resource: &Resource, request: &Request, limit: Duration) -> Result<Answer, Error> {
-        let Resource { side, endpoint, credential } = resource;
+        let Resource { side, endpoint, credential, trace } = resource;
         let (name, value) = credential.header();
         let mut builder = self
             .http
@@ -75,6 +75,9 @@ impl Http {
             .headers(request.headers.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .header(name, value);
+        if let Some((name, value)) = trace.as_ref().map(TraceParent::header) {
+            builder = builder.header(name, value);
+        }
         builder = match (&request.body, &request.method) {
             (Some(json), _) => builder.header(CONTENT_TYPE, "application/json").body(json.clone()),
             // Some gateways refuse a POST that does not say how long it is.

@@ -169,7 +169,7 @@ impl Transport for Modelled {
 
 fn resource(side: Side, emulated: &Emulated) -> Resource {
     let key = Key::new(&emulated.key.as_str().into()).unwrap();
-    Resource { side, endpoint: emulated.endpoint.parse().unwrap(), credential: Credential::Key(key) }
+    Resource::new(side, emulated.endpoint.parse().unwrap(), Credential::Key(key))
 }
 
 /// What a run with faults has shown.

@@ -10,7 +10,6 @@ mod call;
 mod custom_models;
 mod document_models;
 mod faults;
-mod guid;
 mod limits;
 mod reply;
 mod seed;
@@ -34,6 +33,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::guid;
 pub use call::Shelf;
 pub use faults::{FAULTS, Fault};
 use limits::Limiter;

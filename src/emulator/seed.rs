@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::call::{Shelf, V4_0};
-use super::guid;
 use super::world::{Stored, date};
+use crate::guid;
 
 /// How long a model of v3.1 and later lives after its training.
 const MODELS_LIVE: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);

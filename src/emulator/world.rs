@@ -11,7 +11,8 @@ use super::call::{Addressed, Call, Shelf};
 use super::faults::{Fault, Step};
 use super::limits::{Limiter, Tier};
 use super::reply::{Failure, Reply};
-use super::{custom_models, document_models, guid};
+use super::{custom_models, document_models};
+use crate::guid;
 
 /// Operations are forgotten after a day.
 const OPERATIONS_LIVE: SignedDuration = SignedDuration::from_hours(24);

@@ -46,6 +46,7 @@ fn each_request_carries_the_key_of_its_own_resource_and_asks_for_plain_json() {
             assert_eq!(seen.headers["accept"], "application/json");
             assert!(seen.headers["user-agent"].starts_with("frcopy/"));
             assert!(!seen.headers.contains_key("accept-encoding"), "{seen:?}");
+            assert!(!seen.headers.contains_key("traceparent"), "{seen:?}");
         }
     });
 }
@@ -174,6 +175,25 @@ fn quiet_says_nothing_of_a_success_and_verbose_a_line_for_each_request() {
         assert!(stderr.contains(&seen.line), "{stderr}");
     }
     assert!(stderr.contains("-> 202 in ") && stderr.contains("request id req-202"), "{stderr}");
+}
+
+#[test]
+fn each_request_has_an_id_of_its_own_and_the_trace_of_whoever_called() {
+    on_every_version(|version| {
+        let world = World::new(version);
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let stderr = run(world.copy().arg("-v").env("TRACEPARENT", trace)).expect(0, &[]).stderr;
+        let seen = world.seen();
+        let ids: std::collections::HashSet<_> =
+            seen.iter().map(|seen| &seen.headers["x-ms-client-request-id"]).collect();
+        assert_eq!(ids.len(), seen.len());
+        assert!(ids.iter().all(|id| id.len() == 36 && stderr.contains(&format!("client request id {id}"))), "{stderr}");
+        assert!(seen.iter().all(|seen| seen.headers["traceparent"] == trace), "{seen:#?}");
+        // What is no trace context is not passed on, and no reason to fail.
+        let world = World::new(version);
+        run(world.copy().env("TRACEPARENT", "what\r\never")).expect(0, &[]);
+        assert!(world.seen().iter().all(|seen| !seen.headers.contains_key("traceparent")));
+    });
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod replace;
 mod replay;
 mod secrets;
 mod settings;
+mod shells;
 #[cfg(unix)]
 mod signals;
 mod support;

@@ -1,15 +1,17 @@
 //! GUIDs, by chance and by name.
 
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// A GUID that nobody has seen before, from the seeds that the standard library gives each hash map.
-pub(super) fn random() -> String {
+pub(crate) fn random() -> String {
     let half = || RandomState::new().build_hasher().finish();
     guid(half(), half())
 }
 
 /// The GUID of a name: the same name has the same one in every run.
-pub(super) fn of(name: &str) -> String {
+#[cfg(feature = "emulator")]
+pub(crate) fn of(name: &str) -> String {
+    use std::hash::{DefaultHasher, Hash};
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
         (salt, name).hash(&mut hasher);
@@ -29,7 +31,7 @@ fn guid(high: u64, low: u64) -> String {
     )
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "emulator"))]
 mod tests {
     use super::*;
 
