@@ -28,6 +28,8 @@ mod list;
 mod many;
 mod matrix;
 mod promises;
+#[cfg(target_os = "linux")]
+mod proxy;
 mod readme;
 #[cfg(all(unix, feature = "emulator"))]
 mod replace;

@@ -1,6 +1,6 @@
 //! TLS: whom frcopy trusts, and what it says of those that it does not.
 //!
-//! The certificates in `tests/tls` are for localhost, by an authority of the tests' own whose key was thrown away.
+//! The certificates in `tests/tls` are for localhost and contoso.invalid, by an authority of the tests' own whose key was thrown away.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -16,10 +16,10 @@ use crate::support::{MODEL, SOURCE_KEY, TARGET_KEY, V4_0, World, frcopy, run};
 const CERTIFICATE: &[u8] = include_bytes!("../tls/server.pem");
 const KEY: &[u8] = include_bytes!("../tls/server.key");
 #[cfg(target_os = "linux")]
-const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/ca.pem");
+pub(crate) const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/ca.pem");
 
 /// A TLS server that answers every request with a bare 404, until the test process ends.
-fn server() -> SocketAddr {
+pub(crate) fn server() -> SocketAddr {
     let certificates = CertificateDer::pem_slice_iter(CERTIFICATE).map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -40,7 +40,7 @@ fn server() -> SocketAddr {
     address
 }
 
-fn copy_from(endpoint: &str) -> assert_cmd::Command {
+pub(crate) fn copy_from(endpoint: &str) -> assert_cmd::Command {
     let mut command = frcopy();
     command
         .env("FRCOPY_SOURCE_ENDPOINT", endpoint)

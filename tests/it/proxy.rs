@@ -1,0 +1,118 @@
+//! A company's proxy: it is asked where that is wanted, and what goes through it is closed to it.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use crate::support::{SOURCE_KEY, TARGET_KEY, V4_0, World, run};
+use crate::tls::{AUTHORITY, copy_from, server};
+
+/// No network knows this name; only the proxy does.
+const ENDPOINT: &str = "https://contoso.invalid";
+
+/// A proxy that opens tunnels to one server, whatever it is asked for, and keeps all that it could read.
+struct Proxy {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Proxy {
+    fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, seen) = (listener.local_addr().unwrap(), Arc::default());
+        let noted = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, noted) = (client.unwrap(), Arc::clone(&noted));
+                std::thread::spawn(move || tunnel(client, server, &noted));
+            }
+        });
+        Self { address, seen }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn has_seen(&self, text: &str) -> bool {
+        let seen = self.seen.lock().unwrap();
+        seen.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+}
+
+fn tunnel(mut client: TcpStream, server: SocketAddr, seen: &Arc<Mutex<Vec<u8>>>) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|count| count == 1) {
+        head.push(byte[0]);
+    }
+    seen.lock().unwrap().extend(&head);
+    let mut server = TcpStream::connect(server).unwrap();
+    client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+    let (to_client, from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let back = std::thread::spawn(move || relay(from_server, to_client, &Mutex::default()));
+    let from_client = client;
+    relay(from_client, server.try_clone().unwrap(), seen);
+    let _ = server.flush();
+    let _ = back.join();
+}
+
+fn relay(mut from: TcpStream, mut to: TcpStream, seen: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        seen.lock().unwrap().extend(&buffer[..count]);
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+#[test]
+fn a_resource_is_reached_through_the_proxy_and_the_proxy_learns_nothing_but_its_name() {
+    let proxy = Proxy::to(server());
+    for variable in ["HTTPS_PROXY", "https_proxy"] {
+        run(copy_from(ENDPOINT).env(variable, proxy.url()).env("SSL_CERT_FILE", AUTHORITY))
+            .expect(5, &["the target refused to authorize the copy (HTTP 404)"]);
+    }
+    assert!(proxy.has_seen("CONNECT contoso.invalid:443 HTTP/1.1"));
+    for secret in [SOURCE_KEY, TARGET_KEY, "documentModels"] {
+        assert!(!proxy.has_seen(secret), "the proxy has read {secret}");
+    }
+}
+
+#[test]
+fn whoever_opens_tls_on_the_way_must_be_trusted_by_this_machine() {
+    let proxy = Proxy::to(server());
+    run(copy_from(ENDPOINT).env("HTTPS_PROXY", proxy.url()))
+        .expect(7, &["has no certificate that can be trusted", "where a company's proxy opens TLS", "SSL_CERT_FILE"]);
+}
+
+#[test]
+fn no_proxy_and_this_machine_are_reached_without_it() {
+    let proxy = Proxy::to(server());
+    for no_proxy in ["contoso.invalid", "*", "example.com, .invalid"] {
+        run(copy_from(ENDPOINT).env("HTTPS_PROXY", proxy.url()).env("NO_PROXY", no_proxy))
+            .expect(7, &["https://contoso.invalid has no known address", "can resolve private endpoints"]);
+    }
+    let world = World::new(V4_0);
+    run(world.copy().env("HTTP_PROXY", proxy.url()).env("HTTPS_PROXY", proxy.url()).env("ALL_PROXY", proxy.url()))
+        .expect(0, &[]);
+    assert!(proxy.seen.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_proxy_that_is_not_there_or_refuses_is_told_from_the_resource() {
+    run(copy_from(ENDPOINT).env("HTTPS_PROXY", "http://proxy.invalid:8080"))
+        .expect(7, &["the proxy proxy.invalid on the way to the", "check HTTPS_PROXY and NO_PROXY"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    run(copy_from(ENDPOINT).env("HTTPS_PROXY", url).args(["--timeout", "3s"])).expect(7, &["proxy"]);
+}
