@@ -48,8 +48,9 @@ impl Selection {
                 let unknown = ids.iter().find(|id| !models.iter().any(|model| model.id == **id));
                 unknown.map(|id| format!("there is no model or classifier {id} on {on}"))
             }
-            Self::Matching(Patterns { include, .. }) => {
-                let unmatched = include.iter().find(|pattern| !models.iter().any(|model| pattern.matches(model)));
+            Self::Matching(Patterns { include, exclude }) => {
+                let unmatched =
+                    include.iter().chain(exclude).find(|pattern| !models.iter().any(|model| pattern.matches(model)));
                 unmatched.map(|pattern| format!("no model or classifier on {on} matches {pattern}"))
             }
         };
@@ -146,12 +147,13 @@ mod tests {
         let models = [&model];
         for (selection, what) in [
             (patterns(&["inv*", "rec*"], &[]), "no model or classifier on the source matches rec*"),
+            (patterns(&["inv*"], &["rec*"]), "no model or classifier on the source matches rec*"),
             (Selection::Ids(vec!["other".parse().unwrap()]), "there is no model or classifier other on the source"),
         ] {
             let error = selection.check(&models, "the source").unwrap_err();
             assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, what));
         }
-        assert!(patterns(&["*"], &["x*"]).check(&models, "the source").is_ok());
+        assert!(patterns(&["*"], &["inv*"]).check(&models, "the source").is_ok());
         assert!("a[".parse::<Pattern>().is_err() && "".parse::<Pattern>().is_err());
     }
 }

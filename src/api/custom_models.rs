@@ -43,6 +43,10 @@ impl Protocol for CustomModels {
         })
     }
 
+    fn starting(&self, source: &ModelId) -> Request {
+        Request::post(format!("{MODELS}/{source}/copy"), None, "start the copy").counted_as(Quota::CustomModelCopy)
+    }
+
     fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request {
         let order = CopyOrder {
             target_resource_id: self.target.resource_id.as_str(),
@@ -51,8 +55,7 @@ impl Protocol for CustomModels {
         };
         // Two strings and JSON that was parsed before cannot fail to be written.
         let body = serde_json::to_string(&order).unwrap_or_default();
-        Request::post(format!("{MODELS}/{source}/copy"), Some(body), "start the copy")
-            .counted_as(Quota::CustomModelCopy)
+        Request { body: Some(body), ..self.starting(source) }
     }
 }
 

@@ -94,9 +94,13 @@ impl Protocol for DocumentModels {
         })
     }
 
+    fn starting(&self, source: &ModelId) -> Request {
+        Request::post(self.path.of(&format!("/{source}:copyTo")), None, "start the copy")
+    }
+
     fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request {
         let body = authorization.payload.get().to_owned();
-        Request::post(self.path.of(&format!("/{source}:copyTo")), Some(body), "start the copy")
+        Request { body: Some(body), ..self.starting(source) }
     }
 }
 

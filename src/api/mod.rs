@@ -448,6 +448,9 @@ pub trait Protocol {
     /// When the target refused, or its answer is not an authorization.
     fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error>;
 
+    /// What [`Protocol::start`] will be, as far as that is known without an authorization: it is not to be sent.
+    fn starting(&self, source: &ModelId) -> Request;
+
     /// Asks the source to copy. It uses the authorization up.
     fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request;
 }

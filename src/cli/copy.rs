@@ -200,13 +200,15 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
         |is: fn(&Success) -> bool| summary.outcomes.iter().filter(|one| one.result.as_ref().is_ok_and(is)).count();
     let errors = || summary.outcomes.iter().filter_map(|one| Some((&one.record, one.result.as_ref().err()?)));
     let not_begun = errors().filter(|(record, error)| report::was_not_begun(error, record)).count();
-    let failed = errors().count() - not_begun;
+    let under_way = errors().filter(|(record, error)| report::is_under_way(error, record)).count();
+    let failed = errors().count() - not_begun - under_way;
     let parts = [
         (count(|success| *success == Success::Copied), "copied"),
         (count(|success| *success == Success::Replaced), "replaced"),
         (count(|success| *success == Success::WouldCopy), "would be copied"),
         (count(|success| *success == Success::WouldReplace), "would be replaced"),
         (count(|success| *success == Success::AlreadyThere), "there already"),
+        (under_way, "still under way"),
         (failed, "failed"),
         (not_begun, "not begun"),
     ];

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(error) => return Ok(super::refuse(&error)),
     };
-    let verbosity = Verbosity::new(false, args.verbose);
+    let verbosity = Verbosity::new(args.quiet && args.verbose == 0, args.verbose);
     super::see_through(
         verbosity,
         async |progress, stop| read(&plan, progress, stop).await,

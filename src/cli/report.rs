@@ -143,7 +143,7 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Whether an ending leaves a copy that goes on, or that nobody can follow any more.
-fn is_under_way(error: &Error, record: &Record) -> bool {
+pub(crate) fn is_under_way(error: &Error, record: &Record) -> bool {
     match error.kind() {
         ErrorKind::UnderWay => true,
         ErrorKind::Credentials | ErrorKind::Interrupted => record.operation.is_some(),

@@ -166,6 +166,8 @@ fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
         )
         .with_source(error)
     })?;
+    // Some shells write a byte order mark first.
+    let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let ids: Vec<_> = lines.map(str::to_owned).collect();
     if ids.is_empty() {

@@ -105,6 +105,12 @@ impl Connection {
         Client { connection: self.clone(), circumstances, secrets }
     }
 
+    /// Whether v2.1 copies from it were found to be limited by the minute.
+    #[must_use]
+    pub fn copies_by_the_minute(&self) -> bool {
+        self.pace.copies_by_the_minute()
+    }
+
     /// How many copies are well under way over it at the same time.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -141,7 +147,7 @@ impl Client<'_> {
         // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
         let until = self.circumstances.deadline.max(Instant::now()) + LONGEST_SPACING;
         let turn = self.interruptible(self.connection.pace.turn(request.quota, until)).await?;
-        let turn = turn.map_err(|at| self.held_back(request, at.saturating_duration_since(Instant::now())))?;
+        let turn = turn.map_err(|_| self.held_back(request))?;
         let (request, sent) = Self::identify(request);
         let answer = self.exchange(&request).await;
         let result = self.hear(&request, &sent, answer, read);
@@ -232,6 +238,15 @@ impl Client<'_> {
         }
     }
 
+    /// Refuses what cannot have its turn before the deadline.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`].
+    pub fn has_turn_in_time(&self, request: &Request) -> Result<(), Error> {
+        let in_time = self.connection.pace.earliest(request.quota) <= self.circumstances.deadline;
+        if in_time { Ok(()) } else { Err(self.held_back(request)) }
+    }
+
     /// Whether it takes so few requests that many copies at a time would only hold one another up.
     #[must_use]
     pub fn is_slow(&self) -> bool {
@@ -270,11 +285,11 @@ impl Client<'_> {
         self.interruptible(sleep(wait)).await
     }
 
-    /// The resource has asked others of its kind to wait for longer than there is time.
-    fn held_back(&self, request: &Request, wait: Duration) -> Error {
-        let what = format!("the {} turns requests away, and was to {}", self.connection.resource.side, request.purpose);
+    /// The limits of the resource, or what it has asked others of its kind to wait, leave no time for it.
+    fn held_back(&self, request: &Request) -> Error {
+        let Request { purpose, .. } = request;
+        let what = format!("the {} takes no more requests before the time is up, and was to {purpose}", self.side());
         Error::new(ErrorKind::Unavailable, what)
-            .with_delivery(Delivery::Throttled { retry_after: Some(wait) })
             .with_remedy("run the command again later, or give it more time with --timeout")
     }
 

@@ -129,6 +129,16 @@ impl Pace {
         self.books(|books| books.ceiling.raise_at.is_some() && books.ceiling.per_second <= FIRST)
     }
 
+    /// Whether v2.1 copies were found to be limited by the minute.
+    pub(super) fn copies_by_the_minute(&self) -> bool {
+        self.books(|books| books.quotas.custom_model_copy.per_minute.is_some())
+    }
+
+    /// When a request could be sent at the earliest, as far as is known.
+    pub(super) fn earliest(&self, quota: Quota) -> Instant {
+        self.books(|books| books.free_at(quota, Instant::now()))
+    }
+
     /// How many copies are well under way at the same time.
     pub(super) fn room(&self) -> usize {
         self.books(|books| books.ceiling.per_second * COPIES_PER_REQUEST)
@@ -140,14 +150,19 @@ impl Pace {
 }
 
 impl Books {
-    /// Takes a turn, or says when there may be one.
-    fn take(&mut self, quota: Quota, now: Instant) -> Result<Turn, Instant> {
+    /// When there may be a turn.
+    fn free_at(&self, quota: Quota, now: Instant) -> Instant {
         let own = counted_in(quota).iter().map(|counted| self.quotas.of(*counted).free_at(per_second(*counted), now));
         let in_all = match self.ceiling.per_second {
             NO_CEILING.. => now,
             most => self.all.room_at(most, SECOND, now),
         };
-        let at = own.fold(in_all, Instant::max);
+        own.fold(in_all, Instant::max)
+    }
+
+    /// Takes a turn, or says when there may be one.
+    fn take(&mut self, quota: Quota, now: Instant) -> Result<Turn, Instant> {
+        let at = self.free_at(quota, now);
         if at > now {
             return Err(at);
         }

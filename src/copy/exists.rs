@@ -122,7 +122,8 @@ impl Pipeline<'_> {
             if std::mem::take(&mut is_first) {
                 (self.observer)(Event::WaitingForBlanks { count: young });
             }
-            self.target.pause(LOOK_AGAIN).await?;
+            let left = self.target.deadline().saturating_duration_since(Instant::now());
+            self.target.pause(LOOK_AGAIN.min(left)).await?;
             self.may_begin()?;
         }
     }

@@ -5,6 +5,7 @@
 
 use super::Event;
 use super::pipeline::Pipeline;
+use super::plan::classifiers_need_newer;
 use crate::api;
 use crate::api::version::ApiVersion;
 use crate::client::{Client, Patience};
@@ -108,7 +109,12 @@ impl Pipeline<'_> {
         match self.plan.kind {
             Some(kind) => self.find_kind(first, kind).await,
             None if copies_classifiers => self.find_either(first).await,
-            None => self.find_kind(first, Kind::Model).await,
+            None => match self.find_kind(first, Kind::Model).await {
+                Err(error) if error.finding() == Finding::NoSuchModel => {
+                    Err(self.or_say_that_it_is_a_classifier(first, error).await)
+                }
+                found => found,
+            },
         }
     }
 
@@ -180,6 +186,12 @@ impl Pipeline<'_> {
             (_, Some(error)) => Err(self.or_say_that_it_is_a_custom_model(kind, error).await),
             (Some(error), None) => Err(error),
         }
+    }
+
+    /// Somebody who copies a classifier may not know which version that takes.
+    async fn or_say_that_it_is_a_classifier(&self, version: ApiVersion, error: Error) -> Error {
+        let sight = self.sight(self.source, ApiVersion::NEWEST, Kind::Classifier, &self.plan.model_id).await;
+        if matches!(sight, Ok(Sight::Seen(_))) { classifiers_need_newer(version) } else { error }
     }
 
     /// Somebody who copies a v2.1 model may not know what that takes.
@@ -264,7 +276,7 @@ fn searched(kind: Kind) -> impl Iterator<Item = ApiVersion> {
 }
 
 /// Whether a copy may go on as if the read had not been made.
-fn is_inconclusive(error: &Error) -> bool {
+pub(super) fn is_inconclusive(error: &Error) -> bool {
     match error.delivery() {
         // Somebody said to stop: that is no answer, and nothing goes on.
         _ if error.kind() == ErrorKind::Interrupted => false,

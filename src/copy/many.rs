@@ -138,6 +138,12 @@ struct Subject {
     found: Result<Found, Error>,
 }
 
+impl Subject {
+    fn is_custom_model(&self) -> bool {
+        self.found.as_ref().is_ok_and(|found| !found.version.has_document_models())
+    }
+}
+
 /// Carries out many plans, until the end or until told to stop. One that fails stops no other.
 ///
 /// # Errors
@@ -262,9 +268,10 @@ impl<'a> Many<'a> {
         let mut outcomes = Vec::new();
         loop {
             while under_way.len() < self.room() {
-                let Some((place, subject)) = queue.next() else { break };
+                let Some((place, subject)) = queue.next(self.room_for_custom_models()) else { break };
                 let work = &work;
-                under_way.push(async move { (place, self.one(subject, work).await) });
+                let is_custom_model = subject.is_custom_model();
+                under_way.push(async move { (place, is_custom_model, self.one(subject, work).await) });
             }
             // There may be more room before the next one has ended.
             let may_begin_more = !queue.is_empty() && under_way.len() < self.plan.jobs;
@@ -272,8 +279,8 @@ impl<'a> Many<'a> {
                 ended = under_way.next() => ended,
                 () = sleep(LOOK_FOR_ROOM), if may_begin_more => continue,
             };
-            let Some((place, outcome)) = ended else { return outcomes };
-            queue.done(place);
+            let Some((place, was_custom_model, outcome)) = ended else { return outcomes };
+            queue.done(place, was_custom_model);
             (self.observer)(ManyEvent::Ended(&outcome));
             outcomes.push(outcome);
         }
@@ -281,6 +288,11 @@ impl<'a> Many<'a> {
 
     fn room(&self) -> usize {
         self.plan.jobs.min(self.source.room()).min(self.target.room()).max(1)
+    }
+
+    /// Models of v2.1 may have to wait for a minute each, and must not stand in the way of all others meanwhile.
+    fn room_for_custom_models(&self) -> usize {
+        if self.source.copies_by_the_minute() { 2 } else { (self.plan.jobs / 5).max(1) }
     }
 
     async fn one(
@@ -346,6 +358,8 @@ struct Queue {
     waiting: VecDeque<(usize, Subject)>,
     /// Who is not done yet, by place.
     to_be_done: Vec<Option<Component>>,
+    /// How many of those are models of v2.1.
+    custom_models: usize,
 }
 
 impl Queue {
@@ -355,16 +369,21 @@ impl Queue {
             Some(Component { kind, id: subject.model_id.clone() })
         };
         let to_be_done = subjects.iter().map(component).collect();
-        Self { waiting: subjects.into_iter().enumerate().collect(), to_be_done }
+        let custom_models = subjects.iter().filter(|subject| subject.is_custom_model()).count();
+        Self { waiting: subjects.into_iter().enumerate().collect(), to_be_done, custom_models }
     }
 
     /// The next one that need not wait for a part of it.
-    fn next(&mut self) -> Option<(usize, Subject)> {
+    fn next(&mut self, room_for_custom_models: usize) -> Option<(usize, Subject)> {
+        let waiting = self.waiting.iter().filter(|(_, subject)| subject.is_custom_model()).count();
+        let is_full = self.custom_models.saturating_sub(waiting) >= room_for_custom_models;
         let is_free = |(place, subject): &(usize, Subject)| {
             let parts =
                 subject.found.iter().filter_map(|found| found.model.as_ref()).flat_map(|model| &model.components);
             let others = || self.to_be_done.iter().enumerate().filter(|(other, _)| other != place);
-            !parts.into_iter().any(|part| others().any(|(_, other)| other.as_ref() == Some(part)))
+            let waits = parts.into_iter().any(|part| others().any(|(_, other)| other.as_ref() == Some(part)));
+            let is_one_too_many = is_full && subject.is_custom_model();
+            !waits && !is_one_too_many
         };
         let all_wait = self.waiting.len() == self.to_be_done.iter().flatten().count();
         match self.waiting.iter().position(is_free) {
@@ -379,7 +398,8 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    fn done(&mut self, place: usize) {
+    fn done(&mut self, place: usize, was_custom_model: bool) {
+        self.custom_models -= usize::from(was_custom_model);
         if let Some(done) = self.to_be_done.get_mut(place) {
             *done = None;
         }

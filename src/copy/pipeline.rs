@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::follow::{Pursuit, has_ended};
 use super::give_back::GivenBack;
-use super::look::{Found, Look};
+use super::look::{Found, Look, is_inconclusive};
 use super::recover::Recovery;
 use super::replace::Replacement;
 use super::{Event, Observer, Plan, Record, Success, Terms};
@@ -119,10 +119,11 @@ impl Pipeline<'_> {
                 (self.observer)(Event::Room(capacity));
                 inventory::shortage(capacity, 1).map_or(Ok(()), Err)
             }
-            Err(error) => {
+            Err(error) if is_inconclusive(&error) => {
                 (self.observer)(Event::Inconclusive { error: &error });
                 Ok(())
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -154,6 +155,9 @@ impl Pipeline<'_> {
         loop {
             starts += 1;
             let few = self.source.interruptible(self.may_hold_authorization(version)).await?;
+            // v2.1 takes a copy a minute: what has no time to be started must not be authorized.
+            self.may_begin()?;
+            self.source.has_turn_in_time(&protocol.starting(&self.plan.model_id))?;
             let authorization = match self.authorize(&*protocol, look, record).await {
                 Ok(authorization) => authorization,
                 Err(error) => {

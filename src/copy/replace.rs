@@ -136,7 +136,13 @@ impl Pipeline<'_> {
         (self.observer)(Event::Staging { staging_id });
         let staging = Pipeline { plan: &plan, ..*self };
         let copied = staging.copy_anew(look, record).await;
-        copied?;
+        copied.map_err(|error| {
+            let id = self.plan.new_model_id();
+            let what = format!("nothing was replaced yet: the old {id} is in its place, its successor is not there");
+            let first = error.remedy().map(|remedy| format!("{remedy}; then ")).unwrap_or_default();
+            let remedy = format!("{first}{FINISH}");
+            Error::new(error.kind(), what).with_delivery(error.delivery()).with_remedy(remedy).with_source(error)
+        })?;
         let verified = std::mem::take(&mut record.verified);
         record.operation = None;
         record.target_model_id = None;
