@@ -32,7 +32,7 @@ pub(crate) use usage::parse;
 
 /// Carries out a command; an error is one that the command itself has no exit code for.
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    match command {
+    let code = match command {
         Command::Copy(args) => copy::run(args),
         Command::Wait(args) => run_wait(args),
         Command::List(args) => list::run(args),
@@ -43,7 +43,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]
         Command::Demo => demo::run(),
-    }
+    }?;
+    let is_all_there = code != ExitCode::SUCCESS || !report::stdout_is_short();
+    Ok(if is_all_there { code } else { ExitCode::FAILURE })
 }
 
 fn run_wait(args: &WaitArgs) -> anyhow::Result<ExitCode> {

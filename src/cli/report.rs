@@ -1,6 +1,7 @@
 //! How an ending looks: the result on stdout for scripts, the verdict on stderr for people.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use frcopy::copy::{Outcome, Record, Success};
@@ -117,24 +118,42 @@ fn ended_well(success: Success, record: &Record) -> String {
 /// One line on stdout. A reader that has gone away wanted no more, and the copy's own exit code stands.
 pub(crate) fn result(line: &str) {
     let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    note(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
 }
 
 /// A whole text on stdout. A reader that has gone away wanted no more.
 pub(crate) fn document(text: &[u8]) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text).and_then(|()| stdout.flush());
+    note(stdout.write_all(text).and_then(|()| stdout.flush()));
 }
 
 /// Many lines on stdout. A reader that has gone away wanted no more.
 pub(crate) fn results(lines: impl Iterator<Item = String>) {
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     for line in lines {
-        if writeln!(stdout, "{line}").is_err() {
-            return;
+        if let Err(error) = writeln!(stdout, "{line}") {
+            return note(Err(error));
         }
     }
-    let _ = stdout.flush();
+    note(stdout.flush());
+}
+
+/// Whether something that belongs on stdout could not be written there, though somebody waits for it.
+static STDOUT_IS_SHORT: AtomicBool = AtomicBool::new(false);
+
+/// A reader that has gone away wanted no more; a disk that is full is an error.
+fn note(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && !STDOUT_IS_SHORT.swap(true, Ordering::Relaxed)
+    {
+        say(&format!("{ERROR}error:{ERROR:#} not everything could be written to stdout: {error}"));
+    }
+}
+
+/// Whether stdout does not have all that belongs there.
+pub(crate) fn stdout_is_short() -> bool {
+    STDOUT_IS_SHORT.load(Ordering::Relaxed)
 }
 
 /// One line on stderr, in colour where that is wanted.

@@ -80,3 +80,17 @@ fn one_side_is_enough_and_an_error_is_that_of_the_service() {
     lab.run(&["list", "source", "--kind", "classifier", "--api-version", "3.0"])
         .expect(2, &["v3.0 knows no classifiers"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_is_no_success() {
+    let lab = Lab::new(1);
+    for arguments in [&["list", "source"][..], &["copy", "invoices-v4.0-1"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_frcopy"));
+        command.env_clear().envs(lab.environment()).args(arguments).stdout(full);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains("could be written to stdout"), "{said}");
+    }
+}
