@@ -9,7 +9,7 @@ use crate::api::version::ApiVersion;
 use crate::client::{Circumstances, Client, Connection};
 use crate::error::Error;
 use crate::inventory::{Inventory, Listed, READS_AT_A_TIME, Scope, complete};
-use crate::model::{Kind, Model, ModelId, Readiness};
+use crate::model::{Kind, Model, ModelId};
 use crate::resource::{Resource, Side};
 use crate::selection::Selection;
 use crate::stop::Stop;
@@ -121,8 +121,8 @@ struct Pair {
 
 /// What can be used, and so can be missed.
 fn ready(inventory: Inventory, side: Side, observer: &dyn Fn(CheckEvent<'_>)) -> Vec<Listed> {
-    let is_not_ready = |listed: &Listed| matches!(listed.model.readiness, Readiness::Creating | Readiness::Invalid);
-    let (not_ready, ready): (Vec<_>, Vec<_>) = inventory.listed.into_iter().partition(is_not_ready);
+    let (not_ready, ready): (Vec<_>, Vec<_>) =
+        inventory.listed.into_iter().partition(|listed| listed.model.readiness.is_unusable());
     if inventory.unread > 0 {
         observer(CheckEvent::Unread { side, count: inventory.unread });
     }

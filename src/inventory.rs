@@ -51,10 +51,7 @@ impl Scope {
             }
             None => vec![(kind, ApiVersion::document_models().collect())],
         });
-        let has = |kind: Kind, versions: Vec<ApiVersion>| -> Vec<_> {
-            versions.into_iter().filter(|version| api::list(*version, kind).is_some()).collect()
-        };
-        lists.map(|(kind, versions)| (kind, has(kind, versions))).filter(|(_, versions)| !versions.is_empty()).collect()
+        lists.collect()
     }
 }
 
@@ -71,6 +68,7 @@ impl Inventory {
         let mut answered = false;
         for (kind, versions) in scope.lists() {
             for version in versions {
+                // A version may know nothing of this kind.
                 let Some(first) = api::list(version, kind) else { continue };
                 match read_page(client, version, &first).await {
                     Ok(page) => {

@@ -138,6 +138,14 @@ pub enum Readiness {
     Unknown(String),
 }
 
+impl Readiness {
+    /// Whether the resource says that the model cannot be used. A status that nobody knows says nothing.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        matches!(self, Self::Creating | Self::Invalid)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,13 +48,13 @@ impl Shelf {
 }
 
 pub(super) struct DocumentModels {
-    pub(super) path: Shelf,
+    pub(super) shelf: Shelf,
     pub(super) new: NewModel,
 }
 
 impl Protocol for DocumentModels {
     fn authorize(&self) -> Request {
-        let (model_id, classifier_id) = match self.path.kind {
+        let (model_id, classifier_id) = match self.shelf.kind {
             Kind::Model => (Some(self.new.id.as_str()), None),
             Kind::Classifier => (None, Some(self.new.id.as_str())),
         };
@@ -66,12 +66,12 @@ impl Protocol for DocumentModels {
         };
         // Strings cannot fail to be written.
         let body = serde_json::to_string(&order).unwrap_or_default();
-        Request::post(self.path.of(":authorizeCopy"), Some(body), "authorize the copy")
+        Request::post(self.shelf.of(":authorizeCopy"), Some(body), "authorize the copy")
     }
 
     fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error> {
         let (authorization, payload): (Authorization, _) = answer.json_and_payload()?;
-        let id = match self.path.kind {
+        let id = match self.shelf.kind {
             Kind::Model => authorization.target_model_id,
             Kind::Classifier => authorization.target_classifier_id,
         };
@@ -95,7 +95,7 @@ impl Protocol for DocumentModels {
     }
 
     fn starting(&self, source: &ModelId) -> Request {
-        Request::post(self.path.of(&format!("/{source}:copyTo")), None, "start the copy")
+        Request::post(self.shelf.of(&format!("/{source}:copyTo")), None, "start the copy")
     }
 
     fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request {
@@ -312,14 +312,14 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    fn path(version: ApiVersion, kind: Kind) -> Shelf {
+    fn shelf(version: ApiVersion, kind: Kind) -> Shelf {
         let Format::DocumentModels { service, date } = version.format() else { panic!("{version}") };
         Shelf { service, date, kind }
     }
 
     fn protocol(version: ApiVersion, kind: Kind) -> DocumentModels {
         let new = NewModel { id: "copy-1".parse().unwrap(), description: None, tags: None };
-        DocumentModels { path: path(version, kind), new }
+        DocumentModels { shelf: shelf(version, kind), new }
     }
 
     fn authorization(name: &str) -> String {
@@ -348,7 +348,7 @@ mod tests {
             let protocol = protocol(version, kind);
             let reserved = protocol.read_authorization(&answer(200, &[], &authorization(name))).unwrap();
             let id = "model_1".parse().unwrap();
-            let requests = [protocol.authorize(), protocol.start(&id, &reserved), protocol.path.model(&id)];
+            let requests = [protocol.authorize(), protocol.start(&id, &reserved), protocol.shelf.model(&id)];
             assert_eq!(
                 lines(&requests),
                 [
@@ -367,7 +367,7 @@ mod tests {
         protocol.new.description = Some(String::new());
         protocol.new.tags = Some(BTreeMap::from([("a".into(), "1".into())]));
         assert_eq!(protocol.authorize().body.unwrap(), r#"{"modelId":"copy-1","description":"","tags":{"a":"1"}}"#);
-        protocol.path.kind = Kind::Classifier;
+        protocol.shelf.kind = Kind::Classifier;
         assert!(protocol.authorize().body.unwrap().starts_with(r#"{"classifierId":"copy-1""#));
     }
 

@@ -482,7 +482,7 @@ pub fn document_models_protocol(
     match version.format() {
         Format::CustomModels => None,
         Format::DocumentModels { service, date } => Some(Box::new(document_models::DocumentModels {
-            path: document_models::Shelf { service, date, kind },
+            shelf: document_models::Shelf { service, date, kind },
             new,
         })),
     }

@@ -219,12 +219,7 @@ fn summary(comparisons: &[Comparison], about_to_expire: usize) -> String {
         [('=', "same"), ('+', "only on the source"), ('-', "only on the target"), ('*', "different"), ('!', "unread")];
     let count = |wanted: char| comparisons.iter().filter(|one| sign(&one.verdict) == wanted).count();
     let parts = parts.map(|(sign, what)| (count(sign), what)).into_iter().chain([(about_to_expire, "about to expire")]);
-    let parts: Vec<_> = parts.filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    format!(
-        "of {} models and classifiers: {}",
-        comparisons.len(),
-        if parts.is_empty() { "nothing".into() } else { parts.join(", ") }
-    )
+    report::tally(comparisons.len(), parts)
 }
 
 /// A line of `--output json`. Fields are added, never changed; what is absent is null.

@@ -212,13 +212,11 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
         (failed, "failed"),
         (not_begun, "not begun"),
     ];
-    let parts: Vec<_> =
-        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let (all, seconds) = (summary.outcomes.len(), began.elapsed().as_secs_f64());
     if all == 0 {
         return vec!["there is nothing to copy".into()];
     }
-    let mut lines = vec![format!("of {all} models and classifiers: {} (in {seconds:.1} s)", parts.join(", "))];
+    let mut lines = vec![format!("{} (in {seconds:.1} s)", report::tally(all, parts))];
     let failures = errors().filter(|(record, error)| !report::was_not_begun(error, record));
     lines.extend(failures.map(|(record, error)| format!("  {}: {error}", report::name_of(record))));
     if errors().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {

@@ -17,30 +17,37 @@ const HELP: Style = AnsiColor::Green.on_default().bold();
 
 /// Shows the ending of the only copy.
 pub(crate) fn outcome(format: Format, outcome: &Outcome, verbosity: Verbosity) {
+    show_ending(format, outcome, verbosity, error);
+}
+
+/// Shows the ending of one copy of many: one line, or an error that says of which model.
+pub(crate) fn outcome_of_many(format: Format, outcome: &Outcome, verbosity: Verbosity) {
+    show_ending(format, outcome, verbosity, |error| {
+        // Those that were not begun are counted at the end.
+        if !was_not_begun(error, &outcome.record) {
+            error_of(&name_of(&outcome.record), error);
+        }
+    });
+}
+
+fn show_ending(format: Format, outcome: &Outcome, verbosity: Verbosity, show_error: impl FnOnce(&Error)) {
     match &outcome.result {
         Ok(success) if verbosity >= Verbosity::Normal => say(&ended_well(*success, &outcome.record)),
         Ok(_) => {}
         Err(error) => {
-            self::error(error);
+            show_error(error);
             hand_over(error, &outcome.record);
         }
     }
     result_of(format, outcome);
 }
 
-/// Shows the ending of one copy of many: one line, or an error that says of which model.
-pub(crate) fn outcome_of_many(format: Format, outcome: &Outcome, verbosity: Verbosity) {
-    match &outcome.result {
-        Ok(success) if verbosity >= Verbosity::Normal => say(&ended_well(*success, &outcome.record)),
-        Ok(_) => {}
-        // Those that were not begun are counted at the end.
-        Err(error) if was_not_begun(error, &outcome.record) => {}
-        Err(error) => {
-            error_of(&name_of(&outcome.record), error);
-            hand_over(error, &outcome.record);
-        }
-    }
-    result_of(format, outcome);
+/// How many of them ended in which way, those that some did.
+pub(crate) fn tally<'w>(all: usize, parts: impl IntoIterator<Item = (usize, &'w str)>) -> String {
+    let met = parts.into_iter().filter(|(count, _)| *count > 0);
+    let met: Vec<_> = met.map(|(count, what)| format!("{count} {what}")).collect();
+    let met = if met.is_empty() { "nothing".into() } else { met.join(", ") };
+    format!("of {all} models and classifiers: {met}")
 }
 
 /// Whether a signal came before the copy was begun.

@@ -180,11 +180,7 @@ fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
 /// Makes a plan for a copy that is under way. The URL says which source it is on; a setting that says otherwise is
 /// refused, because its key would go to another host.
 pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result<WaitPlan, Error> {
-    let mut source = SideSettings::from(&args.source).with(environment);
-    let target = SideSettings::from(&args.target).with(environment);
-    if source.reads_stdin() && target.reads_stdin() {
-        return Err(both_from_stdin());
-    }
+    let (mut source, target) = both_sides(&args.source, &args.target, environment)?;
     // Some shells leave the quotes of the printed line around it.
     let text = args.operation.trim().trim_matches(['\'', '"']);
     let url = url::Url::parse(text).map_err(|error| {
@@ -222,11 +218,7 @@ pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result
 
 /// Makes a plan of what is to be compared.
 pub(crate) fn check_plan(args: &CheckArgs, environment: Environment<'_>) -> Result<CheckPlan, Error> {
-    let source = SideSettings::from(&args.source).with(environment);
-    let target = SideSettings::from(&args.target).with(environment);
-    if source.reads_stdin() && target.reads_stdin() {
-        return Err(both_from_stdin());
-    }
+    let (source, target) = both_sides(&args.source, &args.target, environment)?;
     let selection = match parse_ids(&args.model_ids)? {
         ids if ids.is_empty() => Selection::Matching(patterns(&args.patterns)?),
         ids => Selection::Ids(ids),
@@ -294,8 +286,18 @@ impl From<KindArg> for Kind {
 
 const OPERATION_REMEDY: &str = "give the URL that frcopy printed, with /copyresults/ or /operations/ in it";
 
-fn both_from_stdin() -> Error {
-    Error::settings("both keys cannot come from stdin", "give one of the two keys another way")
+/// What was given for the two sides, of which one may come from stdin.
+fn both_sides<'a>(
+    source: &'a SourceArgs,
+    target: &'a TargetArgs,
+    environment: Environment<'_>,
+) -> Result<(SideSettings<'a>, SideSettings<'a>), Error> {
+    let source = SideSettings::from(source).with(environment);
+    let target = SideSettings::from(target).with(environment);
+    if source.reads_stdin() && target.reads_stdin() {
+        return Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
+    }
+    Ok((source, target))
 }
 
 /// What was given for one of the two sides. A flag beats the environment.

@@ -50,6 +50,14 @@ impl<'a> Circumstances<'a> {
     pub fn new(timeout: Duration, stop: &'a Stop, on_wait: impl Fn(&Error, Duration) + 'a) -> Self {
         Self { deadline: Instant::now() + timeout.min(LONGEST_TIMEOUT), stop, on_wait: Rc::new(on_wait) }
     }
+
+    /// The same ones, with somebody else to tell of waits.
+    pub fn telling<'b>(&self, on_wait: impl Fn(&Error, Duration) + 'b) -> Circumstances<'b>
+    where
+        'a: 'b,
+    {
+        Circumstances { deadline: self.deadline, stop: self.stop, on_wait: Rc::new(on_wait) }
+    }
 }
 
 /// Is told why a request waits before it is sent again, and for how long.
@@ -228,14 +236,16 @@ impl Client<'_> {
 
     /// Ends when what is left to do at the end must be done: in a while, or soon after being told to stop.
     pub async fn end_of_grace(&self, longest: Duration) {
-        let told = async {
-            self.circumstances.stop.told().await;
-            sleep(GRACE).await;
-        };
         tokio::select! {
-            () = told => {}
+            () = self.grace_after_stop() => {}
             () = sleep(longest) => {}
         }
+    }
+
+    /// Ends a little after being told to stop, and never otherwise.
+    async fn grace_after_stop(&self) {
+        self.circumstances.stop.told().await;
+        sleep(GRACE).await;
     }
 
     /// Refuses what cannot have its turn before the deadline.
@@ -305,13 +315,9 @@ impl Client<'_> {
             let sending = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT.min(left));
             return self.interruptible(sending).await?;
         }
-        let given_up = async {
-            self.circumstances.stop.told().await;
-            sleep(GRACE).await;
-        };
         tokio::select! {
             answer = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT) => answer,
-            () = given_up => Err(interrupted().with_delivery(Delivery::Unanswered)),
+            () = self.grace_after_stop() => Err(interrupted().with_delivery(Delivery::Unanswered)),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::api::version::ApiVersion;
 use crate::client::{Circumstances, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{self, Inventory, Listed, READS_AT_A_TIME, Scope};
-use crate::model::{Component, Kind, ModelId, Readiness};
+use crate::model::{Component, Kind, ModelId};
 use crate::selection::Selection;
 use crate::stop::Stop;
 
@@ -185,8 +185,7 @@ struct Many<'a> {
     target: Connection,
     common: Common,
     observer: ManyObserver<'a>,
-    stop: &'a Stop,
-    deadline: Instant,
+    circumstances: Circumstances<'a>,
 }
 
 impl<'a> Many<'a> {
@@ -198,8 +197,9 @@ impl<'a> Many<'a> {
     ) -> Result<Self, Error> {
         let source = connect(&plan.terms.source)?;
         let target = connect(&plan.terms.target)?.beside(&source);
-        let deadline = Circumstances::new(plan.terms.timeout, stop, |_, _| {}).deadline;
-        Ok(Self { plan, source, target, common: Common::default(), observer, stop, deadline })
+        let on_wait = move |error: &Error, wait| observer(ManyEvent::Waiting { error, wait });
+        let circumstances = Circumstances::new(plan.terms.timeout, stop, on_wait);
+        Ok(Self { plan, source, target, common: Common::default(), observer, circumstances })
     }
 
     /// Asks the source for everything that is selected. What it does not have fails later, as a copy of its own; a
@@ -224,7 +224,7 @@ impl<'a> Many<'a> {
     }
 
     async fn list(&self, selection: &Selection) -> Result<(Vec<Subject>, Vec<ModelId>), Error> {
-        let client = &self.source.client(self.circumstances());
+        let client = &self.source.client(self.circumstances.clone());
         let scope = Scope { api_version: self.plan.terms.api_version, kind: self.plan.kind };
         let inventory = Inventory::read(client, scope).await?;
         if inventory.unread > 0 {
@@ -237,9 +237,8 @@ impl<'a> Many<'a> {
             (self.observer)(ManyEvent::StagingLeftOut { count: staging.len() });
         }
         // A list of everything names the blank targets of copies and failed trainings as well.
-        let (ready, not_ready): (Vec<_>, Vec<_>) = picked
-            .into_iter()
-            .partition(|listed| !matches!(listed.model.readiness, Readiness::Creating | Readiness::Invalid));
+        let (not_ready, ready): (Vec<_>, Vec<_>) =
+            picked.into_iter().partition(|listed| listed.model.readiness.is_unusable());
         let complete = async |listed: Listed| {
             let (model_id, kind) = (listed.model.id.clone(), listed.model.kind);
             let found = inventory::complete(client, listed).await.map(|listed| self.found(listed));
@@ -270,8 +269,7 @@ impl<'a> Many<'a> {
             while under_way.len() < self.room() {
                 let Some((place, subject)) = queue.next(self.room_for_custom_models()) else { break };
                 let work = &work;
-                let is_custom_model = subject.is_custom_model();
-                under_way.push(async move { (place, is_custom_model, self.one(subject, work).await) });
+                under_way.push(async move { (place, self.one(subject, work).await) });
             }
             // There may be more room before the next one has ended.
             let may_begin_more = !queue.is_empty() && under_way.len() < self.plan.jobs;
@@ -279,8 +277,8 @@ impl<'a> Many<'a> {
                 ended = under_way.next() => ended,
                 () = sleep(LOOK_FOR_ROOM), if may_begin_more => continue,
             };
-            let Some((place, was_custom_model, outcome)) = ended else { return outcomes };
-            queue.done(place, was_custom_model);
+            let Some((place, outcome)) = ended else { return outcomes };
+            queue.done(place);
             (self.observer)(ManyEvent::Ended(&outcome));
             outcomes.push(outcome);
         }
@@ -304,11 +302,11 @@ impl<'a> Many<'a> {
         let plan = self.plan.plan_of(model_id, kind);
         let mut record = Record::of(&plan);
         let result = match found {
-            Ok(_) if self.stop.is_told() => {
+            Ok(_) if self.circumstances.stop.is_told() => {
                 record.begun = false;
                 Err(Error::new(ErrorKind::Interrupted, "interrupted before it was begun"))
             }
-            Ok(_) if Instant::now() >= self.deadline => {
+            Ok(_) if Instant::now() >= self.circumstances.deadline => {
                 Err(Error::new(ErrorKind::Unavailable, "the time was up before it was begun")
                     .with_remedy("run the command again with --if-exists skip, or give it more time with --timeout"))
             }
@@ -322,18 +320,12 @@ impl<'a> Many<'a> {
         let (model_id, kind) = (&plan.model_id, plan.kind.unwrap_or(Kind::Model));
         (self.observer)(ManyEvent::Begun { model_id, kind });
         let observer = |event: Event<'_>| (self.observer)(ManyEvent::OfCopy { model_id, kind, event });
-        let on_wait = |error: &Error, wait| observer(Event::Waiting { error, wait });
-        let circumstances = Circumstances { deadline: self.deadline, stop: self.stop, on_wait: Rc::new(on_wait) };
+        let circumstances = self.circumstances.telling(|error, wait| observer(Event::Waiting { error, wait }));
         let (source, target) = (self.source.client(circumstances.clone()), self.target.client(circumstances));
-        let (source, target, common) = (&source, &target, &self.common);
-        let output = work(Pipeline { plan, source, target, common, observer: &observer, stop: self.stop }).await;
+        let (source, target, common, stop) = (&source, &target, &self.common, self.circumstances.stop);
+        let output = work(Pipeline { plan, source, target, common, observer: &observer, stop }).await;
         (self.observer)(ManyEvent::Left { model_id, kind });
         output
-    }
-
-    fn circumstances(&self) -> Circumstances<'_> {
-        let on_wait = |error: &Error, wait| (self.observer)(ManyEvent::Waiting { error, wait });
-        Circumstances { deadline: self.deadline, stop: self.stop, on_wait: Rc::new(on_wait) }
     }
 
     /// How much room the target has for what would be copied, of each format that would be.
@@ -341,7 +333,7 @@ impl<'a> Many<'a> {
         let copied = |outcome: &&Outcome| matches!(outcome.result, Ok(Success::WouldCopy | Success::WouldReplace));
         let versions = outcomes.iter().filter(copied).filter_map(|outcome| outcome.record.api_version);
         let (custom, document): (Vec<_>, Vec<_>) = versions.partition(|version| !version.has_document_models());
-        let client: Client<'_> = self.target.client(self.circumstances());
+        let client: Client<'_> = self.target.client(self.circumstances.clone());
         let mut capacities = Vec::new();
         for version in [custom.into_iter().max(), document.into_iter().max()].into_iter().flatten() {
             capacities.push((version, inventory::capacity(&client, version).await));
@@ -356,36 +348,41 @@ const LOOK_FOR_ROOM: Duration = Duration::from_millis(200);
 /// Who is to come, in order: nobody before the parts that it is composed of.
 struct Queue {
     waiting: VecDeque<(usize, Subject)>,
-    /// Who is not done yet, by place.
-    to_be_done: Vec<Option<Component>>,
-    /// How many of those are models of v2.1.
-    custom_models: usize,
+    /// Who is not done yet, whether waiting or under way, by place.
+    undone: Vec<Option<Undone>>,
+}
+
+/// What others must know of somebody who is not done yet.
+struct Undone {
+    part: Component,
+    is_custom_model: bool,
 }
 
 impl Queue {
     fn new(subjects: Vec<Subject>) -> Self {
-        let component = |subject: &Subject| {
+        let undone = |subject: &Subject| {
             let kind = subject.found.as_ref().map_or(Kind::Model, |found| found.kind);
-            Some(Component { kind, id: subject.model_id.clone() })
+            let part = Component { kind, id: subject.model_id.clone() };
+            Some(Undone { part, is_custom_model: subject.is_custom_model() })
         };
-        let to_be_done = subjects.iter().map(component).collect();
-        let custom_models = subjects.iter().filter(|subject| subject.is_custom_model()).count();
-        Self { waiting: subjects.into_iter().enumerate().collect(), to_be_done, custom_models }
+        let undone = subjects.iter().map(undone).collect();
+        Self { waiting: subjects.into_iter().enumerate().collect(), undone }
     }
 
     /// The next one that need not wait for a part of it.
     fn next(&mut self, room_for_custom_models: usize) -> Option<(usize, Subject)> {
-        let waiting = self.waiting.iter().filter(|(_, subject)| subject.is_custom_model()).count();
-        let is_full = self.custom_models.saturating_sub(waiting) >= room_for_custom_models;
+        let is_full = self.custom_models_under_way() >= room_for_custom_models;
         let is_free = |(place, subject): &(usize, Subject)| {
             let parts =
                 subject.found.iter().filter_map(|found| found.model.as_ref()).flat_map(|model| &model.components);
-            let others = || self.to_be_done.iter().enumerate().filter(|(other, _)| other != place);
-            let waits = parts.into_iter().any(|part| others().any(|(_, other)| other.as_ref() == Some(part)));
+            let others = || self.undone.iter().enumerate().filter(|(other, _)| other != place);
+            let is_undone =
+                |part: &Component| others().any(|(_, other)| other.as_ref().is_some_and(|one| one.part == *part));
+            let waits = parts.into_iter().any(is_undone);
             let is_one_too_many = is_full && subject.is_custom_model();
             !waits && !is_one_too_many
         };
-        let all_wait = self.waiting.len() == self.to_be_done.iter().flatten().count();
+        let all_wait = self.waiting.len() == self.undone.iter().flatten().count();
         match self.waiting.iter().position(is_free) {
             Some(at) => self.waiting.remove(at),
             // Nobody is under way, and all wait for one another.
@@ -394,13 +391,17 @@ impl Queue {
         }
     }
 
+    fn custom_models_under_way(&self) -> usize {
+        let undone = self.undone.iter().flatten().filter(|one| one.is_custom_model).count();
+        undone - self.waiting.iter().filter(|(_, subject)| subject.is_custom_model()).count()
+    }
+
     fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    fn done(&mut self, place: usize, was_custom_model: bool) {
-        self.custom_models -= usize::from(was_custom_model);
-        if let Some(done) = self.to_be_done.get_mut(place) {
+    fn done(&mut self, place: usize) {
+        if let Some(done) = self.undone.get_mut(place) {
             *done = None;
         }
     }

@@ -86,7 +86,7 @@ impl Pipeline<'_> {
             self.remove_old(look, staging_id).await?;
         }
         let copied = self.copy_anew(look, record).await;
-        copied.map_err(|error| error_with(error, format!("the new {id} is not in its place yet"), staging_id))?;
+        copied.map_err(|error| but_staged(error, format!("the new {id} is not in its place yet"), staging_id))?;
         if record.verified {
             self.clear_staging(look, staging_id).await;
         } else {
@@ -109,7 +109,7 @@ impl Pipeline<'_> {
                 _ if error.kind() == ErrorKind::Interrupted => format!("interrupted; the old {id} may be deleted"),
                 _ => format!("the old {id} was not deleted, and stays beside its successor"),
             };
-            error_with(error, what, staging_id)
+            but_staged(error, what, staging_id)
         })
     }
 
@@ -139,9 +139,7 @@ impl Pipeline<'_> {
         copied.map_err(|error| {
             let id = self.plan.new_model_id();
             let what = format!("nothing was replaced yet: the old {id} is in its place, its successor is not there");
-            let first = error.remedy().map(|remedy| format!("{remedy}; then ")).unwrap_or_default();
-            let remedy = format!("{first}{FINISH}");
-            Error::new(error.kind(), what).with_delivery(error.delivery()).with_remedy(remedy).with_source(error)
+            half_way(error, what, FINISH)
         })?;
         let verified = std::mem::take(&mut record.verified);
         record.operation = None;
@@ -194,10 +192,15 @@ impl Pipeline<'_> {
     }
 }
 
-/// A failure half-way: what to do about it, and where the good copy is meanwhile.
-fn error_with(error: Error, what: String, staging_id: &ModelId) -> Error {
+/// A failure when the staging copy is there: until the work is finished, that is the good one.
+fn but_staged(error: Error, what: String, staging_id: &ModelId) -> Error {
+    half_way(error, what, &format!("{FINISH}; until then {staging_id} holds a good copy on the target"))
+}
+
+/// A failure half-way: its own remedy comes first, and then what finishes the work.
+fn half_way(error: Error, what: String, finish: &str) -> Error {
     let first = error.remedy().map(|remedy| format!("{remedy}; then ")).unwrap_or_default();
-    let remedy = format!("{first}{FINISH}; until then {staging_id} holds a good copy on the target");
+    let remedy = format!("{first}{finish}");
     Error::new(error.kind(), what).with_delivery(error.delivery()).with_source(error).with_remedy(remedy)
 }
 

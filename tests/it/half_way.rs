@@ -1,16 +1,15 @@
 //! Many copies, stopped half-way: the same command again finishes the rest and copies nothing twice.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use frcopy::emulator::{Options, Shelf};
 use serde_json::json;
 
 use crate::lab::{Lab, SOURCE, TARGET, without_query};
+use crate::victim::{Victim, interrupt};
 
 /// As many copies as are under way when the command is stopped: all of those have been accepted, and none has ended.
 const UNDER_WAY: usize = 6;
@@ -19,30 +18,18 @@ const SHELVES: [Shelf; 3] = [Shelf::CustomModels, Shelf::DocumentModels, Shelf::
 /// Copies everything, a few at a time, until the last of the first few has been accepted; then `stop` is called.
 /// Returns the resources and what the command has said.
 fn stopped_half_way(stop: fn(&mut Child)) -> (Lab, String) {
-    let victim = Arc::new(Mutex::new(None::<Child>));
-    let (accepted, of_listener) = (AtomicUsize::new(0), Arc::clone(&victim));
+    let victim = Victim::default();
+    let (accepted, of_listener) = (AtomicUsize::new(0), victim.clone());
     let options = Options { models: 3, operation_time: Duration::from_secs(2), ..Options::default() };
     let lab = Lab::listening(&options, move |served| {
         let path = without_query(&served.path);
         let is_start = served.method == "POST" && (path.ends_with(":copyTo") || path.ends_with("/copy"));
         if is_start && accepted.fetch_add(1, Ordering::SeqCst) + 1 == UNDER_WAY {
             // Its answer is on the way only when this returns, and the copy is accepted all the same.
-            stop(of_listener.lock().unwrap().as_mut().unwrap());
+            of_listener.with(stop);
         }
     });
-    let mut stderr = {
-        let mut victim = victim.lock().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
-        command.env_clear().envs(lab.environment()).args(["copy", "--all", "--jobs", &UNDER_WAY.to_string()]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = child.stderr.take().unwrap();
-        *victim = Some(child);
-        stderr
-    };
-    let mut said = String::new();
-    stderr.read_to_string(&mut said).unwrap();
-    let mut child = victim.lock().unwrap().take().unwrap();
-    child.wait().unwrap();
+    let (_, said) = victim.run(&lab, &["copy", "--all", "--jobs", &UNDER_WAY.to_string()]);
     (lab, said)
 }
 
@@ -74,9 +61,7 @@ fn killed_the_same_command_again_finishes_the_rest_and_copies_nothing_twice() {
 
 #[test]
 fn interrupted_it_hands_over_what_is_under_way_and_the_next_run_finishes() {
-    let (lab, said) = stopped_half_way(|child| {
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    });
+    let (lab, said) = stopped_half_way(interrupt);
     assert_eq!(said.matches("to follow it: frcopy wait '").count(), UNDER_WAY, "{said}");
     assert!(said.contains("9 not begun") && said.contains("--if-exists skip"), "{said}");
     finish_and_count(&lab);

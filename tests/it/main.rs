@@ -42,5 +42,7 @@ mod signals;
 mod support;
 mod tls;
 mod versions;
+#[cfg(all(unix, feature = "emulator"))]
+mod victim;
 mod wait;
 mod wire;

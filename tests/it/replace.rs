@@ -1,15 +1,14 @@
 //! `--if-exists replace`: at no moment is the target without a good copy, and whatever stops it, the next run finishes.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use frcopy::emulator::{Options, Shelf};
 
 use crate::lab::{Lab, TARGET};
+use crate::victim::{Victim, interrupt};
 
 const ID: &str = "invoices-v4.0-1";
 const STAGING: &str = "invoices-v4.0-1.frcopy-staging";
@@ -84,49 +83,19 @@ fn a_staging_copy_of_an_older_training_is_made_anew() {
     assert_finished(&lab);
 }
 
-/// The command that is to be stopped.
-type Victim = Arc<Mutex<Option<Child>>>;
-
 /// Stops the command at the n-th request, before that is answered. The emulator does nothing else meanwhile.
 fn lab_that_stops(n: usize, stop: fn(&mut Child)) -> (Lab, Victim) {
     let victim = Victim::default();
-    let (seen, of_listener) = (AtomicUsize::new(0), Arc::clone(&victim));
+    let (seen, of_listener) = (AtomicUsize::new(0), victim.clone());
     let options = Options { operation_time: Duration::ZERO, ..Options::default() };
     let lab = Lab::listening(&options, move |_| {
-        if let Some(child) = of_listener.lock().unwrap().as_mut()
-            && seen.fetch_add(1, Ordering::SeqCst) + 1 == n
-        {
-            stop(child);
-        }
+        of_listener.with(|child| {
+            if seen.fetch_add(1, Ordering::SeqCst) + 1 == n {
+                stop(child);
+            }
+        });
     });
     (lab, victim)
-}
-
-/// Runs the command until it ends or is stopped. Returns its exit code, if it has one.
-fn run_victim(lab: &Lab, victim: &Victim) -> Option<i32> {
-    run_to_its_end(lab, victim, &REPLACE).0
-}
-
-/// Runs a command until it ends or is stopped. Returns its exit code, if it has one, and what it has said.
-fn run_to_its_end(lab: &Lab, victim: &Victim, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut stderr = {
-        let mut victim = victim.lock().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
-        command.env_clear().envs(lab.environment()).args(arguments);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = child.stderr.take().unwrap();
-        *victim = Some(child);
-        stderr
-    };
-    // Until it is no more.
-    let mut said = String::new();
-    stderr.read_to_string(&mut said).unwrap();
-    let mut child = victim.lock().unwrap().take().unwrap();
-    (child.wait().unwrap().code(), said)
-}
-
-fn interrupt(child: &mut Child) {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
 }
 
 /// More requests than a replacement takes.
@@ -137,7 +106,7 @@ fn killed_at_any_request_the_target_keeps_a_good_copy_and_the_next_run_finishes(
     for n in 1..REQUESTS {
         let (lab, victim) = lab_that_stops(n, |child| child.kill().unwrap());
         outdated(&lab);
-        let code = run_victim(&lab, &victim);
+        let (code, _) = victim.run(&lab, &REPLACE);
         let kept = on_target(&lab);
         assert!(!kept.is_empty() && kept.is_subset(&set(&[ID, STAGING])), "{n}: {kept:?}");
         let changes = lab.changes();
@@ -159,7 +128,7 @@ fn interrupted_at_any_request_it_cleans_up_and_the_next_run_finishes() {
     for n in 1..REQUESTS {
         let (lab, victim) = lab_that_stops(n, interrupt);
         outdated(&lab);
-        let code = run_victim(&lab, &victim);
+        let (code, _) = victim.run(&lab, &REPLACE);
         let kept = on_target(&lab);
         assert!(!kept.is_empty() && kept.is_subset(&set(&[ID, STAGING])), "{n}: {kept:?}");
         assert!(code == Some(130) || code == Some(0), "{n}: {code:?} {:?}", lab.changes());
@@ -175,7 +144,7 @@ fn interrupted_after_the_old_has_gone_it_says_where_the_good_copy_is() {
         let (lab, victim) = lab_that_stops(n, interrupt);
         outdated(&lab);
         let many = ["copy", "--include", "invoices-v4*", "--if-exists", "replace", "--poll-interval", "20ms"];
-        let (code, said) = run_to_its_end(&lab, &victim, &many);
+        let (code, said) = victim.run(&lab, &many);
         let only_staging = on_target(&lab) == set(&[STAGING]);
         seen += usize::from(only_staging);
         assert!(
