@@ -7,6 +7,7 @@
 //! | room | what for |
 //! |---|---|
 //! | [`resource`], [`model`], [`authorization`], [`operation`] | the service's nouns, checked when they are made |
+//! | [`credential`] | keys and tokens |
 //! | [`error`] | what happened, what it means, what to do, and the request id |
 //! | [`api`] | the wire of every API version, without I/O |
 //! | [`client`] | the only room that opens a socket |
@@ -24,6 +25,7 @@ mod backoff;
 pub mod check;
 pub mod client;
 pub mod copy;
+pub mod credential;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
+use crate::credential::Credential;
 use crate::error::Error;
 
 /// Which of the two resources is meant. The same resource may be both.
@@ -114,6 +114,26 @@ impl Endpoint {
         self.0.host_str().is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
+    /// Whether it is that of a region, such as `https://westus2.api.cognitive.microsoft.com`. There keys are taken and no
+    /// tokens.
+    #[must_use]
+    pub fn is_regional(&self) -> bool {
+        let mut labels = self.0.host_str().unwrap_or_default().split('.').skip(1);
+        labels.next() == Some("api") && labels.next() == Some("cognitive")
+    }
+
+    /// Which of Azure's clouds it is in.
+    #[must_use]
+    pub fn cloud(&self) -> Cloud {
+        let host = self.0.host_str().unwrap_or_default();
+        let is_in = |domains: [&str; 2]| domains.iter().any(|domain| host.ends_with(domain));
+        match () {
+            () if is_in([".azure.us", ".microsoft.us"]) => Cloud::UsGovernment,
+            () if is_in([".azure.cn", ".microsoft.cn"]) => Cloud::China,
+            () => Cloud::Public,
+        }
+    }
+
     /// Whether the endpoint is on this machine. Only there is http allowed, and no proxy is asked.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -165,6 +185,29 @@ impl FromStr for Endpoint {
     }
 }
 
+/// One of the clouds that Azure consists of. Each has identities of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// The one that nearly everybody means.
+    Public,
+    /// Azure Government.
+    UsGovernment,
+    /// Azure operated by 21Vianet.
+    China,
+}
+
+impl Cloud {
+    /// For what a token must be asked in it.
+    #[must_use]
+    pub fn scope(self) -> &'static str {
+        match self {
+            Self::Public => "https://cognitiveservices.azure.com/.default",
+            Self::UsGovernment => "https://cognitiveservices.azure.us/.default",
+            Self::China => "https://cognitiveservices.azure.cn/.default",
+        }
+    }
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -176,59 +219,6 @@ fn is_loopback(url: &Url) -> bool {
 
 fn looks_like_a_key(host: &str) -> bool {
     host.len() >= 32 && host.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// What a resource lets us in with. It cannot be printed.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// One of the two keys of the resource.
-    Key(Key),
-}
-
-impl Credential {
-    /// The header that carries it, marked as sensitive.
-    #[must_use]
-    pub fn header(&self) -> (&'static str, HeaderValue) {
-        match self {
-            Self::Key(key) => ("ocp-apim-subscription-key", key.header.clone()),
-        }
-    }
-
-    /// The secret itself, to find it where it does not belong.
-    #[must_use]
-    pub fn secret(&self) -> &SecretString {
-        match self {
-            Self::Key(key) => &key.secret,
-        }
-    }
-}
-
-/// A key of a resource: visible ASCII, blanks around it dropped. It is redacted when printed.
-#[derive(Debug, Clone)]
-pub struct Key {
-    secret: SecretString,
-    header: HeaderValue,
-}
-
-impl Key {
-    /// Takes a key as a person or a file gives it.
-    ///
-    /// # Errors
-    /// When it is empty or cannot be a key. The error does not repeat it.
-    pub fn new(secret: &SecretString) -> Result<Self, Error> {
-        const REMEDY: &str = "copy KEY 1 or KEY 2 from the resource's page Keys and Endpoint";
-        let key = secret.expose_secret().trim();
-        if key.is_empty() {
-            return Err(Error::settings("it is empty", REMEDY));
-        }
-        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::settings("it contains blanks or characters that no key has", REMEDY));
-        }
-        let mut header = HeaderValue::from_str(key)
-            .map_err(|_| Error::settings("it contains characters that no key has", REMEDY))?;
-        header.set_sensitive(true);
-        Ok(Self { secret: SecretString::from(key), header })
-    }
 }
 
 /// A region's short name, such as `westus2`. `West US 2` is understood.
@@ -379,13 +369,19 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_trimmed_checked_and_never_shown() {
-        let key = Key::new(&SecretString::from(" s3cret\n")).unwrap();
-        assert_eq!(key.secret.expose_secret(), "s3cret");
-        assert!(!format!("{key:?}").contains("s3cret"));
-        for text in ["", "  ", "two words", "tab\tin", "umläut"] {
-            let error = Key::new(&SecretString::from(text)).unwrap_err();
-            assert!(text.trim().is_empty() || !format!("{error:?}").contains(text));
+    fn the_domain_tells_the_cloud_and_whether_tokens_are_taken() {
+        for (host, cloud, is_regional) in [
+            ("contoso.cognitiveservices.azure.com", Cloud::Public, false),
+            ("westus2.api.cognitive.microsoft.com", Cloud::Public, true),
+            ("contoso.cognitiveservices.azure.us", Cloud::UsGovernment, false),
+            ("virginia.api.cognitive.microsoft.us", Cloud::UsGovernment, true),
+            ("contoso.cognitiveservices.azure.cn", Cloud::China, false),
+            ("chinaeast2.api.cognitive.azure.cn", Cloud::China, true),
+            ("127.0.0.1", Cloud::Public, false),
+            ("frs.contoso.example", Cloud::Public, false),
+        ] {
+            let endpoint: Endpoint = format!("https://{host}").parse().unwrap();
+            assert_eq!((endpoint.cloud(), endpoint.is_regional()), (cloud, is_regional), "{host}");
         }
     }
 

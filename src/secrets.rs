@@ -12,9 +12,12 @@ const SHORTEST: usize = 16;
 pub struct Secrets(Arc<[SecretString]>);
 
 impl Secrets {
-    /// These and one more.
+    /// These and one more, unless it is known.
     #[must_use]
     pub fn and(&self, secret: &SecretString) -> Self {
+        if self.0.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
+            return self.clone();
+        }
         Self(self.0.iter().chain([secret]).cloned().collect())
     }
 

@@ -19,6 +19,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::authorization::CopyAuthorization;
+use crate::credential::{Admission, Pass};
 use crate::error::{Delivery, Error, ErrorKind, printable};
 use crate::guid;
 use crate::model::{Kind, Model, ModelId};
@@ -41,7 +42,7 @@ pub struct Request {
     pub method: Method,
     /// On the resource's endpoint, starting with `/`.
     pub path_and_query: String,
-    /// What goes with it beyond the credential.
+    /// What goes with it beyond what every request has.
     pub headers: HeaderMap,
     /// JSON, or nothing.
     pub body: Option<String>,
@@ -99,6 +100,15 @@ impl Request {
         (request, id)
     }
 
+    /// The same request with what it is let in with.
+    #[must_use]
+    pub fn with(&self, pass: &Pass) -> Self {
+        let mut request = self.clone();
+        let (name, value) = pass.header();
+        request.headers.insert(name, value);
+        request
+    }
+
     /// Accepts that the copy may be less protected than the source.
     #[must_use]
     pub fn allowing_degrade(mut self) -> Self {
@@ -120,6 +130,8 @@ pub struct Answer {
     pub side: Side,
     /// What it was asked to do.
     pub purpose: String,
+    /// Which way in was tried.
+    pub admission: Admission,
     /// What it may repeat and nobody may read.
     pub secrets: Secrets,
     /// When the answer came, to read a `Retry-After` that is a date.
@@ -500,6 +512,7 @@ pub(crate) mod tests {
         Answer {
             side: Side::Source,
             purpose: "start the copy".into(),
+            admission: Admission::Key,
             secrets: Secrets::default(),
             received: "2026-11-23T00:00:00Z".parse().unwrap(),
             status: StatusCode::from_u16(status).unwrap(),

@@ -6,6 +6,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use serde_json::Value;
 
 use super::Answer;
+use crate::credential::Admission;
 use crate::error::{Delivery, Error, ErrorKind, Finding, ServiceError};
 use crate::resource::Side;
 
@@ -38,6 +39,13 @@ const FRESH_AUTHORIZATION: &str = "run the command again, which asks for a fresh
 const CHECK_MODEL_ID: &str =
     "check the model id, that the {side} endpoint is the resource that has the model, and --api-version";
 const CHECK_ENDPOINT: &str = "check the {side} endpoint and --api-version: the resource, or its region, does not offer this API version at this address";
+const KEYS_ARE_OFF: &str =
+    "use --{side}-auth entra: the keys of the {side} resource are switched off (disableLocalAuth)";
+const CHECK_KEY: &str = "check that FRCOPY_{SIDE}_KEY is a key of the {side} endpoint's own resource; where its keys are switched off, use --{side}-auth entra";
+const CHECK_ACCESS: &str = "check FRCOPY_{SIDE}_KEY, and the network rules of the {side} resource; where its keys are switched off, use --{side}-auth entra";
+const CHECK_ROLE: &str = "give the identity the role Cognitive Services User on both resources, source and target, which takes up to five minutes to work; a token must be of the tenant of the {side} resource (--{side}-tenant) and not have expired";
+const CHECK_NETWORK: &str =
+    "allow this machine in the network rules of the {side} resource, or run frcopy where they let it through";
 const INPUT_FAULT: &str = "correct the value that the message names, then run the command again";
 const TRANSIENT: &str = "run the command again in a few minutes, and give the request id to Azure support if it stays";
 
@@ -113,23 +121,15 @@ const CATALOGUE: &[Entry] = &[
         ErrorKind::Exists,
         "choose another id with --target-model-id, or delete the model that has it from the target resource",
     ),
-    entry(
-        "AuthenticationTypeDisabled",
-        ErrorKind::Credentials,
-        "allow key access on the {side} resource (disableLocalAuth): its keys are switched off",
-    ),
+    entry("AuthenticationTypeDisabled", ErrorKind::Credentials, KEYS_ARE_OFF),
     entry("Gone", ErrorKind::NotFound, "choose a newer --api-version: this one is retired"),
-    entry(
-        "401",
-        ErrorKind::Credentials,
-        "check that FRCOPY_{SIDE}_KEY is a key of the {side} endpoint's own resource, and that key access is allowed there",
-    ),
-    entry("403", ErrorKind::Credentials, "check the {side} resource's network rules, and that it allows key access"),
+    entry("401", ErrorKind::Credentials, CHECK_KEY),
+    entry("403", ErrorKind::Credentials, CHECK_ACCESS),
     gateway("404", ErrorKind::NotFound, CHECK_ENDPOINT),
     gateway(
         "BadRequest",
         ErrorKind::Refused,
-        "use the resource's custom subdomain as the {side} endpoint where the message asks for one",
+        "use the resource's custom subdomain as the {side} endpoint where the message asks for one, and the resource's own tenant with --{side}-tenant where it speaks of tenants",
     ),
     gateway("MethodNotAllowed", ErrorKind::Refused, CHECK_ENDPOINT),
     gateway("UnsupportedMediaType", ErrorKind::Refused, CHECK_ENDPOINT),
@@ -145,6 +145,9 @@ const CATALOGUE: &[Entry] = &[
 /// The text, the same in every report, by which a used-up monthly volume is told from a rate limit: it has no code of
 /// its own, comes with 403 or 429, and asks to wait for days.
 const OUT_OF_QUOTA: &str = "Out of call volume quota";
+
+/// The text by which a resource's firewall is told from a refused credential.
+const FIREWALL: &str = "Virtual Network/Firewall rules";
 
 /// How many failures of one answer are shown. An answer of megabytes of them is no help to anybody.
 const MOST_FAILURES: usize = 8;
@@ -238,7 +241,7 @@ pub fn refusal(answer: &Answer) -> Error {
         .with_delivery(delivery)
         .with_finding(finding)
         .with_request_id(answer.request_id())
-        .with_remedy(for_side(remedy_for(answer, kind, delivery, entry), answer.side));
+        .with_remedy(for_side(remedy_for(answer, kind, delivery, entry, said.as_ref()), answer.side));
     match said {
         Some(said) => error.with_source(said),
         None => error.with_source(format!("the answer has no error message of the service ({})", answer.nature())),
@@ -262,8 +265,22 @@ fn what_happened(answer: &Answer, delivery: Delivery) -> String {
     }
 }
 
-fn remedy_for(answer: &Answer, kind: ErrorKind, delivery: Delivery, entry: Option<&'static Entry>) -> &'static str {
+fn remedy_for(
+    answer: &Answer,
+    kind: ErrorKind,
+    delivery: Delivery,
+    entry: Option<&'static Entry>,
+    said: Option<&ServiceError>,
+) -> &'static str {
     match (delivery, entry) {
+        (Delivery::Final, _) if kind == ErrorKind::Credentials => {
+            let is_firewall = said.is_some_and(|said| outward(said).any(|said| said.message.contains(FIREWALL)));
+            match answer.admission {
+                _ if is_firewall => CHECK_NETWORK,
+                Admission::Token => CHECK_ROLE,
+                Admission::Key => entry.map_or(CHECK_ACCESS, |entry| entry.remedy),
+            }
+        }
         (Delivery::OutOfQuota { .. }, _) => {
             "wait until the volume is renewed, or raise the pricing tier of the {side} resource: its call volume is used up"
         }
@@ -272,7 +289,6 @@ fn remedy_for(answer: &Answer, kind: ErrorKind, delivery: Delivery, entry: Optio
             "check the {side} endpoint: it must be the resource's own address"
         }
         (_, None) => match kind {
-            ErrorKind::Credentials => "check FRCOPY_{SIDE}_KEY, and the network rules of the {side} resource",
             ErrorKind::NotFound => CHECK_ENDPOINT,
             ErrorKind::Exists => "choose another id with --target-model-id",
             ErrorKind::Unavailable => TRANSIENT,
@@ -363,6 +379,33 @@ mod tests {
         assert_eq!(forbidden("AuthorizationFailed"), ErrorKind::Refused);
         assert_eq!(forbidden("AuthenticationTypeDisabled"), ErrorKind::Credentials);
         assert_eq!(refused(400, r#"{"error":{"code":"1001","message":""}}"#).kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_refused_credential_names_what_helps_it() {
+        let remedy = |admission, status, body: &str| {
+            let answer = Answer { admission, ..answer(status, &[], body) };
+            refusal(&answer).remedy().unwrap().to_owned()
+        };
+        let coded = |code: &str, message: &str| format!(r#"{{"error":{{"code":"{code}","message":"{message}"}}}}"#);
+        let off = coded("AuthenticationTypeDisabled", "Key based authentication is disabled for this resource.");
+        let denied = coded("401", "Access denied due to invalid subscription key or wrong API endpoint.");
+        let firewall = coded("403", "Access denied due to Virtual Network/Firewall rules.");
+        let role = coded("PermissionDenied", "Principal does not have access to API/Operation.");
+        for (admission, status, body, expected) in [
+            (Admission::Key, 403, &off, "use --source-auth entra"),
+            (Admission::Key, 401, &denied, "use --source-auth entra"),
+            (Admission::Key, 401, &denied, "check that FRCOPY_SOURCE_KEY"),
+            (Admission::Key, 403, &firewall, "network rules of the source"),
+            (Admission::Key, 403, &String::new(), "network rules of the source"),
+            (Admission::Token, 401, &role, "Cognitive Services User on both resources, source and target"),
+            (Admission::Token, 401, &denied, "Cognitive Services User on both resources, source and target"),
+            (Admission::Token, 403, &firewall, "network rules of the source"),
+        ] {
+            let remedy = remedy(admission, status, body);
+            assert!(remedy.contains(expected), "{body}: {remedy}");
+            assert!(admission == Admission::Key || !remedy.contains("KEY"), "{remedy}");
+        }
     }
 
     #[test]

@@ -165,6 +165,19 @@ pub(crate) struct SourceArgs {
     /// File with that key, - for stdin [env: FRCOPY_SOURCE_KEY_FILE]
     #[arg(long = "source-key-file", id = "source_key_file", value_name = "PATH", conflicts_with = "source_key")]
     pub(crate) key_file: Option<PathBuf>,
+
+    /// How it lets us in: with a key, or with tokens of Entra ID [env: FRCOPY_SOURCE_AUTH] [default: key]
+    #[arg(long = "source-auth", id = "source_auth", value_enum, value_name = "HOW")]
+    pub(crate) auth: Option<AuthArg>,
+
+    /// Tenant to ask for tokens, where it is not the identity's own [env: FRCOPY_SOURCE_TENANT]
+    #[arg(long = "source-tenant", id = "source_tenant", value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+
+    /// File with a token that is kept fresh by others, - for stdin; or the token in FRCOPY_SOURCE_TOKEN
+    /// [env: FRCOPY_SOURCE_TOKEN_FILE]
+    #[arg(long = "source-token-file", id = "source_token_file", value_name = "PATH")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -181,6 +194,19 @@ pub(crate) struct TargetArgs {
     /// File with that key, - for stdin [env: FRCOPY_TARGET_KEY_FILE]
     #[arg(long = "target-key-file", id = "target_key_file", value_name = "PATH", conflicts_with = "target_key")]
     pub(crate) key_file: Option<PathBuf>,
+
+    /// How it lets us in: with a key, or with tokens of Entra ID [env: FRCOPY_TARGET_AUTH] [default: key]
+    #[arg(long = "target-auth", id = "target_auth", value_enum, value_name = "HOW")]
+    pub(crate) auth: Option<AuthArg>,
+
+    /// Tenant to ask for tokens, where it is not the identity's own [env: FRCOPY_TARGET_TENANT]
+    #[arg(long = "target-tenant", id = "target_tenant", value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+
+    /// File with a token that is kept fresh by others, - for stdin; or the token in FRCOPY_TARGET_TOKEN
+    /// [env: FRCOPY_TARGET_TOKEN_FILE]
+    #[arg(long = "target-token-file", id = "target_token_file", value_name = "PATH")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -315,6 +341,13 @@ pub(crate) enum Format {
 pub(crate) enum KindArg {
     Model,
     Classifier,
+}
+
+/// How a resource lets us in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthArg {
+    Key,
+    Entra,
 }
 
 /// A secret from the command line: never shown, and never refused by clap, whose errors repeat what they refuse.

@@ -9,9 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use frcopy::api::version::ApiVersion;
 use frcopy::copy::{Event, Outcome, Plan, Terms, copy};
+use frcopy::credential::{Credential, Key};
 use frcopy::emulator::{Emulated, Emulator, Options, Served, Shelf};
 use frcopy::model::Kind;
-use frcopy::resource::{Credential, Key, Resource, Side, TargetAddress};
+use frcopy::resource::{Resource, Side, TargetAddress};
 use frcopy::stop::Stop;
 
 use super::{exit_code, report};

@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod settings;
 mod shells;
+mod side;
 mod signals;
 mod usage;
 

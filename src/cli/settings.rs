@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,28 +11,27 @@ use std::time::Duration;
 use frcopy::api::version::ApiVersion;
 use frcopy::check::CheckPlan;
 use frcopy::copy::{IfExists, ManyPlan, Plan, Terms, WaitPlan};
+use frcopy::credential::read_limited;
 use frcopy::error::Error;
 use frcopy::inventory::Scope;
 use frcopy::model::{Kind, ModelId};
 use frcopy::operation::OperationUrl;
-use frcopy::resource::{Credential, Endpoint, Key, Region, Resource, ResourceId, Side, TargetAddress, TraceParent};
+use frcopy::resource::{Endpoint, Region, Resource, ResourceId, TargetAddress};
 use frcopy::selection::{Pattern, Patterns, Selection};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
-use secrecy::{ExposeSecret, SecretString};
 use url::Position;
 
 use super::args::{
-    CopyArgs, HowArgs, IfExistsArg, KindArg, ManyArgs, PatternArgs, ScopeArgs, SecretArg, SourceArgs,
-    TargetAddressArgs, TargetArgs, WaitArgs,
+    CopyArgs, HowArgs, IfExistsArg, KindArg, ManyArgs, PatternArgs, ScopeArgs, SourceArgs, TargetAddressArgs,
+    TargetArgs, WaitArgs,
 };
 use super::check::CheckArgs;
+use super::side::SideSettings;
 use super::usage::without_keys;
 
 /// Looks up a variable; one that is empty counts as not set.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A file that is longer holds something else than a key.
-const LONGEST_KEY_FILE: u64 = 4096;
 /// More ids than any resource has.
 const LONGEST_ID_FILE: u64 = 16 * 1024 * 1024;
 
@@ -69,8 +68,8 @@ impl Order {
 
 /// Makes a plan of what was asked for.
 pub(crate) fn order(args: &CopyArgs, environment: Environment<'_>) -> Result<Order, Error> {
-    let source = SideSettings::from(&args.source).with(environment);
-    let target = SideSettings::from(&args.target).with(environment);
+    let source = SideSettings::source(&args.source, environment)?;
+    let target = SideSettings::target(&args.target, environment)?;
     let ids_from_stdin = args.many.from_file.as_deref() == Some(Path::new("-"));
     if usize::from(source.reads_stdin()) + usize::from(target.reads_stdin()) + usize::from(ids_from_stdin) > 1 {
         return Err(Error::settings(
@@ -177,6 +176,11 @@ fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
     Ok(ids)
 }
 
+/// A whole file, or stdin, unless it is longer than it should be.
+pub(super) fn read_text(path: &Path, longest: u64) -> io::Result<String> {
+    if path == Path::new("-") { read_limited(io::stdin(), longest) } else { read_limited(File::open(path)?, longest) }
+}
+
 /// Makes a plan for a copy that is under way. The URL says which source it is on; a setting that says otherwise is
 /// refused, because its key would go to another host.
 pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result<WaitPlan, Error> {
@@ -242,12 +246,12 @@ pub(crate) fn check_plan(args: &CheckArgs, environment: Environment<'_>) -> Resu
 
 /// The source alone, for a command that needs no target.
 pub(crate) fn source(args: &SourceArgs, environment: Environment<'_>) -> Result<Resource, Error> {
-    SideSettings::from(args).with(environment).resource()
+    SideSettings::source(args, environment)?.resource()
 }
 
 /// The target alone, for a command that needs no source.
 pub(crate) fn target(args: &TargetArgs, environment: Environment<'_>) -> Result<Resource, Error> {
-    SideSettings::from(args).with(environment).resource()
+    SideSettings::target(args, environment)?.resource()
 }
 
 pub(crate) fn scope(args: &ScopeArgs) -> Result<Scope, Error> {
@@ -287,128 +291,17 @@ impl From<KindArg> for Kind {
 const OPERATION_REMEDY: &str = "give the URL that frcopy printed, with /copyresults/ or /operations/ in it";
 
 /// What was given for the two sides, of which one may come from stdin.
-fn both_sides<'a>(
-    source: &'a SourceArgs,
-    target: &'a TargetArgs,
+fn both_sides(
+    source: &SourceArgs,
+    target: &TargetArgs,
     environment: Environment<'_>,
-) -> Result<(SideSettings<'a>, SideSettings<'a>), Error> {
-    let source = SideSettings::from(source).with(environment);
-    let target = SideSettings::from(target).with(environment);
+) -> Result<(SideSettings, SideSettings), Error> {
+    let source = SideSettings::source(source, environment)?;
+    let target = SideSettings::target(target, environment)?;
     if source.reads_stdin() && target.reads_stdin() {
         return Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
     }
     Ok((source, target))
-}
-
-/// What was given for one of the two sides. A flag beats the environment.
-struct SideSettings<'a> {
-    side: Side,
-    endpoint: Option<String>,
-    key: Option<&'a SecretArg>,
-    key_file: Option<PathBuf>,
-    key_variable: Option<SecretString>,
-    trace: Option<TraceParent>,
-}
-
-impl<'a> From<&'a SourceArgs> for SideSettings<'a> {
-    fn from(SourceArgs { endpoint, key, key_file }: &'a SourceArgs) -> Self {
-        Self {
-            side: Side::Source,
-            endpoint: endpoint.clone(),
-            key: key.as_ref(),
-            key_file: key_file.clone(),
-            key_variable: None,
-            trace: None,
-        }
-    }
-}
-
-impl<'a> From<&'a TargetArgs> for SideSettings<'a> {
-    fn from(TargetArgs { endpoint, key, key_file }: &'a TargetArgs) -> Self {
-        Self {
-            side: Side::Target,
-            endpoint: endpoint.clone(),
-            key: key.as_ref(),
-            key_file: key_file.clone(),
-            key_variable: None,
-            trace: None,
-        }
-    }
-}
-
-impl SideSettings<'_> {
-    fn with(mut self, environment: Environment<'_>) -> Self {
-        let variable = |what: &str| environment(&format!("FRCOPY_{}_{what}", self.side.to_string().to_uppercase()));
-        // Whoever traces sets it for all of its children, and a trace is not worth a copy that is not made.
-        self.trace = environment("TRACEPARENT").and_then(|text| text.parse().ok());
-        self.endpoint = self.endpoint.or_else(|| variable("ENDPOINT"));
-        if self.key.is_none() && self.key_file.is_none() {
-            self.key_variable = variable("KEY").map(SecretString::from);
-            self.key_file = variable("KEY_FILE").map(PathBuf::from);
-        }
-        self
-    }
-
-    fn reads_stdin(&self) -> bool {
-        self.key_file.as_deref() == Some(Path::new("-"))
-    }
-
-    fn resource(&self) -> Result<Resource, Error> {
-        let side = self.side;
-        let endpoint: Endpoint = match &self.endpoint {
-            Some(endpoint) => parse(&format!("the {side} endpoint"), endpoint)?,
-            None => return Err(self.missing("endpoint", "ENDPOINT")),
-        };
-        let key = Key::new(&self.secret()?).map_err(|error| about(&format!("the {side} key"), &error))?;
-        Ok(Resource { trace: self.trace.clone(), ..Resource::new(side, endpoint, Credential::Key(key)) })
-    }
-
-    fn secret(&self) -> Result<SecretString, Error> {
-        let side = self.side;
-        match (self.key, &self.key_variable, &self.key_file) {
-            (Some(key), _, _) => Ok(key.0.clone()),
-            (None, Some(_), Some(_)) => {
-                let name = side.to_string().to_uppercase();
-                Err(Error::settings(
-                    format!("there are two {side} keys: FRCOPY_{name}_KEY and FRCOPY_{name}_KEY_FILE are both set"),
-                    "unset one of the two",
-                ))
-            }
-            (None, Some(key), None) => Ok(key.clone()),
-            (None, None, Some(path)) => read_key_file(path).map_err(|error| {
-                Error::settings(
-                    format!("the {side} key cannot be read from {}", without_keys(&path.to_string_lossy())),
-                    "check that the file is there, may be read and holds nothing but the key",
-                )
-                .with_source(error)
-            }),
-            (None, None, None) => Err(self.missing("key", "KEY")),
-        }
-    }
-
-    fn missing(&self, what: &str, variable: &str) -> Error {
-        let side = self.side;
-        let name = side.to_string().to_uppercase();
-        Error::settings(
-            format!("the {side} {what} is missing"),
-            format!("set FRCOPY_{name}_{variable}; the resource's page Keys and Endpoint in the Azure portal shows it"),
-        )
-    }
-}
-
-fn read_key_file(path: &Path) -> io::Result<SecretString> {
-    let secret = SecretString::from(read_text(path, LONGEST_KEY_FILE)?);
-    let key = secret.expose_secret();
-    let line = key.strip_suffix('\n').map_or(key, |key| key.strip_suffix('\r').unwrap_or(key));
-    Ok(line.into())
-}
-
-/// A whole file, or stdin, unless it is longer than it should be.
-fn read_text(path: &Path, longest: u64) -> io::Result<String> {
-    let mut text = String::new();
-    let file: Box<dyn Read> = if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
-    file.take(longest + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > longest { Err(io::Error::other("it is too long")) } else { Ok(text) }
 }
 
 /// Only the pair is of use, and which versions need it is known later: half a pair is refused when v2.1 is pinned.
@@ -490,12 +383,12 @@ const SHORTEST_DURATION: Duration = Duration::from_millis(1);
 /// After 24 hours the service has forgotten every operation.
 const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn parse<T: FromStr<Err = Error>>(what: &str, text: &str) -> Result<T, Error> {
+pub(super) fn parse<T: FromStr<Err = Error>>(what: &str, text: &str) -> Result<T, Error> {
     text.parse().map_err(|error| about(what, &error))
 }
 
 /// Says of which setting an error speaks. The value is not repeated: somebody may have put a key there.
-fn about(what: &str, error: &Error) -> Error {
+pub(super) fn about(what: &str, error: &Error) -> Error {
     let named = Error::settings(format!("{what} is not usable: {error}"), error.remedy().unwrap_or_default());
     match error.causes().next() {
         Some(cause) => named.with_source(cause.to_string()),

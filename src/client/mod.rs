@@ -1,5 +1,7 @@
 //! The only room that opens a socket: one way to send every request, and the rules for sending it again.
 
+#[cfg(feature = "entra")]
+mod entra;
 mod pace;
 pub mod retry;
 mod transport;
@@ -10,15 +12,18 @@ use std::time::Duration;
 
 use http::Method;
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 
 use crate::api::{Answer, Request};
 use crate::backoff::{backoff, jitter};
+use crate::credential::Pass;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::resource::{Endpoint, Resource, Side};
 use crate::secrets::Secrets;
 use crate::stop::Stop;
+#[cfg(feature = "entra")]
+pub use entra::Entra;
 use pace::Pace;
 pub use retry::Patience;
 use transport::REQUEST_TIMEOUT;
@@ -109,8 +114,7 @@ impl Connection {
     /// Somebody who talks over it.
     #[must_use]
     pub fn client<'a>(&self, circumstances: Circumstances<'a>) -> Client<'a> {
-        let secrets = Mutex::new(Secrets::default().and(self.resource.credential.secret()));
-        Client { connection: self.clone(), circumstances, secrets }
+        Client { connection: self.clone(), circumstances, secrets: Mutex::default() }
     }
 
     /// Whether v2.1 copies from it were found to be limited by the minute.
@@ -152,21 +156,56 @@ impl Client<'_> {
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
     pub async fn once<T>(&self, request: &Request, read: impl Fn(&Answer) -> Result<T, Error>) -> Result<T, Error> {
-        // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
         let until = self.circumstances.deadline.max(Instant::now()) + LONGEST_SPACING;
+        let pass = self.interruptible(self.pass(until)).await??;
+        // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
         let turn = self.interruptible(self.connection.pace.turn(request.quota, until)).await?;
         let turn = turn.map_err(|_| self.held_back(request))?;
-        let (request, sent) = Self::identify(request);
-        let answer = self.exchange(&request).await;
-        let result = self.hear(&request, &sent, answer, read);
+        let result = self.admitted(request, pass, async |request| self.exchange(request).await, &read).await;
         self.connection.pace.learn(turn, &result);
         result
     }
 
-    /// Gives a request that is about to be sent an id of its own.
-    fn identify(request: &Request) -> (Request, Sent) {
+    /// What the next request is let in with, and nobody may read.
+    async fn pass(&self, until: Instant) -> Result<Pass, Error> {
+        let pass = timeout_at(until, self.connection.resource.credential.pass()).await.map_err(|_| {
+            Error::new(ErrorKind::Unavailable, format!("no token for the {} came before the time was up", self.side()))
+                .with_delivery(Delivery::NotSent)
+                .with_remedy("run the command again later, or give it more time with --timeout")
+        })??;
+        self.hide(pass.secret());
+        Ok(pass)
+    }
+
+    /// Sends a request with what lets it in, and once more where that is refused and there is something else: a refused
+    /// request has done nothing.
+    async fn admitted<T>(
+        &self,
+        request: &Request,
+        pass: Pass,
+        transmit: impl AsyncFn(&Request) -> Result<Answer, Error>,
+        read: impl Fn(&Answer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let result = self.attempt(&request.with(&pass), &transmit, &read).await;
+        if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credentials) {
+            return result;
+        }
+        let Some(other) = self.connection.resource.credential.another_than(&pass).await else { return result };
+        self.hide(other.secret());
+        self.attempt(&request.with(&other), &transmit, &read).await
+    }
+
+    /// Sends a request once, under an id of its own, and reads its answer.
+    async fn attempt<T>(
+        &self,
+        request: &Request,
+        transmit: impl AsyncFn(&Request) -> Result<Answer, Error>,
+        read: impl Fn(&Answer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let (request, client_request_id) = request.identified();
-        (request, Sent { at: Instant::now(), client_request_id })
+        let sent = Sent { at: Instant::now(), client_request_id };
+        let answer = transmit(&request).await;
+        self.hear(&request, &sent, answer, read)
     }
 
     /// Understands an answer, and logs it.
@@ -210,11 +249,13 @@ impl Client<'_> {
             Ok(())
         };
         let send = async || {
+            let pass = self.pass(Instant::now() + REQUEST_TIMEOUT).await?;
             // In its turn, so as not to be turned away; but without one rather than not at all.
             let turn = self.connection.pace.turn(request.quota, until).await.ok();
-            let (request, sent) = Self::identify(request);
-            let answer = self.connection.transport.send(&self.connection.resource, &request, REQUEST_TIMEOUT).await;
-            let result = self.hear(&request, &sent, answer, &read);
+            let transmit = async |request: &Request| {
+                self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT).await
+            };
+            let result = self.admitted(request, pass, transmit, &read).await;
             if let Some(turn) = turn {
                 self.connection.pace.learn(turn, &result);
             }

@@ -27,7 +27,7 @@ pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + 'a>>
 
 /// Takes a request to its resource and brings the answer back: HTTP, or a test's model of the service.
 pub trait Transport {
-    /// Sends a request once, with the resource's credential, and waits for the answer within a limit.
+    /// Sends a request once, as it is, and waits for the answer within a limit.
     fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, limit: Duration) -> Sending<'a>;
 }
 
@@ -42,39 +42,23 @@ impl Http {
     /// # Errors
     /// When the platform's trust store cannot be used.
     pub fn new(resource: &Resource) -> Result<Self, Error> {
-        // The program around this library may have installed another provider; then that one is used.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // A redirect would carry the key to another host.
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // What may be sent again is decided in `retry`, and nowhere else.
-            .retry(reqwest::retry::never())
-            .dns_resolver(SystemResolver);
+        let mut builder = builder();
         if resource.endpoint.is_loopback() {
             // A proxy would be handed the key, over http in the clear.
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|error| {
-            Error::new(ErrorKind::Unforeseen, "the HTTP client cannot be set up")
-                .with_source(root_cause(&error).to_string())
-                .with_remedy("check the system's trusted certificates, and SSL_CERT_FILE if it is set")
-        })?;
+        let http = builder.build().map_err(|error| unusable_client(&error))?;
         Ok(Self { http })
     }
 
     async fn exchange(&self, resource: &Resource, request: &Request, limit: Duration) -> Result<Answer, Error> {
         let Resource { side, endpoint, credential, trace } = resource;
-        let (name, value) = credential.header();
         let mut builder = self
             .http
             .request(request.method.clone(), endpoint.url(&request.path_and_query)?)
             .timeout(limit)
             .headers(request.headers.clone())
-            .header(ACCEPT, HeaderValue::from_static("application/json"))
-            .header(name, value);
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some((name, value)) = trace.as_ref().map(TraceParent::header) {
             builder = builder.header(name, value);
         }
@@ -95,6 +79,7 @@ impl Http {
         Ok(Answer {
             side: *side,
             purpose: request.purpose.clone(),
+            admission: credential.admission(),
             secrets: Secrets::default(),
             received: Timestamp::now(),
             status: response.status(),
@@ -108,6 +93,27 @@ impl Transport for Http {
     fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, limit: Duration) -> Sending<'a> {
         Box::pin(self.exchange(resource, request, limit))
     }
+}
+
+/// HTTP as every request here is sent: nothing is followed, and nothing sent again behind our back.
+pub(super) fn builder() -> reqwest::ClientBuilder {
+    // The program around this library may have installed another provider; then that one is used.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        // A redirect would carry the key to another host.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        // What may be sent again is decided in `retry`, and nowhere else.
+        .retry(reqwest::retry::never())
+        .dns_resolver(SystemResolver)
+}
+
+pub(super) fn unusable_client(error: &reqwest::Error) -> Error {
+    Error::new(ErrorKind::Unforeseen, "the HTTP client cannot be set up")
+        .with_source(root_cause(error).to_string())
+        .with_remedy("check the system's trusted certificates, and SSL_CERT_FILE if it is set")
 }
 
 /// Tells a request that was never sent from one whose answer is missing: only the first may be repeated blindly.
@@ -159,12 +165,12 @@ fn too_long(side: Side, request: &Request) -> Error {
         .with_remedy(format!("check the {side} endpoint: this is not an answer of the service"))
 }
 
-fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+pub(super) fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// The innermost error: the outer ones say "error sending request for url (…)".
-fn root_cause<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
+pub(super) fn root_cause<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
     chain(error).last().unwrap_or(error)
 }
 

@@ -16,11 +16,12 @@ use super::{Event, IfExists, ManyEvent, ManyPlan, Outcome, Plan, Terms, WaitPlan
 use crate::api::version::ApiVersion;
 use crate::api::{Answer, Request};
 use crate::client::{Connection, Sending, Transport};
+use crate::credential::{Credential, Key};
 use crate::emulator::stage::Stage;
 use crate::emulator::{Emulated, Options, Shelf};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::Kind;
-use crate::resource::{Credential, Key, Resource, Side, TargetAddress};
+use crate::resource::{Resource, Side, TargetAddress};
 use crate::secrets::Secrets;
 use crate::selection::{Patterns, Selection};
 use crate::stop::{Stop, Stopper};
@@ -123,8 +124,8 @@ impl Modelled {
             }
             _ => {}
         }
-        let (service, header) = (&self.service, resource.credential.header());
-        let (status, headers, body) = service.stage.borrow_mut().answer(self.account, request, header, service.now());
+        let service = &self.service;
+        let (status, headers, body) = service.stage.borrow_mut().answer(self.account, request, service.now());
         let mut answer = Answer { status, headers, body, ..self.answer(resource, request, 200, &[]) };
         match fault {
             Fault::AnswerLost => return Err(unavailable(Delivery::Unanswered)),
@@ -147,6 +148,7 @@ impl Modelled {
         Answer {
             side: resource.side,
             purpose: request.purpose.clone(),
+            admission: resource.credential.admission(),
             secrets: Secrets::default(),
             received: self.service.now(),
             status: status.try_into().unwrap(),

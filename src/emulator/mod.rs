@@ -167,6 +167,13 @@ impl Emulator {
         &self.resources
     }
 
+    /// Lets a resource take a token for so many requests, as if it expired after them.
+    pub fn take_token(&self, resource: usize, token: &str, requests: usize) {
+        if let Some(account) = lock(&self.world).accounts.get_mut(resource) {
+            account.tokens.insert(token.to_owned(), requests);
+        }
+    }
+
     /// Puts a model or classifier onto a resource: `body` is what a GET of it answers.
     pub fn put(&self, resource: usize, shelf: Shelf, id: &str, body: Value) {
         let mut world = lock(&self.world);
@@ -246,6 +253,7 @@ fn world(options: &Options, resources: &[Emulated]) -> World {
     let account = |(at, resource): (usize, &Emulated)| Account {
         endpoint: resource.endpoint.clone(),
         key: resource.key.clone(),
+        tokens: std::collections::BTreeMap::new(),
         resource_id: resource.resource_id.clone(),
         region: region(at),
         encrypted: options.encrypted.contains(&resource.name),

@@ -30,21 +30,18 @@ impl Stage {
         &mut self,
         account: usize,
         request: &crate::api::Request,
-        key: (&'static str, HeaderValue),
         now: Timestamp,
     ) -> (StatusCode, HeaderMap, Vec<u8>) {
         let (path, query) = match request.path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (request.path_and_query.as_str(), None),
         };
-        let mut headers = request.headers.clone();
-        headers.insert(key.0, key.1);
         self.requests += 1;
         let incoming = Incoming {
             method: request.method.as_str(),
             path,
             query,
-            headers: &headers,
+            headers: &request.headers,
             body: request.body.as_deref().unwrap_or_default().as_bytes(),
             request_id: &format!("request-{}", self.requests),
         };

@@ -34,6 +34,8 @@ pub(super) struct World {
 pub(super) struct Account {
     pub(super) endpoint: String,
     pub(super) key: String,
+    /// Tokens that it takes as well, and for how many requests.
+    pub(super) tokens: BTreeMap<String, usize>,
     pub(super) resource_id: String,
     pub(super) region: &'static Region,
     /// Whether it has an encryption key of its own.
@@ -42,6 +44,21 @@ pub(super) struct Account {
     pub(super) reservations: Vec<Reservation>,
     pub(super) operations: BTreeMap<String, Operation>,
     pub(super) limiter: Limiter,
+}
+
+impl Account {
+    /// Whether a request has the key, or a token that is still good.
+    fn lets_in(&mut self, headers: &HeaderMap) -> bool {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let token = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        match token.and_then(|token| self.tokens.get_mut(token)) {
+            Some(requests) if *requests > 0 => {
+                *requests -= 1;
+                true
+            }
+            _ => header("ocp-apim-subscription-key") == Some(self.key.as_str()),
+        }
+    }
 }
 
 /// A region under the two names that the service uses.
@@ -136,8 +153,7 @@ impl World {
     pub(super) fn answer(&mut self, account: usize, request: &Incoming<'_>, now: Timestamp) -> Reply {
         self.settle(now);
         let Some(at) = self.accounts.get_mut(account) else { return Reply::nothing_here() };
-        let key = request.headers.get("ocp-apim-subscription-key").and_then(|key| key.to_str().ok());
-        if key != Some(at.key.as_str()) {
+        if !at.lets_in(request.headers) {
             return Reply::gateway(StatusCode::UNAUTHORIZED, ACCESS_DENIED);
         }
         let Some(call) = Addressed::parse(request.method, request.path, request.query) else {

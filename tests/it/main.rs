@@ -15,6 +15,8 @@ mod copy;
 mod emulator;
 #[cfg(feature = "emulator")]
 mod emulator_replay;
+#[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
+mod entra;
 mod faults;
 #[cfg(all(unix, feature = "emulator"))]
 mod half_way;
@@ -41,6 +43,8 @@ mod shells;
 mod signals;
 mod support;
 mod tls;
+#[cfg(feature = "emulator")]
+mod tokens;
 mod versions;
 #[cfg(all(unix, feature = "emulator"))]
 mod victim;

@@ -20,6 +20,11 @@ pub(crate) const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/t
 
 /// A TLS server that answers every request with a bare 404, until the test process ends.
 pub(crate) fn server() -> SocketAddr {
+    serve(|_| "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into())
+}
+
+/// A TLS server that answers each request, head and body as they came, until the test process ends.
+pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + 'static) -> SocketAddr {
     let certificates = CertificateDer::pem_slice_iter(CERTIFICATE).map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -31,13 +36,27 @@ pub(crate) fn server() -> SocketAddr {
         for stream in listener.incoming() {
             let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream.unwrap());
             // A client that does not trust the certificate goes away here.
-            if stream.read(&mut [0; 4096]).is_ok() {
-                let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-                let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
+            if let Some(request) = read_request(&mut stream) {
+                let _ = stream.write_all(answer(&request).as_bytes()).and_then(|()| stream.flush());
             }
         }
     });
     address
+}
+
+/// A whole request, unless the client goes away before its end.
+pub(crate) fn read_request(stream: &mut impl Read) -> Option<String> {
+    let mut request = String::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+        request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        let Some((head, body)) = request.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() >= length.unwrap_or(0) {
+            return Some(request);
+        }
+    }
 }
 
 pub(crate) fn copy_from(endpoint: &str) -> assert_cmd::Command {

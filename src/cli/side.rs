@@ -1,0 +1,247 @@
+//! One side of a copy: from its options, its environment and its files to a resource.
+
+use std::path::{Path, PathBuf};
+
+use frcopy::credential::{Credential, Key, ReadyToken, TokenFile, Tokens};
+use frcopy::error::Error;
+use frcopy::resource::{Endpoint, Resource, Side, TraceParent};
+use secrecy::SecretString;
+
+use super::args::{AuthArg, SourceArgs, TargetArgs};
+use super::settings::{Environment, about, parse, read_text};
+use super::usage::without_keys;
+
+/// A file that is longer holds something else than a key or a token.
+const LONGEST_SECRET_FILE: u64 = 64 * 1024;
+const STDIN: &str = "-";
+
+/// What was given for one of the two sides. An option beats the environment.
+pub(super) struct SideSettings {
+    pub(super) endpoint: Option<String>,
+    side: Side,
+    means: Option<Means>,
+    tenant: Option<String>,
+    trace: Option<TraceParent>,
+}
+
+/// With what a side is to let us in.
+enum Means {
+    Key(Secret),
+    Token(Secret),
+    /// Whatever identity this machine has.
+    Identity,
+}
+
+/// A key or a token, as it was given.
+enum Secret {
+    Text(SecretString),
+    File(PathBuf),
+}
+
+impl Secret {
+    fn is_from_stdin(&self) -> bool {
+        matches!(self, Self::File(path) if path == Path::new(STDIN))
+    }
+}
+
+/// The options of one side, whichever it is.
+struct Options<'a> {
+    side: Side,
+    endpoint: Option<&'a String>,
+    key: Option<Secret>,
+    token: Option<Secret>,
+    auth: Option<AuthArg>,
+    tenant: Option<&'a String>,
+}
+
+impl SideSettings {
+    pub(super) fn source(args: &SourceArgs, environment: Environment<'_>) -> Result<Self, Error> {
+        let SourceArgs { endpoint, key, key_file, auth, tenant, token_file } = args;
+        let key = key.as_ref().map(|key| Secret::Text(key.0.clone())).or(key_file.clone().map(Secret::File));
+        let options = Options {
+            side: Side::Source,
+            endpoint: endpoint.as_ref(),
+            key,
+            token: token_file.clone().map(Secret::File),
+            auth: *auth,
+            tenant: tenant.as_ref(),
+        };
+        Self::new(options, environment)
+    }
+
+    pub(super) fn target(args: &TargetArgs, environment: Environment<'_>) -> Result<Self, Error> {
+        let TargetArgs { endpoint, key, key_file, auth, tenant, token_file } = args;
+        let key = key.as_ref().map(|key| Secret::Text(key.0.clone())).or(key_file.clone().map(Secret::File));
+        let options = Options {
+            side: Side::Target,
+            endpoint: endpoint.as_ref(),
+            key,
+            token: token_file.clone().map(Secret::File),
+            auth: *auth,
+            tenant: tenant.as_ref(),
+        };
+        Self::new(options, environment)
+    }
+
+    fn new(options: Options<'_>, environment: Environment<'_>) -> Result<Self, Error> {
+        let side = options.side;
+        let variable = |what: &str| environment(&variable_name(side, what));
+        let endpoint = options.endpoint.cloned().or_else(|| variable("ENDPOINT"));
+        let tenant = options.tenant.cloned().or_else(|| variable("TENANT"));
+        // Whoever traces sets it for all of its children, and a trace is not worth a copy that is not made.
+        let trace = environment("TRACEPARENT").and_then(|text| text.parse().ok());
+        let means = means(options, environment)?;
+        Ok(Self { endpoint, side, means, tenant, trace })
+    }
+
+    pub(super) fn reads_stdin(&self) -> bool {
+        matches!(&self.means, Some(Means::Key(secret) | Means::Token(secret)) if secret.is_from_stdin())
+    }
+
+    pub(super) fn resource(&self) -> Result<Resource, Error> {
+        let side = self.side;
+        let endpoint: Endpoint = match &self.endpoint {
+            Some(endpoint) => parse(&format!("the {side} endpoint"), endpoint)?,
+            None => return Err(missing(side, "endpoint", "ENDPOINT")),
+        };
+        let credential = self.credential(&endpoint)?;
+        if matches!(credential, Credential::Tokens(_)) && endpoint.is_regional() {
+            return Err(Error::settings(
+                format!("the {side} endpoint is that of a region, where no tokens are taken"),
+                format!(
+                    "use the resource's custom subdomain as the {side} endpoint: https://….cognitiveservices.azure.com"
+                ),
+            ));
+        }
+        Ok(Resource { trace: self.trace.clone(), ..Resource::new(side, endpoint, credential) })
+    }
+
+    fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
+        let side = self.side;
+        match &self.means {
+            Some(Means::Key(secret)) => {
+                let key = Key::new(&read(side, "key", secret)?);
+                key.map(Credential::Key).map_err(|error| about(&format!("the {side} key"), &error))
+            }
+            Some(Means::Token(secret)) => {
+                let tokens = tokens(side, secret).map_err(|error| about(&format!("the {side} token"), &error));
+                tokens.map(Credential::Tokens)
+            }
+            Some(Means::Identity) => identity(side, endpoint, self.tenant.as_deref()),
+            None => Err(missing(side, "key", "KEY")),
+        }
+    }
+}
+
+/// Which means was chosen: by an option, else by FRCOPY_…_AUTH, else by what there is.
+fn means(options: Options<'_>, environment: Environment<'_>) -> Result<Option<Means>, Error> {
+    let Options { side, key, token, auth, .. } = options;
+    match (auth, key, token) {
+        (_, Some(_), Some(_)) | (Some(AuthArg::Entra), Some(_), _) | (Some(AuthArg::Key), _, Some(_)) => {
+            Err(two_means(side, "on the command line"))
+        }
+        (_, Some(key), None) => Ok(Some(Means::Key(key))),
+        (_, None, Some(token)) => Ok(Some(Means::Token(token))),
+        (auth, None, None) => means_of_environment(side, auth, environment),
+    }
+}
+
+fn means_of_environment(
+    side: Side,
+    auth: Option<AuthArg>,
+    environment: Environment<'_>,
+) -> Result<Option<Means>, Error> {
+    let auth = match auth {
+        Some(auth) => Some(auth),
+        None => auth_of_environment(side, environment)?,
+    };
+    let secret = |what: &str| {
+        let (text, file) = (variable_name(side, what), variable_name(side, &format!("{what}_FILE")));
+        match (environment(&text), environment(&file)) {
+            (Some(_), Some(_)) => Err(Error::settings(
+                format!("there are two {side} {}s: {text} and {file} are both set", what.to_lowercase()),
+                "unset one of the two",
+            )),
+            (Some(text), None) => Ok(Some(Secret::Text(text.into()))),
+            (None, file) => Ok(file.map(|file| Secret::File(file.into()))),
+        }
+    };
+    match auth {
+        Some(AuthArg::Key) => Ok(secret("KEY")?.map(Means::Key)),
+        Some(AuthArg::Entra) => Ok(Some(secret("TOKEN")?.map_or(Means::Identity, Means::Token))),
+        None => match (secret("KEY")?, secret("TOKEN")?) {
+            (Some(_), Some(_)) => Err(two_means(side, "in the environment")),
+            (Some(key), None) => Ok(Some(Means::Key(key))),
+            (None, token) => Ok(token.map(Means::Token)),
+        },
+    }
+}
+
+fn auth_of_environment(side: Side, environment: Environment<'_>) -> Result<Option<AuthArg>, Error> {
+    let name = variable_name(side, "AUTH");
+    match environment(&name).as_deref().map(str::trim) {
+        None => Ok(None),
+        Some("key") => Ok(Some(AuthArg::Key)),
+        Some("entra") => Ok(Some(AuthArg::Entra)),
+        Some(_) => Err(Error::settings(format!("{name} is neither key nor entra"), "set it to one of the two")),
+    }
+}
+
+fn two_means(side: Side, place: &str) -> Error {
+    Error::settings(
+        format!("there are a {side} key and a {side} token {place}"),
+        format!("leave out one of the two, or choose with --{side}-auth key or --{side}-auth entra"),
+    )
+}
+
+fn tokens(side: Side, secret: &Secret) -> Result<Tokens, Error> {
+    match secret {
+        Secret::File(path) if !secret.is_from_stdin() => TokenFile::new(path.clone()).map(Tokens::of),
+        secret => ReadyToken::new(&read(side, "token", secret)?).map(Tokens::of),
+    }
+}
+
+#[cfg(feature = "entra")]
+fn identity(side: Side, endpoint: &Endpoint, tenant: Option<&str>) -> Result<Credential, Error> {
+    let entra = frcopy::client::Entra::new(side, endpoint.cloud(), tenant)?;
+    Ok(Credential::Tokens(Tokens::of(entra)))
+}
+
+#[cfg(not(feature = "entra"))]
+fn identity(side: Side, _: &Endpoint, _: Option<&str>) -> Result<Credential, Error> {
+    Err(Error::settings(
+        "this frcopy was built without the feature entra, and asks nobody for tokens",
+        format!("give a token in {}, or use a build with all features", variable_name(side, "TOKEN")),
+    ))
+}
+
+/// A key or a token from where it is; one line end after it is dropped.
+fn read(side: Side, what: &str, secret: &Secret) -> Result<SecretString, Error> {
+    match secret {
+        Secret::Text(text) => Ok(text.clone()),
+        Secret::File(path) => {
+            let text = read_text(path, LONGEST_SECRET_FILE).map_err(|error| {
+                Error::settings(
+                    format!("the {side} {what} cannot be read from {}", without_keys(&path.to_string_lossy())),
+                    format!("check that the file is there, may be read and holds nothing but the {what}"),
+                )
+                .with_source(error)
+            })?;
+            let line = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
+            Ok(line.into())
+        }
+    }
+}
+
+fn missing(side: Side, what: &str, variable: &str) -> Error {
+    let name = variable_name(side, variable);
+    let or_tokens = if variable == "KEY" { format!(", or use --{side}-auth entra") } else { String::new() };
+    Error::settings(
+        format!("the {side} {what} is missing"),
+        format!("set {name}; the resource's page Keys and Endpoint in the Azure portal shows it{or_tokens}"),
+    )
+}
+
+fn variable_name(side: Side, what: &str) -> String {
+    format!("FRCOPY_{}_{what}", side.to_string().to_uppercase())
+}
