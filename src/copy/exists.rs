@@ -176,7 +176,7 @@ impl Pipeline<'_> {
     async fn copy_under_way(&self, look: &Look) -> Option<OperationUrl> {
         let id = self.plan.new_model_id();
         let is_meant = |copy: &ListedCopy| copy.target_model_id == *id && !copy.status.is_terminal();
-        match self.look_for_operation(look, is_meant, |_| true).await {
+        match self.starting(look).look_for_operation(is_meant, |_| true).await {
             Ok(operation) => operation,
             Err(error) => {
                 (self.observer)(Event::Inconclusive { error: &error });

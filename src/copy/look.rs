@@ -52,12 +52,6 @@ pub(super) enum Sight {
     Inconclusive,
 }
 
-impl Look {
-    pub(super) fn target_is_free(&self) -> bool {
-        matches!(self.target, Vacancy::Free)
-    }
-}
-
 impl Pipeline<'_> {
     /// Looks at both sides at the same time.
     pub(super) async fn look(&self) -> Result<Look, Error> {

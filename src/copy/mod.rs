@@ -11,6 +11,8 @@ mod plan;
 mod promises;
 mod recover;
 mod replace;
+mod reserve;
+mod start;
 mod wait;
 
 use std::time::Duration;

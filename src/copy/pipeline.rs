@@ -1,19 +1,19 @@
 //! The course of one copy, and what becomes of the reserved id when it does not end well.
 
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
 use super::follow::{Pursuit, has_ended};
 use super::give_back::GivenBack;
-use super::look::{Found, Look, is_inconclusive};
-use super::recover::Recovery;
+use super::look::{Found, Look, Vacancy, is_inconclusive};
 use super::replace::Replacement;
+use super::reserve::{Reserving, Wanted};
+use super::start::{Started, Starting, is_ambiguous, may_begin};
 use super::{Event, Observer, Plan, Record, Success, Terms};
+use crate::api::Protocol;
 use crate::api::version::ApiVersion;
-use crate::api::{self, Answer, Protocol};
 use crate::authorization::CopyAuthorization;
-use crate::client::{Client, Patience};
-use crate::error::{Delivery, Error, ErrorKind};
+use crate::client::Client;
+use crate::error::Error;
 use crate::inventory::{self, Inventory};
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
@@ -21,8 +21,6 @@ use crate::stop::Stop;
 
 /// How often a copy is begun at most, each time with a fresh authorization.
 const MOST_STARTS: u32 = 3;
-/// How often an authorize is sent at most while its answers are lost.
-const MOST_AUTHORIZES: u32 = 3;
 
 /// The two sides of a copy, and what it is to do.
 #[derive(Clone, Copy)]
@@ -68,16 +66,6 @@ pub(super) enum Course {
     AlreadyThere(ModelId),
     /// Put a new copy in the place of something else.
     Replace(Box<Replacement>),
-}
-
-/// How an attempt to start a copy went on.
-enum Started {
-    /// The source has accepted it.
-    Follow(OperationUrl),
-    /// The target has it already.
-    Done,
-    /// It came to nothing, for certain.
-    Nothing(Error),
 }
 
 impl Pipeline<'_> {
@@ -166,7 +154,7 @@ impl Pipeline<'_> {
                     return self.adopt_or(error, look, record).await;
                 }
             };
-            let started = self.start(&*protocol, look, &authorization, record).await;
+            let started = self.starting(look).start(&*protocol, &self.plan.model_id, &authorization, record).await;
             drop(few);
             let (error, was_lost) = match started {
                 Ok(Started::Follow(operation)) => {
@@ -243,14 +231,27 @@ impl Pipeline<'_> {
 
     /// Nothing that changes something is begun when the time is up, or after being told to stop.
     pub(super) fn may_begin(&self) -> Result<(), Error> {
-        if self.stop.is_told() {
-            return Err(Error::new(ErrorKind::Interrupted, "interrupted before the copy was started"));
-        }
-        if Instant::now() < self.source.deadline() {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unavailable, "the time was up before the copy was started")
-            .with_remedy("run the command again, with a longer --timeout"))
+        may_begin(self.source, self.stop)
+    }
+
+    /// The target's part of this copy.
+    fn reserving(&self, look: &Look) -> Reserving<'_> {
+        let Found { version, kind, .. } = look.found;
+        let Self { target, observer, stop, .. } = *self;
+        let wanted = match look.target {
+            _ if !version.has_document_models() => Wanted::Any,
+            Vacancy::Free => Wanted::Free(self.plan.new_model_id()),
+            Vacancy::Unknown | Vacancy::Taken(_) => Wanted::Unseen(self.plan.new_model_id()),
+        };
+        Reserving { target, observer, stop, version, kind, wanted }
+    }
+
+    /// The source's part of this copy.
+    pub(super) fn starting(&self, look: &Look) -> Starting<'_> {
+        let Found { version, kind, .. } = look.found;
+        let Self { source, target, observer, stop, .. } = *self;
+        let Terms { allow_degrade, poll_interval, .. } = *self.terms();
+        Starting { source, target: Some(target), observer, stop, version, kind, allow_degrade, poll_interval }
     }
 
     async fn authorize(
@@ -259,77 +260,11 @@ impl Pipeline<'_> {
         look: &Look,
         record: &mut Record,
     ) -> Result<CopyAuthorization, Error> {
-        let mut lost = 0;
-        let (authorization, request_id) = match self.obtain(protocol, look, &mut lost).await {
-            Ok(obtained) => obtained,
-            Err(error) => {
-                if lost > 0 {
-                    self.account_for_lost(look, &error).await;
-                }
-                return Err(self.explain_authorize(error, look, lost));
-            }
-        };
-        for client in [self.source, self.target] {
-            client.hide(&authorization.access_token);
-        }
+        let (authorization, request_id) = self.reserving(look).authorize(protocol).await?;
+        self.source.hide(&authorization.access_token);
         self.note_authorization(&authorization, look.found.version, record);
         record.request_ids.authorize = request_id;
-        (self.observer)(Event::Authorized { target_model_id: &authorization.target_model_id });
         Ok(authorization)
-    }
-
-    /// Asks for leave until there is an answer, and counts the ones that are lost: each may have reserved an id.
-    async fn obtain(
-        &self,
-        protocol: &dyn Protocol,
-        look: &Look,
-        lost: &mut u32,
-    ) -> Result<(CopyAuthorization, Option<String>), Error> {
-        let read = |answer: &Answer| Ok((protocol.read_authorization(answer)?, answer.request_id()));
-        // How often a conflict may still be about our own request, on an id that was seen free.
-        let mut may_be_ours = if look.target_is_free() { MOST_AUTHORIZES } else { 0 };
-        loop {
-            self.may_begin()?;
-            let error = match self.target.call(&protocol.authorize(), Patience::AUTHORIZE, read).await {
-                Ok(obtained) => return Ok(obtained),
-                Err(error) => error,
-            };
-            if error.delivery() == Delivery::Unanswered {
-                *lost += 1;
-                if !look.found.version.has_document_models() {
-                    (self.observer)(Event::MayBeReserved { target_model_id: None });
-                }
-                if *lost == MOST_AUTHORIZES || self.stop.is_told() {
-                    return Err(error);
-                }
-                self.target.wait_before_again(&error, *lost).await?;
-            } else if error.kind() == ErrorKind::Exists && *lost > 0 && may_be_ours > 0 {
-                // The id was free, so it is our own request that has reserved it, the one whose answer was lost.
-                may_be_ours -= 1;
-                match self.give_back(look, self.plan.new_model_id()).await {
-                    GivenBack::Deleted => *lost = 0,
-                    GivenBack::NothingThere => may_be_ours = 0,
-                    GivenBack::Ready | GivenBack::NotGiven => return Err(error),
-                }
-            } else {
-                return Err(error);
-            }
-        }
-    }
-
-    /// After an answer that never came and no authorization: from v3.0 on the id that it may have reserved is known.
-    async fn account_for_lost(&self, look: &Look, error: &Error) {
-        let id = self.plan.new_model_id();
-        match (look.target_is_free(), error.kind()) {
-            // That was tried already, and what was not given back has been named.
-            (true, ErrorKind::Exists) => {}
-            (true, _) => drop(self.give_back(look, id).await),
-            // Nobody has seen the id free: what is there may be somebody else's.
-            (false, _) if look.found.version.has_document_models() => {
-                (self.observer)(Event::MayBeReserved { target_model_id: Some(id) });
-            }
-            (false, _) => {}
-        }
     }
 
     fn note_authorization(&self, authorization: &CopyAuthorization, version: ApiVersion, record: &mut Record) {
@@ -340,84 +275,4 @@ impl Pipeline<'_> {
         record.target_region = region.or_else(|| authorization.target_region.clone());
         record.target_model_id = Some(authorization.target_model_id.clone());
     }
-
-    /// Asks the source to copy. Where no answer comes, the service is asked what came of it.
-    async fn start(
-        &self,
-        protocol: &dyn Protocol,
-        look: &Look,
-        authorization: &CopyAuthorization,
-        record: &mut Record,
-    ) -> Result<Started, Error> {
-        self.may_begin()?;
-        let mut request = protocol.start(&self.plan.model_id, authorization);
-        if self.terms().allow_degrade {
-            request = request.allowing_degrade();
-        }
-        let endpoint = self.source.endpoint();
-        let read = |answer: &Answer| Ok((api::read_start(answer, endpoint)?, answer.request_id()));
-        let operation = match self.source.call(&request, Patience::START, read).await {
-            Ok((operation, request_id)) => {
-                record.request_ids.start = request_id;
-                operation
-            }
-            // A conflict may be about the copy itself, whose first request somebody on the way has repeated.
-            Err(error) if !is_ambiguous(&error) && error.kind() != ErrorKind::Exists => return Err(error),
-            Err(error) => match self.recover(look, authorization, &error).await {
-                Recovery::Found(operation) => operation,
-                Recovery::Done => return Ok(Started::Done),
-                Recovery::Nothing if error.kind() == ErrorKind::Exists => return Err(error),
-                Recovery::Nothing => return Ok(Started::Nothing(never_started(error))),
-                Recovery::Unknown => return Err(self.unknown_start(error, authorization)),
-            },
-        };
-        record.operation = Some(operation.clone());
-        (self.observer)(Event::Started { operation: &operation });
-        Ok(Started::Follow(operation))
-    }
-
-    fn unknown_start(&self, error: Error, authorization: &CopyAuthorization) -> Error {
-        let id = &authorization.target_model_id;
-        let kind = if self.stop.is_told() { ErrorKind::Interrupted } else { ErrorKind::Unforeseen };
-        Error::new(kind, "whether the copy was started is not known, and it cannot be followed")
-            .with_delivery(Delivery::Unanswered)
-            .with_source(error)
-            .with_remedy(format!("look for {id} in the target resource before you run the command again"))
-    }
-
-    /// Tells an id that exists from one that somebody's unused authorization holds, and says what an answer that never
-    /// came may have left behind.
-    fn explain_authorize(&self, error: Error, look: &Look, lost: u32) -> Error {
-        let id = self.plan.new_model_id();
-        match error.kind() {
-            ErrorKind::Exists if look.target_is_free() => {
-                let by = if lost > 0 {
-                    "perhaps by this command's own request"
-                } else {
-                    "by an authorization that was not used"
-                };
-                Error::new(ErrorKind::Exists, format!("the target id {id} is reserved {by}"))
-                    .with_remedy(
-                        "choose another id with --target-model-id, or wait until the authorization has expired (an hour at most)",
-                    )
-                    .with_source(error)
-            }
-            _ if error.delivery() == Delivery::Unanswered => {
-                let what = "whether the target has reserved an id is not known, and nothing was started";
-                Error::new(error.kind(), what).with_source(error)
-            }
-            _ => error,
-        }
-    }
-}
-
-/// Whether nobody knows if the source acted on a start: it was sent, and no usable answer came.
-fn is_ambiguous(error: &Error) -> bool {
-    error.delivery() == Delivery::Unanswered || error.kind() == ErrorKind::Unforeseen
-}
-
-fn never_started(error: Error) -> Error {
-    Error::new(ErrorKind::Unavailable, "the source has not started the copy, however often it was asked")
-        .with_source(error)
-        .with_remedy("run the command again in a few minutes")
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Event;
-use super::look::{Found, Look};
-use super::pipeline::Pipeline;
+use super::start::Starting;
 use crate::api::{self, ListedCopy};
 use crate::authorization::CopyAuthorization;
 use crate::client::Patience;
@@ -34,16 +33,16 @@ pub(super) enum Recovery {
     Unknown,
 }
 
-impl Pipeline<'_> {
+impl Starting<'_> {
     /// Looks a few times, longer apart each time, for what came of a start.
-    pub(super) async fn recover(&self, look: &Look, authorization: &CopyAuthorization, error: &Error) -> Recovery {
+    pub(super) async fn recover(&self, authorization: &CopyAuthorization, error: &Error) -> Recovery {
         (self.observer)(Event::Searching { error });
         // A v2.1 copy shows when it is ready, which takes its time; an accepted one is listed at once.
-        let pauses: &[u32] = if look.found.version.has_document_models() { &[1, 2, 4] } else { &[1, 2, 4, 8, 15, 30] };
-        let mut pauses = pauses.iter().map(|pause| self.terms().poll_interval.min(Duration::from_secs(1)) * *pause);
+        let pauses: &[u32] = if self.version.has_document_models() { &[1, 2, 4] } else { &[1, 2, 4, 8, 15, 30] };
+        let mut pauses = pauses.iter().map(|pause| self.poll_interval.min(Duration::from_secs(1)) * *pause);
         loop {
-            let found = self.look_for_copy(look, authorization).await;
-            if matches!(found, Ok(Recovery::Found(_) | Recovery::Done)) {
+            let found = self.look_for_copy(authorization).await;
+            if matches!(found, Ok(Recovery::Found(_) | Recovery::Done | Recovery::Unknown)) {
                 return found.unwrap_or(Recovery::Unknown);
             }
             let is_over = self.stop.is_told() || Instant::now() >= self.source.deadline();
@@ -61,23 +60,27 @@ impl Pipeline<'_> {
     }
 
     /// Asks the source and, where that does not help, the target.
-    async fn look_for_copy(&self, look: &Look, authorization: &CopyAuthorization) -> Result<Recovery, Error> {
-        let Found { version, kind, .. } = look.found;
+    async fn look_for_copy(&self, authorization: &CopyAuthorization) -> Result<Recovery, Error> {
+        let Self { version, kind, .. } = *self;
         let since = authorization.issued - ROUNDING;
-        let is_ours =
-            |copy: &ListedCopy| copy.target_model_id == authorization.target_model_id && copy.created >= since;
         // Another command may copy a model of the same id to another target at the same time.
         let is_likely = |copy: &ListedCopy| {
             let location = authorization.target_location.as_deref();
             location.is_none_or(|location| location == copy.target_location)
         };
-        let listed = match self.look_for_operation(look, is_ours, is_likely).await {
+        // What is not likely is checked on the target in the end, where it can be asked.
+        let is_ours = |copy: &ListedCopy| {
+            let is_meant = copy.target_model_id == authorization.target_model_id && copy.created >= since;
+            is_meant && (self.target.is_some() || is_likely(copy))
+        };
+        let listed = match self.look_for_operation(is_ours, is_likely).await {
             Ok(Some(operation)) => return Ok(Recovery::Found(operation)),
             Ok(None) => Ok(Recovery::Nothing),
             Err(error) => Err(error),
         };
+        let Some(target) = self.target else { return self.without_target(listed) };
         let request = api::model(version, kind, &authorization.target_model_id);
-        match self.target.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await {
+        match target.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await {
             Ok(model) if model.readiness == Readiness::Ready => Ok(Recovery::Done),
             Ok(_) => listed,
             Err(error) if error.finding() == Finding::NoSuchModel => listed,
@@ -85,14 +88,21 @@ impl Pipeline<'_> {
         }
     }
 
+    /// A source that lists its operations speaks for itself; v2.1 lists none, and only the target could tell.
+    fn without_target(&self, listed: Result<Recovery, Error>) -> Result<Recovery, Error> {
+        match listed {
+            Ok(Recovery::Nothing) if !self.version.has_document_models() => Ok(Recovery::Unknown),
+            listed => listed,
+        }
+    }
+
     /// Finds one of the copies that the source lists: a likely one, or any that may be meant.
     pub(super) async fn look_for_operation(
         &self,
-        look: &Look,
         is_meant: impl Fn(&ListedCopy) -> bool,
         is_likely: impl Fn(&ListedCopy) -> bool,
     ) -> Result<Option<OperationUrl>, Error> {
-        let Found { version, kind, .. } = look.found;
+        let Self { version, kind, .. } = *self;
         let Some(mut request) = api::operations(version) else { return Ok(None) };
         let mut unlikely = None;
         for _ in 0..MOST_PAGES {
