@@ -23,6 +23,8 @@ pub struct CopyAuthorization {
     pub target_location: Option<String>,
     /// When it was given out, by the service's own clock where the answer tells it.
     pub issued: Timestamp,
+    /// When it expires, as the target says or as long as such ones live.
+    pub expires: Timestamp,
     /// The secret in the payload, to find it where it does not belong.
     pub access_token: SecretString,
     /// The whole answer. It contains the access token.

@@ -11,6 +11,7 @@
 //! | [`error`] | what happened, what it means, what to do, and the request id |
 //! | [`api`] | the wire of every API version, without I/O |
 //! | [`client`] | the only room that opens a socket |
+//! | [`handover`] | an authorization on its way between two parties |
 //! | [`poll`] | asks until an operation is done, under a deadline |
 //! | [`inventory`] | what one resource has |
 //! | [`selection`] | which of its models are meant |
@@ -30,6 +31,7 @@ pub mod credential;
 pub mod emulator;
 pub mod error;
 mod guid;
+pub mod handover;
 pub mod inventory;
 pub mod model;
 pub mod operation;

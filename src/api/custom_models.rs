@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +21,8 @@ use crate::operation::{Operation, OperationStatus};
 use crate::resource::TargetAddress;
 
 const MODELS: &str = "/formrecognizer/v2.1/custom/models";
+/// How long an authorization lives.
+const LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 pub(super) struct CustomModels {
     pub(super) target: TargetAddress,
@@ -32,12 +35,14 @@ impl Protocol for CustomModels {
 
     fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error> {
         let (authorization, payload): (Authorization, _) = answer.json_and_payload()?;
+        let issued = answer.server_time();
         Ok(CopyAuthorization {
             target_model_id: answer.reserved_id(&authorization.model_id)?,
             target_resource_id: None,
             target_region: None,
             target_location: None,
-            issued: answer.server_time(),
+            issued,
+            expires: expiration(&authorization.expiration_date_time_ticks).unwrap_or(issued + LIFETIME),
             access_token: authorization.access_token,
             payload,
         })
@@ -115,6 +120,19 @@ pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
 struct Authorization {
     model_id: String,
     access_token: SecretString,
+    /// Whatever form it has: it must not hide the rest.
+    #[serde(default)]
+    expiration_date_time_ticks: Value,
+}
+
+/// Seconds since 1970 in fact, and .NET ticks (of 100 ns, since the year 1) in the documentation's example.
+fn expiration(ticks: &Value) -> Option<Timestamp> {
+    const TICKS_IN_A_SECOND: i64 = 10_000_000;
+    const SECONDS_FROM_YEAR_1_TO_1970: i64 = 62_135_596_800;
+    let number = ticks.as_i64()?;
+    let seconds =
+        if number < 100_000_000_000 { number } else { number / TICKS_IN_A_SECOND - SECONDS_FROM_YEAR_1_TO_1970 };
+    Timestamp::from_second(seconds).ok()
 }
 
 /// `CopyRequest`.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,6 +17,9 @@ use crate::authorization::CopyAuthorization;
 use crate::error::Error;
 use crate::model::{Component, DocumentType, Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus};
+
+/// How long an authorization lives.
+const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where a version keeps its models or classifiers.
 pub(super) struct Shelf {
@@ -80,6 +84,7 @@ impl Protocol for DocumentModels {
             let with = format!("an authorization for {target_model_id} instead of {}", self.new.id);
             return Err(answer.unusable(&with));
         }
+        let issued = answer.server_time();
         Ok(CopyAuthorization {
             target_model_id,
             target_resource_id: authorization.target_resource_id.map(|id| answer.text(&id)),
@@ -88,7 +93,8 @@ impl Protocol for DocumentModels {
                 .target_model_location
                 .or(authorization.target_classifier_location)
                 .map(|location| without_query(&location).to_owned()),
-            issued: answer.server_time(),
+            issued,
+            expires: date(&authorization.expiration_date_time).unwrap_or(issued + LIFETIME),
             access_token: authorization.access_token,
             payload,
         })
@@ -219,6 +225,9 @@ struct Authorization {
     target_model_location: Option<String>,
     target_classifier_location: Option<String>,
     access_token: SecretString,
+    /// Whatever form it has: it must not hide the rest.
+    #[serde(default)]
+    expiration_date_time: Value,
 }
 
 /// `DocumentModelDetails`, `DocumentClassifierDetails` and their summaries. There is no status: what is shown is ready.

@@ -467,6 +467,27 @@ pub trait Protocol {
     fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request;
 }
 
+/// Reads an authorization that somebody else has obtained, from the answer that he got.
+///
+/// # Errors
+/// When it is none.
+pub fn read_handed_over(
+    protocol: &dyn Protocol,
+    payload: &RawValue,
+    issued: Timestamp,
+) -> Result<CopyAuthorization, Error> {
+    protocol.read_authorization(&Answer {
+        side: Side::Target,
+        purpose: "authorize the copy".into(),
+        admission: Admission::Key,
+        secrets: Secrets::default(),
+        received: issued,
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        body: payload.get().into(),
+    })
+}
+
 /// What a v3.0 or later target is asked to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewModel {

@@ -204,6 +204,13 @@ pub fn remedy(error: &ServiceError, side: Side) -> Option<String> {
     look_up(error).map(|entry| for_side(entry.remedy, side))
 }
 
+/// Whether the service has refused an authorization, and not what it is for.
+#[must_use]
+pub fn is_about_authorization(error: &ServiceError) -> bool {
+    const CODES: [&str; 5] = ["1002", "2024", "AuthorizationError", "AuthorizationFailed", "ResourceResolverError"];
+    outward(error).any(|error| error.code.as_deref().is_some_and(|code| CODES.contains(&code)))
+}
+
 /// Names the side in a remedy.
 fn for_side(remedy: &str, side: Side) -> String {
     remedy.replace("{side}", &side.to_string()).replace("{SIDE}", &side.to_string().to_uppercase())

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
+use super::authorize::AuthorizeArgs;
 use super::check::CheckArgs;
 use super::list::ListArgs;
 use super::shells::{CompletionsArgs, ManArgs};
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Wait(Box<WaitArgs>),
     List(Box<ListArgs>),
     Check(Box<CheckArgs>),
+    Authorize(Box<AuthorizeArgs>),
     #[cfg(feature = "emulator")]
     Emulator(EmulatorArgs),
     /// Shows the main job on this machine: a v2.1 and a v4.0 model are copied between two emulated resources.
@@ -257,6 +259,11 @@ pub(crate) struct HowArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) id_map: Option<PathBuf>,
 
+    /// Copy with the leave in this file, which frcopy authorize has made on the target's side, - for stdin; nothing of the
+    /// target is needed then
+    #[arg(long, value_name = "FILE", conflicts_with_all = NOT_WITH_AUTHORIZATION)]
+    pub(crate) authorization: Option<PathBuf>,
+
     /// Only say what would be copied and what stands in the way; nothing is changed
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -264,6 +271,31 @@ pub(crate) struct HowArgs {
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
 }
+
+/// What only the target's side can say or do.
+const NOT_WITH_AUTHORIZATION: [&str; 21] = [
+    "all",
+    "include",
+    "exclude",
+    "from_file",
+    "jobs",
+    "target_endpoint",
+    "target_key",
+    "target_key_file",
+    "target_auth",
+    "target_tenant",
+    "target_token_file",
+    "resource_id",
+    "region",
+    "api_version",
+    "kind",
+    "target_model_id",
+    "description",
+    "tags",
+    "if_exists",
+    "id_map",
+    "no_verify",
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IfExistsArg {

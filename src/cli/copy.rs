@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 use frcopy::api::Capacity;
 use frcopy::copy::{
-    self, Event, ManyEvent, ManyPlan, Outcome, Plan, Success, Summary, copy_many, rehearse, rehearse_many,
+    self, Event, ManyEvent, ManyPlan, Outcome, Plan, Success, Summary, copy_authorized, copy_many, rehearse,
+    rehearse_authorized, rehearse_many,
 };
 use frcopy::error::{Error, ErrorKind};
 use frcopy::inventory::shortage;
@@ -24,6 +26,9 @@ use super::{exit_code, report};
 const MOST_NAMED: usize = 5;
 
 pub(crate) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.how.authorization {
+        return run_authorized(args, path);
+    }
     match begin(args) {
         Ok((Order::One(plan), id_map)) => run_one(args, &plan, id_map),
         Ok((Order::Many(plan), id_map)) => run_many(args, &plan, id_map),
@@ -60,6 +65,27 @@ fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Resul
         let unnoted = id_map.and_then(|mut id_map| id_map.note(&outcome).err());
         unnoted.iter().for_each(report::error);
         exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unnoted), signal)
+    })
+}
+
+fn run_authorized(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
+    let plan = match settings::authorized_plan(args, path, &settings::process_environment) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(super::refuse(&error)),
+    };
+    let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
+    let work = async |progress: &Progress, stop: &_| {
+        let voice = progress.voice();
+        let observer = |event: Event<'_>| voice.show(&event);
+        if args.how.dry_run {
+            Ok(rehearse_authorized(&plan, &observer, stop).await)
+        } else {
+            Ok(copy_authorized(&plan, &observer, stop).await)
+        }
+    };
+    super::see_through(verbosity, work, |outcome, signal| {
+        report::outcome(args.output.format, &outcome, verbosity);
+        exit_code::of(outcome.result.as_ref().err(), signal)
     })
 }
 

@@ -1,6 +1,7 @@
 //! The face of frcopy: arguments, settings, what is shown, and exit codes. The library never sees it.
 
 pub(crate) mod args;
+mod authorize;
 mod check;
 mod copy;
 #[cfg(feature = "emulator")]
@@ -8,6 +9,7 @@ mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod exit_code;
+mod handover_file;
 mod id_map;
 mod list;
 mod progress;
@@ -38,6 +40,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Wait(args) => run_wait(args),
         Command::List(args) => list::run(args),
         Command::Check(args) => check::run(args),
+        Command::Authorize(args) => authorize::run(args),
         Command::Completions(args) => Ok(shells::completions(args)),
         Command::Man(args) => shells::man(args),
         #[cfg(feature = "emulator")]

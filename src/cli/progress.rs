@@ -146,6 +146,7 @@ impl Voice<'_> {
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
             Event::Looking => self.step("looking at the source and the target"),
+            Event::LookingAt(side) => self.step(&format!("looking at the {side}")),
             Event::Inconclusive { error } => self.detail(&format!("going on without an answer: {error}")),
             Event::Found { version, model } => {
                 self.step(&format!("copying with API {version}"));
@@ -181,6 +182,12 @@ impl Voice<'_> {
             Event::GivenBack { target_model_id } => {
                 self.note(&format!("given back: the target has deleted the reserved {target_model_id}"));
             }
+            Event::NotVerifiable => {
+                self.note("not verified: only the target's side can look there, with frcopy list target");
+            }
+            Event::HeldByTarget { target_model_id } => self.line(&format!(
+                "warning: {target_model_id} may stay reserved on the target; its side gives it back with frcopy authorize --revoke"
+            )),
             Event::LeftBehind { target_model_id, error } => self.left_behind(target_model_id, error),
             Event::Room(Capacity { count, limit }) => {
                 self.note(&format!("the target has {count} of at most {limit} models"));

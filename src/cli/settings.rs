@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use frcopy::api::version::ApiVersion;
 use frcopy::check::CheckPlan;
-use frcopy::copy::{IfExists, ManyPlan, Plan, Terms, WaitPlan};
+use frcopy::copy::{AuthorizedPlan, IfExists, ManyPlan, Plan, Terms, WaitPlan};
 use frcopy::credential::read_limited;
 use frcopy::error::Error;
 use frcopy::inventory::Scope;
@@ -26,12 +26,15 @@ use super::args::{
     TargetArgs, WaitArgs,
 };
 use super::check::CheckArgs;
+use super::handover_file;
 use super::side::SideSettings;
 use super::usage::without_keys;
 
 /// Looks up a variable; one that is empty counts as not set.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// The path that stands for stdin, or where something is written for stdout.
+pub(super) const STDIN: &str = "-";
 /// More ids than any resource has.
 const LONGEST_ID_FILE: u64 = 16 * 1024 * 1024;
 
@@ -70,7 +73,7 @@ impl Order {
 pub(crate) fn order(args: &CopyArgs, environment: Environment<'_>) -> Result<Order, Error> {
     let source = SideSettings::source(&args.source, environment)?;
     let target = SideSettings::target(&args.target, environment)?;
-    let ids_from_stdin = args.many.from_file.as_deref() == Some(Path::new("-"));
+    let ids_from_stdin = args.many.from_file.as_deref() == Some(Path::new(STDIN));
     if usize::from(source.reads_stdin()) + usize::from(target.reads_stdin()) + usize::from(ids_from_stdin) > 1 {
         return Err(Error::settings(
             "two of the keys and ids are to come from stdin",
@@ -178,7 +181,7 @@ fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
 
 /// A whole file, or stdin, unless it is longer than it should be.
 pub(super) fn read_text(path: &Path, longest: u64) -> io::Result<String> {
-    if path == Path::new("-") { read_limited(io::stdin(), longest) } else { read_limited(File::open(path)?, longest) }
+    if path == Path::new(STDIN) { read_limited(io::stdin(), longest) } else { read_limited(File::open(path)?, longest) }
 }
 
 /// Makes a plan for a copy that is under way. The URL says which source it is on; a setting that says otherwise is
@@ -254,6 +257,48 @@ pub(crate) fn target(args: &TargetArgs, environment: Environment<'_>) -> Result<
     SideSettings::target(args, environment)?.resource()
 }
 
+/// The target alone, where its endpoint is known.
+pub(crate) fn target_at(
+    args: &TargetArgs,
+    endpoint: &Endpoint,
+    environment: Environment<'_>,
+) -> Result<Resource, Error> {
+    let mut target = SideSettings::target(args, environment)?;
+    target.endpoint.get_or_insert_with(|| endpoint.to_string());
+    target.resource()
+}
+
+/// A copy with the leave of somebody else, whose target is not asked anything.
+pub(crate) fn authorized_plan(
+    args: &CopyArgs,
+    path: &Path,
+    environment: Environment<'_>,
+) -> Result<AuthorizedPlan, Error> {
+    let source = SideSettings::source(&args.source, environment)?;
+    if source.reads_stdin() && path == Path::new(STDIN) {
+        return Err(Error::settings(
+            "the source key and the authorization are both to come from stdin",
+            "give one of the two another way",
+        ));
+    }
+    let Selection::Ids(ids) = selection(args)? else { return Err(no_ids()) };
+    let [model_id] = &*ids else {
+        return Err(Error::settings(
+            "an authorization is for one copy, and there are several models",
+            "ask the target's side for one authorization for each of them",
+        ));
+    };
+    let plan = AuthorizedPlan {
+        source: source.resource()?,
+        model_id: model_id.clone(),
+        handover: handover_file::read(path)?,
+        allow_degrade: args.how.allow_degrade,
+        timeout: parse_duration("--timeout", &args.how.follow.timeout)?,
+        poll_interval: parse_duration("--poll-interval", &args.how.follow.poll_interval)?,
+    };
+    plan.check().map(|()| plan)
+}
+
 pub(crate) fn scope(args: &ScopeArgs) -> Result<Scope, Error> {
     let scope = Scope { api_version: parse_api_version(&args.api_version)?, kind: args.kind.map(Kind::from) };
     if let Some(version) = scope.api_version.filter(|version| !version.has_classifiers())
@@ -305,7 +350,10 @@ fn both_sides(
 }
 
 /// Only the pair is of use, and which versions need it is known later: half a pair is refused when v2.1 is pinned.
-fn target_address(args: &TargetAddressArgs, environment: Environment<'_>) -> Result<Option<TargetAddress>, Error> {
+pub(super) fn target_address(
+    args: &TargetAddressArgs,
+    environment: Environment<'_>,
+) -> Result<Option<TargetAddress>, Error> {
     let resource_id = args.resource_id.clone().or_else(|| environment("FRCOPY_TARGET_RESOURCE_ID"));
     let region = args.region.clone().or_else(|| environment("FRCOPY_TARGET_REGION"));
     let resource_id: Option<ResourceId> = resource_id.map(|id| parse("the target resource id", &id)).transpose()?;
@@ -317,7 +365,7 @@ fn parse_api_version(text: &str) -> Result<Option<ApiVersion>, Error> {
     if text.trim() == "auto" { Ok(None) } else { parse("--api-version", text).map(Some) }
 }
 
-fn parse_tags(tags: &[String]) -> Result<Option<BTreeMap<String, String>>, Error> {
+pub(super) fn parse_tags(tags: &[String]) -> Result<Option<BTreeMap<String, String>>, Error> {
     let mut parsed = BTreeMap::new();
     for tag in tags {
         let (name, value) = tag.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
@@ -336,7 +384,7 @@ fn parse_tags(tags: &[String]) -> Result<Option<BTreeMap<String, String>>, Error
     Ok(Some(parsed).filter(|tags| !tags.is_empty()))
 }
 
-fn check_description(text: &str) -> Result<String, Error> {
+pub(super) fn check_description(text: &str) -> Result<String, Error> {
     const LONGEST: usize = 4096;
     match text.chars().count() {
         0..=LONGEST => Ok(text.to_owned()),

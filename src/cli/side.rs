@@ -8,12 +8,11 @@ use frcopy::resource::{Endpoint, Resource, Side, TraceParent};
 use secrecy::SecretString;
 
 use super::args::{AuthArg, SourceArgs, TargetArgs};
-use super::settings::{Environment, about, parse, read_text};
+use super::settings::{Environment, STDIN, about, parse, read_text};
 use super::usage::without_keys;
 
 /// A file that is longer holds something else than a key or a token.
 const LONGEST_SECRET_FILE: u64 = 64 * 1024;
-const STDIN: &str = "-";
 
 /// What was given for one of the two sides. An option beats the environment.
 pub(super) struct SideSettings {

@@ -72,7 +72,7 @@ pub(super) async fn give_back(
 }
 
 /// Deletes the id; nothing where the target has a ready model of it.
-async fn delete_unless_ready(
+pub(super) async fn delete_unless_ready(
     target: &Client<'_>,
     version: ApiVersion,
     kind: Kind,

@@ -281,7 +281,7 @@ pub(super) fn is_inconclusive(error: &Error) -> bool {
     }
 }
 
-fn refuse_unless_ready(model: &Model) -> Result<(), Error> {
+pub(super) fn refuse_unless_ready(model: &Model) -> Result<(), Error> {
     let (side, kind) = (Side::Source, model.kind);
     let (what, remedy) = match &model.readiness {
         // A status that nobody knows decides nothing: the service does.

@@ -5,6 +5,7 @@ mod follow;
 mod give_back;
 mod look;
 mod many;
+mod parties;
 mod pipeline;
 mod plan;
 #[cfg(all(test, feature = "emulator"))]
@@ -26,9 +27,10 @@ use crate::client::{Circumstances, Connection};
 use crate::error::Error;
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
-use crate::resource::{Endpoint, Resource};
+use crate::resource::{Endpoint, Resource, Side};
 use crate::stop::Stop;
 pub use many::{ManyEvent, ManyObserver, ManyPlan, Summary, copy_many, rehearse_many};
+pub use parties::{AuthorizePlan, AuthorizedPlan, authorize, copy_authorized, rehearse_authorized, revoke};
 use pipeline::{Common, Pipeline};
 pub use plan::{IfExists, Plan, Terms};
 pub use wait::{WaitPlan, wait};
@@ -38,6 +40,8 @@ pub use wait::{WaitPlan, wait};
 pub enum Event<'a> {
     /// The reads begin.
     Looking,
+    /// The reads begin, on one side: the other one is somebody else's.
+    LookingAt(Side),
     /// A read gave no definitive answer; the copy goes on without it.
     Inconclusive {
         /// What came of it.
@@ -77,6 +81,13 @@ pub enum Event<'a> {
     NotVerified {
         /// What came of the question.
         error: &'a Error,
+    },
+    /// The service says that the copy is there; only the target's side could ask the target.
+    NotVerifiable,
+    /// The copy was not made, and the id that its authorization has reserved can be given back by the target's side alone.
+    HeldByTarget {
+        /// The id; in v2.1 a blank model.
+        target_model_id: &'a ModelId,
     },
     /// An answer that never came may have reserved an id, which is not given back.
     MayBeReserved {

@@ -142,13 +142,7 @@ impl Plan {
 
     /// v2.1: the target must be described, and the service names the copy.
     fn target_of_custom_model(&self) -> Result<TargetAddress, Error> {
-        const V2_1: ApiVersion = ApiVersion::V2_1;
-        if !self.model_id.is_uuid() {
-            return Err(Error::settings(
-                format!("{} is not the id of a {V2_1} model, which is a UUID", self.model_id),
-                "check the model id, or leave out --api-version to find the model's own version",
-            ));
-        }
+        refuse_unless_uuid(&self.model_id)?;
         if self.target_model_id.is_some() {
             return Err(not_with_custom_models("--target-model-id"));
         }
@@ -193,6 +187,17 @@ impl Terms {
             )
         })
     }
+}
+
+/// What v2.1 cannot have named.
+pub(super) fn refuse_unless_uuid(id: &ModelId) -> Result<(), Error> {
+    if id.is_uuid() {
+        return Ok(());
+    }
+    Err(Error::settings(
+        format!("{id} is not the id of a {} model, which is a UUID", ApiVersion::V2_1),
+        "check the model id, or leave out --api-version to find the model's own version",
+    ))
 }
 
 /// A version that cannot copy any classifier.

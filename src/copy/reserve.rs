@@ -114,7 +114,7 @@ impl Reserving<'_> {
         }
     }
 
-    async fn give_back(&self, id: &ModelId) -> GivenBack {
+    pub(super) async fn give_back(&self, id: &ModelId) -> GivenBack {
         give_back(self.target, self.observer, self.version, self.kind, id).await
     }
 
@@ -130,7 +130,7 @@ impl Reserving<'_> {
                 };
                 Error::new(ErrorKind::Exists, format!("the target id {id} is reserved {by}"))
                     .with_remedy(
-                        "choose another id with --target-model-id, or wait until the authorization has expired (an hour at most)",
+                        "choose another target id (--target-model-id of a copy), or wait until the authorization has expired (an hour at most)",
                     )
                     .with_source(error)
             }

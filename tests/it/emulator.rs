@@ -91,7 +91,7 @@ fn an_ordered_error_comes_once_with_its_remedy() {
     for (code, model, exit, help) in [
         ("AuthorizationFailed", "invoices-v4.0-1", 3, "run the command again for a fresh authorization"),
         ("ModelNotReady", "invoices-v3.1-1", 3, "wait until the model's training has succeeded"),
-        ("ModelExists", "invoices-v3.0-1", 6, "choose another id with --target-model-id"),
+        ("ModelExists", "invoices-v3.0-1", 6, "--target-model-id"),
     ] {
         let emulator = Emulator::start(&["--operation-time", "0s", "--fail", code]);
         emulator.copy(&[model]).expect(exit, &[code, help]);

@@ -29,6 +29,8 @@ mod list;
 #[cfg(feature = "emulator")]
 mod many;
 mod matrix;
+#[cfg(feature = "emulator")]
+mod parties;
 mod promises;
 #[cfg(target_os = "linux")]
 mod proxy;
