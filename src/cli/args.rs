@@ -180,6 +180,23 @@ pub(crate) struct SourceArgs {
     /// [env: FRCOPY_SOURCE_TOKEN_FILE]
     #[arg(long = "source-token-file", id = "source_token_file", value_name = "PATH")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// Name of that resource in Azure: the Azure CLI is asked for its endpoint
+    /// [env: FRCOPY_SOURCE_ACCOUNT]
+    #[arg(long = "source-account", id = "source_account", value_name = "NAME", conflicts_with = "source_endpoint")]
+    pub(crate) account: Option<String>,
+
+    /// Its resource group [env: FRCOPY_SOURCE_RESOURCE_GROUP]
+    #[arg(long = "source-resource-group", id = "source_resource_group", value_name = "NAME")]
+    pub(crate) resource_group: Option<String>,
+
+    /// Its subscription, where it is not that of the Azure CLI [env: FRCOPY_SOURCE_SUBSCRIPTION]
+    #[arg(long = "source-subscription", id = "source_subscription", value_name = "ID")]
+    pub(crate) subscription: Option<String>,
+
+    /// Ask the Azure CLI for its key as well
+    #[arg(long = "source-key-from-az", id = "source_key_from_az", conflicts_with_all = ["source_key", "source_key_file"])]
+    pub(crate) key_from_az: bool,
 }
 
 #[derive(Debug, Args)]
@@ -209,9 +226,26 @@ pub(crate) struct TargetArgs {
     /// [env: FRCOPY_TARGET_TOKEN_FILE]
     #[arg(long = "target-token-file", id = "target_token_file", value_name = "PATH")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// Name of that resource in Azure: the Azure CLI is asked for its endpoint, resource id and region
+    /// [env: FRCOPY_TARGET_ACCOUNT]
+    #[arg(long = "target-account", id = "target_account", value_name = "NAME", conflicts_with = "target_endpoint")]
+    pub(crate) account: Option<String>,
+
+    /// Its resource group [env: FRCOPY_TARGET_RESOURCE_GROUP]
+    #[arg(long = "target-resource-group", id = "target_resource_group", value_name = "NAME")]
+    pub(crate) resource_group: Option<String>,
+
+    /// Its subscription, where it is not that of the Azure CLI [env: FRCOPY_TARGET_SUBSCRIPTION]
+    #[arg(long = "target-subscription", id = "target_subscription", value_name = "ID")]
+    pub(crate) subscription: Option<String>,
+
+    /// Ask the Azure CLI for its key as well
+    #[arg(long = "target-key-from-az", id = "target_key_from_az", conflicts_with_all = ["target_key", "target_key_file"])]
+    pub(crate) key_from_az: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Target resource")]
 pub(crate) struct TargetAddressArgs {
     /// Azure resource id of the target, which v2.1 needs [env: FRCOPY_TARGET_RESOURCE_ID]
@@ -273,7 +307,7 @@ pub(crate) struct HowArgs {
 }
 
 /// What only the target's side can say or do.
-const NOT_WITH_AUTHORIZATION: [&str; 21] = [
+const NOT_WITH_AUTHORIZATION: [&str; 23] = [
     "all",
     "include",
     "exclude",
@@ -285,6 +319,8 @@ const NOT_WITH_AUTHORIZATION: [&str; 21] = [
     "target_auth",
     "target_tenant",
     "target_token_file",
+    "target_account",
+    "target_key_from_az",
     "resource_id",
     "region",
     "api_version",

@@ -145,12 +145,13 @@ fn run_revoke(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> {
 
 fn plan(args: &AuthorizeArgs) -> Result<AuthorizePlan, Error> {
     let environment = &settings::process_environment;
+    let (target, target_address) = settings::target_with_address(&args.target, &args.address, environment)?;
     let plan = AuthorizePlan {
-        target: settings::target(&args.target, environment)?,
+        target,
         api_version: settings::parse::<ApiVersion>("--api-version", &args.api_version)?,
         kind: Kind::from(args.kind),
         target_model_id: args.target_model_id.as_deref().map(|id| settings::parse("the model id", id)).transpose()?,
-        target_address: settings::target_address(&args.address, environment)?,
+        target_address,
         description: args.description.as_deref().map(settings::check_description).transpose()?,
         tags: settings::parse_tags(&args.tags)?,
         timeout: settings::parse_duration("--timeout", &args.timeout)?,

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod authorize;
+mod az;
 mod check;
 mod copy;
 #[cfg(feature = "emulator")]

@@ -86,7 +86,7 @@ pub(crate) fn order(args: &CopyArgs, environment: Environment<'_>) -> Result<Ord
     let target_model_id = target_model_id.as_deref().map(|id| parse("--target-model-id", id)).transpose()?;
     let terms = Rc::new(Terms {
         api_version: parse_api_version(api_version)?,
-        target_address: target_address(&args.address, environment)?,
+        target_address: target_address(&args.address, &target, environment)?,
         description: description.as_deref().map(check_description).transpose()?,
         tags: parse_tags(tags)?,
         allow_degrade: *allow_degrade,
@@ -257,6 +257,16 @@ pub(crate) fn target(args: &TargetArgs, environment: Environment<'_>) -> Result<
     SideSettings::target(args, environment)?.resource()
 }
 
+/// The target and where it is in Azure, for the target's half of a copy.
+pub(crate) fn target_with_address(
+    args: &TargetArgs,
+    address: &TargetAddressArgs,
+    environment: Environment<'_>,
+) -> Result<(Resource, Option<TargetAddress>), Error> {
+    let target = SideSettings::target(args, environment)?;
+    Ok((target.resource()?, target_address(address, &target, environment)?))
+}
+
 /// The target alone, where its endpoint is known.
 pub(crate) fn target_at(
     args: &TargetArgs,
@@ -350,12 +360,20 @@ fn both_sides(
 }
 
 /// Only the pair is of use, and which versions need it is known later: half a pair is refused when v2.1 is pinned.
-pub(super) fn target_address(
+fn target_address(
     args: &TargetAddressArgs,
+    target: &SideSettings,
     environment: Environment<'_>,
 ) -> Result<Option<TargetAddress>, Error> {
-    let resource_id = args.resource_id.clone().or_else(|| environment("FRCOPY_TARGET_RESOURCE_ID"));
-    let region = args.region.clone().or_else(|| environment("FRCOPY_TARGET_REGION"));
+    let TargetAddressArgs { resource_id, region } = args.clone();
+    if resource_id.is_none()
+        && region.is_none()
+        && let Some(address) = target.address()?
+    {
+        return Ok(Some(address));
+    }
+    let resource_id = resource_id.or_else(|| environment("FRCOPY_TARGET_RESOURCE_ID"));
+    let region = region.or_else(|| environment("FRCOPY_TARGET_REGION"));
     let resource_id: Option<ResourceId> = resource_id.map(|id| parse("the target resource id", &id)).transpose()?;
     let region: Option<Region> = region.map(|region| parse("the target region", &region)).transpose()?;
     Ok(resource_id.zip(region).map(|(resource_id, region)| TargetAddress { resource_id, region }))

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use frcopy::credential::{Credential, Key, ReadyToken, TokenFile, Tokens};
 use frcopy::error::Error;
-use frcopy::resource::{Endpoint, Resource, Side, TraceParent};
+use frcopy::resource::{Endpoint, Resource, Side, TargetAddress, TraceParent};
 use secrecy::SecretString;
 
-use super::args::{AuthArg, SourceArgs, TargetArgs};
+use super::args::{AuthArg, SecretArg, SourceArgs, TargetArgs};
+use super::az::{Account, Details};
 use super::settings::{Environment, STDIN, about, parse, read_text};
 use super::usage::without_keys;
 
@@ -21,11 +22,16 @@ pub(super) struct SideSettings {
     means: Option<Means>,
     tenant: Option<String>,
     trace: Option<TraceParent>,
+    account: Option<Account>,
+    /// What the Azure CLI says of the account.
+    details: Option<Details>,
 }
 
 /// With what a side is to let us in.
 enum Means {
     Key(Secret),
+    /// That of the account, which the Azure CLI knows.
+    KeyOfAccount,
     Token(Secret),
     /// Whatever identity this machine has.
     Identity,
@@ -47,50 +53,71 @@ impl Secret {
 struct Options<'a> {
     side: Side,
     endpoint: Option<&'a String>,
-    key: Option<Secret>,
+    key: Option<Means>,
     token: Option<Secret>,
     auth: Option<AuthArg>,
     tenant: Option<&'a String>,
+    account: Option<&'a String>,
+    resource_group: Option<&'a String>,
+    subscription: Option<&'a String>,
 }
 
 impl SideSettings {
     pub(super) fn source(args: &SourceArgs, environment: Environment<'_>) -> Result<Self, Error> {
-        let SourceArgs { endpoint, key, key_file, auth, tenant, token_file } = args;
-        let key = key.as_ref().map(|key| Secret::Text(key.0.clone())).or(key_file.clone().map(Secret::File));
         let options = Options {
             side: Side::Source,
-            endpoint: endpoint.as_ref(),
-            key,
-            token: token_file.clone().map(Secret::File),
-            auth: *auth,
-            tenant: tenant.as_ref(),
+            endpoint: args.endpoint.as_ref(),
+            key: given_key(args.key.as_ref(), args.key_file.as_ref(), args.key_from_az),
+            token: args.token_file.clone().map(Secret::File),
+            auth: args.auth,
+            tenant: args.tenant.as_ref(),
+            account: args.account.as_ref(),
+            resource_group: args.resource_group.as_ref(),
+            subscription: args.subscription.as_ref(),
         };
         Self::new(options, environment)
     }
 
     pub(super) fn target(args: &TargetArgs, environment: Environment<'_>) -> Result<Self, Error> {
-        let TargetArgs { endpoint, key, key_file, auth, tenant, token_file } = args;
-        let key = key.as_ref().map(|key| Secret::Text(key.0.clone())).or(key_file.clone().map(Secret::File));
         let options = Options {
             side: Side::Target,
-            endpoint: endpoint.as_ref(),
-            key,
-            token: token_file.clone().map(Secret::File),
-            auth: *auth,
-            tenant: tenant.as_ref(),
+            endpoint: args.endpoint.as_ref(),
+            key: given_key(args.key.as_ref(), args.key_file.as_ref(), args.key_from_az),
+            token: args.token_file.clone().map(Secret::File),
+            auth: args.auth,
+            tenant: args.tenant.as_ref(),
+            account: args.account.as_ref(),
+            resource_group: args.resource_group.as_ref(),
+            subscription: args.subscription.as_ref(),
         };
         Self::new(options, environment)
     }
 
     fn new(options: Options<'_>, environment: Environment<'_>) -> Result<Self, Error> {
         let side = options.side;
-        let variable = |what: &str| environment(&variable_name(side, what));
-        let endpoint = options.endpoint.cloned().or_else(|| variable("ENDPOINT"));
-        let tenant = options.tenant.cloned().or_else(|| variable("TENANT"));
+        let given =
+            |option: Option<&String>, what: &str| option.cloned().or_else(|| environment(&variable_name(side, what)));
+        let account = account(&options, &given)?;
+        let tenant = given(options.tenant, "TENANT");
         // Whoever traces sets it for all of its children, and a trace is not worth a copy that is not made.
         let trace = environment("TRACEPARENT").and_then(|text| text.parse().ok());
+        // A resource that is named is that one, whatever else the environment says.
+        let details = account.as_ref().map(Account::details).transpose()?;
+        let endpoint = match &details {
+            Some(details) => Some(details.properties.endpoint.clone()),
+            None => given(options.endpoint, "ENDPOINT"),
+        };
         let means = means(options, environment)?;
-        Ok(Self { endpoint, side, means, tenant, trace })
+        Ok(Self { endpoint, side, means, tenant, trace, account, details })
+    }
+
+    /// Where the resource is in Azure, when the Azure CLI was asked.
+    pub(super) fn address(&self) -> Result<Option<TargetAddress>, Error> {
+        let Some(Details { id, location, .. }) = &self.details else { return Ok(None) };
+        let side = self.side;
+        let resource_id = parse(&format!("the {side} resource id of the Azure CLI"), id)?;
+        let region = parse(&format!("the {side} region of the Azure CLI"), location)?;
+        Ok(Some(TargetAddress { resource_id, region }))
     }
 
     pub(super) fn reads_stdin(&self) -> bool {
@@ -118,10 +145,8 @@ impl SideSettings {
     fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
         let side = self.side;
         match &self.means {
-            Some(Means::Key(secret)) => {
-                let key = Key::new(&read(side, "key", secret)?);
-                key.map(Credential::Key).map_err(|error| about(&format!("the {side} key"), &error))
-            }
+            Some(Means::Key(secret)) => key(side, &read(side, "key", secret)?),
+            Some(Means::KeyOfAccount) => key(side, &key_of(self.account.as_ref(), side)?),
             Some(Means::Token(secret)) => {
                 let tokens = tokens(side, secret).map_err(|error| about(&format!("the {side} token"), &error));
                 tokens.map(Credential::Tokens)
@@ -132,6 +157,39 @@ impl SideSettings {
     }
 }
 
+/// The resource by its name, where it was given one.
+fn account(
+    options: &Options<'_>,
+    given: &impl Fn(Option<&String>, &str) -> Option<String>,
+) -> Result<Option<Account>, Error> {
+    let side = options.side;
+    // An endpoint on the command line says which resource is meant.
+    let name = options.account.cloned().or_else(|| given(None, "ACCOUNT").filter(|_| options.endpoint.is_none()));
+    let Some(name) = name else { return Ok(None) };
+    let resource_group = given(options.resource_group, "RESOURCE_GROUP").ok_or_else(|| {
+        Error::settings(
+            format!("the resource group of the {side} {} is missing", without_keys(&name)),
+            format!("give it with --{side}-resource-group"),
+        )
+    })?;
+    Ok(Some(Account { side, name, resource_group, subscription: given(options.subscription, "SUBSCRIPTION") }))
+}
+
+fn given_key(key: Option<&SecretArg>, file: Option<&PathBuf>, from_az: bool) -> Option<Means> {
+    let text = key.map(|key| Secret::Text(key.0.clone()));
+    text.or(file.cloned().map(Secret::File)).map(Means::Key).or(from_az.then_some(Means::KeyOfAccount))
+}
+
+fn key_of(account: Option<&Account>, side: Side) -> Result<SecretString, Error> {
+    let account = account.ok_or_else(|| {
+        Error::settings(
+            format!("--{side}-key-from-az does not say of which resource"),
+            format!("name it with --{side}-account and --{side}-resource-group"),
+        )
+    })?;
+    account.key()
+}
+
 /// Which means was chosen: by an option, else by FRCOPY_…_AUTH, else by what there is.
 fn means(options: Options<'_>, environment: Environment<'_>) -> Result<Option<Means>, Error> {
     let Options { side, key, token, auth, .. } = options;
@@ -139,7 +197,7 @@ fn means(options: Options<'_>, environment: Environment<'_>) -> Result<Option<Me
         (_, Some(_), Some(_)) | (Some(AuthArg::Entra), Some(_), _) | (Some(AuthArg::Key), _, Some(_)) => {
             Err(two_means(side, "on the command line"))
         }
-        (_, Some(key), None) => Ok(Some(Means::Key(key))),
+        (_, Some(key), None) => Ok(Some(key)),
         (_, None, Some(token)) => Ok(Some(Means::Token(token))),
         (auth, None, None) => means_of_environment(side, auth, environment),
     }
@@ -193,6 +251,10 @@ fn two_means(side: Side, place: &str) -> Error {
     )
 }
 
+fn key(side: Side, secret: &SecretString) -> Result<Credential, Error> {
+    Key::new(secret).map(Credential::Key).map_err(|error| about(&format!("the {side} key"), &error))
+}
+
 fn tokens(side: Side, secret: &Secret) -> Result<Tokens, Error> {
     match secret {
         Secret::File(path) if !secret.is_from_stdin() => TokenFile::new(path.clone()).map(Tokens::of),
@@ -234,7 +296,8 @@ fn read(side: Side, what: &str, secret: &Secret) -> Result<SecretString, Error> 
 
 fn missing(side: Side, what: &str, variable: &str) -> Error {
     let name = variable_name(side, variable);
-    let or_tokens = if variable == "KEY" { format!(", or use --{side}-auth entra") } else { String::new() };
+    let or_tokens =
+        if variable == "KEY" { format!(", or use --{side}-key-from-az or --{side}-auth entra") } else { String::new() };
     Error::settings(
         format!("the {side} {what} is missing"),
         format!("set {name}; the resource's page Keys and Endpoint in the Azure portal shows it{or_tokens}"),

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on fails, and says why"
 )]
 
+#[cfg(all(unix, feature = "emulator"))]
+mod az;
 #[cfg(feature = "emulator")]
 mod check;
 mod copy;

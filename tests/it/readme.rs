@@ -23,7 +23,18 @@ fn the_readme_lists_every_exit_code_and_variable() {
         assert!(README.contains(&format!("\n| {code} |")), "exit code {code}");
     }
     for side in ["SOURCE", "TARGET"] {
-        for variable in ["ENDPOINT", "KEY", "KEY_FILE", "AUTH", "TENANT", "TOKEN", "TOKEN_FILE"] {
+        for variable in [
+            "ENDPOINT",
+            "KEY",
+            "KEY_FILE",
+            "AUTH",
+            "TENANT",
+            "TOKEN",
+            "TOKEN_FILE",
+            "ACCOUNT",
+            "RESOURCE_GROUP",
+            "SUBSCRIPTION",
+        ] {
             assert!(README.contains(&format!("`FRCOPY_{side}_{variable}`")), "{side} {variable}");
         }
     }
