@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 
 use crate::api::version::ApiVersion;
 use crate::client::{Circumstances, Client, Connection};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, READS_AT_A_TIME, Scope, complete};
 use crate::model::{Kind, Model, ModelId};
 use crate::resource::{Resource, Side};
@@ -79,6 +79,11 @@ pub enum CheckEvent<'a> {
         /// How many.
         count: usize,
     },
+    /// Further copies on the target of v2.1 models that have one.
+    Spare {
+        /// How many.
+        count: usize,
+    },
     /// Models that are not ready are not compared: failed trainings, and blank targets of v2.1 copies.
     NotReady {
         /// Whose models.
@@ -100,27 +105,54 @@ pub async fn check(plan: &CheckPlan, observer: &dyn Fn(CheckEvent<'_>), stop: &S
     let (source, target) = (source.client(circumstances.clone()), target.client(circumstances));
     let (on_source, on_target) =
         tokio::try_join!(Inventory::read(&source, plan.scope), Inventory::read(&target, plan.scope))?;
-    let on_source = ready(on_source, Side::Source, observer);
-    let on_target = ready(on_target, Side::Target, observer);
-    let all: Vec<_> = on_source.iter().chain(&on_target).map(|listed| &listed.model).collect();
+    let all: Vec<_> = on_source.listed.iter().chain(&on_target.listed).map(|listed| &listed.model).collect();
     plan.selection.check(&all, "either resource")?;
-    let pairs = pair(on_source, &on_target, &plan.known_copies);
+    let (on_source, mut left_out) = ready(on_source, Side::Source, observer);
+    let (on_target, not_ready_on_target) = ready(on_target, Side::Target, observer);
+    left_out.extend(not_ready_on_target);
+    let Paired { pairs, spare } = pair(on_source, &on_target, &plan.known_copies);
+    if spare > 0 {
+        observer(CheckEvent::Spare { count: spare });
+    }
     let is_meant = |pair: &Pair| {
         let both = [&pair.source, &pair.target].into_iter().flatten();
         both.into_iter().any(|listed| plan.selection.picks(&listed.model))
     };
     let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(&source, &target, pair));
-    Ok(futures_util::stream::iter(compared).buffered(READS_AT_A_TIME).collect().await)
+    let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(READS_AT_A_TIME).collect().await;
+    comparisons.extend(left_out.into_iter().filter(|one| plan.selection.names(&one.listed.model)).map(not_comparable));
+    Ok(comparisons)
+}
+
+/// Somebody asks for one by its id that is not ready: neither has it a copy, nor is it gone.
+fn not_comparable(NotReady { side, listed }: NotReady) -> Comparison {
+    let Listed { version, model, .. } = listed;
+    let what = format!("the {} of the {side} is not ready, and cannot be compared", model.kind);
+    let error = Error::new(ErrorKind::Refused, what).with_remedy("wait until its training or copy has ended");
+    let kind = model.kind;
+    let (source, target) = match side {
+        Side::Source => (Some(model), None),
+        Side::Target => (None, Some(model)),
+    };
+    Comparison { version, kind, source, target, verdict: Verdict::Unread(error) }
 }
 
 /// What belongs together, by id or, in v2.1, by training.
 struct Pair {
     source: Option<Listed>,
     target: Option<Listed>,
+    /// v2.1: the id under which the copy is known, and not there.
+    missing: Option<ModelId>,
 }
 
-/// What can be used, and so can be missed.
-fn ready(inventory: Inventory, side: Side, observer: &dyn Fn(CheckEvent<'_>)) -> Vec<Listed> {
+/// What cannot be used yet, or never.
+struct NotReady {
+    side: Side,
+    listed: Listed,
+}
+
+/// What can be used, and so can be missed, and what cannot.
+fn ready(inventory: Inventory, side: Side, observer: &dyn Fn(CheckEvent<'_>)) -> (Vec<Listed>, Vec<NotReady>) {
     let (not_ready, ready): (Vec<_>, Vec<_>) =
         inventory.listed.into_iter().partition(|listed| listed.model.readiness.is_unusable());
     if inventory.unread > 0 {
@@ -129,11 +161,17 @@ fn ready(inventory: Inventory, side: Side, observer: &dyn Fn(CheckEvent<'_>)) ->
     if !not_ready.is_empty() {
         observer(CheckEvent::NotReady { side, count: not_ready.len() });
     }
-    ready
+    (ready, not_ready.into_iter().map(|listed| NotReady { side, listed }).collect())
+}
+
+/// All pairs, and how many v2.1 models of the target are further copies of what has one.
+struct Paired {
+    pairs: Vec<Pair>,
+    spare: usize,
 }
 
 /// Finds for each model of the source the one of the target, and what is left over.
-fn pair(on_source: Vec<Listed>, on_target: &[Listed], known: &BTreeMap<ModelId, ModelId>) -> Vec<Pair> {
+fn pair(on_source: Vec<Listed>, on_target: &[Listed], known: &BTreeMap<ModelId, ModelId>) -> Paired {
     let mut paired = BTreeSet::new();
     let mut pairs: Vec<_> = on_source
         .into_iter()
@@ -141,7 +179,7 @@ fn pair(on_source: Vec<Listed>, on_target: &[Listed], known: &BTreeMap<ModelId, 
             let at = partner_of(&source, on_target, known);
             paired.extend(at);
             let target = at.and_then(|at| on_target.get(at)).cloned();
-            Pair { source: Some(source), target }
+            Pair { missing: missing_copy(&source, target.as_ref(), known), source: Some(source), target }
         })
         .collect();
     // Two v2.1 models of one training are one model under two ids: neither of them is left over.
@@ -150,9 +188,16 @@ fn pair(on_source: Vec<Listed>, on_target: &[Listed], known: &BTreeMap<ModelId, 
         is_custom(listed) && paired.any(|other| is_custom(other) && is_custom_model_of(&other.model, &listed.model))
     };
     let left_over = on_target.iter().enumerate().filter(|(at, _)| !paired.contains(at)).map(|(_, listed)| listed);
-    let left_over = left_over.filter(|listed| !is_another_copy(listed)).cloned();
-    pairs.extend(left_over.map(|target| Pair { source: None, target: Some(target) }));
-    pairs
+    let (spare, left_over): (Vec<_>, Vec<_>) = left_over.partition(|listed| is_another_copy(listed));
+    let alone = |target: &Listed| Pair { source: None, target: Some(target.clone()), missing: None };
+    pairs.extend(left_over.into_iter().map(alone));
+    Paired { pairs, spare: spare.len() }
+}
+
+/// The copy that applications were told of, where the target has another one in its place.
+fn missing_copy(source: &Listed, target: Option<&Listed>, known: &BTreeMap<ModelId, ModelId>) -> Option<ModelId> {
+    let copy = known.get(&source.model.id).filter(|_| is_custom(source))?;
+    target.filter(|target| target.model.id != *copy).map(|_| copy.clone())
 }
 
 fn partner_of(source: &Listed, on_target: &[Listed], known: &BTreeMap<ModelId, ModelId>) -> Option<usize> {
@@ -173,10 +218,14 @@ fn is_custom(listed: &Listed) -> bool {
 async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Comparison {
     let one = pair.source.as_ref().or(pair.target.as_ref());
     let (version, kind) = one.map_or((ApiVersion::NEWEST, Kind::Model), |one| (one.version, one.model.kind));
-    let verdict = match (&pair.source, &pair.target) {
-        (Some(on_source), Some(on_target)) => tell_apart(source, target, on_source, on_target).await,
-        (Some(_), None) => Verdict::OnlyOnSource,
-        (None, _) => Verdict::OnlyOnTarget,
+    let verdict = match (&pair.source, &pair.target, &pair.missing) {
+        (Some(_), Some(on_target), Some(missing)) => {
+            let other = &on_target.model.id;
+            Verdict::Differs(vec![format!("the id map says {missing}, which the target has not: its copy is {other}")])
+        }
+        (Some(on_source), Some(on_target), None) => tell_apart(source, target, on_source, on_target).await,
+        (Some(_), None, _) => Verdict::OnlyOnSource,
+        (None, _, _) => Verdict::OnlyOnTarget,
     };
     let model = |listed: Option<Listed>| listed.map(|listed| listed.model);
     Comparison { version, kind, source: model(pair.source), target: model(pair.target), verdict }

@@ -38,15 +38,23 @@ impl Selection {
         }
     }
 
+    /// Whether a model is meant by its own id.
+    #[must_use]
+    pub fn names(&self, model: &Model) -> bool {
+        matches!(self, Self::Ids(_)) && self.picks(model)
+    }
+
     /// Refuses a selection that means something which none of these models is.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], for the first id or pattern.
+    /// [`ErrorKind::NotFound`], for all such ids, or for the first such pattern.
     pub fn check(&self, models: &[&Model], on: &str) -> Result<(), Error> {
         let nothing = match self {
             Self::Ids(ids) => {
-                let unknown = ids.iter().find(|id| !models.iter().any(|model| model.id == **id));
-                unknown.map(|id| format!("there is no model or classifier {id} on {on}"))
+                let is_unknown = |id: &&ModelId| !models.iter().any(|model| model.id == **id);
+                let unknown: Vec<_> = ids.iter().filter(is_unknown).map(ModelId::as_str).collect();
+                let named = unknown.join(", ");
+                (!unknown.is_empty()).then(|| format!("there is no model or classifier {named} on {on}"))
             }
             Self::Matching(Patterns { include, exclude }) => {
                 let unmatched =

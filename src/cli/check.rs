@@ -111,7 +111,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 fn plan(args: &CheckArgs) -> Result<(CheckPlan, Option<Duration>), Error> {
     let mut plan = settings::check_plan(args, &settings::process_environment)?;
     if let Some(path) = &args.id_map {
-        plan.known_copies = IdMap::read(path, &plan.source.endpoint, &plan.target.endpoint)?.known_copies();
+        plan.known_copies = IdMap::read_existing(path, &plan.source.endpoint, &plan.target.endpoint)?.known_copies();
     }
     let within = args.expiring_within.as_deref();
     let within = within.map(|text| settings::parse_long_duration("--expiring-within", text)).transpose()?;
@@ -122,6 +122,9 @@ fn tell(progress: &Progress, event: &CheckEvent<'_>) {
     match event {
         CheckEvent::Waiting { error, wait } => progress.waiting(error, *wait),
         CheckEvent::Unread { side, count } => progress.warn_of_unread(*side, *count),
+        CheckEvent::Spare { count } => {
+            progress.note(&format!("the target has {count} more copies of v2.1 models that have one"));
+        }
         CheckEvent::NotReady { side, count } => {
             progress.note(&format!("left out, because they are not ready: {count} models of the {side}"));
         }
@@ -162,6 +165,11 @@ fn show(
     }
     let differing = comparisons.iter().filter(|one| !matches!(one.verdict, Verdict::Same)).count();
     let about_to_expire = comparisons.iter().filter(|one| expiring.of(one).is_some()).count();
+    for one in comparisons {
+        if let Verdict::Unread(error) = &one.verdict {
+            report::error_of(&name(one), error);
+        }
+    }
     if verbosity >= Verbosity::Normal {
         for one in comparisons {
             explain(one, expiring);
@@ -196,13 +204,17 @@ fn id(one: &Comparison) -> &str {
     one.source.as_ref().or(one.target.as_ref()).map_or("", |model| model.id.as_str())
 }
 
-/// Why two differ, why one could not be read, and which will expire.
+fn name(one: &Comparison) -> String {
+    format!("{} {}", one.kind, id(one))
+}
+
+/// Why two differ, and which will expire.
 fn explain(one: &Comparison, expiring: &Expiring) {
-    let name = format!("{} {}", one.kind, id(one));
-    match &one.verdict {
-        Verdict::Same | Verdict::OnlyOnSource | Verdict::OnlyOnTarget => {}
-        Verdict::Differs(found) => found.iter().for_each(|found| report::say(&format!("{name}: {found}"))),
-        Verdict::Unread(error) => report::error_of(&name, error),
+    let name = name(one);
+    if let Verdict::Differs(found) = &one.verdict {
+        for found in found {
+            report::say(&format!("{name}: {found}"));
+        }
     }
     if let Some(date) = expiring.of(one) {
         let is_over = date <= expiring.now;

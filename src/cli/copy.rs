@@ -121,7 +121,7 @@ fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::
             report::error(error);
         }
         let failures = summary.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
-        exit_code::of(failures.chain(&shortages).chain(&*faults.borrow()), signal)
+        exit_code::of(failures.chain(&shortages).chain(refused(&summary)).chain(&*faults.borrow()), signal)
     })
 }
 
@@ -257,6 +257,12 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
         });
     }
     lines
+}
+
+/// A target that lets nobody in will not take a copy.
+fn refused(summary: &Summary) -> impl Iterator<Item = &Error> {
+    let errors = summary.capacities.iter().filter_map(|(_, capacity)| capacity.as_ref().err());
+    errors.filter(|error| error.kind() == ErrorKind::Credentials)
 }
 
 /// A target that has less room than the copies need would refuse some of them.

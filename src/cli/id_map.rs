@@ -11,8 +11,13 @@ use frcopy::model::ModelId;
 use frcopy::resource::Endpoint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::settings::read_text;
 
 const SCHEMA: &str = "frcopy.id-map/1";
+/// More copies than any resource has.
+const LONGEST: u64 = 64 * 1024 * 1024;
 const CHECK_FILE: &str = "check the file, or give another path: a file that is not there yet is made";
 
 /// The file and what it says.
@@ -30,6 +35,9 @@ struct Content {
     target: String,
     /// By the id on the source.
     models: BTreeMap<String, Copy>,
+    /// What a later version has added.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +46,9 @@ struct Copy {
     target_model_id: String,
     name: Option<String>,
     copied_at: String,
+    /// What a later version has added.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
 }
 
 impl IdMap {
@@ -50,13 +61,22 @@ impl IdMap {
             source: source.to_string(),
             target: target.to_string(),
             models: BTreeMap::new(),
+            more: BTreeMap::new(),
         };
-        let content = match fs::read(&path) {
-            Ok(bytes) => understand(&path, &bytes, &new)?,
+        let content = match read_text(&path, LONGEST) {
+            Ok(text) => understand(&path, &text, &new)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => new,
             Err(error) => return Err(unusable(&path, "cannot be read").with_source(error)),
         };
         Ok(Self { path, content })
+    }
+
+    /// Reads a file that must be there.
+    pub(crate) fn read_existing(path: &Path, source: &Endpoint, target: &Endpoint) -> Result<Self, Error> {
+        match fs::metadata(path) {
+            Ok(_) => Self::read(path, source, target),
+            Err(error) => Err(unusable(path, "cannot be read").with_source(error)),
+        }
     }
 
     /// Makes sure that the file can be written, before anything is copied.
@@ -83,9 +103,11 @@ impl IdMap {
             target_model_id: target.to_string(),
             name: record.source_name.clone(),
             copied_at: format!("{:.0}", Timestamp::now()),
+            more: BTreeMap::new(),
         };
         // Another command may have noted copies of its own in the meantime.
-        let noted = fs::read(&self.path).ok().and_then(|bytes| understand(&self.path, &bytes, &self.content).ok());
+        let noted = read_text(&self.path, LONGEST).ok();
+        let noted = noted.and_then(|text| understand(&self.path, &text, &self.content).ok());
         self.content.models.extend(noted.map(|content| content.models).unwrap_or_default());
         self.content.models.insert(source.to_string(), copy);
         self.write().map_err(|error| {
@@ -102,6 +124,10 @@ impl IdMap {
         let name = self.path.file_name().ok_or_else(|| io::Error::other("it is not the path of a file"))?;
         let beside = self.path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
         let written = File::create(&beside).and_then(|mut file| {
+            // Whoever has closed it to others wants it closed.
+            if let Ok(metadata) = fs::metadata(&self.path) {
+                file.set_permissions(metadata.permissions())?;
+            }
             file.write_all(text.as_bytes())?;
             file.sync_all()
         });
@@ -109,9 +135,9 @@ impl IdMap {
     }
 }
 
-fn understand(path: &Path, bytes: &[u8], expected: &Content) -> Result<Content, Error> {
+fn understand(path: &Path, text: &str, expected: &Content) -> Result<Content, Error> {
     let content: Content =
-        serde_json::from_slice(bytes).map_err(|error| unusable(path, "is damaged").with_source(error))?;
+        serde_json::from_str(text).map_err(|error| unusable(path, "is damaged").with_source(error))?;
     if content.schema != SCHEMA {
         return Err(unusable(path, "is not an id map of this version of frcopy"));
     }

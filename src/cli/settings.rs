@@ -1,6 +1,6 @@
 //! From arguments, environment and key files to a plan. Every conflict is refused here, before the first request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -133,26 +133,26 @@ fn selection(CopyArgs { model_ids, model_id, many, .. }: &CopyArgs) -> Result<Se
     if *all || !include.is_empty() {
         return Ok(Selection::Matching(parse_patterns(include, exclude)?));
     }
-    let mut texts: Vec<String> = model_ids.iter().chain(model_id).cloned().collect();
+    let mut ids = parse_ids(&model_ids.iter().chain(model_id).collect::<Vec<_>>())?;
     if let Some(path) = from_file {
-        texts.extend(read_ids(path)?);
+        ids.extend(read_ids(path)?);
     }
-    let ids = parse_ids(&texts)?;
-    if ids.is_empty() { Err(no_ids()) } else { Ok(Selection::Ids(ids)) }
+    if ids.is_empty() { Err(no_ids()) } else { Ok(Selection::Ids(each_once(ids))) }
 }
 
-/// Model ids, each of them once.
-fn parse_ids(texts: &[String]) -> Result<Vec<ModelId>, Error> {
-    let mut ids: Vec<ModelId> = Vec::new();
-    for text in texts {
-        let only = texts.len() == 1;
-        let what = if only { "the model id".into() } else { format!("the model id {:?}", without_keys(text)) };
-        let id = parse(&what, text)?;
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
+/// Model ids from the command line.
+fn parse_ids(texts: &[&String]) -> Result<Vec<ModelId>, Error> {
+    let is_only = texts.len() == 1;
+    let parse_id = |text: &&String| {
+        let what = if is_only { "the model id".into() } else { format!("the model id {:?}", without_keys(text)) };
+        parse(&what, text)
+    };
+    texts.iter().map(parse_id).collect()
+}
+
+fn each_once(ids: Vec<ModelId>) -> Vec<ModelId> {
+    let mut seen = BTreeSet::new();
+    ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
 }
 
 fn no_ids() -> Error {
@@ -160,21 +160,24 @@ fn no_ids() -> Error {
 }
 
 /// A file of ids: one a line; blank lines and comments are left out.
-fn read_ids(path: &Path) -> Result<Vec<String>, Error> {
+fn read_ids(path: &Path) -> Result<Vec<ModelId>, Error> {
+    let file = without_keys(&path.to_string_lossy());
     let text = read_text(path, LONGEST_ID_FILE).map_err(|error| {
         Error::settings(
-            format!("the ids cannot be read from {}", without_keys(&path.to_string_lossy())),
+            format!("the ids cannot be read from {file}"),
             "check that the file is there, may be read and has one id a line",
         )
         .with_source(error)
     })?;
     // Some shells write a byte order mark first.
     let text = text.trim_start_matches('\u{feff}');
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let ids: Vec<_> = lines.map(str::to_owned).collect();
+    let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let parse_id = |(at, line): (usize, &str)| {
+        parse(&format!("the model id {:?} in line {} of {file}", without_keys(line), at + 1), line)
+    };
+    let ids: Vec<_> = lines.map(parse_id).collect::<Result<_, _>>()?;
     if ids.is_empty() {
-        let what = format!("there is no id in {}", without_keys(&path.to_string_lossy()));
-        return Err(Error::settings(what, "write one id a line"));
+        return Err(Error::settings(format!("there is no id in {file}"), "write one id a line"));
     }
     Ok(ids)
 }
@@ -226,9 +229,9 @@ pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result
 /// Makes a plan of what is to be compared.
 pub(crate) fn check_plan(args: &CheckArgs, environment: Environment<'_>) -> Result<CheckPlan, Error> {
     let (source, target) = both_sides(&args.source, &args.target, environment)?;
-    let selection = match parse_ids(&args.model_ids)? {
+    let selection = match parse_ids(&args.model_ids.iter().collect::<Vec<_>>())? {
         ids if ids.is_empty() => Selection::Matching(patterns(&args.patterns)?),
-        ids => Selection::Ids(ids),
+        ids => Selection::Ids(each_once(ids)),
     };
     let plan = CheckPlan {
         selection,

@@ -98,10 +98,22 @@ fn what_cannot_be_compared_is_an_error_and_no_difference() {
     let lab = Lab::new(1);
     lab.run(&["check", "no-such-model"])
         .expect(5, &["there is no model or classifier no-such-model on either resource"]);
+    lab.run(&["check", "no-such-model", "nor-this-one"])
+        .expect(5, &["there is no model or classifier no-such-model, nor-this-one on either resource"]);
     lab.run(&["check", "a/b"]).expect(2, &["the model id is not usable"]);
     run(lab.command(&["check"]).env("FRCOPY_TARGET_KEY", "wrong")).expect(4, &["401"]);
     let source = lab.emulator.resources()[0].endpoint.clone();
     run(lab.command(&["check"]).env("FRCOPY_TARGET_ENDPOINT", source)).expect(2, &["are the same resource"]);
+}
+
+#[test]
+fn a_model_that_is_asked_for_and_not_ready_is_said_to_be_so() {
+    let lab = Lab::new(1);
+    let custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
+    lab.set(SOURCE, Shelf::CustomModels, &custom, "/modelInfo/status", json!("creating"));
+    let ending =
+        lab.run(&["check", &custom]).expect(9, &["the model of the source is not ready, and cannot be compared"]);
+    assert_eq!(ending.stdout, format!("! {custom}\n"));
 }
 
 /// A resource of v3.1 whose list shows two models; one of them cannot be read.
@@ -150,4 +162,6 @@ fn a_model_that_cannot_be_read_is_said_to_be_and_the_others_are_compared() {
     command.env("FRCOPY_SOURCE_KEY", "a").env("FRCOPY_TARGET_KEY", "b").arg("check");
     let ending = run(&mut command).expect(9, &["error: model bad-1: ", "Forbidden: Not this one.", "1 same, 1 unread"]);
     assert_eq!(ending.stdout, "! bad-1\n= good-1\n");
+    let quiet = run(command.arg("-q")).expect(9, &["error: model bad-1: ", "Forbidden: Not this one."]);
+    assert!(!quiet.stderr.contains("same"), "{quiet:#?}");
 }

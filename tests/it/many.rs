@@ -8,7 +8,7 @@ use frcopy::emulator::{Fault, Options, Shelf, Tier};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, SOURCE, TARGET};
-use crate::support::Ending;
+use crate::support::{Ending, run};
 
 /// The ids on stdout, one a line.
 fn ids(ending: &Ending) -> BTreeSet<&str> {
@@ -84,7 +84,7 @@ fn the_exit_code_is_the_one_that_needs_a_person_first() {
     let custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
     let mut command = lab.command(&["copy", "no-such-model", &custom]);
     command.env_remove("FRCOPY_TARGET_REGION");
-    crate::support::run(&mut command).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
+    run(&mut command).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn what_is_selected_is_what_patterns_ids_and_files_say() {
     assert_eq!(planned(&["--from-file", file, "invoices-v4.0-1", "--model-id", "classifier-v4.0-1"]).len(), 3);
     let mut command = lab.command(&["copy", "--from-file", "-", "--dry-run"]);
     command.write_stdin("invoices-v4.0-1\ninvoices-v4.0-2\n");
-    crate::support::run(&mut command).expect(0, &["2 would be copied"]);
+    run(&mut command).expect(0, &["2 would be copied"]);
     assert_eq!(lab.changes(), Vec::<String>::new());
 }
 
@@ -124,7 +124,8 @@ fn bad_input_is_refused_before_anything_is_written() {
     let lab = Lab::new(2);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (empty, damaged, foreign) = (path("empty"), path("damaged"), path("foreign"));
+    let (empty, bad, damaged, foreign) = (path("empty"), path("bad"), path("damaged"), path("foreign"));
+    fs::write(&bad, "# one good, one bad\nab\na/b\n").unwrap();
     fs::write(&empty, "# nothing\n").unwrap();
     fs::write(&damaged, r#"{"schema":"frcopy.id-map/1","models":"#).unwrap();
     let other = r#"{"schema":"frcopy.id-map/1","source":"https://a.example","target":"https://b.example","models":{}}"#;
@@ -142,6 +143,7 @@ fn bad_input_is_refused_before_anything_is_written() {
         (&["--all", "--jobs", "51"], 2, "51 is not in 1..=50"),
         (&["--from-file", &nofile], 2, "the ids cannot be read from"),
         (&["--from-file", &empty], 2, "there is no id in"),
+        (&["--from-file", &bad], 2, &format!(r#"the model id "a/b" in line 3 of {bad} is not usable"#)),
         (&["--all", "--id-map", &damaged], 2, "is damaged"),
         (&["--all", "--id-map", &foreign], 2, "is that of copies from https://a.example to https://b.example"),
         (&["--all", "--id-map", &nowhere], 2, "cannot be written"),
@@ -422,7 +424,44 @@ fn the_id_map_tells_which_copy_belongs_to_which_model_of_v2_1() {
     lab.copy(&[&custom[0]]).expect(0, &[]);
     let skipped = lab.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
     assert_eq!(skipped.stdout.trim(), known);
-    lab.run(&["check"]).expect(0, &["10 same"]);
+    lab.run(&["check"]).expect(0, &["10 same", "the target has 2 more copies of v2.1 models that have one"]);
+    // The applications would look for it in vain, though the target has other copies of the same training.
+    lab.emulator.remove(TARGET, Shelf::CustomModels, &known);
+    let ending =
+        lab.run(&["check", "--id-map", map]).expect(9, &["which the target has not: its copy is", "1 different"]);
+    assert!(ending.stdout.contains(&format!("* {}", custom[0])), "{ending:#?}");
+    lab.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
+    lab.run(&["check", "--id-map", map]).expect(0, &["10 same"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_id_map_keeps_its_permissions_and_what_a_later_version_has_added() {
+    use std::os::unix::fs::PermissionsExt;
+    let lab = Lab::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("map.json");
+    let map = path.to_str().unwrap();
+    let custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
+    lab.copy(&[&custom, "--id-map", map]).expect(0, &[]);
+    let mut content: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    content["newer"] = json!(1);
+    content["models"][&custom]["newer"] = json!([2]);
+    fs::write(&path, content.to_string()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    lab.copy(&[&custom, "--if-exists", "skip", "--id-map", map]).expect(0, &[]);
+    let again: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(again, content);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    lab.run(&["check", "--id-map", "/dev/zero"]).expect(2, &["cannot be read"]);
+    lab.run(&["check", "--id-map", "no-such-map"]).expect(2, &["the id map no-such-map cannot be read"]);
+}
+
+#[test]
+fn a_rehearsal_of_many_finds_a_target_that_lets_nobody_in() {
+    let lab = Lab::new(1);
+    let mut command = lab.command(&["copy", "--all", "--api-version", "2.1", "--dry-run"]);
+    run(command.env("FRCOPY_TARGET_KEY", "wrong")).expect(4, &["the target does not say how many models"]);
 }
 
 #[test]
