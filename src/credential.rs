@@ -152,6 +152,12 @@ impl Token {
         Ok(Self { pass, renewed_at, expires })
     }
 
+    /// The token itself.
+    #[must_use]
+    pub fn secret(&self) -> &SecretString {
+        self.pass.secret()
+    }
+
     fn is_good_at(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| now < expires)
     }

@@ -220,16 +220,17 @@ impl StdError for ServiceError {
 const LONGEST_TEXT: usize = 1000;
 
 /// Makes text that came over the wire fit for a terminal: control and direction-changing characters become blanks,
-/// and what is longer than a screen is cut.
+/// and what is longer than a screen is cut. Nor does it command a CI system, which obeys `##vso[…]` anywhere in a line.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let mut clean: String = text
-        .chars()
-        .take(LONGEST_TEXT)
-        .map(|c| if c.is_control() || is_invisible(c) { ' ' } else { c })
-        .collect::<String>()
-        .trim()
-        .into();
+    let mut clean = String::new();
+    for c in text.chars().take(LONGEST_TEXT) {
+        if c == '#' && clean.ends_with('#') {
+            clean.push(' ');
+        }
+        clean.push(if c.is_control() || is_invisible(c) { ' ' } else { c });
+    }
+    let mut clean = clean.trim().to_owned();
     if text.chars().nth(LONGEST_TEXT).is_some() {
         clean.push('…');
     }

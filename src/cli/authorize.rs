@@ -17,7 +17,7 @@ use super::args::{Format, KindArg, OutputArgs, TargetAddressArgs, TargetArgs};
 use super::handover_file::NewFile;
 use super::progress::Verbosity;
 use super::settings::STDIN;
-use super::{handover_file, report, settings};
+use super::{ci, exit_code, handover_file, report, settings};
 
 /// Gives leave to copy one model into the target resource, for somebody who has the source's credential and not the
 /// target's.
@@ -103,17 +103,21 @@ fn run_authorize(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> 
     let work = async |progress: &super::Progress, stop: &_| {
         let voice = progress.voice();
         let observer = |event: Event<'_>| voice.show(&event);
-        let keep = |handover: &Handover| file.take().map_or(Ok(()), |file| file.write(&handover.to_json()));
+        let keep = |handover: &Handover| {
+            ci::mask(&handover.authorization.access_token);
+            file.take().map_or(Ok(()), |file| file.write(&handover.to_json()))
+        };
         copy::authorize(&plan, &observer, stop, keep).await
     };
-    super::see_through(verbosity, work, |handover, _| {
+    super::see_through(verbosity, work, |handover, signal| {
         if verbosity >= Verbosity::Normal {
             report::say(&handed_out(&handover, path));
         }
         if path != Path::new(STDIN) {
             show(args.output.format, "authorized", &handover);
         }
-        ExitCode::SUCCESS
+        let id = handover.authorization.target_model_id.as_str();
+        exit_code::of(&report::handed_on(ci::authorized(id)), signal)
     })
 }
 

@@ -18,7 +18,7 @@ use super::args::{Format, PatternArgs, ScopeArgs, SourceArgs, TargetArgs};
 use super::id_map::IdMap;
 use super::list::expiry;
 use super::progress::{Progress, Verbosity};
-use super::{exit_code, report, settings};
+use super::{ci, exit_code, report, settings};
 
 /// Compares source and target: what a failover would miss.
 ///
@@ -99,12 +99,15 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         // What was not read because of a signal was not compared.
         if stop.is_told() { Err(Error::new(ErrorKind::Interrupted, "interrupted")) } else { Ok(comparisons) }
     };
-    super::see_through(verbosity, work, |mut comparisons, _| {
+    super::see_through(verbosity, work, |mut comparisons, signal| {
         comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
         let expiring = Expiring { within: expiring_within, now: Timestamp::now() };
         let found = show(args, &plan, &comparisons, &expiring, verbosity);
         // What nobody can read nobody has compared.
-        if found || unread.get() > 0 { exit_code::of_differences() } else { ExitCode::SUCCESS }
+        let in_sync = !found && unread.get() == 0;
+        let lines: Vec<_> = comparisons.iter().map(|one| json(one, &plan, &expiring)).collect();
+        let unpublished = report::handed_on(ci::comparisons(in_sync, &lines, comparisons.iter().filter_map(row)));
+        if in_sync { exit_code::of(&unpublished, signal) } else { exit_code::of_differences() }
     })
 }
 
@@ -177,6 +180,18 @@ fn show(
         report::say(&summary(comparisons, about_to_expire));
     }
     differing + about_to_expire > 0
+}
+
+/// What a summary says of it, unless both sides are the same.
+fn row(one: &Comparison) -> Option<[String; 3]> {
+    let what = match &one.verdict {
+        Verdict::Same => return None,
+        Verdict::OnlyOnSource => "only on the source".into(),
+        Verdict::OnlyOnTarget => "only on the target".into(),
+        Verdict::Differs(found) => found.join("; "),
+        Verdict::Unread(error) => error.to_string(),
+    };
+    Some([sign(&one.verdict).to_string(), name(one), what])
 }
 
 fn sign(verdict: &Verdict) -> char {

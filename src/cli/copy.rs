@@ -20,7 +20,7 @@ use super::args::{CopyArgs, Format, IfExistsArg};
 use super::id_map::IdMap;
 use super::progress::{Progress, Verbosity, Voice};
 use super::settings::{self, Order};
-use super::{exit_code, report};
+use super::{ci, exit_code, report};
 
 /// How many ids of models that are left out are named.
 const MOST_NAMED: usize = 5;
@@ -61,10 +61,10 @@ fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Resul
         }
     };
     super::see_through(verbosity, work, |outcome, signal| {
-        report::outcome(args.output.format, &outcome, verbosity);
+        let unpublished = report::ending(args.output.format, &outcome, verbosity);
         let unnoted = id_map.and_then(|mut id_map| id_map.note(&outcome).err());
         unnoted.iter().for_each(report::error);
-        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unnoted), signal)
+        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unnoted).chain(&unpublished), signal)
     })
 }
 
@@ -84,8 +84,8 @@ fn run_authorized(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
         }
     };
     super::see_through(verbosity, work, |outcome, signal| {
-        report::outcome(args.output.format, &outcome, verbosity);
-        exit_code::of(outcome.result.as_ref().err(), signal)
+        let unpublished = report::ending(args.output.format, &outcome, verbosity);
+        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unpublished), signal)
     })
 }
 
@@ -120,8 +120,10 @@ fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::
         for error in &shortages {
             report::error(error);
         }
+        let unpublished = report::handed_on(ci::copies(&summary.outcomes));
         let failures = summary.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
-        exit_code::of(failures.chain(&shortages).chain(refused(&summary)).chain(&*faults.borrow()), signal)
+        let beside = shortages.iter().chain(refused(&summary)).chain(&unpublished);
+        exit_code::of(failures.chain(beside).chain(&*faults.borrow()), signal)
     })
 }
 

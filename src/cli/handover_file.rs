@@ -9,7 +9,7 @@ use frcopy::handover::Handover;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::settings::{STDIN, read_text};
-use super::{report, settings};
+use super::{ci, report, settings};
 
 /// A file that is longer holds something else than an authorization.
 const LONGEST: u64 = 64 * 1024;
@@ -76,7 +76,9 @@ pub(crate) fn read(path: &Path) -> Result<Handover, Error> {
         let what = format!("the authorization cannot be read from {}", path.display());
         Error::settings(what, "check that the file is there and may be read").with_source(error)
     })?;
-    Handover::from_json(&json).map_err(|error| settings::about("the authorization", &error))
+    let handover = Handover::from_json(&json).map_err(|error| settings::about("the authorization", &error))?;
+    ci::mask(&handover.authorization.access_token);
+    Ok(handover)
 }
 
 /// Whoever can read it can use it.
@@ -85,7 +87,7 @@ fn warn_of_readers(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let mode = fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.permissions().mode());
     if mode.is_some_and(|mode| mode & 0o077 != 0) {
-        report::say(&format!("warning: others than you may read {}, and use it: chmod 600", path.display()));
+        report::warning(&format!("others than you may read {}, and use it: chmod 600", path.display()));
     }
 }
 

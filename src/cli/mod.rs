@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod authorize;
 mod az;
 mod check;
+mod ci;
 mod copy;
 #[cfg(feature = "emulator")]
 mod demo;
@@ -65,8 +66,8 @@ fn run_wait(args: &WaitArgs) -> anyhow::Result<ExitCode> {
         Ok(wait(&plan, &observer, stop).await)
     };
     see_through(verbosity, work, |outcome, signal| {
-        report::outcome(args.output.format, &outcome, verbosity);
-        exit_code::of(outcome.result.as_ref().err(), signal)
+        let unpublished = report::ending(args.output.format, &outcome, verbosity);
+        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unpublished), signal)
     })
 }
 

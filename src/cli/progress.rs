@@ -14,6 +14,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::ci;
+
 /// A model that stops working sooner than this is worth a warning.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -185,8 +187,8 @@ impl Voice<'_> {
             Event::NotVerifiable => {
                 self.note("not verified: only the target's side can look there, with frcopy list target");
             }
-            Event::HeldByTarget { target_model_id } => self.line(&format!(
-                "warning: {target_model_id} may stay reserved on the target; its side gives it back with frcopy authorize --revoke"
+            Event::HeldByTarget { target_model_id } => self.urgent(&format!(
+                "{target_model_id} may stay reserved on the target; its side gives it back with frcopy authorize --revoke"
             )),
             Event::LeftBehind { target_model_id, error } => self.left_behind(target_model_id, error),
             Event::Room(Capacity { count, limit }) => {
@@ -232,9 +234,15 @@ impl Voice<'_> {
 
     fn warning(&self, text: &str) {
         self.note(&format!("warning: {text}"));
+        ci::warning(text);
     }
 
     /// Said even where little is to be said: nobody else knows of it.
+    fn urgent(&self, text: &str) {
+        self.line(&format!("warning: {text}"));
+        ci::warning(text);
+    }
+
     fn line(&self, text: &str) {
         match &self.name {
             Some(name) => self.progress.screen.line(&format!("{name}: {text}")),
@@ -272,7 +280,7 @@ impl Voice<'_> {
 
     fn left_behind(&self, target_model_id: &ModelId, error: &Error) {
         let verb = if error.finding() == Finding::NoSuchModel { "may stay" } else { "stays" };
-        self.line(&format!("warning: {target_model_id} {verb} reserved on the target, without a copy: {error}"));
+        self.urgent(&format!("{target_model_id} {verb} reserved on the target, without a copy: {error}"));
     }
 }
 

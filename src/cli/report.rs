@@ -10,14 +10,22 @@ use frcopy::model::ModelId;
 use serde::Serialize;
 
 use super::args::Format;
+use super::ci;
 use super::progress::Verbosity;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HELP: Style = AnsiColor::Green.on_default().bold();
 
-/// Shows the ending of the only copy.
-pub(crate) fn outcome(format: Format, outcome: &Outcome, verbosity: Verbosity) {
+/// Shows the ending of the only copy, and hands it on where a CI system waits for it. Returns why that was not possible.
+#[must_use]
+pub(crate) fn ending(format: Format, outcome: &Outcome, verbosity: Verbosity) -> Option<Error> {
     show_ending(format, outcome, verbosity, error);
+    handed_on(ci::copies([outcome]))
+}
+
+/// What a CI system could not be told is an error that people are told.
+pub(crate) fn handed_on(published: Result<(), Error>) -> Option<Error> {
+    published.inspect_err(error).err()
 }
 
 /// Shows the ending of one copy of many: one line, or an error that says of which model.
@@ -87,12 +95,20 @@ fn result_of(format: Format, outcome: &Outcome) {
 pub(crate) fn error(error: &Error) {
     say(&format!("{ERROR}error:{ERROR:#} {error}"));
     explain(error);
+    ci::error(None, error);
 }
 
 /// The same, of one model of many.
 pub(crate) fn error_of(name: &str, error: &Error) {
     say(&format!("{ERROR}error:{ERROR:#} {name}: {error}"));
     explain(error);
+    ci::error(Some(name), error);
+}
+
+/// Shows what is no failure and yet must be known.
+pub(crate) fn warning(text: &str) {
+    say(&format!("warning: {text}"));
+    ci::warning(text);
 }
 
 fn explain(error: &Error) {
@@ -235,7 +251,7 @@ pub(crate) struct JsonError<'a> {
     request_id: Option<&'a str>,
 }
 
-fn json(Outcome { record, result }: &Outcome) -> String {
+pub(crate) fn json(Outcome { record, result }: &Outcome) -> String {
     let json = Json {
         schema: "frcopy.copy/1",
         status: status(result, record),
@@ -287,7 +303,7 @@ fn action(success: Success) -> &'static str {
     }
 }
 
-fn status(result: &Result<Success, Error>, record: &Record) -> &'static str {
+pub(crate) fn status(result: &Result<Success, Error>, record: &Record) -> &'static str {
     let error = match result {
         Ok(Success::Copied | Success::Replaced) => return "succeeded",
         Ok(Success::AlreadyThere) => return "skipped",

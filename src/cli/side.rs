@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use super::args::{AuthArg, SecretArg, SourceArgs, TargetArgs};
 use super::az::{Account, Details};
+use super::ci::{self, Masked};
 use super::settings::{Environment, STDIN, about, parse, read_text};
 use super::usage::without_keys;
 
@@ -252,20 +253,23 @@ fn two_means(side: Side, place: &str) -> Error {
 }
 
 fn key(side: Side, secret: &SecretString) -> Result<Credential, Error> {
+    ci::mask(secret);
     Key::new(secret).map(Credential::Key).map_err(|error| about(&format!("the {side} key"), &error))
 }
 
 fn tokens(side: Side, secret: &Secret) -> Result<Tokens, Error> {
     match secret {
-        Secret::File(path) if !secret.is_from_stdin() => TokenFile::new(path.clone()).map(Tokens::of),
-        secret => ReadyToken::new(&read(side, "token", secret)?).map(Tokens::of),
+        Secret::File(path) if !secret.is_from_stdin() => {
+            TokenFile::new(path.clone()).map(|file| Tokens::of(Masked(file)))
+        }
+        secret => ReadyToken::new(&read(side, "token", secret)?).map(|token| Tokens::of(Masked(token))),
     }
 }
 
 #[cfg(feature = "entra")]
 fn identity(side: Side, endpoint: &Endpoint, tenant: Option<&str>) -> Result<Credential, Error> {
     let entra = frcopy::client::Entra::new(side, endpoint.cloud(), tenant)?;
-    Ok(Credential::Tokens(Tokens::of(entra)))
+    Ok(Credential::Tokens(Tokens::of(Masked(entra))))
 }
 
 #[cfg(not(feature = "entra"))]

@@ -7,6 +7,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::args::Cli;
+use super::ci;
 
 /// The arguments, or the exit code after help, version or an error was shown.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
@@ -18,6 +19,7 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
         }
         let text = without_keys(&error.render().ansi().to_string());
         let _ = write!(anstream::stderr(), "{text}");
+        ci::wrong_usage(&without_keys(&error.render().to_string()));
         ExitCode::from(2)
     })
 }

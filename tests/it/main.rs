@@ -12,6 +12,8 @@
 mod az;
 #[cfg(feature = "emulator")]
 mod check;
+#[cfg(feature = "emulator")]
+mod ci;
 mod copy;
 #[cfg(feature = "emulator")]
 mod emulator;
