@@ -56,7 +56,7 @@ impl Desk {
     /// Behind TLS, as Entra ID is.
     fn as_authority(&self) -> SocketAddr {
         let desk = self.clone();
-        serve(move |request| desk.answer(request))
+        serve(move |request| desk.answer(request).into_bytes())
     }
 
     /// Over plain HTTP, as the services of a machine are, which refuse whoever does not say that he means them.

@@ -56,3 +56,5 @@ mod versions;
 mod victim;
 mod wait;
 mod wire;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod workflows;

@@ -20,11 +20,11 @@ pub(crate) const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/t
 
 /// A TLS server that answers every request with a bare 404, until the test process ends.
 pub(crate) fn server() -> SocketAddr {
-    serve(|_| "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into())
+    serve(|_| b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into())
 }
 
 /// A TLS server that answers each request, head and body as they came, until the test process ends.
-pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + 'static) -> SocketAddr {
+pub(crate) fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> SocketAddr {
     let certificates = CertificateDer::pem_slice_iter(CERTIFICATE).map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -37,7 +37,7 @@ pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + 'static) -> SocketA
             let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream.unwrap());
             // A client that does not trust the certificate goes away here.
             if let Some(request) = read_request(&mut stream) {
-                let _ = stream.write_all(answer(&request).as_bytes()).and_then(|()| stream.flush());
+                let _ = stream.write_all(&answer(&request)).and_then(|()| stream.flush());
             }
         }
     });
