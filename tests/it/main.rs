@@ -39,6 +39,8 @@ mod promises;
 #[cfg(target_os = "linux")]
 mod proxy;
 mod readme;
+#[cfg(target_os = "linux")]
+mod release;
 #[cfg(all(unix, feature = "emulator"))]
 mod replace;
 mod replay;

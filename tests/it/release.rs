@@ -1,0 +1,155 @@
+//! The release: what its parts say of one another, and what the workflows are allowed to run.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use saphyr::{LoadableYamlNode, Yaml};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap()
+}
+
+fn workflows() -> Vec<(String, String)> {
+    let folder = fs::read_dir(Path::new(ROOT).join(".github/workflows")).unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.map(|name| (name.clone(), read(&format!(".github/workflows/{name}")))).collect()
+}
+
+#[test]
+fn every_action_is_pinned_by_its_commit_and_says_which_version_that_is() {
+    let mut seen = 0;
+    for (name, text) in workflows() {
+        for line in text.lines().filter(|line| line.trim_start().trim_start_matches("- ").starts_with("uses:")) {
+            let (action, version) = line.split_once(" # v").unwrap_or_else(|| panic!("{name}: {line}"));
+            let commit = action.split_once('@').unwrap().1;
+            let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(is_commit && version.split('.').count() == 3, "{name}: {line}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 8, "{seen}");
+}
+
+#[test]
+fn a_workflow_may_read_the_repository_and_a_job_what_it_needs() {
+    for (name, text) in workflows() {
+        let workflow = Yaml::load_from_str(&text).unwrap().remove(0);
+        let permissions =
+            workflow.as_mapping_get("permissions").unwrap_or_else(|| panic!("{name} has all permissions"));
+        let writes = |yaml: &Yaml<'_>| {
+            yaml.as_mapping().is_some_and(|all| all.values().any(|value| value.as_str() == Some("write")))
+        };
+        assert!(!writes(permissions), "{name}");
+        let jobs = workflow.as_mapping_get("jobs").unwrap().as_mapping().unwrap();
+        for (job, content) in jobs {
+            let may_write = content.as_mapping_get("permissions").is_some_and(writes);
+            assert!(!may_write || job.as_str() == Some("publish"), "{name}: {job:?}");
+        }
+    }
+}
+
+#[test]
+fn no_expression_stands_in_a_script() {
+    for (name, text) in workflows() {
+        let workflow = Yaml::load_from_str(&text).unwrap().remove(0);
+        let jobs = workflow.as_mapping_get("jobs").unwrap().as_mapping().unwrap();
+        for job in jobs.values() {
+            for step in job.as_mapping_get("steps").unwrap().as_sequence().unwrap() {
+                let script = step.as_mapping_get("run").and_then(Yaml::as_str).unwrap_or_default();
+                assert!(!script.contains("${{"), "{name}: {script}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_archives_have_the_names_that_everybody_looks_for() {
+    let (release, install, cargo) =
+        (read(".github/workflows/release.yml"), read(".github/actions/copy/install.sh"), read("Cargo.toml"));
+    let targets: Vec<_> =
+        release.lines().filter_map(|line| line.trim().strip_prefix("- { target: ")?.split(',').next()).collect();
+    assert_eq!(targets.len(), 5);
+    for target in targets {
+        assert!(install.contains(&format!("target={target} ;;")), "{target}");
+    }
+    assert!(read(".ci/package").contains("name=frcopy-$version-$target"));
+    assert!(install.contains("name=frcopy-${FRCOPY_VERSION#v}-$target"));
+    assert!(
+        cargo.contains(r#"pkg-url = "{ repo }/releases/download/v{ version }/{ name }-{ version }-{ target }.tar.gz""#)
+    );
+    assert!(cargo.contains(r#"bin-dir = "{ name }-{ version }-{ target }/{ bin }{ binary-ext }""#));
+}
+
+#[test]
+fn the_scripts_are_free_of_syntax_errors() {
+    for script in [".ci/run", ".ci/package", ".github/actions/copy/install.sh", ".github/actions/copy/run.sh"] {
+        let status = Command::new("bash").arg("-n").arg(Path::new(ROOT).join(script)).status().unwrap();
+        assert!(status.success(), "{script}");
+    }
+    for (name, text) in workflows() {
+        let workflow = Yaml::load_from_str(&text).unwrap().remove(0);
+        for job in workflow.as_mapping_get("jobs").unwrap().as_mapping().unwrap().values() {
+            for step in job.as_mapping_get("steps").unwrap().as_sequence().unwrap() {
+                let Some(script) = step.as_mapping_get("run").and_then(Yaml::as_str) else { continue };
+                let status = Command::new("bash").args(["-n", "-c", script]).status().unwrap();
+                assert!(status.success(), "{name}: {script}");
+            }
+        }
+    }
+}
+
+/// The steps of the publishing job that need nobody but this machine: the sums, and what goes into the image.
+#[test]
+fn the_sums_are_checked_and_the_image_gets_a_binary_for_each_architecture() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let release = folder.path().join("release");
+    fs::create_dir(&release).unwrap();
+    for target in ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl", "a", "b", "c"] {
+        let name = format!("frcopy-0.1.0-{target}");
+        let script = format!(
+            "mkdir {name} && echo {target} > {name}/frcopy && tar -czf {name}.tar.gz {name} && rm -r {name} && sha256sum {name}.tar.gz > {name}.sha256"
+        );
+        assert!(Command::new("bash").args(["-ec", &script]).current_dir(&release).status().unwrap().success());
+    }
+    let workflow = read(".github/workflows/release.yml");
+    let workflow = Yaml::load_from_str(&workflow).unwrap().remove(0);
+    let publish = workflow.as_mapping_get("jobs").unwrap().as_mapping_get("publish").unwrap();
+    let script = |name: &str| {
+        let steps = publish.as_mapping_get("steps").unwrap().as_sequence().unwrap();
+        let step = steps.iter().find(|step| step.as_mapping_get("name").and_then(Yaml::as_str) == Some(name)).unwrap();
+        step.as_mapping_get("run").and_then(Yaml::as_str).unwrap().to_owned()
+    };
+    let run = |script: &str, folder: &Path| {
+        // Whoever builds and pushes images is not here: only what it is called with is of interest.
+        let script = format!(
+            "docker() {{ echo \"docker $*\" >>asked; echo '{{}}' >image.json; }}; jq() {{ echo sha256:0; }}\n{script}"
+        );
+        let mut command = Command::new("bash");
+        command.args(["-ec", &script]).current_dir(folder).env("REPOSITORY", "Owner/frcopy").env("TAG", "v0.1.0");
+        command.env("ACTOR", "a").env("TOKEN", "t").env("REVISION", "r").env("GITHUB_OUTPUT", folder.join("output"));
+        command.output().unwrap().status.success()
+    };
+    let check = script("Check every archive once more");
+    assert!(run(&check, &release));
+    assert_eq!(fs::read_to_string(release.join("SHA256SUMS")).unwrap().lines().count(), 5);
+    assert!(run(&script("Build and push the image"), folder.path()));
+    for (architecture, target) in [("amd64", "x86_64-unknown-linux-musl\n"), ("arm64", "aarch64-unknown-linux-musl\n")]
+    {
+        let binary = folder.path().join("image").join(architecture).join("frcopy");
+        assert_eq!(fs::read_to_string(binary).unwrap(), target);
+    }
+    assert!(folder.path().join("image/certificates.crt").exists());
+    let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
+    assert!(asked.contains("--tag ghcr.io/owner/frcopy:0.1.0"), "{asked}");
+    assert_eq!(
+        fs::read_to_string(folder.path().join("output")).unwrap(),
+        "name=ghcr.io/owner/frcopy\ndigest=sha256:0\n"
+    );
+    // One that was changed on the way is not published.
+    fs::write(release.join("frcopy-0.1.0-a.tar.gz"), "changed").unwrap();
+    fs::write(release.join("all.sha256"), fs::read(release.join("SHA256SUMS")).unwrap()).unwrap();
+    assert!(!run(&check, &release));
+}
