@@ -508,3 +508,24 @@ fn a_copy_that_the_target_calls_invalid_has_failed_and_a_status_that_nobody_know
         run(world.copy().args(["--timeout", "2s"])).expect(exit, &[what, "request id: req-200"]);
     }
 }
+
+#[test]
+fn a_firewall_and_keys_that_are_switched_off_are_told_from_a_wrong_key() {
+    on_every_version(|version| {
+        for (status, code, message, remedy) in [
+            (
+                403,
+                "403",
+                "Access denied due to Virtual Network/Firewall rules.",
+                "in the network rules of the source resource",
+            ),
+            (403, "AuthenticationTypeDisabled", "Key based authentication is disabled.", "use --source-auth entra"),
+            (401, "401", "Access denied due to invalid subscription key.", "check that FRCOPY_SOURCE_KEY is a key of"),
+        ] {
+            let world = World::new(version);
+            world.on(Step::LookSource, [error_reply(status, code, message)]);
+            run(&mut world.copy()).expect(4, &[message, remedy, "request id: req-"]);
+            assert_eq!(world.count(Step::Authorize), 0);
+        }
+    });
+}
