@@ -102,11 +102,10 @@ impl Request {
 
     /// The same request with what it is let in with.
     #[must_use]
-    pub fn with(&self, pass: &Pass) -> Self {
-        let mut request = self.clone();
+    pub fn with(mut self, pass: &Pass) -> Self {
         let (name, value) = pass.header();
-        request.headers.insert(name, value);
-        request
+        self.headers.insert(name, value);
+        self
     }
 
     /// Accepts that the copy may be less protected than the source.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use azure_core::cloud::CloudConfiguration;
 use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind as AzureErrorKind;
-use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, RetryOptions, Transport, Url};
+use azure_core::http::{
+    AsyncRawResponse, ClientOptions, HttpClient, Method, Request, RetryOptions, StatusCode, Transport, Url,
+};
 use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, AzureDeveloperCliCredential, AzureDeveloperCliCredentialOptions,
     ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
@@ -316,12 +318,12 @@ impl TokenHttp {
 
     /// Whether the metadata service is there, which refuses a request that does not say that it means it.
     async fn is_on_azure(&self) -> bool {
-        let mut url = format!("http://{METADATA_HOST}/metadata/identity/oauth2/token");
-        if let Some(host) = metadata_host() {
-            url = url.replace(&format!("http://{METADATA_HOST}"), host.as_str().trim_end_matches('/'));
-        }
-        let answer = self.nearby.get(url).timeout(METADATA_TIMEOUT).send().await;
-        answer.is_ok_and(|answer| answer.status() == http::StatusCode::BAD_REQUEST)
+        let Ok(url) = Url::parse(&format!("http://{METADATA_HOST}/metadata/identity/oauth2/token")) else {
+            return false;
+        };
+        let request = Request::new(url, Method::Get);
+        let answer = timeout(METADATA_TIMEOUT, self.execute_request(&request)).await;
+        matches!(answer, Ok(Ok(answer)) if answer.status() == StatusCode::BadRequest)
     }
 }
 

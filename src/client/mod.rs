@@ -76,12 +76,6 @@ pub struct Connection {
     pace: Pace,
 }
 
-/// A request that was sent: when, and under which id of ours.
-struct Sent {
-    at: Instant,
-    client_request_id: String,
-}
-
 /// Talks to one resource, with its credential and to no other host.
 pub struct Client<'a> {
     connection: Connection,
@@ -186,49 +180,37 @@ impl Client<'_> {
         transmit: impl AsyncFn(&Request) -> Result<Answer, Error>,
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let result = self.attempt(&request.with(&pass), &transmit, &read).await;
+        let result = self.attempt(request, &pass, &transmit, &read).await;
         if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credentials) {
             return result;
         }
         let Some(other) = self.connection.resource.credential.another_than(&pass).await else { return result };
         self.hide(other.secret());
-        self.attempt(&request.with(&other), &transmit, &read).await
+        self.attempt(request, &other, &transmit, &read).await
     }
 
-    /// Sends a request once, under an id of its own, and reads its answer.
+    /// Sends a request once, under an id of its own, and understands and logs its answer.
     async fn attempt<T>(
         &self,
         request: &Request,
+        pass: &Pass,
         transmit: impl AsyncFn(&Request) -> Result<Answer, Error>,
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let (request, client_request_id) = request.identified();
-        let sent = Sent { at: Instant::now(), client_request_id };
-        let answer = transmit(&request).await;
-        self.hear(&request, &sent, answer, read)
-    }
-
-    /// Understands an answer, and logs it.
-    fn hear<T>(
-        &self,
-        request: &Request,
-        Sent { at, client_request_id }: &Sent,
-        answer: Result<Answer, Error>,
-        read: impl Fn(&Answer) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let answer = answer.map(|answer| Answer { secrets: self.secrets(), ..answer });
+        let request = request.with(pass);
+        let began = Instant::now();
+        let answer = transmit(&request).await.map(|answer| Answer { secrets: self.secrets(), ..answer });
+        let took = began.elapsed();
         let side = self.connection.resource.side;
         let line = self.secrets().blot_out(&format!("{request:?}"));
         match &answer {
             Ok(answer) => info!(
-                "{side}: {line} -> {} in {:.0?}, request id {}, client request id {client_request_id}",
+                "{side}: {line} -> {} in {took:.0?}, request id {}, client request id {client_request_id}",
                 answer.status.as_u16(),
-                at.elapsed(),
                 answer.request_id().as_deref().unwrap_or("none"),
             ),
-            Err(error) => {
-                info!("{side}: {line} -> {error} after {:.0?}, client request id {client_request_id}", at.elapsed());
-            }
+            Err(error) => info!("{side}: {line} -> {error} after {took:.0?}, client request id {client_request_id}"),
         }
         read(&answer?)
     }

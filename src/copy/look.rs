@@ -6,8 +6,8 @@
 use super::Event;
 use super::pipeline::Pipeline;
 use super::plan::classifiers_need_newer;
-use crate::api;
 use crate::api::version::ApiVersion;
+use crate::api::{self, Answer};
 use crate::client::{Client, Patience};
 use crate::error::{Delivery, Error, ErrorKind, Finding};
 use crate::model::{Kind, Model, ModelId, Readiness};
@@ -228,9 +228,8 @@ impl Pipeline<'_> {
         kind: Kind,
         id: &ModelId,
     ) -> Result<Sight, Error> {
-        let request = api::model(version, kind, id);
-        let error = match client.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await {
-            Ok(model) => return Ok(Sight::Seen(Model { kind, ..model })),
+        let error = match read_model(client, version, kind, id).await {
+            Ok(model) => return Ok(Sight::Seen(model)),
             Err(error) => error,
         };
         if error.finding() == Finding::NoSuchModel {
@@ -249,6 +248,18 @@ impl Pipeline<'_> {
         let is_searching = self.terms().api_version.is_none() || side == Side::Target;
         is_searching && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused)
     }
+}
+
+/// What one resource shows under an id.
+pub(super) async fn read_model(
+    client: &Client<'_>,
+    version: ApiVersion,
+    kind: Kind,
+    id: &ModelId,
+) -> Result<Model, Error> {
+    let read = |answer: &Answer| api::read_model(version, answer);
+    let model = client.call(&api::model(version, kind, id), Patience::READ, read).await?;
+    Ok(Model { kind, ..model })
 }
 
 /// Nobody has shown it, and nobody has said that it is not there.

@@ -23,11 +23,12 @@ use tokio::time::Instant;
 
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
+use crate::authorization::CopyAuthorization;
 use crate::client::{Circumstances, Connection};
 use crate::error::Error;
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
-use crate::resource::{Endpoint, Resource, Side};
+use crate::resource::{Endpoint, Resource, Side, TargetAddress};
 use crate::stop::Stop;
 pub use many::{ManyEvent, ManyObserver, ManyPlan, Summary, copy_many, rehearse_many};
 pub use parties::{AuthorizePlan, AuthorizedPlan, authorize, copy_authorized, rehearse_authorized, revoke};
@@ -305,6 +306,15 @@ impl Record {
         let Terms { source, target, api_version, .. } = &*plan.terms;
         let record = Self::new(plan.kind.unwrap_or(Kind::Model), &source.endpoint, Some(&target.endpoint));
         Self { source_model_id: Some(plan.model_id.clone()), api_version: *api_version, ..record }
+    }
+
+    /// What is known once the target has given leave. In v2.1 the target does not say where it is.
+    fn note_authorization(&mut self, authorization: &CopyAuthorization, address: Option<&TargetAddress>) {
+        let resource_id = address.map(|address| address.resource_id.as_str().to_owned());
+        let region = address.map(|address| address.region.as_str().to_owned());
+        self.target_resource_id = resource_id.or_else(|| authorization.target_resource_id.clone());
+        self.target_region = region.or_else(|| authorization.target_region.clone());
+        self.target_model_id = Some(authorization.target_model_id.clone());
     }
 
     fn outcome(mut self, result: Result<Success, Error>) -> Outcome {

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 
 use super::follow::{Pursuit, has_ended};
 use super::give_back::delete_unless_ready;
-use super::look::{is_inconclusive, refuse_unless_ready};
-use super::plan::{classifiers_need_newer, refuse_unless_uuid};
+use super::look::{is_inconclusive, read_model, refuse_unless_ready};
+use super::plan::{classifiers_need_newer, needs_target_address, refuse_unless_uuid};
 use super::reserve::{Reserving, Wanted};
 use super::start::{Started, Starting, is_ambiguous};
 use super::{Event, Observer, Outcome, Record, Success, circumstances};
 use crate::api::version::ApiVersion;
-use crate::api::{self, Answer, NewModel, Protocol, custom_models_protocol, document_models_protocol, service_error};
-use crate::client::{Client, Connection, Patience};
+use crate::api::{NewModel, Protocol, custom_models_protocol, document_models_protocol, service_error};
+use crate::client::{Client, Connection};
 use crate::error::{Error, ErrorKind, Finding};
 use crate::handover::Handover;
 use crate::model::{Kind, Model, ModelId};
@@ -69,20 +69,14 @@ impl AuthorizePlan {
             )),
             None if self.description.is_some() => Err(chosen_by_service("--description")),
             None if self.tags.is_some() => Err(chosen_by_service("--tag")),
-            None => self.target_address.clone().map(custom_models_protocol).ok_or_else(|| {
-                Error::settings(
-                    format!("a {version} copy needs the target's resource id and region"),
-                    "give --target-resource-id and --target-region (`az cognitiveservices account show` prints both as \
-                     id and location)",
-                )
-            }),
+            None => self.target_address.clone().map(custom_models_protocol).ok_or_else(needs_target_address),
         }
     }
 
     async fn wanted(&self, target: &Client<'_>, observer: Observer<'_>) -> Result<Wanted<'_>, Error> {
         let Some(id) = &self.target_model_id else { return Ok(Wanted::Any) };
         observer(Event::LookingAt(Side::Target));
-        match look_at(target, self.api_version, self.kind, id).await {
+        match read_model(target, self.api_version, self.kind, id).await {
             Ok(_) => Err(Error::new(ErrorKind::Exists, format!("the target already has a {} {id}", self.kind))
                 .with_remedy("choose another id, or delete what is there from the target resource")),
             Err(error) if error.finding() == Finding::NoSuchModel => Ok(Wanted::Free(id)),
@@ -191,26 +185,26 @@ impl AuthorizedPlan {
         if self.handover.version.has_document_models() { Ok(()) } else { refuse_unless_uuid(&self.model_id) }
     }
 
+    fn connect<'a>(&self, observer: Observer<'a>, stop: &'a Stop) -> Result<Client<'a>, Error> {
+        let source = Connection::http(&self.source)?.client(circumstances(self.timeout, observer, stop));
+        source.hide(&self.handover.authorization.access_token);
+        Ok(source)
+    }
+
     fn record(&self) -> Record {
         let Handover { target, version, kind, address, authorization } = &self.handover;
-        let address = address.as_ref();
-        let resource_id = address.map(|address| address.resource_id.as_str().to_owned());
-        let region = address.map(|address| address.region.as_str().to_owned());
-        Record {
-            source_model_id: Some(self.model_id.clone()),
-            api_version: Some(*version),
-            target_model_id: Some(authorization.target_model_id.clone()),
-            target_resource_id: resource_id.or_else(|| authorization.target_resource_id.clone()),
-            target_region: region.or_else(|| authorization.target_region.clone()),
-            ..Record::new(*kind, &self.source.endpoint, Some(target))
-        }
+        let mut record = Record::new(*kind, &self.source.endpoint, Some(target));
+        record.source_model_id = Some(self.model_id.clone());
+        record.api_version = Some(*version);
+        record.note_authorization(authorization, address.as_ref());
+        record
     }
 
     /// What the source shows of the model, where it shows it.
     async fn look(&self, source: &Client<'_>, observer: Observer<'_>) -> Result<Option<Model>, Error> {
         let Handover { version, kind, .. } = self.handover;
         observer(Event::LookingAt(Side::Source));
-        let model = match look_at(source, version, kind, &self.model_id).await {
+        let model = match read_model(source, version, kind, &self.model_id).await {
             Ok(model) => {
                 refuse_unless_ready(&model)?;
                 Some(model)
@@ -292,18 +286,4 @@ pub async fn rehearse_authorized(plan: &AuthorizedPlan, observer: Observer<'_>, 
         plan.look(source, observer).await.map(|_| Success::WouldCopy)
     };
     plan.record().outcome(result.await)
-}
-
-impl AuthorizedPlan {
-    fn connect<'a>(&self, observer: Observer<'a>, stop: &'a Stop) -> Result<Client<'a>, Error> {
-        let source = Connection::http(&self.source)?.client(circumstances(self.timeout, observer, stop));
-        source.hide(&self.handover.authorization.access_token);
-        Ok(source)
-    }
-}
-
-async fn look_at(client: &Client<'_>, version: ApiVersion, kind: Kind, id: &ModelId) -> Result<Model, Error> {
-    let read = |answer: &Answer| api::read_model(version, answer);
-    let model = client.call(&api::model(version, kind, id), Patience::READ, read).await?;
-    Ok(Model { kind, ..model })
 }

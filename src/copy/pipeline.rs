@@ -262,17 +262,9 @@ impl Pipeline<'_> {
     ) -> Result<CopyAuthorization, Error> {
         let (authorization, request_id) = self.reserving(look).authorize(protocol).await?;
         self.source.hide(&authorization.access_token);
-        self.note_authorization(&authorization, look.found.version, record);
+        let address = self.terms().target_address.as_ref().filter(|_| !look.found.version.has_document_models());
+        record.note_authorization(&authorization, address);
         record.request_ids.authorize = request_id;
         Ok(authorization)
-    }
-
-    fn note_authorization(&self, authorization: &CopyAuthorization, version: ApiVersion, record: &mut Record) {
-        let given = self.terms().target_address.as_ref().filter(|_| !version.has_document_models());
-        let resource_id = given.map(|address| address.resource_id.as_str().to_owned());
-        let region = given.map(|address| address.region.as_str().to_owned());
-        record.target_resource_id = resource_id.or_else(|| authorization.target_resource_id.clone());
-        record.target_region = region.or_else(|| authorization.target_region.clone());
-        record.target_model_id = Some(authorization.target_model_id.clone());
     }
 }

@@ -179,14 +179,17 @@ impl Terms {
         if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
             return Err(not_with_custom_models(option));
         }
-        self.target_address.clone().ok_or_else(|| {
-            Error::settings(
-                format!("a {} copy needs the target's resource id and region", ApiVersion::V2_1),
-                "give --target-resource-id and --target-region (`az cognitiveservices account show` prints both as id \
-                 and location)",
-            )
-        })
+        self.target_address.clone().ok_or_else(needs_target_address)
     }
+}
+
+/// Nobody has said where the target of a v2.1 copy is.
+pub(super) fn needs_target_address() -> Error {
+    Error::settings(
+        format!("a {} copy needs the target's resource id and region", ApiVersion::V2_1),
+        "give --target-resource-id and --target-region (`az cognitiveservices account show` prints both as id and \
+         location)",
+    )
 }
 
 /// What v2.1 cannot have named.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Event;
+use super::look::read_model;
 use super::start::Starting;
 use crate::api::{self, ListedCopy};
 use crate::authorization::CopyAuthorization;
@@ -79,8 +80,7 @@ impl Starting<'_> {
             Err(error) => Err(error),
         };
         let Some(target) = self.target else { return self.without_target(listed) };
-        let request = api::model(version, kind, &authorization.target_model_id);
-        match target.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await {
+        match read_model(target, version, kind, &authorization.target_model_id).await {
             Ok(model) if model.readiness == Readiness::Ready => Ok(Recovery::Done),
             Ok(_) => listed,
             Err(error) if error.finding() == Finding::NoSuchModel => listed,
