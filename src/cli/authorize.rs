@@ -1,6 +1,5 @@
 //! `frcopy authorize`: the target's half of a copy between parties that share no keys, and its taking back.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,11 +10,12 @@ use frcopy::error::Error;
 use frcopy::handover::Handover;
 use frcopy::model::Kind;
 use frcopy::resource::Resource;
+use frcopy::stop::Stop;
 use serde::Serialize;
 
 use super::args::{Format, KindArg, OutputArgs, TargetAddressArgs, TargetArgs};
 use super::handover_file::NewFile;
-use super::progress::Verbosity;
+use super::progress::{Progress, Verbosity};
 use super::settings::STDIN;
 use super::{ci, exit_code, handover_file, report, settings};
 
@@ -99,24 +99,26 @@ fn run_authorize(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> 
         Err(error) => return Ok(super::refuse(&error)),
     };
     let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
-    let file = RefCell::new(Some(file));
-    let work = async |progress: &super::Progress, stop: &_| {
+    let plan = &plan;
+    let work = async move |progress: &Progress, stop: &Stop| {
         let voice = progress.voice();
-        let observer = |event: Event<'_>| voice.show(&event);
         let keep = |handover: &Handover| {
             ci::mask(&handover.authorization.access_token);
-            file.take().map_or(Ok(()), |file| file.write(&handover.to_json()))
+            file.write(&handover.to_json())
         };
-        copy::authorize(&plan, &observer, stop, keep).await
+        copy::authorize(plan, &|event: Event<'_>| voice.show(&event), stop, keep).await
     };
     super::see_through(verbosity, work, |handover, signal| {
         if verbosity >= Verbosity::Normal {
             report::say(&handed_out(&handover, path));
         }
-        if path != Path::new(STDIN) {
-            show(args.output.format, "authorized", &handover);
-        }
         let id = handover.authorization.target_model_id.as_str();
+        match args.output.format {
+            // There the authorization stands already.
+            _ if path == Path::new(STDIN) => {}
+            Format::Json => report::result(&json("authorized", &handover)),
+            Format::Text => report::result(id),
+        }
         exit_code::of(&report::handed_on(ci::authorized(id)), signal)
     })
 }
@@ -136,13 +138,14 @@ fn run_revoke(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(super::refuse(&error)),
     };
     let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
-    let work = async |progress: &super::Progress, stop: &_| {
+    let work = async |progress: &Progress, stop: &Stop| {
         let voice = progress.voice();
-        let observer = |event: Event<'_>| voice.show(&event);
-        copy::revoke(&target, &handover, timeout, &observer, stop).await
+        copy::revoke(&target, &handover, timeout, &|event: Event<'_>| voice.show(&event), stop).await
     };
     super::see_through(verbosity, work, |(), _| {
-        show(args.output.format, "revoked", &handover);
+        if args.output.format == Format::Json {
+            report::result(&json("revoked", &handover));
+        }
         ExitCode::SUCCESS
     })
 }
@@ -176,15 +179,6 @@ fn revocation(args: &AuthorizeArgs, path: &Path) -> Result<(Handover, Resource, 
         ));
     }
     Ok((handover, target, timeout))
-}
-
-fn show(format: Format, status: &'static str, handover: &Handover) {
-    let id = handover.authorization.target_model_id.as_str();
-    match format {
-        Format::Json => report::result(&json(status, handover)),
-        Format::Text if status == "authorized" => report::result(id),
-        Format::Text => {}
-    }
 }
 
 /// The object of `--output json`. Fields are added, never changed; what is absent is null.

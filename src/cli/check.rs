@@ -105,8 +105,8 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         let found = show(args, &plan, &comparisons, &expiring, verbosity);
         // What nobody can read nobody has compared.
         let in_sync = !found && unread.get() == 0;
-        let lines: Vec<_> = comparisons.iter().map(|one| json(one, &plan, &expiring)).collect();
-        let unpublished = report::handed_on(ci::comparisons(in_sync, &lines, comparisons.iter().filter_map(row)));
+        let lines = comparisons.iter().map(|one| json(one, &plan, &expiring));
+        let unpublished = report::handed_on(ci::comparisons(in_sync, lines, comparisons.iter().filter_map(row)));
         if in_sync { exit_code::of(&unpublished, signal) } else { exit_code::of_differences() }
     })
 }

@@ -3,7 +3,6 @@
 //!
 //! Commands go to stderr, which both systems read: stdout is data.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -81,16 +80,8 @@ impl Ci {
 pub(crate) fn error(name: Option<&str>, error: &Error) {
     let Some(ci) = Ci::here() else { return };
     let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
-    let mut message = format!("{name}{error}");
-    for cause in error.causes() {
-        let _ = write!(message, "\ncause: {cause}");
-    }
-    if let Some(remedy) = error.remedy() {
-        let _ = write!(message, "\nhelp: {remedy}");
-    }
-    if let Some(id) = error.request_id() {
-        let _ = write!(message, "\nrequest id: {id}");
-    }
+    let explanation = report::explanation(error).map(|(label, text)| format!("\n{label}: {text}"));
+    let message = format!("{name}{error}{}", explanation.collect::<Vec<_>>().concat());
     ci.issue("error", &message);
 }
 
@@ -168,10 +159,10 @@ impl<S: TokenSource> TokenSource for Masked<S> {
 pub(crate) fn copies<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Result<(), Error> {
     let Some(ci) = Ci::here() else { return Ok(()) };
     let outcomes: Vec<_> = outcomes.into_iter().collect();
-    let lines: Vec<_> = outcomes.iter().map(|outcome| report::json(outcome)).collect();
     let failed = outcomes.iter().find(|outcome| outcome.result.is_err());
     let status = failed.or(outcomes.first()).map_or("succeeded", |one| report::status(&one.result, &one.record));
-    let mut results = vec![("status", status.to_owned()), ("results", format!("[{}]", lines.join(",")))];
+    let mut results =
+        vec![("status", status.to_owned()), ("results", array(outcomes.iter().map(|outcome| report::json(outcome))))];
     if let [one] = &*outcomes
         && one.result.is_ok()
         && let Some(id) = &one.record.target_model_id
@@ -204,11 +195,11 @@ fn row(Outcome { record, result }: &Outcome) -> [String; 6] {
 /// When it cannot be handed on.
 pub(crate) fn comparisons(
     in_sync: bool,
-    lines: &[String],
+    lines: impl Iterator<Item = String>,
     rows: impl Iterator<Item = [String; 3]>,
 ) -> Result<(), Error> {
     let Some(ci) = Ci::here() else { return Ok(()) };
-    let results = [("in-sync", in_sync.to_string()), ("results", format!("[{}]", lines.join(",")))];
+    let results = [("in-sync", in_sync.to_string()), ("results", array(lines))];
     publish(ci, &results, &table(["", "model", "what"], rows))
 }
 
@@ -219,6 +210,11 @@ pub(crate) fn comparisons(
 pub(crate) fn authorized(target_model_id: &str) -> Result<(), Error> {
     let Some(ci) = Ci::here() else { return Ok(()) };
     publish(ci, &[("target-model-id", target_model_id.to_owned())], "")
+}
+
+/// Objects of JSON as one array.
+fn array(objects: impl Iterator<Item = String>) -> String {
+    format!("[{}]", objects.collect::<Vec<_>>().join(","))
 }
 
 fn publish(ci: &Ci, results: &[(&str, String)], summary: &str) -> Result<(), Error> {

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use frcopy::api::Capacity;
 use frcopy::copy::{
-    self, Event, ManyEvent, ManyPlan, Outcome, Plan, Success, Summary, copy_authorized, copy_many, rehearse,
+    self, ManyEvent, ManyPlan, Observer, Outcome, Plan, Success, Summary, copy_authorized, copy_many, rehearse,
     rehearse_authorized, rehearse_many,
 };
 use frcopy::error::{Error, ErrorKind};
 use frcopy::inventory::shortage;
 use frcopy::model::{Kind, ModelId};
 use frcopy::resource::Side;
+use frcopy::stop::Stop;
 use tokio::time::Instant;
 
 use super::args::{CopyArgs, Format, IfExistsArg};
@@ -50,22 +51,10 @@ fn begin(args: &CopyArgs) -> Result<(Order, Option<IdMap>), Error> {
 }
 
 fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
-    let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
-    let work = async |progress: &Progress, stop: &_| {
-        let voice = progress.voice();
-        let observer = |event: Event<'_>| voice.show(&event);
-        if args.how.dry_run {
-            Ok(rehearse(plan, &observer, stop).await)
-        } else {
-            Ok(copy::copy(plan, &observer, stop).await)
-        }
+    let work = async |observer: Observer<'_>, stop: &Stop| {
+        if args.how.dry_run { rehearse(plan, observer, stop).await } else { copy::copy(plan, observer, stop).await }
     };
-    super::see_through(verbosity, work, |outcome, signal| {
-        let unpublished = report::ending(args.output.format, &outcome, verbosity);
-        let unnoted = id_map.and_then(|mut id_map| id_map.note(&outcome).err());
-        unnoted.iter().for_each(report::error);
-        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unnoted).chain(&unpublished), signal)
-    })
+    super::see_copy_through(&args.output, work, |outcome| id_map?.note(outcome).err())
 }
 
 fn run_authorized(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
@@ -73,20 +62,14 @@ fn run_authorized(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(error) => return Ok(super::refuse(&error)),
     };
-    let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
-    let work = async |progress: &Progress, stop: &_| {
-        let voice = progress.voice();
-        let observer = |event: Event<'_>| voice.show(&event);
+    let work = async |observer: Observer<'_>, stop: &Stop| {
         if args.how.dry_run {
-            Ok(rehearse_authorized(&plan, &observer, stop).await)
+            rehearse_authorized(&plan, observer, stop).await
         } else {
-            Ok(copy_authorized(&plan, &observer, stop).await)
+            copy_authorized(&plan, observer, stop).await
         }
     };
-    super::see_through(verbosity, work, |outcome, signal| {
-        let unpublished = report::ending(args.output.format, &outcome, verbosity);
-        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unpublished), signal)
-    })
+    super::see_copy_through(&args.output, work, |_| None)
 }
 
 fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {

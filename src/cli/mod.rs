@@ -26,11 +26,11 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use frcopy::copy::{Event, wait};
+use frcopy::copy::{Event, Observer, Outcome, wait};
 use frcopy::error::Error;
 use frcopy::stop::Stop;
 
-use args::{Command, WaitArgs};
+use args::{Command, OutputArgs, WaitArgs};
 use progress::{Progress, Verbosity};
 use signals::{Signal, Signals};
 pub(crate) use usage::parse;
@@ -59,15 +59,25 @@ fn run_wait(args: &WaitArgs) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(error) => return Ok(refuse(&error)),
     };
-    let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
+    see_copy_through(&args.output, async |observer, stop| wait(&plan, observer, stop).await, |_| None)
+}
+
+/// Runs the only copy to its end and shows it. What is noted beside it may go wrong as well.
+fn see_copy_through(
+    output: &OutputArgs,
+    work: impl AsyncFnOnce(Observer<'_>, &Stop) -> Outcome,
+    note: impl FnOnce(&Outcome) -> Option<Error>,
+) -> anyhow::Result<ExitCode> {
+    let verbosity = Verbosity::new(output.quiet, output.verbose);
     let work = async |progress: &Progress, stop: &Stop| {
         let voice = progress.voice();
-        let observer = |event: Event<'_>| voice.show(&event);
-        Ok(wait(&plan, &observer, stop).await)
+        Ok(work(&|event: Event<'_>| voice.show(&event), stop).await)
     };
     see_through(verbosity, work, |outcome, signal| {
-        let unpublished = report::ending(args.output.format, &outcome, verbosity);
-        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unpublished), signal)
+        let unpublished = report::ending(output.format, &outcome, verbosity);
+        let unnoted = note(&outcome);
+        unnoted.iter().for_each(report::error);
+        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unnoted).chain(&unpublished), signal)
     })
 }
 

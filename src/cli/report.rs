@@ -14,6 +14,7 @@ use super::ci;
 use super::progress::Verbosity;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HELP_LABEL: &str = "help";
 const HELP: Style = AnsiColor::Green.on_default().bold();
 
 /// Shows the ending of the only copy, and hands it on where a CI system waits for it. Returns why that was not possible.
@@ -112,15 +113,17 @@ pub(crate) fn warning(text: &str) {
 }
 
 fn explain(error: &Error) {
-    for cause in error.causes() {
-        say(&format!("cause: {cause}"));
+    for (label, text) in explanation(error) {
+        let style = if label == HELP_LABEL { HELP } else { Style::new() };
+        say(&format!("{style}{label}:{style:#} {text}"));
     }
-    if let Some(remedy) = error.remedy() {
-        say(&format!("{HELP}help:{HELP:#} {remedy}"));
-    }
-    if let Some(request_id) = error.request_id() {
-        say(&format!("request id: {request_id}"));
-    }
+}
+
+/// Why it happened, what to do, and the id of the request, each with its label.
+pub(crate) fn explanation(error: &Error) -> impl Iterator<Item = (&'static str, String)> {
+    let causes = error.causes().map(|cause| ("cause", cause.to_string()));
+    let remedy = error.remedy().map(|remedy| (HELP_LABEL, remedy.to_owned()));
+    causes.chain(remedy).chain(error.request_id().map(|id| ("request id", id.to_owned())))
 }
 
 fn ended_well(success: Success, record: &Record) -> String {

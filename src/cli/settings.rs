@@ -133,7 +133,7 @@ fn selection(CopyArgs { model_ids, model_id, many, .. }: &CopyArgs) -> Result<Se
     if *all || !include.is_empty() {
         return Ok(Selection::Matching(parse_patterns(include, exclude)?));
     }
-    let mut ids = parse_ids(&model_ids.iter().chain(model_id).collect::<Vec<_>>())?;
+    let mut ids = parse_ids(model_ids.iter().chain(model_id))?;
     if let Some(path) = from_file {
         ids.extend(read_ids(path)?);
     }
@@ -141,13 +141,13 @@ fn selection(CopyArgs { model_ids, model_id, many, .. }: &CopyArgs) -> Result<Se
 }
 
 /// Model ids from the command line.
-fn parse_ids(texts: &[&String]) -> Result<Vec<ModelId>, Error> {
-    let is_only = texts.len() == 1;
-    let parse_id = |text: &&String| {
+fn parse_ids<'a>(texts: impl Iterator<Item = &'a String> + Clone) -> Result<Vec<ModelId>, Error> {
+    let is_only = texts.clone().count() == 1;
+    let parse_id = |text: &String| {
         let what = if is_only { "the model id".into() } else { format!("the model id {:?}", without_keys(text)) };
         parse(&what, text)
     };
-    texts.iter().map(parse_id).collect()
+    texts.map(parse_id).collect()
 }
 
 fn each_once(ids: Vec<ModelId>) -> Vec<ModelId> {
@@ -229,7 +229,7 @@ pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result
 /// Makes a plan of what is to be compared.
 pub(crate) fn check_plan(args: &CheckArgs, environment: Environment<'_>) -> Result<CheckPlan, Error> {
     let (source, target) = both_sides(&args.source, &args.target, environment)?;
-    let selection = match parse_ids(&args.model_ids.iter().collect::<Vec<_>>())? {
+    let selection = match parse_ids(args.model_ids.iter())? {
         ids if ids.is_empty() => Selection::Matching(patterns(&args.patterns)?),
         ids => Selection::Ids(each_once(ids)),
     };

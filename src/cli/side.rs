@@ -63,35 +63,30 @@ struct Options<'a> {
     subscription: Option<&'a String>,
 }
 
+/// The options out of the arguments of either side, which have the same fields and are two types: each has its prefix.
+macro_rules! options_of {
+    ($side:expr, $args:expr) => {
+        Options {
+            side: $side,
+            endpoint: $args.endpoint.as_ref(),
+            key: given_key($args.key.as_ref(), $args.key_file.as_ref(), $args.key_from_az),
+            token: $args.token_file.clone().map(Secret::File),
+            auth: $args.auth,
+            tenant: $args.tenant.as_ref(),
+            account: $args.account.as_ref(),
+            resource_group: $args.resource_group.as_ref(),
+            subscription: $args.subscription.as_ref(),
+        }
+    };
+}
+
 impl SideSettings {
     pub(super) fn source(args: &SourceArgs, environment: Environment<'_>) -> Result<Self, Error> {
-        let options = Options {
-            side: Side::Source,
-            endpoint: args.endpoint.as_ref(),
-            key: given_key(args.key.as_ref(), args.key_file.as_ref(), args.key_from_az),
-            token: args.token_file.clone().map(Secret::File),
-            auth: args.auth,
-            tenant: args.tenant.as_ref(),
-            account: args.account.as_ref(),
-            resource_group: args.resource_group.as_ref(),
-            subscription: args.subscription.as_ref(),
-        };
-        Self::new(options, environment)
+        Self::new(options_of!(Side::Source, args), environment)
     }
 
     pub(super) fn target(args: &TargetArgs, environment: Environment<'_>) -> Result<Self, Error> {
-        let options = Options {
-            side: Side::Target,
-            endpoint: args.endpoint.as_ref(),
-            key: given_key(args.key.as_ref(), args.key_file.as_ref(), args.key_from_az),
-            token: args.token_file.clone().map(Secret::File),
-            auth: args.auth,
-            tenant: args.tenant.as_ref(),
-            account: args.account.as_ref(),
-            resource_group: args.resource_group.as_ref(),
-            subscription: args.subscription.as_ref(),
-        };
-        Self::new(options, environment)
+        Self::new(options_of!(Side::Target, args), environment)
     }
 
     fn new(options: Options<'_>, environment: Environment<'_>) -> Result<Self, Error> {

@@ -399,6 +399,16 @@ impl Ending {
     }
 }
 
+/// Runs a command to its end, which must not print these secrets either.
+#[cfg(feature = "emulator")]
+pub(crate) fn run_without(secrets: &[&str], command: &mut Command) -> Ending {
+    let ending = run(command);
+    for secret in secrets {
+        assert!(!ending.stdout.contains(secret) && !ending.stderr.contains(secret), "leaked {secret}: {ending:#?}");
+    }
+    ending
+}
+
 /// Runs a command to its end. Whatever the test is about, no secret may have been printed.
 pub(crate) fn run(command: &mut Command) -> Ending {
     let output = command.output().unwrap();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use saphyr::{LoadableYamlNode, Yaml};
 use tempfile::TempDir;
@@ -25,7 +26,7 @@ struct Machine {
     folder: TempDir,
     lab: Lab,
     releases: String,
-    sha256: String,
+    sha256: &'static str,
     /// What an expression stands for: `vars.NAME`, `steps.ID.outputs.NAME`; in Azure Pipelines just the name.
     values: Values,
     path: String,
@@ -35,7 +36,7 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let (archive, sha256) = release(folder.path());
+        let (archive, sha256) = release();
         let sums = format!("{sha256}  {ARCHIVE}.tar.gz\n");
         let address = serve(move |request| {
             let body = match request.split(' ').nth(1).and_then(|path| path.rsplit('/').next()) {
@@ -78,16 +79,20 @@ impl Machine {
     }
 }
 
-/// A release with the binary of these tests in it, and its checksum.
-fn release(folder: &Path) -> (Vec<u8>, String) {
-    let inside = folder.join("release").join(ARCHIVE);
-    fs::create_dir_all(&inside).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_frcopy"), inside.join("frcopy")).unwrap();
-    let script = format!("tar -czf {ARCHIVE}.tar.gz {ARCHIVE} && sha256sum {ARCHIVE}.tar.gz");
-    let output = Command::new("bash").args(["-c", &script]).current_dir(folder.join("release")).output().unwrap();
-    let sum = String::from_utf8(output.stdout).unwrap();
-    let archive = fs::read(folder.join("release").join(format!("{ARCHIVE}.tar.gz"))).unwrap();
-    (archive, sum.split(' ').next().unwrap().to_owned())
+/// A release with the binary of these tests in it, and its checksum. It is packed once for all tests.
+fn release() -> &'static (Vec<u8>, String) {
+    static RELEASE: OnceLock<(Vec<u8>, String)> = OnceLock::new();
+    RELEASE.get_or_init(|| {
+        let folder = TempDir::new().unwrap();
+        let inside = folder.path().join(ARCHIVE);
+        fs::create_dir(&inside).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_frcopy"), inside.join("frcopy")).unwrap();
+        let script = format!("tar -czf {ARCHIVE}.tar.gz {ARCHIVE} && sha256sum {ARCHIVE}.tar.gz");
+        let output = Command::new("bash").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        let sum = String::from_utf8(output.stdout).unwrap();
+        let archive = fs::read(folder.path().join(format!("{ARCHIVE}.tar.gz"))).unwrap();
+        (archive, sum.split(' ').next().unwrap().to_owned())
+    })
 }
 
 /// Puts in the place of each expression what it stands for.
@@ -290,7 +295,7 @@ fn an_archive_with_another_checksum_is_not_installed() {
     }
     let mut machine = Machine::on_github();
     let arguments = "--version\n".to_owned();
-    let given = [("version", "v0.1.0".to_owned()), ("sha256", machine.sha256.clone()), ("arguments", arguments)];
+    let given = [("version", "v0.1.0".to_owned()), ("sha256", machine.sha256.to_owned()), ("arguments", arguments)];
     machine.run_action(&given.map(|(name, value)| (name.to_owned(), value)).into(), &Values::new());
     assert_eq!(machine.last().stdout, "frcopy 0.1.0\n", "{:#?}", machine.endings);
 }
@@ -363,7 +368,7 @@ fn the_pipeline_installs_backs_up_checks_and_hands_its_results_on() {
         ("targetKey", target.key.clone()),
         ("targetResourceId", target.resource_id.clone()),
         ("targetRegion", target.region.clone()),
-        ("frcopySha256", machine.sha256.clone()),
+        ("frcopySha256", machine.sha256.to_owned()),
     ];
     machine.values = values.map(|(name, value)| (name.to_owned(), value)).into();
     machine.run_pipeline(&example("pool:\n"));
@@ -378,7 +383,7 @@ fn the_pipeline_installs_backs_up_checks_and_hands_its_results_on() {
 
 #[test]
 fn the_cron_job_copies_and_then_checks() {
-    let machine = Machine::new();
+    let lab = Lab::new(1);
     let job = example("kind: CronJob");
     let spec =
         ["spec", "jobTemplate", "spec", "template", "spec"].iter().fold(&job, |yaml, name| field(yaml, name).unwrap());
@@ -387,7 +392,7 @@ fn the_cron_job_copies_and_then_checks() {
         assert_eq!((containers.len(), field(&containers[0], "name").map(text).as_deref()), (1, Some(name)));
         let args: Vec<_> = field(&containers[0], "args").unwrap().as_sequence().unwrap().iter().map(text).collect();
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        machine.lab.run(&args).expect(0, &[]);
+        lab.run(&args).expect(0, &[]);
     }
-    assert_eq!(machine.lab.ids(TARGET, Shelf::DocumentModels).len(), 3);
+    assert_eq!(lab.ids(TARGET, Shelf::DocumentModels).len(), 3);
 }
