@@ -6,14 +6,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use crate::api::version::ApiVersion;
-use crate::client::{Circumstances, Client, Connection};
+use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, READS_AT_A_TIME, Scope, complete};
 use crate::model::{Kind, Model, ModelId};
+use crate::model_diff::{differences, is_custom_model_of};
 use crate::resource::{Resource, Side};
 use crate::selection::Selection;
-use crate::stop::Stop;
-use crate::training::{differences, is_custom_model_of};
+use tokio_util::sync::CancellationToken;
 
 /// Which models of which resources are compared.
 #[derive(Debug, Clone)]
@@ -97,12 +97,15 @@ pub enum CheckEvent<'a> {
 ///
 /// # Errors
 /// When one of the two cannot be asked what it has, or neither has something that was selected.
-pub async fn check(plan: &CheckPlan, observer: &dyn Fn(CheckEvent<'_>), stop: &Stop) -> Result<Vec<Comparison>, Error> {
-    let circumstances =
-        Circumstances::new(plan.timeout, stop, |error, wait| observer(CheckEvent::Waiting { error, wait }));
+pub async fn check(
+    plan: &CheckPlan,
+    observer: &dyn Fn(CheckEvent<'_>),
+    cancel: &CancellationToken,
+) -> Result<Vec<Comparison>, Error> {
+    let context = CallContext::new(plan.timeout, cancel, |error, wait| observer(CheckEvent::Waiting { error, wait }));
     let source = Connection::http(&plan.source)?;
     let target = Connection::http(&plan.target)?.beside(&source);
-    let (source, target) = (source.client(circumstances.clone()), target.client(circumstances));
+    let (source, target) = (source.client(context.clone()), target.client(context));
     let (on_source, on_target) =
         tokio::try_join!(Inventory::read(&source, plan.scope), Inventory::read(&target, plan.scope))?;
     let all: Vec<_> = on_source.listed.iter().chain(&on_target.listed).map(|listed| &listed.model).collect();

@@ -96,7 +96,7 @@ impl Error {
 
     /// The same error in the words of somebody who knows more.
     #[must_use]
-    pub fn saying(mut self, what: impl Into<String>) -> Self {
+    pub fn with_message(mut self, what: impl Into<String>) -> Self {
         self.what = what.into().into();
         self
     }
@@ -216,46 +216,9 @@ impl StdError for ServiceError {
     }
 }
 
-/// The longest text of a service that is shown, in characters.
-const LONGEST_TEXT: usize = 1000;
-
-/// Makes text that came over the wire fit for a terminal: control and direction-changing characters become blanks,
-/// and what is longer than a screen is cut. Nor does it command a CI system, which obeys `##vso[…]` anywhere in a line.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut clean = String::new();
-    for c in text.chars().take(LONGEST_TEXT) {
-        if c == '#' && clean.ends_with('#') {
-            clean.push(' ');
-        }
-        clean.push(if c.is_control() || is_invisible(c) { ' ' } else { c });
-    }
-    let mut clean = clean.trim().to_owned();
-    if text.chars().nth(LONGEST_TEXT).is_some() {
-        clean.push('…');
-    }
-    clean
-}
-
-/// Characters that are no control characters and yet rewrite the line that they stand in.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_from_the_service_cannot_move_the_cursor_or_turn_the_line_around() {
-        assert_eq!(printable("a\x1b[2Jb\r\nc\u{202e}d\u{9b}e"), "a [2Jb  c d e");
-    }
-
-    #[test]
-    fn text_from_the_service_is_cut_where_nobody_reads_on() {
-        assert_eq!(printable(&"x".repeat(LONGEST_TEXT)).chars().count(), LONGEST_TEXT);
-        assert_eq!(printable(&"x".repeat(5000)).chars().count(), LONGEST_TEXT + 1);
-    }
 
     #[test]
     fn the_remedy_and_the_request_id_of_a_cause_are_those_of_the_whole_error() {

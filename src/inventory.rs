@@ -2,7 +2,7 @@
 
 use crate::api::version::ApiVersion;
 use crate::api::{self, Answer, Capacity, Page, Request};
-use crate::client::{Client, Patience};
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind, Finding};
 use crate::model::{Kind, Model, Readiness};
 
@@ -124,7 +124,7 @@ impl Inventory {
 }
 
 async fn read_page(client: &Client<'_>, version: ApiVersion, request: &Request) -> Result<Page<Model>, Error> {
-    client.call(request, Patience::READ, |answer: &Answer| api::read_list(version, answer)).await
+    client.call(request, RetryPolicy::READ, |answer: &Answer| api::read_list(version, answer)).await
 }
 
 /// Asks for what a list has left out of a model.
@@ -137,7 +137,7 @@ pub async fn complete(client: &Client<'_>, listed: Listed) -> Result<Listed, Err
     }
     let Listed { version, model } = listed;
     let request = api::model(version, model.kind, &model.id);
-    let model = client.call(&request, Patience::READ, |answer| api::read_model(version, answer)).await?;
+    let model = client.call(&request, RetryPolicy::READ, |answer| api::read_model(version, answer)).await?;
     Ok(Listed { version, model })
 }
 
@@ -147,7 +147,7 @@ pub async fn complete(client: &Client<'_>, listed: Listed) -> Result<Listed, Err
 /// When the resource does not say.
 pub async fn capacity(client: &Client<'_>, version: ApiVersion) -> Result<Capacity, Error> {
     let request = api::capacity(version);
-    client.call(&request, Patience::READ, |answer| api::read_capacity(version, answer)).await
+    client.call(&request, RetryPolicy::READ, |answer| api::read_capacity(version, answer)).await
 }
 
 /// What a target will say that has less room than is needed.

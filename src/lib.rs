@@ -21,23 +21,25 @@
 //! | `emulator` | the service on this machine, for rehearsals and tests (a feature, on by default) |
 
 pub mod api;
+pub mod auth;
 pub mod authorization;
+pub mod authorization_file;
 mod backoff;
 pub mod check;
+#[doc(hidden)]
+pub mod cli;
 pub mod client;
 pub mod copy;
-pub mod credential;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;
 mod guid;
-pub mod handover;
 pub mod inventory;
 pub mod model;
+pub mod model_diff;
 pub mod operation;
 pub mod poll;
+pub mod redactor;
 pub mod resource;
-pub mod secrets;
 pub mod selection;
-pub mod stop;
-pub mod training;
+pub mod text;

@@ -4,10 +4,11 @@ use std::fmt;
 
 use url::Url;
 
-use crate::error::{Error, ErrorKind, ServiceError, printable};
+use crate::error::{Error, ErrorKind, ServiceError};
 use crate::model::{Kind, ModelId};
+use crate::redactor::Redactor;
 use crate::resource::Endpoint;
-use crate::secrets::Secrets;
+use crate::text::sanitize;
 
 /// Where an operation is followed: an Operation-Location on the source's own scheme, host and port.
 ///
@@ -35,8 +36,8 @@ impl OperationUrl {
 
     /// Shows it without these secrets.
     #[must_use]
-    pub fn without(mut self, secrets: &Secrets) -> Self {
-        self.shown = secrets.blot_out(&self.shown);
+    pub fn without(mut self, secrets: &Redactor) -> Self {
+        self.shown = secrets.redact(&self.shown);
         self
     }
 
@@ -110,7 +111,7 @@ impl From<&str> for OperationStatus {
             "failed" => Self::Failed,
             "canceled" => Self::Canceled,
             "skipped" => Self::Skipped,
-            other => Self::Unknown(printable(other)),
+            other => Self::Unknown(sanitize(other)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use http::HeaderValue;
 use url::{Host, Url};
 
-use crate::credential::Credential;
+use crate::auth::Credential;
 use crate::error::Error;
 
 /// Which of the two resources is meant. The same resource may be both.

@@ -22,13 +22,13 @@ use crate::operation::{Operation, OperationStatus};
 const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where a version keeps its models or classifiers.
-pub(super) struct Shelf {
+pub(super) struct Collection {
     pub(super) service: &'static str,
     pub(super) date: &'static str,
     pub(super) kind: Kind,
 }
 
-impl Shelf {
+impl Collection {
     pub(super) fn model(&self, id: &ModelId) -> Request {
         Request::get(self.of(&format!("/{id}")), format!("show {} {id}", self.kind))
     }
@@ -52,13 +52,13 @@ impl Shelf {
 }
 
 pub(super) struct DocumentModels {
-    pub(super) shelf: Shelf,
+    pub(super) collection: Collection,
     pub(super) new: NewModel,
 }
 
 impl Protocol for DocumentModels {
     fn authorize(&self) -> Request {
-        let (model_id, classifier_id) = match self.shelf.kind {
+        let (model_id, classifier_id) = match self.collection.kind {
             Kind::Model => (Some(self.new.id.as_str()), None),
             Kind::Classifier => (None, Some(self.new.id.as_str())),
         };
@@ -70,12 +70,12 @@ impl Protocol for DocumentModels {
         };
         // Strings cannot fail to be written.
         let body = serde_json::to_string(&order).unwrap_or_default();
-        Request::post(self.shelf.of(":authorizeCopy"), Some(body), "authorize the copy")
+        Request::post(self.collection.of(":authorizeCopy"), Some(body), "authorize the copy")
     }
 
     fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error> {
         let (authorization, payload): (Authorization, _) = answer.json_and_payload()?;
-        let id = match self.shelf.kind {
+        let id = match self.collection.kind {
             Kind::Model => authorization.target_model_id,
             Kind::Classifier => authorization.target_classifier_id,
         };
@@ -101,7 +101,7 @@ impl Protocol for DocumentModels {
     }
 
     fn starting(&self, source: &ModelId) -> Request {
-        Request::post(self.shelf.of(&format!("/{source}:copyTo")), None, "start the copy")
+        Request::post(self.collection.of(&format!("/{source}:copyTo")), None, "start the copy")
     }
 
     fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request {
@@ -321,14 +321,14 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    fn shelf(version: ApiVersion, kind: Kind) -> Shelf {
+    fn collection(version: ApiVersion, kind: Kind) -> Collection {
         let Format::DocumentModels { service, date } = version.format() else { panic!("{version}") };
-        Shelf { service, date, kind }
+        Collection { service, date, kind }
     }
 
     fn protocol(version: ApiVersion, kind: Kind) -> DocumentModels {
         let new = NewModel { id: "copy-1".parse().unwrap(), description: None, tags: None };
-        DocumentModels { shelf: shelf(version, kind), new }
+        DocumentModels { collection: collection(version, kind), new }
     }
 
     fn authorization(name: &str) -> String {
@@ -357,7 +357,7 @@ mod tests {
             let protocol = protocol(version, kind);
             let reserved = protocol.read_authorization(&answer(200, &[], &authorization(name))).unwrap();
             let id = "model_1".parse().unwrap();
-            let requests = [protocol.authorize(), protocol.start(&id, &reserved), protocol.shelf.model(&id)];
+            let requests = [protocol.authorize(), protocol.start(&id, &reserved), protocol.collection.model(&id)];
             assert_eq!(
                 lines(&requests),
                 [
@@ -376,7 +376,7 @@ mod tests {
         protocol.new.description = Some(String::new());
         protocol.new.tags = Some(BTreeMap::from([("a".into(), "1".into())]));
         assert_eq!(protocol.authorize().body.unwrap(), r#"{"modelId":"copy-1","description":"","tags":{"a":"1"}}"#);
-        protocol.shelf.kind = Kind::Classifier;
+        protocol.collection.kind = Kind::Classifier;
         assert!(protocol.authorize().body.unwrap().starts_with(r#"{"classifierId":"copy-1""#));
     }
 

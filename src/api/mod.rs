@@ -18,14 +18,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::auth::{AuthHeader, AuthMethod};
 use crate::authorization::CopyAuthorization;
-use crate::credential::{Admission, Pass};
-use crate::error::{Delivery, Error, ErrorKind, printable};
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::guid;
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
+use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Side, TargetAddress};
-use crate::secrets::Secrets;
+use crate::text::sanitize;
 use version::{ApiVersion, Format};
 
 /// Accepts a copy that is less protected than its source: from a resource with its own encryption keys to one without.
@@ -102,7 +103,7 @@ impl Request {
 
     /// The same request with what it is let in with.
     #[must_use]
-    pub fn with(mut self, pass: &Pass) -> Self {
+    pub fn with(mut self, pass: &AuthHeader) -> Self {
         let (name, value) = pass.header();
         self.headers.insert(name, value);
         self
@@ -130,9 +131,9 @@ pub struct Answer {
     /// What it was asked to do.
     pub purpose: String,
     /// Which way in was tried.
-    pub admission: Admission,
+    pub auth_method: AuthMethod,
     /// What it may repeat and nobody may read.
-    pub secrets: Secrets,
+    pub secrets: Redactor,
     /// When the answer came, to read a `Retry-After` that is a date.
     pub received: Timestamp,
     /// The HTTP status.
@@ -158,7 +159,7 @@ impl Answer {
 
     /// Words of this answer, fit to be shown.
     fn text(&self, words: &str) -> String {
-        printable(&self.secrets.blot_out(words))
+        sanitize(&self.secrets.redact(words))
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -227,7 +228,7 @@ impl Answer {
 pub fn model(version: ApiVersion, kind: Kind, id: &ModelId) -> Request {
     match version.format() {
         Format::CustomModels => custom_models::model(id),
-        Format::DocumentModels { service, date } => document_models::Shelf { service, date, kind }.model(id),
+        Format::DocumentModels { service, date } => document_models::Collection { service, date, kind }.model(id),
     }
 }
 
@@ -264,7 +265,7 @@ pub fn read_operation(version: ApiVersion, answer: &Answer) -> Result<Operation,
 pub fn delete(version: ApiVersion, kind: Kind, id: &ModelId) -> Request {
     match version.format() {
         Format::CustomModels => custom_models::delete(id),
-        Format::DocumentModels { service, date } => document_models::Shelf { service, date, kind }.delete(id),
+        Format::DocumentModels { service, date } => document_models::Collection { service, date, kind }.delete(id),
     }
 }
 
@@ -302,7 +303,7 @@ pub fn list(version: ApiVersion, kind: Kind) -> Option<Request> {
     match version.format() {
         _ if kind == Kind::Classifier && !version.has_classifiers() => None,
         Format::CustomModels => Some(custom_models::list()),
-        Format::DocumentModels { service, date } => Some(document_models::Shelf { service, date, kind }.list()),
+        Format::DocumentModels { service, date } => Some(document_models::Collection { service, date, kind }.list()),
     }
 }
 
@@ -478,8 +479,8 @@ pub fn read_handed_over(
     protocol.read_authorization(&Answer {
         side: Side::Target,
         purpose: "authorize the copy".into(),
-        admission: Admission::Key,
-        secrets: Secrets::default(),
+        auth_method: AuthMethod::Key,
+        secrets: Redactor::default(),
         received: issued,
         status: StatusCode::OK,
         headers: HeaderMap::new(),
@@ -514,7 +515,7 @@ pub fn document_models_protocol(
     match version.format() {
         Format::CustomModels => None,
         Format::DocumentModels { service, date } => Some(Box::new(document_models::DocumentModels {
-            shelf: document_models::Shelf { service, date, kind },
+            collection: document_models::Collection { service, date, kind },
             new,
         })),
     }
@@ -532,8 +533,8 @@ pub(crate) mod tests {
         Answer {
             side: Side::Source,
             purpose: "start the copy".into(),
-            admission: Admission::Key,
-            secrets: Secrets::default(),
+            auth_method: AuthMethod::Key,
+            secrets: Redactor::default(),
             received: "2026-11-23T00:00:00Z".parse().unwrap(),
             status: StatusCode::from_u16(status).unwrap(),
             headers: headers.iter().map(header).collect(),

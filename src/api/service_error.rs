@@ -6,7 +6,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use serde_json::Value;
 
 use super::Answer;
-use crate::credential::Admission;
+use crate::auth::AuthMethod;
 use crate::error::{Delivery, Error, ErrorKind, Finding, ServiceError};
 use crate::resource::Side;
 
@@ -282,10 +282,10 @@ fn remedy_for(
     match (delivery, entry) {
         (Delivery::Final, _) if kind == ErrorKind::Credentials => {
             let is_firewall = said.is_some_and(|said| outward(said).any(|said| said.message.contains(FIREWALL)));
-            match answer.admission {
+            match answer.auth_method {
                 _ if is_firewall => CHECK_NETWORK,
-                Admission::Token => CHECK_ROLE,
-                Admission::Key => entry.map_or(CHECK_ACCESS, |entry| entry.remedy),
+                AuthMethod::Token => CHECK_ROLE,
+                AuthMethod::Key => entry.map_or(CHECK_ACCESS, |entry| entry.remedy),
             }
         }
         (Delivery::OutOfQuota { .. }, _) => {
@@ -390,8 +390,8 @@ mod tests {
 
     #[test]
     fn a_refused_credential_names_what_helps_it() {
-        let remedy = |admission, status, body: &str| {
-            let answer = Answer { admission, ..answer(status, &[], body) };
+        let remedy = |auth_method, status, body: &str| {
+            let answer = Answer { auth_method, ..answer(status, &[], body) };
             refusal(&answer).remedy().unwrap().to_owned()
         };
         let coded = |code: &str, message: &str| format!(r#"{{"error":{{"code":"{code}","message":"{message}"}}}}"#);
@@ -399,19 +399,19 @@ mod tests {
         let denied = coded("401", "Access denied due to invalid subscription key or wrong API endpoint.");
         let firewall = coded("403", "Access denied due to Virtual Network/Firewall rules.");
         let role = coded("PermissionDenied", "Principal does not have access to API/Operation.");
-        for (admission, status, body, expected) in [
-            (Admission::Key, 403, &off, "use --source-auth entra"),
-            (Admission::Key, 401, &denied, "use --source-auth entra"),
-            (Admission::Key, 401, &denied, "check that FRCOPY_SOURCE_KEY"),
-            (Admission::Key, 403, &firewall, "network rules of the source"),
-            (Admission::Key, 403, &String::new(), "network rules of the source"),
-            (Admission::Token, 401, &role, "Cognitive Services User on both resources, source and target"),
-            (Admission::Token, 401, &denied, "Cognitive Services User on both resources, source and target"),
-            (Admission::Token, 403, &firewall, "network rules of the source"),
+        for (auth_method, status, body, expected) in [
+            (AuthMethod::Key, 403, &off, "use --source-auth entra"),
+            (AuthMethod::Key, 401, &denied, "use --source-auth entra"),
+            (AuthMethod::Key, 401, &denied, "check that FRCOPY_SOURCE_KEY"),
+            (AuthMethod::Key, 403, &firewall, "network rules of the source"),
+            (AuthMethod::Key, 403, &String::new(), "network rules of the source"),
+            (AuthMethod::Token, 401, &role, "Cognitive Services User on both resources, source and target"),
+            (AuthMethod::Token, 401, &denied, "Cognitive Services User on both resources, source and target"),
+            (AuthMethod::Token, 403, &firewall, "network rules of the source"),
         ] {
-            let remedy = remedy(admission, status, body);
+            let remedy = remedy(auth_method, status, body);
             assert!(remedy.contains(expected), "{body}: {remedy}");
-            assert!(admission == Admission::Key || !remedy.contains("KEY"), "{remedy}");
+            assert!(auth_method == AuthMethod::Key || !remedy.contains("KEY"), "{remedy}");
         }
     }
 

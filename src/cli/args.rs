@@ -10,8 +10,8 @@ use secrecy::SecretString;
 
 use super::authorize::AuthorizeArgs;
 use super::check::CheckArgs;
+use super::completions::{CompletionsArgs, ManArgs};
 use super::list::ListArgs;
-use super::shells::{CompletionsArgs, ManArgs};
 
 /// Copies custom models between Azure Form Recognizer / Document Intelligence resources, v2.1 to v4.0.
 #[derive(Debug, Parser)]
@@ -64,7 +64,7 @@ pub(crate) struct CopyArgs {
     pub(crate) model_id: Vec<String>,
 
     #[command(flatten)]
-    pub(crate) many: ManyArgs,
+    pub(crate) many: BatchArgs,
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -85,7 +85,7 @@ pub(crate) struct CopyArgs {
 /// Which models, where it is not one that is named.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Selection")]
-pub(crate) struct ManyArgs {
+pub(crate) struct BatchArgs {
     /// Everything that the source has and that is ready: models of every API version, and classifiers
     #[arg(long, conflicts_with_all = ["model_ids", "model_id", "from_file"])]
     pub(crate) all: bool,

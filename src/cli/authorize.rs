@@ -3,21 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::api::version::ApiVersion;
+use crate::authorization_file::AuthorizationFile;
+use crate::copy::{self, AuthorizePlan, Event};
+use crate::error::Error;
+use crate::model::Kind;
+use crate::resource::Resource;
 use clap::{ArgGroup, Args};
-use frcopy::api::version::ApiVersion;
-use frcopy::copy::{self, AuthorizePlan, Event};
-use frcopy::error::Error;
-use frcopy::handover::Handover;
-use frcopy::model::Kind;
-use frcopy::resource::Resource;
-use frcopy::stop::Stop;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, KindArg, OutputArgs, TargetAddressArgs, TargetArgs};
-use super::handover_file::NewFile;
+use super::authorization_file::NewFile;
 use super::progress::{Progress, Verbosity};
 use super::settings::STDIN;
-use super::{ci, exit_code, handover_file, report, settings};
+use super::{authorization_file, ci, exit_code, report, settings};
 
 /// Gives leave to copy one model into the target resource, for somebody who has the source's credential and not the
 /// target's.
@@ -100,13 +100,13 @@ fn run_authorize(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> 
     };
     let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
     let plan = &plan;
-    let work = async move |progress: &Progress, stop: &Stop| {
-        let voice = progress.voice();
-        let keep = |handover: &Handover| {
+    let work = async move |progress: &Progress, cancel: &CancellationToken| {
+        let reporter = progress.reporter();
+        let keep = |handover: &AuthorizationFile| {
             ci::mask(&handover.authorization.access_token);
             file.write(&handover.to_json())
         };
-        copy::authorize(plan, &|event: Event<'_>| voice.show(&event), stop, keep).await
+        copy::authorize(plan, &|event: Event<'_>| reporter.show(&event), cancel, keep).await
     };
     super::see_through(verbosity, work, |handover, signal| {
         if verbosity >= Verbosity::Normal {
@@ -123,7 +123,7 @@ fn run_authorize(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> 
     })
 }
 
-fn handed_out(handover: &Handover, path: &Path) -> String {
+fn handed_out(handover: &AuthorizationFile, path: &Path) -> String {
     let kind = handover.kind;
     let file = if path == Path::new(STDIN) { "what stands on stdout".into() } else { path.display().to_string() };
     format!(
@@ -138,9 +138,9 @@ fn run_revoke(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(super::refuse(&error)),
     };
     let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
-    let work = async |progress: &Progress, stop: &Stop| {
-        let voice = progress.voice();
-        copy::revoke(&target, &handover, timeout, &|event: Event<'_>| voice.show(&event), stop).await
+    let work = async |progress: &Progress, cancel: &CancellationToken| {
+        let reporter = progress.reporter();
+        copy::revoke(&target, &handover, timeout, &|event: Event<'_>| reporter.show(&event), cancel).await
     };
     super::see_through(verbosity, work, |(), _| {
         if args.output.format == Format::Json {
@@ -167,9 +167,9 @@ fn plan(args: &AuthorizeArgs) -> Result<AuthorizePlan, Error> {
 }
 
 /// The file says which resource it is about; a setting that says otherwise is refused.
-fn revocation(args: &AuthorizeArgs, path: &Path) -> Result<(Handover, Resource, std::time::Duration), Error> {
+fn revocation(args: &AuthorizeArgs, path: &Path) -> Result<(AuthorizationFile, Resource, std::time::Duration), Error> {
     let environment = &settings::process_environment;
-    let handover = handover_file::read(path)?;
+    let handover = authorization_file::read(path)?;
     let target = settings::target_at(&args.target, &handover.target, environment)?;
     let timeout = settings::parse_duration("--timeout", &args.timeout)?;
     if target.endpoint != handover.target {
@@ -200,8 +200,8 @@ struct Target<'a> {
     model_id: &'a str,
 }
 
-fn json(status: &'static str, handover: &Handover) -> String {
-    let Handover { target, version, kind, authorization, .. } = handover;
+fn json(status: &'static str, handover: &AuthorizationFile) -> String {
+    let AuthorizationFile { target, version, kind, authorization, .. } = handover;
     let json = Json {
         schema: "frcopy.authorize/1",
         status,

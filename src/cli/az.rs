@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use frcopy::error::{Error, ErrorKind, printable};
-use frcopy::resource::Side;
+use crate::error::{Error, ErrorKind};
+use crate::resource::Side;
+use crate::text::sanitize;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -68,10 +69,10 @@ impl Account {
             .with_source(error)
         })?;
         if !output.status.success() {
-            let words = printable(&String::from_utf8_lossy(&output.stderr));
+            let words = sanitize(&String::from_utf8_lossy(&output.stderr));
             return Err(Error::new(
                 ErrorKind::Credentials,
-                format!("the Azure CLI does not say what the {side} {} is", printable(name)),
+                format!("the Azure CLI does not say what the {side} {} is", sanitize(name)),
             )
             .with_source(words)
             .with_remedy(format!(

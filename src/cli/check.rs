@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::check::{CheckEvent, CheckPlan, Comparison, Verdict, check};
+use crate::error::{Error, ErrorKind};
+use crate::model::Model;
+use crate::resource::Endpoint;
 use clap::{ArgAction, Args};
-use frcopy::check::{CheckEvent, CheckPlan, Comparison, Verdict, check};
-use frcopy::error::{Error, ErrorKind};
-use frcopy::model::Model;
-use frcopy::resource::Endpoint;
-use frcopy::stop::Stop;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, PatternArgs, ScopeArgs, SourceArgs, TargetArgs};
 use super::id_map::IdMap;
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     };
     let verbosity = Verbosity::new(args.quiet, args.verbose);
     let unread = Cell::new(0);
-    let work = async |progress: &Progress, stop: &Stop| {
+    let work = async |progress: &Progress, cancel: &CancellationToken| {
         progress.step("listing the source and the target");
         let observer = |event: CheckEvent<'_>| {
             if let CheckEvent::Unread { count, .. } = event {
@@ -95,9 +95,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             }
             tell(progress, &event);
         };
-        let comparisons = check(&plan, &observer, stop).await?;
+        let comparisons = check(&plan, &observer, cancel).await?;
         // What was not read because of a signal was not compared.
-        if stop.is_told() { Err(Error::new(ErrorKind::Interrupted, "interrupted")) } else { Ok(comparisons) }
+        if cancel.is_cancelled() { Err(Error::new(ErrorKind::Interrupted, "interrupted")) } else { Ok(comparisons) }
     };
     super::see_through(verbosity, work, |mut comparisons, signal| {
         comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));

@@ -8,9 +8,9 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use frcopy::copy::{Outcome, Record};
-use frcopy::credential::{Fetching, TokenSource};
-use frcopy::error::{Error, ErrorKind};
+use crate::auth::{Fetching, TokenSource};
+use crate::copy::Report;
+use crate::error::{Error, ErrorKind};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -156,16 +156,16 @@ impl<S: TokenSource> TokenSource for Masked<S> {
 ///
 /// # Errors
 /// When it cannot be handed on.
-pub(crate) fn copies<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Result<(), Error> {
+pub(crate) fn copies<'o>(outcomes: impl IntoIterator<Item = &'o Report>) -> Result<(), Error> {
     let Some(ci) = Ci::here() else { return Ok(()) };
     let outcomes: Vec<_> = outcomes.into_iter().collect();
     let failed = outcomes.iter().find(|outcome| outcome.result.is_err());
-    let status = failed.or(outcomes.first()).map_or("succeeded", |one| report::status(&one.result, &one.record));
+    let status = failed.or(outcomes.first()).map_or("succeeded", |one| report::status(&one.result, one));
     let mut results =
         vec![("status", status.to_owned()), ("results", array(outcomes.iter().map(|outcome| report::json(outcome))))];
     if let [one] = &*outcomes
         && one.result.is_ok()
-        && let Some(id) = &one.record.target_model_id
+        && let Some(id) = &one.target_model_id
     {
         results.push(("target-model-id", id.to_string()));
     }
@@ -173,16 +173,16 @@ pub(crate) fn copies<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Res
     publish(ci, &results, &table(["model", "API", "status", "copy", "seconds", "what"], rows))
 }
 
-fn row(Outcome { record, result }: &Outcome) -> [String; 6] {
-    let Record { api_version, target_model_id, elapsed, .. } = record;
+fn row(report: &Report) -> [String; 6] {
+    let Report { api_version, target_model_id, elapsed, result, .. } = report;
     let what = result.as_ref().err().map(|error| {
         let cause = error.causes().next().map(|cause| format!(": {cause}")).unwrap_or_default();
         format!("{error}{cause}")
     });
     [
-        report::name_of(record),
+        report::name_of(report),
         api_version.map(|version| version.to_string()).unwrap_or_default(),
-        report::status(result, record).to_owned(),
+        report::status(result, report).to_owned(),
         target_model_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         format!("{:.1}", elapsed.as_secs_f64()),
         what.unwrap_or_default(),

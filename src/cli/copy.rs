@@ -5,21 +5,21 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use frcopy::api::Capacity;
-use frcopy::copy::{
-    self, ManyEvent, ManyPlan, Observer, Outcome, Plan, Success, Summary, copy_authorized, copy_many, rehearse,
-    rehearse_authorized, rehearse_many,
+use crate::api::Capacity;
+use crate::copy::{
+    self, BatchEvent, BatchPlan, Observer, Outcome, Plan, Report, Summary, copy_batch, copy_delegated, dry_run,
+    dry_run_batch, dry_run_delegated,
 };
-use frcopy::error::{Error, ErrorKind};
-use frcopy::inventory::shortage;
-use frcopy::model::{Kind, ModelId};
-use frcopy::resource::Side;
-use frcopy::stop::Stop;
+use crate::error::{Error, ErrorKind};
+use crate::inventory::shortage;
+use crate::model::{Kind, ModelId};
+use crate::resource::Side;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{CopyArgs, Format, IfExistsArg};
 use super::id_map::IdMap;
-use super::progress::{Progress, Verbosity, Voice};
+use super::progress::{CopyReporter, Progress, Verbosity};
 use super::settings::{self, Order};
 use super::{ci, exit_code, report};
 
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
     }
     match begin(args) {
         Ok((Order::One(plan), id_map)) => run_one(args, &plan, id_map),
-        Ok((Order::Many(plan), id_map)) => run_many(args, &plan, id_map),
+        Ok((Order::Many(plan), id_map)) => run_batch(args, &plan, id_map),
         Err(error) => Ok(super::refuse(&error)),
     }
 }
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
 fn begin(args: &CopyArgs) -> Result<(Order, Option<IdMap>), Error> {
     let order = settings::order(args, &settings::process_environment)?;
     let Some(path) = &args.how.id_map else { return Ok((order, None)) };
-    let id_map = IdMap::read(path, &order.terms().source.endpoint, &order.terms().target.endpoint)?;
+    let id_map = IdMap::read(path, &order.options().source.endpoint, &order.options().target.endpoint)?;
     let order = order.with_known_copies(id_map.known_copies());
     if args.how.dry_run {
         return Ok((order, None));
@@ -51,46 +51,46 @@ fn begin(args: &CopyArgs) -> Result<(Order, Option<IdMap>), Error> {
 }
 
 fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
-    let work = async |observer: Observer<'_>, stop: &Stop| {
-        if args.how.dry_run { rehearse(plan, observer, stop).await } else { copy::copy(plan, observer, stop).await }
+    let work = async |observer: Observer<'_>, cancel: &CancellationToken| {
+        if args.how.dry_run { dry_run(plan, observer, cancel).await } else { copy::copy(plan, observer, cancel).await }
     };
-    super::see_copy_through(&args.output, work, |outcome| id_map?.note(outcome).err())
+    super::run_copy(&args.output, work, |outcome| id_map?.note(outcome).err())
 }
 
 fn run_authorized(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
-    let plan = match settings::authorized_plan(args, path, &settings::process_environment) {
+    let plan = match settings::delegated_plan(args, path, &settings::process_environment) {
         Ok(plan) => plan,
         Err(error) => return Ok(super::refuse(&error)),
     };
-    let work = async |observer: Observer<'_>, stop: &Stop| {
+    let work = async |observer: Observer<'_>, cancel: &CancellationToken| {
         if args.how.dry_run {
-            rehearse_authorized(&plan, observer, stop).await
+            dry_run_delegated(&plan, observer, cancel).await
         } else {
-            copy_authorized(&plan, observer, stop).await
+            copy_delegated(&plan, observer, cancel).await
         }
     };
-    super::see_copy_through(&args.output, work, |_| None)
+    super::run_copy(&args.output, work, |_| None)
 }
 
-fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
+fn run_batch(args: &CopyArgs, plan: &BatchPlan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
     let verbosity = Verbosity::new(args.output.quiet, args.output.verbose);
     let began = Instant::now();
     let faults = RefCell::new(Vec::new());
-    let work = async |progress: &Progress, stop: &_| {
-        let board = Board {
+    let work = async |progress: &Progress, cancel: &_| {
+        let reporter = BatchReporter {
             progress,
             verbosity,
             format: args.output.format,
             id_map: RefCell::new(id_map),
             faults: &faults,
-            voices: RefCell::default(),
+            reporters: RefCell::default(),
             tally: RefCell::default(),
         };
-        let observer = |event: ManyEvent<'_>| board.show(&event);
+        let observer = |event: BatchEvent<'_>| reporter.show(&event);
         if args.how.dry_run {
-            rehearse_many(plan, &observer, stop).await
+            dry_run_batch(plan, &observer, cancel).await
         } else {
-            copy_many(plan, &observer, stop).await
+            copy_batch(plan, &observer, cancel).await
         }
     };
     super::see_through(verbosity, work, |summary, signal| {
@@ -112,14 +112,14 @@ fn run_many(args: &CopyArgs, plan: &ManyPlan, id_map: Option<IdMap>) -> anyhow::
 
 /// What a person, or a log, sees of many copies: a moving line for each one that is under way, or a line for each one
 /// that has ended.
-struct Board<'p> {
+struct BatchReporter<'p> {
     progress: &'p Progress,
     verbosity: Verbosity,
     format: Format,
     id_map: RefCell<Option<IdMap>>,
     /// What went wrong beside the copies: a list that cannot be read, an id map that cannot be written.
     faults: &'p RefCell<Vec<Error>>,
-    voices: RefCell<HashMap<(Kind, ModelId), Voice<'p>>>,
+    reporters: RefCell<HashMap<(Kind, ModelId), CopyReporter<'p>>>,
     tally: RefCell<Tally>,
 }
 
@@ -131,32 +131,32 @@ struct Tally {
     failed: usize,
 }
 
-impl Board<'_> {
-    fn show(&self, event: &ManyEvent<'_>) {
+impl BatchReporter<'_> {
+    fn show(&self, event: &BatchEvent<'_>) {
         match event {
-            ManyEvent::Waiting { error, wait } => self.progress.waiting(error, *wait),
-            ManyEvent::Listing => self.progress.step("looking at the source"),
-            ManyEvent::Unread { count } => {
+            BatchEvent::Waiting { error, wait } => self.progress.waiting(error, *wait),
+            BatchEvent::Listing => self.progress.step("looking at the source"),
+            BatchEvent::Unread { count } => {
                 self.progress.with_still_screen(|| self.fault(unread(Side::Source, *count)));
             }
-            ManyEvent::StagingLeftOut { count } => {
+            BatchEvent::StagingLeftOut { count } => {
                 self.progress.note(&format!("left out, because they are staging copies: {count}"));
             }
-            ManyEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
-            ManyEvent::Begun { model_id, kind } => {
-                let voice = self.progress.voice_of(model_id.to_string());
-                self.voices.borrow_mut().insert((*kind, (*model_id).clone()), voice);
+            BatchEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
+            BatchEvent::Begun { model_id, kind } => {
+                let reporter = self.progress.reporter_of(model_id.to_string());
+                self.reporters.borrow_mut().insert((*kind, (*model_id).clone()), reporter);
                 self.total();
             }
-            ManyEvent::OfCopy { model_id, kind, event } => {
-                if let Some(voice) = self.voices.borrow().get(&(*kind, (*model_id).clone())) {
-                    voice.show(event);
+            BatchEvent::OfCopy { model_id, kind, event } => {
+                if let Some(reporter) = self.reporters.borrow().get(&(*kind, (*model_id).clone())) {
+                    reporter.show(event);
                 }
             }
-            ManyEvent::Left { model_id, kind } => {
-                self.voices.borrow_mut().remove(&(*kind, (*model_id).clone()));
+            BatchEvent::Left { model_id, kind } => {
+                self.reporters.borrow_mut().remove(&(*kind, (*model_id).clone()));
             }
-            ManyEvent::Ended(outcome) => self.ended(outcome),
+            BatchEvent::Ended(outcome) => self.ended(outcome),
         }
     }
 
@@ -171,14 +171,14 @@ impl Board<'_> {
         }
     }
 
-    fn ended(&self, outcome: &Outcome) {
+    fn ended(&self, outcome: &Report) {
         {
             let mut tally = self.tally.borrow_mut();
             tally.ended += 1;
             tally.failed += usize::from(outcome.result.is_err());
         }
         self.progress.with_still_screen(|| {
-            report::outcome_of_many(self.format, outcome, self.verbosity);
+            report::outcome_of_batch(self.format, outcome, self.verbosity);
             let noted = self.id_map.borrow_mut().as_mut().map_or(Ok(()), |id_map| id_map.note(outcome));
             if let Err(error) = noted {
                 self.fault(error);
@@ -194,7 +194,7 @@ impl Board<'_> {
 
     fn total(&self) {
         let Tally { selected, ended, failed } = *self.tally.borrow();
-        let under_way = self.voices.borrow().len();
+        let under_way = self.reporters.borrow().len();
         self.progress.total(format!("{ended} of {selected} ended, {failed} failed, {under_way} under way"));
     }
 }
@@ -208,17 +208,17 @@ fn unread(side: Side, count: usize) -> Error {
 /// How it all ended, and every failure once more in a line: the first ones have long left the screen.
 fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> Vec<String> {
     let count =
-        |is: fn(&Success) -> bool| summary.outcomes.iter().filter(|one| one.result.as_ref().is_ok_and(is)).count();
-    let errors = || summary.outcomes.iter().filter_map(|one| Some((&one.record, one.result.as_ref().err()?)));
-    let not_begun = errors().filter(|(record, error)| report::was_not_begun(error, record)).count();
-    let under_way = errors().filter(|(record, error)| report::is_under_way(error, record)).count();
+        |is: fn(&Outcome) -> bool| summary.outcomes.iter().filter(|one| one.result.as_ref().is_ok_and(is)).count();
+    let errors = || summary.outcomes.iter().filter_map(|one| Some((one, one.result.as_ref().err()?)));
+    let not_begun = errors().filter(|(report, error)| report::was_not_begun(error, report)).count();
+    let under_way = errors().filter(|(report, error)| report::is_under_way(error, report)).count();
     let failed = errors().count() - not_begun - under_way;
     let parts = [
-        (count(|success| *success == Success::Copied), "copied"),
-        (count(|success| *success == Success::Replaced), "replaced"),
-        (count(|success| *success == Success::WouldCopy), "would be copied"),
-        (count(|success| *success == Success::WouldReplace), "would be replaced"),
-        (count(|success| *success == Success::AlreadyThere), "there already"),
+        (count(|success| *success == Outcome::Copied), "copied"),
+        (count(|success| *success == Outcome::Replaced), "replaced"),
+        (count(|success| *success == Outcome::WouldCopy), "would be copied"),
+        (count(|success| *success == Outcome::WouldReplace), "would be replaced"),
+        (count(|success| *success == Outcome::AlreadyThere), "there already"),
         (under_way, "still under way"),
         (failed, "failed"),
         (not_begun, "not begun"),
@@ -228,8 +228,8 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
         return vec!["there is nothing to copy".into()];
     }
     let mut lines = vec![format!("{} (in {seconds:.1} s)", report::tally(all, parts))];
-    let failures = errors().filter(|(record, error)| !report::was_not_begun(error, record));
-    lines.extend(failures.map(|(record, error)| format!("  {}: {error}", report::name_of(record))));
+    let failures = errors().filter(|(report, error)| !report::was_not_begun(error, report));
+    lines.extend(failures.map(|(report, error)| format!("  {}: {error}", report::name_of(report))));
     if errors().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
         let how = if if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
         lines.push(format!("to go on: the same command{how}, which follows what is under way"));
@@ -253,15 +253,15 @@ fn refused(summary: &Summary) -> impl Iterator<Item = &Error> {
 /// A target that has less room than the copies need would refuse some of them.
 fn shortages(summary: &Summary) -> Vec<Error> {
     let needs = |of: bool| {
-        let new = summary.outcomes.iter().filter(|one| matches!(one.result, Ok(Success::WouldCopy)));
-        let models = new.filter(|one| one.record.kind == Kind::Model);
-        models.filter(|one| one.record.api_version.is_some_and(|version| version.has_document_models() == of)).count()
+        let new = summary.outcomes.iter().filter(|one| matches!(one.result, Ok(Outcome::WouldCopy)));
+        let models = new.filter(|one| one.kind == Kind::Model);
+        models.filter(|one| one.api_version.is_some_and(|version| version.has_document_models() == of)).count()
     };
     let short = summary.capacities.iter().filter_map(|(version, capacity)| {
         let capacity = capacity.as_ref().ok()?;
         let of_document_models = version.has_document_models();
         // What is replaced needs a place for its staging copy, one at a time at least.
-        let staging = summary.outcomes.iter().any(|one| matches!(one.result, Ok(Success::WouldReplace)));
+        let staging = summary.outcomes.iter().any(|one| matches!(one.result, Ok(Outcome::WouldReplace)));
         let needed = needs(of_document_models) as u64 + u64::from(staging && of_document_models);
         shortage(*capacity, needed)
     });

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::api::version::ApiVersion;
+use crate::auth::{Credential, Key};
+use crate::copy::{CopyOptions, Event, Plan, Report, copy};
+use crate::emulator::{Collection, Emulated, Emulator, Options, Served};
+use crate::model::Kind;
+use crate::resource::{Resource, Side, TargetAddress};
 use anyhow::{Context, anyhow};
-use frcopy::api::version::ApiVersion;
-use frcopy::copy::{Event, Outcome, Plan, Terms, copy};
-use frcopy::credential::{Credential, Key};
-use frcopy::emulator::{Emulated, Emulator, Options, Served, Shelf};
-use frcopy::model::Kind;
-use frcopy::resource::{Resource, Side, TargetAddress};
-use frcopy::stop::Stop;
+use tokio_util::sync::CancellationToken;
 
 use super::{exit_code, report};
 
@@ -33,24 +33,28 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         for Emulated { name, endpoint, region, .. } in [source, target] {
             say(&format!("  {name}  {endpoint}  {region}"));
         }
-        for (title, version, shelf) in [
+        for (title, version, collection) in [
             (
                 "A v2.1 model. The target names the copy; the source must be told where the target is.",
                 ApiVersion::V2_1,
-                Shelf::CustomModels,
+                Collection::CustomModels,
             ),
-            ("A v4.0 model. It keeps its id, its description and its tags.", ApiVersion::V4_0, Shelf::DocumentModels),
+            (
+                "A v4.0 model. It keeps its id, its description and its tags.",
+                ApiVersion::V4_0,
+                Collection::DocumentModels,
+            ),
         ] {
             let suffix = format!("{version}-1");
-            let ids = emulator.ids(0, shelf);
+            let ids = emulator.ids(0, collection);
             let id = ids
                 .iter()
-                .find(|id| shelf == Shelf::CustomModels || id.ends_with(&suffix))
+                .find(|id| collection == Collection::CustomModels || id.ends_with(&suffix))
                 .context("the source is empty")?;
             let plan = plan(source, target, id, version)?;
             say(&format!("\n{title}\n\n  $ frcopy copy {id}\n"));
             let observer = |event: Event<'_>| advance(&step, &event);
-            let outcome = copy(&plan, &observer, &Stop::never()).await;
+            let outcome = copy(&plan, &observer, &CancellationToken::new()).await;
             if let Err(error) = &outcome.result {
                 report::error(error);
                 return Ok(exit_code::of([error], None));
@@ -82,13 +86,13 @@ fn plan(source: &Emulated, target: &Emulated, id: &str, version: ApiVersion) -> 
         Ok(Resource::new(side, emulated.endpoint.parse()?, Credential::Key(key)))
     };
     let address = TargetAddress { resource_id: target.resource_id.parse()?, region: target.region.parse()? };
-    let terms = Terms {
+    let options = CopyOptions {
         api_version: Some(version),
         target_address: Some(address),
         timeout: Duration::from_secs(60),
-        ..Terms::new(resource(Side::Source, source)?, resource(Side::Target, target)?)
+        ..CopyOptions::new(resource(Side::Source, source)?, resource(Side::Target, target)?)
     };
-    Ok(Plan { terms: Rc::new(terms), model_id: id.parse()?, kind: Some(Kind::Model), target_model_id: None })
+    Ok(Plan { options: Rc::new(options), model_id: id.parse()?, kind: Some(Kind::Model), target_model_id: None })
 }
 
 /// The step that the next request belongs to.
@@ -109,10 +113,10 @@ fn show(step: &str, served: &Served) {
     say(&format!("  {step:<9}  {resource}  {method:<4}  {path}  {status}"));
 }
 
-fn verdict(outcome: &Outcome) -> String {
-    let record = &outcome.record;
-    let id = record.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
-    format!("The copy {id} is there and ready, {:.1} s after the command.", record.elapsed.as_secs_f64())
+fn verdict(outcome: &Report) -> String {
+    let report = outcome;
+    let id = report.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("The copy {id} is there and ready, {:.1} s after the command.", report.elapsed.as_secs_f64())
 }
 
 /// A reader that has gone away wanted no more.

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::emulator::{Collection, Emulated, Emulator, FAULTS, Fault, Options, Served, Tier};
+use crate::error::Error;
 use anyhow::Context;
-use frcopy::emulator::{Emulated, Emulator, FAULTS, Fault, Options, Served, Shelf, Tier};
-use frcopy::error::Error;
 
 use super::args::{EmulatorArgs, Shell, TierArg};
 use super::signals::Signals;
@@ -48,7 +48,7 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
             )
         })
     });
-    let names: Vec<_> = (0..resources).map(frcopy::emulator::name_of).collect();
+    let names: Vec<_> = (0..resources).map(crate::emulator::name_of).collect();
     if let Some(unknown) = args.encrypted.iter().find(|name| !names.contains(name)) {
         let what = format!("--encrypted {unknown:?} is not the name of a resource");
         return Err(Error::settings(what, format!("choose from {}", names.join(", "))));
@@ -85,12 +85,12 @@ fn settings_for(shell: Shell, emulator: &Emulator) -> String {
             Shell::Powershell => format!("$env:{prefix}_{variable} = '{value}'"),
         }));
     }
-    for (shelf, what) in [
-        (Shelf::CustomModels, "v2.1 models"),
-        (Shelf::DocumentModels, "models of v3.0 and later"),
-        (Shelf::DocumentClassifiers, "classifiers"),
+    for (collection, what) in [
+        (Collection::CustomModels, "v2.1 models"),
+        (Collection::DocumentModels, "models of v3.0 and later"),
+        (Collection::DocumentClassifiers, "classifiers"),
     ] {
-        let ids = emulator.ids(0, shelf);
+        let ids = emulator.ids(0, collection);
         let shown: Vec<_> = ids.iter().take(6).map(String::as_str).collect();
         let more =
             if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };

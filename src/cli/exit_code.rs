@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use frcopy::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 use super::signals::Signal;
 

@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use frcopy::copy::{Outcome, Success};
-use frcopy::error::{Error, ErrorKind};
-use frcopy::model::ModelId;
-use frcopy::resource::Endpoint;
+use crate::copy::{Outcome, Report};
+use crate::error::{Error, ErrorKind};
+use crate::model::ModelId;
+use crate::resource::Endpoint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,17 +91,17 @@ impl IdMap {
     }
 
     /// Notes a copy, if it is one of v2.1.
-    pub(crate) fn note(&mut self, Outcome { record, result }: &Outcome) -> Result<(), Error> {
-        let is_there = matches!(result, Ok(Success::Copied | Success::AlreadyThere));
-        let is_custom = record.api_version.is_some_and(|version| !version.has_document_models());
-        let (Some(source), Some(target)) = (&record.source_model_id, &record.target_model_id) else { return Ok(()) };
+    pub(crate) fn note(&mut self, report: &Report) -> Result<(), Error> {
+        let is_there = matches!(report.result, Ok(Outcome::Copied | Outcome::AlreadyThere));
+        let is_custom = report.api_version.is_some_and(|version| !version.has_document_models());
+        let (Some(source), Some(target)) = (&report.source_model_id, &report.target_model_id) else { return Ok(()) };
         let known = self.content.models.get(source.as_str());
         if !is_there || !is_custom || known.is_some_and(|copy| copy.target_model_id == target.as_str()) {
             return Ok(());
         }
         let copy = Copy {
             target_model_id: target.to_string(),
-            name: record.source_name.clone(),
+            name: report.source_name.clone(),
             copied_at: format!("{:.0}", Timestamp::now()),
             more: BTreeMap::new(),
         };

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use crate::api::version::ApiVersion;
+use crate::client::{CallContext, Connection};
+use crate::error::Error;
+use crate::inventory::{Inventory, Listed, Scope};
+use crate::model::{Model, Readiness};
+use crate::resource::Resource;
+use crate::selection::{Patterns, Selection};
+use crate::text::sanitize;
 use clap::{ArgAction, Args, ValueEnum};
-use frcopy::api::version::ApiVersion;
-use frcopy::client::{Circumstances, Connection};
-use frcopy::error::{Error, printable};
-use frcopy::inventory::{Inventory, Listed, Scope};
-use frcopy::model::{Model, Readiness};
-use frcopy::resource::Resource;
-use frcopy::selection::{Patterns, Selection};
-use frcopy::stop::Stop;
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, PatternArgs, ScopeArgs, SourceArgs, TargetArgs};
 use super::progress::{Progress, Verbosity};
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let verbosity = Verbosity::new(args.quiet && args.verbose == 0, args.verbose);
     super::see_through(
         verbosity,
-        async |progress, stop| read(&plan, progress, stop).await,
+        async |progress, cancel| read(&plan, progress, cancel).await,
         |listed, _| {
             show(args, &listed, &plan.resource);
             ExitCode::SUCCESS
@@ -106,9 +107,9 @@ fn plan(args: &ListArgs) -> Result<Plan, Error> {
     })
 }
 
-async fn read(plan: &Plan, progress: &Progress, stop: &Stop) -> Result<Vec<Listed>, Error> {
-    let circumstances = Circumstances::new(plan.timeout, stop, |error, wait| progress.waiting(error, wait));
-    let client = Connection::http(&plan.resource)?.client(circumstances);
+async fn read(plan: &Plan, progress: &Progress, cancel: &CancellationToken) -> Result<Vec<Listed>, Error> {
+    let context = CallContext::new(plan.timeout, cancel, |error, wait| progress.waiting(error, wait));
+    let client = Connection::http(&plan.resource)?.client(context);
     progress.step(&format!("listing the {}", plan.resource.side));
     let mut inventory = Inventory::read(&client, plan.scope).await?;
     progress.warn_of_unread(plan.resource.side, inventory.unread);
@@ -173,7 +174,7 @@ fn trained_with(version: ApiVersion, model: &Model) -> String {
 
 /// What its owner says of it; in v2.1 its name, and whether it can be used.
 fn words(model: &Model) -> String {
-    let said = model.name.as_ref().or(model.description.as_ref()).map(|text| printable(text)).unwrap_or_default();
+    let said = model.name.as_ref().or(model.description.as_ref()).map(|text| sanitize(text)).unwrap_or_default();
     match &model.readiness {
         Readiness::Ready => said,
         other => format!("({}) {said}", status(other)),

@@ -1,50 +1,64 @@
-//! The face of frcopy: arguments, settings, what is shown, and exit codes. The library never sees it.
+//! The face of frcopy: arguments, settings, what is shown, and exit codes. Nothing else in the library imports this.
 
 pub(crate) mod args;
+mod authorization_file;
 mod authorize;
 mod az;
 mod check;
 mod ci;
+mod completions;
 mod copy;
 #[cfg(feature = "emulator")]
 mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod exit_code;
-mod handover_file;
 mod id_map;
 mod list;
 mod progress;
 mod report;
 mod settings;
-mod shells;
 mod side;
 mod signals;
 mod usage;
 
+use std::io::Write;
 use std::pin::pin;
 use std::process::ExitCode;
 
+use crate::copy::{Event, Observer, Report, wait};
+use crate::error::Error;
 use anyhow::Context;
-use frcopy::copy::{Event, Observer, Outcome, wait};
-use frcopy::error::Error;
-use frcopy::stop::Stop;
+use tokio_util::sync::CancellationToken;
 
 use args::{Command, OutputArgs, WaitArgs};
 use progress::{Progress, Verbosity};
 use signals::{Signal, Signals};
-pub(crate) use usage::parse;
+
+/// Parses the command line, runs the command, and returns the exit code of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match usage::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    run(&arguments.command).unwrap_or_else(|error| {
+        // One line: returning the error from `main` would print its Debug form, with a backtrace.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
 
 /// Carries out a command; an error is one that the command itself has no exit code for.
-pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let code = match command {
         Command::Copy(args) => copy::run(args),
         Command::Wait(args) => run_wait(args),
         Command::List(args) => list::run(args),
         Command::Check(args) => check::run(args),
         Command::Authorize(args) => authorize::run(args),
-        Command::Completions(args) => Ok(shells::completions(args)),
-        Command::Man(args) => shells::man(args),
+        Command::Completions(args) => Ok(completions::completions(args)),
+        Command::Man(args) => completions::man(args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]
@@ -59,19 +73,19 @@ fn run_wait(args: &WaitArgs) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(error) => return Ok(refuse(&error)),
     };
-    see_copy_through(&args.output, async |observer, stop| wait(&plan, observer, stop).await, |_| None)
+    run_copy(&args.output, async |observer, cancel| wait(&plan, observer, cancel).await, |_| None)
 }
 
 /// Runs the only copy to its end and shows it. What is noted beside it may go wrong as well.
-fn see_copy_through(
+fn run_copy(
     output: &OutputArgs,
-    work: impl AsyncFnOnce(Observer<'_>, &Stop) -> Outcome,
-    note: impl FnOnce(&Outcome) -> Option<Error>,
+    work: impl AsyncFnOnce(Observer<'_>, &CancellationToken) -> Report,
+    note: impl FnOnce(&Report) -> Option<Error>,
 ) -> anyhow::Result<ExitCode> {
     let verbosity = Verbosity::new(output.quiet, output.verbose);
-    let work = async |progress: &Progress, stop: &Stop| {
-        let voice = progress.voice();
-        Ok(work(&|event: Event<'_>| voice.show(&event), stop).await)
+    let work = async |progress: &Progress, cancel: &CancellationToken| {
+        let reporter = progress.reporter();
+        Ok(work(&|event: Event<'_>| reporter.show(&event), cancel).await)
     };
     see_through(verbosity, work, |outcome, signal| {
         let unpublished = report::ending(output.format, &outcome, verbosity);
@@ -90,15 +104,15 @@ fn refuse(error: &Error) -> ExitCode {
 /// Runs work to its end and shows it, and lets signals stop it: the first one in good order, the second one at once.
 fn see_through<T>(
     verbosity: Verbosity,
-    work: impl AsyncFnOnce(&Progress, &Stop) -> Result<T, Error>,
+    work: impl AsyncFnOnce(&Progress, &CancellationToken) -> Result<T, Error>,
     show: impl FnOnce(T, Option<Signal>) -> ExitCode,
 ) -> anyhow::Result<ExitCode> {
     let progress = Progress::start(verbosity);
-    let (stopper, stop) = Stop::new();
+    let cancel = CancellationToken::new();
     let runtime = runtime()?;
     let (ending, signal) = runtime.block_on(async {
         let mut signals = Signals::listen().context("signals cannot be waited for")?;
-        let mut work = pin!(work(&progress, &stop));
+        let mut work = pin!(work(&progress, &cancel));
         let mut first = None;
         loop {
             tokio::select! {
@@ -109,7 +123,7 @@ fn see_through<T>(
                     }
                     first = Some(signal);
                     progress.stopping();
-                    stopper.tell();
+                    cancel.cancel();
                 }
             }
         }

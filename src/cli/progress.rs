@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use frcopy::api::Capacity;
-use frcopy::copy::Event;
-use frcopy::error::{Error, Finding};
-use frcopy::model::{Model, ModelId};
-use frcopy::operation::{OperationStatus, OperationUrl};
-use frcopy::resource::Side;
+use crate::api::Capacity;
+use crate::copy::Event;
+use crate::error::{Error, Finding};
+use crate::model::{Model, ModelId};
+use crate::operation::{OperationStatus, OperationUrl};
+use crate::resource::Side;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use tracing_subscriber::fmt::MakeWriter;
@@ -50,7 +50,7 @@ pub(crate) struct Progress {
 }
 
 /// What is said of one copy.
-pub(crate) struct Voice<'p> {
+pub(crate) struct CopyReporter<'p> {
     progress: &'p Progress,
     /// Where it is one of many: which one.
     name: Option<String>,
@@ -78,19 +78,19 @@ impl Progress {
         Self { verbosity, screen }
     }
 
-    /// The voice of the only copy.
-    pub(crate) fn voice(&self) -> Voice<'_> {
-        self.voice_on(None, self.screen.spinner.clone())
+    /// The reporter of the only copy.
+    pub(crate) fn reporter(&self) -> CopyReporter<'_> {
+        self.reporter_on(None, self.screen.spinner.clone())
     }
 
-    /// The voice of one copy of many, with a line of its own.
-    pub(crate) fn voice_of(&self, name: String) -> Voice<'_> {
+    /// The reporter of one copy of many, with a line of its own.
+    pub(crate) fn reporter_of(&self, name: String) -> CopyReporter<'_> {
         let bar = self.screen.add_line(&name);
-        self.voice_on(Some(name), bar)
+        self.reporter_on(Some(name), bar)
     }
 
-    fn voice_on(&self, name: Option<String>, bar: ProgressBar) -> Voice<'_> {
-        Voice { progress: self, name, bar, last_status: RefCell::default(), warned_of_status: Cell::new(false) }
+    fn reporter_on(&self, name: Option<String>, bar: ProgressBar) -> CopyReporter<'_> {
+        CopyReporter { progress: self, name, bar, last_status: RefCell::default(), warned_of_status: Cell::new(false) }
     }
 
     /// The first signal; the second one is not waited for.
@@ -144,7 +144,7 @@ impl Progress {
     }
 }
 
-impl Voice<'_> {
+impl CopyReporter<'_> {
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
             Event::Looking => self.step("looking at the source and the target"),
@@ -181,7 +181,7 @@ impl Voice<'_> {
                 self.line(&format!("warning: the target has a ready model {target_model_id}, which is left alone"));
             }
             Event::StartingOver => self.note("the copy was not started; starting over with a fresh authorization"),
-            Event::GivenBack { target_model_id } => {
+            Event::Released { target_model_id } => {
                 self.note(&format!("given back: the target has deleted the reserved {target_model_id}"));
             }
             Event::NotVerifiable => {
@@ -285,7 +285,7 @@ impl Voice<'_> {
 }
 
 /// A copy of many gives its line on the terminal back.
-impl Drop for Voice<'_> {
+impl Drop for CopyReporter<'_> {
     fn drop(&mut self) {
         if self.name.is_some() {
             self.bar.finish_and_clear();

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::copy::{Outcome, Report};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::model::ModelId;
 use anstyle::{AnsiColor, Style};
-use frcopy::copy::{Outcome, Record, Success};
-use frcopy::error::{Delivery, Error, ErrorKind};
-use frcopy::model::ModelId;
 use serde::Serialize;
 
 use super::args::Format;
@@ -19,7 +19,7 @@ const HELP: Style = AnsiColor::Green.on_default().bold();
 
 /// Shows the ending of the only copy, and hands it on where a CI system waits for it. Returns why that was not possible.
 #[must_use]
-pub(crate) fn ending(format: Format, outcome: &Outcome, verbosity: Verbosity) -> Option<Error> {
+pub(crate) fn ending(format: Format, outcome: &Report, verbosity: Verbosity) -> Option<Error> {
     show_ending(format, outcome, verbosity, error);
     handed_on(ci::copies([outcome]))
 }
@@ -30,22 +30,22 @@ pub(crate) fn handed_on(published: Result<(), Error>) -> Option<Error> {
 }
 
 /// Shows the ending of one copy of many: one line, or an error that says of which model.
-pub(crate) fn outcome_of_many(format: Format, outcome: &Outcome, verbosity: Verbosity) {
+pub(crate) fn outcome_of_batch(format: Format, outcome: &Report, verbosity: Verbosity) {
     show_ending(format, outcome, verbosity, |error| {
         // Those that were not begun are counted at the end.
-        if !was_not_begun(error, &outcome.record) {
-            error_of(&name_of(&outcome.record), error);
+        if !was_not_begun(error, outcome) {
+            error_of(&name_of(outcome), error);
         }
     });
 }
 
-fn show_ending(format: Format, outcome: &Outcome, verbosity: Verbosity, show_error: impl FnOnce(&Error)) {
+fn show_ending(format: Format, outcome: &Report, verbosity: Verbosity, show_error: impl FnOnce(&Error)) {
     match &outcome.result {
-        Ok(success) if verbosity >= Verbosity::Normal => say(&ended_well(*success, &outcome.record)),
+        Ok(success) if verbosity >= Verbosity::Normal => say(&ended_well(*success, outcome)),
         Ok(_) => {}
         Err(error) => {
             show_error(error);
-            hand_over(error, &outcome.record);
+            hand_over(error, outcome);
         }
     }
     result_of(format, outcome);
@@ -60,20 +60,20 @@ pub(crate) fn tally<'w>(all: usize, parts: impl IntoIterator<Item = (usize, &'w 
 }
 
 /// Whether a signal came before the copy was begun.
-pub(crate) fn was_not_begun(error: &Error, record: &Record) -> bool {
-    error.kind() == ErrorKind::Interrupted && !record.begun
+pub(crate) fn was_not_begun(error: &Error, report: &Report) -> bool {
+    error.kind() == ErrorKind::Interrupted && !report.begun
 }
 
-/// Which model a record is about.
-pub(crate) fn name_of(record: &Record) -> String {
-    let id = record.source_model_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-    format!("{}{id}", record.kind)
+/// Which model a report is about.
+pub(crate) fn name_of(report: &Report) -> String {
+    let id = report.source_model_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    format!("{}{id}", report.kind)
 }
 
 /// The line that resumes a copy which goes on without this command.
-fn hand_over(error: &Error, record: &Record) {
-    if let Some(operation) = &record.operation
-        && is_under_way(error, record)
+fn hand_over(error: &Error, report: &Report) {
+    if let Some(operation) = &report.operation
+        && is_under_way(error, report)
     {
         say(&format!("operation: {operation}"));
         say(&format!("to follow it: frcopy wait '{operation}'"));
@@ -81,11 +81,11 @@ fn hand_over(error: &Error, record: &Record) {
 }
 
 /// The id on stdout is that of a model which is there and ready, and of no other.
-fn result_of(format: Format, outcome: &Outcome) {
-    let id = outcome.record.target_model_id.as_ref();
+fn result_of(format: Format, outcome: &Report) {
+    let id = outcome.target_model_id.as_ref();
     match (format, &outcome.result, id) {
         (Format::Json, _, _) => result(&json(outcome)),
-        (Format::Text, Ok(Success::Copied | Success::Replaced | Success::AlreadyThere), Some(id)) => {
+        (Format::Text, Ok(Outcome::Copied | Outcome::Replaced | Outcome::AlreadyThere), Some(id)) => {
             result(id.as_str());
         }
         (Format::Text, _, _) => {}
@@ -126,18 +126,18 @@ pub(crate) fn explanation(error: &Error) -> impl Iterator<Item = (&'static str, 
     causes.chain(remedy).chain(error.request_id().map(|id| ("request id", id.to_owned())))
 }
 
-fn ended_well(success: Success, record: &Record) -> String {
-    let name = name_of(record);
-    let to = record.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
-    let named = record.target_model_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
-    let version = record.api_version.map(|version| format!(" with API {version}")).unwrap_or_default();
-    let seconds = record.elapsed.as_secs_f64();
+fn ended_well(success: Outcome, report: &Report) -> String {
+    let name = name_of(report);
+    let to = report.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
+    let named = report.target_model_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
+    let version = report.api_version.map(|version| format!(" with API {version}")).unwrap_or_default();
+    let seconds = report.elapsed.as_secs_f64();
     match success {
-        Success::Copied => format!("copied {name}{to}{named}{version} in {seconds:.1} s"),
-        Success::Replaced => format!("replaced {name}{to}{named}{version} in {seconds:.1} s"),
-        Success::AlreadyThere => format!("skipped {name}: the target has it already{named}"),
-        Success::WouldCopy => format!("would copy {name}{to}{named}{version}"),
-        Success::WouldReplace => format!("would replace {name}{to}{named}{version}, by way of a staging copy"),
+        Outcome::Copied => format!("copied {name}{to}{named}{version} in {seconds:.1} s"),
+        Outcome::Replaced => format!("replaced {name}{to}{named}{version} in {seconds:.1} s"),
+        Outcome::AlreadyThere => format!("skipped {name}: the target has it already{named}"),
+        Outcome::WouldCopy => format!("would copy {name}{to}{named}{version}"),
+        Outcome::WouldReplace => format!("would replace {name}{to}{named}{version}, by way of a staging copy"),
     }
 }
 
@@ -188,10 +188,10 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Whether an ending leaves a copy that goes on, or that nobody can follow any more.
-pub(crate) fn is_under_way(error: &Error, record: &Record) -> bool {
+pub(crate) fn is_under_way(error: &Error, report: &Report) -> bool {
     match error.kind() {
         ErrorKind::UnderWay => true,
-        ErrorKind::Credentials | ErrorKind::Interrupted => record.operation.is_some(),
+        ErrorKind::Credentials | ErrorKind::Interrupted => report.operation.is_some(),
         _ => false,
     }
 }
@@ -254,33 +254,33 @@ pub(crate) struct JsonError<'a> {
     request_id: Option<&'a str>,
 }
 
-pub(crate) fn json(Outcome { record, result }: &Outcome) -> String {
+pub(crate) fn json(report: &Report) -> String {
     let json = Json {
         schema: "frcopy.copy/1",
-        status: status(result, record),
-        action: result.as_ref().ok().map(|success| action(*success)),
-        kind: record.kind.to_string(),
-        api_version: record.api_version.map(|version| version.to_string()),
+        status: status(&report.result, report),
+        action: report.result.as_ref().ok().map(|success| action(*success)),
+        kind: report.kind.to_string(),
+        api_version: report.api_version.map(|version| version.to_string()),
         source: Side {
-            endpoint: record.source.to_string(),
-            model_id: record.source_model_id.as_ref().map(ModelId::as_str),
+            endpoint: report.source.to_string(),
+            model_id: report.source_model_id.as_ref().map(ModelId::as_str),
         },
         target: Target {
-            endpoint: record.target.as_ref().map(ToString::to_string),
-            model_id: record.target_model_id.as_ref().map(ModelId::as_str),
-            resource_id: record.target_resource_id.as_deref(),
-            region: record.target_region.as_deref(),
+            endpoint: report.target.as_ref().map(ToString::to_string),
+            model_id: report.target_model_id.as_ref().map(ModelId::as_str),
+            resource_id: report.target_resource_id.as_deref(),
+            region: report.target_region.as_deref(),
         },
-        operation: record.operation.as_ref().map(ToString::to_string),
-        verified: record.verified,
-        started_at: format!("{:.0}", record.started_at),
-        elapsed_seconds: (record.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        operation: report.operation.as_ref().map(ToString::to_string),
+        verified: report.verified,
+        started_at: format!("{:.0}", report.started_at),
+        elapsed_seconds: (report.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
         request_ids: RequestIds {
-            authorize: record.request_ids.authorize.as_deref(),
-            start: record.request_ids.start.as_deref(),
-            last_poll: record.request_ids.last_poll.as_deref(),
+            authorize: report.request_ids.authorize.as_deref(),
+            start: report.request_ids.start.as_deref(),
+            last_poll: report.request_ids.last_poll.as_deref(),
         },
-        error: result.as_ref().err().map(json_error),
+        error: report.result.as_ref().err().map(json_error),
     };
     // Strings and numbers cannot fail to be written.
     serde_json::to_string(&json).unwrap_or_default()
@@ -298,24 +298,24 @@ pub(crate) fn json_error(error: &Error) -> JsonError<'_> {
 }
 
 /// What was done, or would be.
-fn action(success: Success) -> &'static str {
+fn action(success: Outcome) -> &'static str {
     match success {
-        Success::Copied | Success::WouldCopy => "copy",
-        Success::Replaced | Success::WouldReplace => "replace",
-        Success::AlreadyThere => "none",
+        Outcome::Copied | Outcome::WouldCopy => "copy",
+        Outcome::Replaced | Outcome::WouldReplace => "replace",
+        Outcome::AlreadyThere => "none",
     }
 }
 
-pub(crate) fn status(result: &Result<Success, Error>, record: &Record) -> &'static str {
+pub(crate) fn status(result: &Result<Outcome, Error>, report: &Report) -> &'static str {
     let error = match result {
-        Ok(Success::Copied | Success::Replaced) => return "succeeded",
-        Ok(Success::AlreadyThere) => return "skipped",
-        Ok(Success::WouldCopy | Success::WouldReplace) => return "planned",
+        Ok(Outcome::Copied | Outcome::Replaced) => return "succeeded",
+        Ok(Outcome::AlreadyThere) => return "skipped",
+        Ok(Outcome::WouldCopy | Outcome::WouldReplace) => return "planned",
         Err(error) => error,
     };
     match error.kind() {
         // An accepted copy goes on; one of which nobody knows whether it was accepted may.
-        _ if is_under_way(error, record) || may_be_under_way(error) => "running",
+        _ if is_under_way(error, report) || may_be_under_way(error) => "running",
         ErrorKind::Failed => "failed",
         ErrorKind::Canceled => "canceled",
         ErrorKind::Skipped => "skipped",

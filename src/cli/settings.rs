@@ -8,25 +8,25 @@ use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
 
-use frcopy::api::version::ApiVersion;
-use frcopy::check::CheckPlan;
-use frcopy::copy::{AuthorizedPlan, IfExists, ManyPlan, Plan, Terms, WaitPlan};
-use frcopy::credential::read_limited;
-use frcopy::error::Error;
-use frcopy::inventory::Scope;
-use frcopy::model::{Kind, ModelId};
-use frcopy::operation::OperationUrl;
-use frcopy::resource::{Endpoint, Region, Resource, ResourceId, TargetAddress};
-use frcopy::selection::{Pattern, Patterns, Selection};
+use crate::api::version::ApiVersion;
+use crate::auth::read_limited;
+use crate::check::CheckPlan;
+use crate::copy::{BatchPlan, CopyOptions, DelegatedPlan, IfExists, Plan, WaitPlan};
+use crate::error::Error;
+use crate::inventory::Scope;
+use crate::model::{Kind, ModelId};
+use crate::operation::OperationUrl;
+use crate::resource::{Endpoint, Region, Resource, ResourceId, TargetAddress};
+use crate::selection::{Pattern, Patterns, Selection};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use url::Position;
 
 use super::args::{
-    CopyArgs, HowArgs, IfExistsArg, KindArg, ManyArgs, PatternArgs, ScopeArgs, SourceArgs, TargetAddressArgs,
+    BatchArgs, CopyArgs, HowArgs, IfExistsArg, KindArg, PatternArgs, ScopeArgs, SourceArgs, TargetAddressArgs,
     TargetArgs, WaitArgs,
 };
+use super::authorization_file;
 use super::check::CheckArgs;
-use super::handover_file;
 use super::side::SideSettings;
 use super::usage::without_keys;
 
@@ -48,23 +48,23 @@ pub(crate) fn process_environment(name: &str) -> Option<String> {
 /// What a copy command is to do.
 pub(crate) enum Order {
     One(Plan),
-    Many(ManyPlan),
+    Many(BatchPlan),
 }
 
 impl Order {
-    pub(crate) fn terms(&self) -> &Terms {
+    pub(crate) fn options(&self) -> &CopyOptions {
         match self {
-            Self::One(plan) => &plan.terms,
-            Self::Many(plan) => &plan.terms,
+            Self::One(plan) => &plan.options,
+            Self::Many(plan) => &plan.options,
         }
     }
 
     /// Adds the copies of v2.1 models that are known of.
     pub(crate) fn with_known_copies(self, known_copies: BTreeMap<ModelId, ModelId>) -> Self {
-        let terms = Rc::new(Terms { known_copies, ..self.terms().clone() });
+        let options = Rc::new(CopyOptions { known_copies, ..self.options().clone() });
         match self {
-            Self::One(plan) => Self::One(Plan { terms, ..plan }),
-            Self::Many(plan) => Self::Many(ManyPlan { terms, ..plan }),
+            Self::One(plan) => Self::One(Plan { options, ..plan }),
+            Self::Many(plan) => Self::Many(BatchPlan { options, ..plan }),
         }
     }
 }
@@ -84,7 +84,7 @@ pub(crate) fn order(args: &CopyArgs, environment: Environment<'_>) -> Result<Ord
         &args.how;
     let selection = selection(args)?;
     let target_model_id = target_model_id.as_deref().map(|id| parse("--target-model-id", id)).transpose()?;
-    let terms = Rc::new(Terms {
+    let options = Rc::new(CopyOptions {
         api_version: parse_api_version(api_version)?,
         target_address: target_address(&args.address, &target, environment)?,
         description: description.as_deref().map(check_description).transpose()?,
@@ -94,13 +94,13 @@ pub(crate) fn order(args: &CopyArgs, environment: Environment<'_>) -> Result<Ord
         verify: !follow.no_verify,
         timeout: parse_duration("--timeout", &follow.timeout)?,
         poll_interval: parse_duration("--poll-interval", &follow.poll_interval)?,
-        ..Terms::new(source.resource()?, target.resource()?)
+        ..CopyOptions::new(source.resource()?, target.resource()?)
     });
     let kind = kind.map(Kind::from);
     match selection {
         Selection::Ids(ids) if ids.len() == 1 => {
             let model_id = ids.into_iter().next().ok_or_else(no_ids)?;
-            let plan = Plan { terms, model_id, kind, target_model_id };
+            let plan = Plan { options, model_id, kind, target_model_id };
             plan.check().map(|()| Order::One(plan))
         }
         _ if target_model_id.is_some() => Err(Error::settings(
@@ -108,7 +108,7 @@ pub(crate) fn order(args: &CopyArgs, environment: Environment<'_>) -> Result<Ord
             "copy that model by itself, or leave out --target-model-id: copies have the ids of their sources",
         )),
         selection => {
-            let plan = ManyPlan { terms, selection, kind, jobs: usize::from(args.many.jobs) };
+            let plan = BatchPlan { options, selection, kind, jobs: usize::from(args.many.jobs) };
             plan.check().map(|()| Order::Many(plan))
         }
     }
@@ -129,7 +129,7 @@ fn if_exists_of(arg: IfExistsArg, no_verify: bool) -> Result<IfExists, Error> {
 
 /// Which models are meant: those that are named, each once, or what the source has.
 fn selection(CopyArgs { model_ids, model_id, many, .. }: &CopyArgs) -> Result<Selection, Error> {
-    let ManyArgs { all, include, exclude, from_file, .. } = many;
+    let BatchArgs { all, include, exclude, from_file, .. } = many;
     if *all || !include.is_empty() {
         return Ok(Selection::Matching(parse_patterns(include, exclude)?));
     }
@@ -212,7 +212,7 @@ pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result
     let operation = OperationUrl::new(text, &origin).map_err(|error| {
         Error::settings("the operation is not usable", OPERATION_REMEDY).with_source(error.to_string())
     })?;
-    if frcopy::api::version_of_operation(&operation).is_none() {
+    if crate::api::version_of_operation(&operation).is_none() {
         return Err(Error::settings("the URL names no copy operation", OPERATION_REMEDY));
     }
     let knows_target = target.endpoint.is_some();
@@ -282,11 +282,11 @@ pub(crate) fn target_at(
 }
 
 /// A copy with the leave of somebody else, whose target is not asked anything.
-pub(crate) fn authorized_plan(
+pub(crate) fn delegated_plan(
     args: &CopyArgs,
     path: &Path,
     environment: Environment<'_>,
-) -> Result<AuthorizedPlan, Error> {
+) -> Result<DelegatedPlan, Error> {
     let source = SideSettings::source(&args.source, environment)?;
     if source.reads_stdin() && path == Path::new(STDIN) {
         return Err(Error::settings(
@@ -301,10 +301,10 @@ pub(crate) fn authorized_plan(
             "ask the target's side for one authorization for each of them",
         ));
     };
-    let plan = AuthorizedPlan {
+    let plan = DelegatedPlan {
         source: source.resource()?,
         model_id: model_id.clone(),
-        handover: handover_file::read(path)?,
+        handover: authorization_file::read(path)?,
         allow_degrade: args.how.allow_degrade,
         timeout: parse_duration("--timeout", &args.how.follow.timeout)?,
         poll_interval: parse_duration("--poll-interval", &args.how.follow.poll_interval)?,

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use frcopy::credential::{Credential, Key, ReadyToken, TokenFile, Tokens};
-use frcopy::error::Error;
-use frcopy::resource::{Endpoint, Resource, Side, TargetAddress, TraceParent};
+use crate::auth::{Credential, Key, ReadyToken, TokenFile, Tokens};
+use crate::error::Error;
+use crate::resource::{Endpoint, Resource, Side, TargetAddress, TraceParent};
 use secrecy::SecretString;
 
 use super::args::{AuthArg, SecretArg, SourceArgs, TargetArgs};
@@ -20,7 +20,7 @@ const LONGEST_SECRET_FILE: u64 = 64 * 1024;
 pub(super) struct SideSettings {
     pub(super) endpoint: Option<String>,
     side: Side,
-    means: Option<Means>,
+    means: Option<AuthSource>,
     tenant: Option<String>,
     trace: Option<TraceParent>,
     account: Option<Account>,
@@ -29,7 +29,7 @@ pub(super) struct SideSettings {
 }
 
 /// With what a side is to let us in.
-enum Means {
+enum AuthSource {
     Key(Secret),
     /// That of the account, which the Azure CLI knows.
     KeyOfAccount,
@@ -54,7 +54,7 @@ impl Secret {
 struct Options<'a> {
     side: Side,
     endpoint: Option<&'a String>,
-    key: Option<Means>,
+    key: Option<AuthSource>,
     token: Option<Secret>,
     auth: Option<AuthArg>,
     tenant: Option<&'a String>,
@@ -117,7 +117,7 @@ impl SideSettings {
     }
 
     pub(super) fn reads_stdin(&self) -> bool {
-        matches!(&self.means, Some(Means::Key(secret) | Means::Token(secret)) if secret.is_from_stdin())
+        matches!(&self.means, Some(AuthSource::Key(secret) | AuthSource::Token(secret)) if secret.is_from_stdin())
     }
 
     pub(super) fn resource(&self) -> Result<Resource, Error> {
@@ -141,13 +141,13 @@ impl SideSettings {
     fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
         let side = self.side;
         match &self.means {
-            Some(Means::Key(secret)) => key(side, &read(side, "key", secret)?),
-            Some(Means::KeyOfAccount) => key(side, &key_of(self.account.as_ref(), side)?),
-            Some(Means::Token(secret)) => {
+            Some(AuthSource::Key(secret)) => key(side, &read(side, "key", secret)?),
+            Some(AuthSource::KeyOfAccount) => key(side, &key_of(self.account.as_ref(), side)?),
+            Some(AuthSource::Token(secret)) => {
                 let tokens = tokens(side, secret).map_err(|error| about(&format!("the {side} token"), &error));
                 tokens.map(Credential::Tokens)
             }
-            Some(Means::Identity) => identity(side, endpoint, self.tenant.as_deref()),
+            Some(AuthSource::Identity) => identity(side, endpoint, self.tenant.as_deref()),
             None => Err(missing(side, "key", "KEY")),
         }
     }
@@ -171,9 +171,9 @@ fn account(
     Ok(Some(Account { side, name, resource_group, subscription: given(options.subscription, "SUBSCRIPTION") }))
 }
 
-fn given_key(key: Option<&SecretArg>, file: Option<&PathBuf>, from_az: bool) -> Option<Means> {
+fn given_key(key: Option<&SecretArg>, file: Option<&PathBuf>, from_az: bool) -> Option<AuthSource> {
     let text = key.map(|key| Secret::Text(key.0.clone()));
-    text.or(file.cloned().map(Secret::File)).map(Means::Key).or(from_az.then_some(Means::KeyOfAccount))
+    text.or(file.cloned().map(Secret::File)).map(AuthSource::Key).or(from_az.then_some(AuthSource::KeyOfAccount))
 }
 
 fn key_of(account: Option<&Account>, side: Side) -> Result<SecretString, Error> {
@@ -187,14 +187,14 @@ fn key_of(account: Option<&Account>, side: Side) -> Result<SecretString, Error> 
 }
 
 /// Which means was chosen: by an option, else by FRCOPY_…_AUTH, else by what there is.
-fn means(options: Options<'_>, environment: Environment<'_>) -> Result<Option<Means>, Error> {
+fn means(options: Options<'_>, environment: Environment<'_>) -> Result<Option<AuthSource>, Error> {
     let Options { side, key, token, auth, .. } = options;
     match (auth, key, token) {
         (_, Some(_), Some(_)) | (Some(AuthArg::Entra), Some(_), _) | (Some(AuthArg::Key), _, Some(_)) => {
             Err(two_means(side, "on the command line"))
         }
         (_, Some(key), None) => Ok(Some(key)),
-        (_, None, Some(token)) => Ok(Some(Means::Token(token))),
+        (_, None, Some(token)) => Ok(Some(AuthSource::Token(token))),
         (auth, None, None) => means_of_environment(side, auth, environment),
     }
 }
@@ -203,7 +203,7 @@ fn means_of_environment(
     side: Side,
     auth: Option<AuthArg>,
     environment: Environment<'_>,
-) -> Result<Option<Means>, Error> {
+) -> Result<Option<AuthSource>, Error> {
     let auth = match auth {
         Some(auth) => Some(auth),
         None => auth_of_environment(side, environment)?,
@@ -220,12 +220,12 @@ fn means_of_environment(
         }
     };
     match auth {
-        Some(AuthArg::Key) => Ok(secret("KEY")?.map(Means::Key)),
-        Some(AuthArg::Entra) => Ok(Some(secret("TOKEN")?.map_or(Means::Identity, Means::Token))),
+        Some(AuthArg::Key) => Ok(secret("KEY")?.map(AuthSource::Key)),
+        Some(AuthArg::Entra) => Ok(Some(secret("TOKEN")?.map_or(AuthSource::Identity, AuthSource::Token))),
         None => match (secret("KEY")?, secret("TOKEN")?) {
             (Some(_), Some(_)) => Err(two_means(side, "in the environment")),
-            (Some(key), None) => Ok(Some(Means::Key(key))),
-            (None, token) => Ok(token.map(Means::Token)),
+            (Some(key), None) => Ok(Some(AuthSource::Key(key))),
+            (None, token) => Ok(token.map(AuthSource::Token)),
         },
     }
 }
@@ -263,7 +263,7 @@ fn tokens(side: Side, secret: &Secret) -> Result<Tokens, Error> {
 
 #[cfg(feature = "entra")]
 fn identity(side: Side, endpoint: &Endpoint, tenant: Option<&str>) -> Result<Credential, Error> {
-    let entra = frcopy::client::Entra::new(side, endpoint.cloud(), tenant)?;
+    let entra = crate::client::Entra::new(side, endpoint.cloud(), tenant)?;
     Ok(Credential::Tokens(Tokens::of(Masked(entra))))
 }
 

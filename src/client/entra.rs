@@ -23,10 +23,11 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::transport::{REQUEST_TIMEOUT, builder, chain, root_cause, unusable_client};
-use crate::credential::{Fetching, Token, TokenSource};
-use crate::error::{Delivery, Error, ErrorKind, printable};
+use crate::auth::{Fetching, Token, TokenSource};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::redactor::Redactor;
 use crate::resource::{Cloud, Side};
-use crate::secrets::Secrets;
+use crate::text::sanitize;
 
 /// The address at which every virtual machine of Azure finds its own identity, and nobody else anything.
 const METADATA_HOST: &str = "169.254.169.254";
@@ -272,7 +273,7 @@ impl Entra {
             _ => false,
         });
         let secret = variable("AZURE_CLIENT_SECRET").unwrap_or_default().into();
-        let words = printable(&Secrets::default().and(&secret).blot_out(&root_cause(error).to_string()));
+        let words = sanitize(&Redactor::default().and(&secret).redact(&root_cause(error).to_string()));
         if is_transient {
             return self.unavailable(identity, &words);
         }

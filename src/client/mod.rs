@@ -2,7 +2,7 @@
 
 #[cfg(feature = "entra")]
 mod entra;
-mod pace;
+mod rate_limit;
 pub mod retry;
 mod transport;
 
@@ -16,16 +16,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 
 use crate::api::{Answer, Request};
+use crate::auth::AuthHeader;
 use crate::backoff::{backoff, jitter};
-use crate::credential::Pass;
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Resource, Side};
-use crate::secrets::Secrets;
-use crate::stop::Stop;
 #[cfg(feature = "entra")]
 pub use entra::Entra;
-use pace::Pace;
-pub use retry::Patience;
+use rate_limit::RateLimiter;
+pub use retry::RetryPolicy;
+use tokio_util::sync::CancellationToken;
 use transport::REQUEST_TIMEOUT;
 pub use transport::{Http, Sending, Transport};
 
@@ -41,27 +41,27 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What all requests of one command have in common.
 #[derive(Clone)]
-pub struct Circumstances<'a> {
+pub struct CallContext<'a> {
     /// Nothing is waited for beyond this.
     pub deadline: Instant,
     /// Ends every wait.
-    pub stop: &'a Stop,
+    pub cancel: &'a CancellationToken,
     /// Told of each wait before a request is sent again.
     pub on_wait: OnWait<'a>,
 }
 
-impl<'a> Circumstances<'a> {
+impl<'a> CallContext<'a> {
     /// Those of a command that begins now.
-    pub fn new(timeout: Duration, stop: &'a Stop, on_wait: impl Fn(&Error, Duration) + 'a) -> Self {
-        Self { deadline: Instant::now() + timeout.min(LONGEST_TIMEOUT), stop, on_wait: Rc::new(on_wait) }
+    pub fn new(timeout: Duration, cancel: &'a CancellationToken, on_wait: impl Fn(&Error, Duration) + 'a) -> Self {
+        Self { deadline: Instant::now() + timeout.min(LONGEST_TIMEOUT), cancel, on_wait: Rc::new(on_wait) }
     }
 
     /// The same ones, with somebody else to tell of waits.
-    pub fn telling<'b>(&self, on_wait: impl Fn(&Error, Duration) + 'b) -> Circumstances<'b>
+    pub fn telling<'b>(&self, on_wait: impl Fn(&Error, Duration) + 'b) -> CallContext<'b>
     where
         'a: 'b,
     {
-        Circumstances { deadline: self.deadline, stop: self.stop, on_wait: Rc::new(on_wait) }
+        CallContext { deadline: self.deadline, cancel: self.cancel, on_wait: Rc::new(on_wait) }
     }
 }
 
@@ -73,15 +73,15 @@ pub type OnWait<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
 pub struct Connection {
     resource: Rc<Resource>,
     transport: Rc<dyn Transport>,
-    pace: Pace,
+    rate_limiter: RateLimiter,
 }
 
 /// Talks to one resource, with its credential and to no other host.
 pub struct Client<'a> {
     connection: Connection,
-    circumstances: Circumstances<'a>,
+    context: CallContext<'a>,
     /// What an answer may repeat and nobody may read.
-    secrets: Mutex<Secrets>,
+    secrets: Mutex<Redactor>,
 }
 
 impl Connection {
@@ -96,50 +96,54 @@ impl Connection {
     /// Another transport to one resource.
     #[must_use]
     pub fn over(resource: &Resource, transport: Rc<dyn Transport>) -> Self {
-        Self { resource: Rc::new(resource.clone()), transport, pace: Pace::default() }
+        Self { resource: Rc::new(resource.clone()), transport, rate_limiter: RateLimiter::default() }
     }
 
     /// Two connections to one and the same resource share its limits.
     #[must_use]
     pub fn beside(self, other: &Self) -> Self {
-        if self.resource.endpoint == other.resource.endpoint { Self { pace: other.pace.clone(), ..self } } else { self }
+        if self.resource.endpoint == other.resource.endpoint {
+            Self { rate_limiter: other.rate_limiter.clone(), ..self }
+        } else {
+            self
+        }
     }
 
     /// Somebody who talks over it.
     #[must_use]
-    pub fn client<'a>(&self, circumstances: Circumstances<'a>) -> Client<'a> {
-        Client { connection: self.clone(), circumstances, secrets: Mutex::default() }
+    pub fn client<'a>(&self, context: CallContext<'a>) -> Client<'a> {
+        Client { connection: self.clone(), context, secrets: Mutex::default() }
     }
 
     /// Whether v2.1 copies from it were found to be limited by the minute.
     #[must_use]
     pub fn copies_by_the_minute(&self) -> bool {
-        self.pace.copies_by_the_minute()
+        self.rate_limiter.copies_by_the_minute()
     }
 
     /// How many copies are well under way over it at the same time.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.pace.room()
+        self.rate_limiter.room()
     }
 }
 
 impl Client<'_> {
-    /// Sends a request, reads its answer, and sends it again as far as that is safe and the patience lasts.
+    /// Sends a request, reads its answer, and sends it again as far as that is safe and the policy lasts.
     ///
     /// # Errors
     /// The last attempt's, or [`ErrorKind::Interrupted`].
     pub async fn call<T>(
         &self,
         request: &Request,
-        patience: Patience,
+        policy: RetryPolicy,
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let persisting = retry::persist(
-            patience,
-            self.circumstances.deadline,
+            policy,
+            self.context.deadline,
             async |wait| self.pause(wait).await,
-            |error, wait| (self.circumstances.on_wait)(error, wait),
+            |error, wait| (self.context.on_wait)(error, wait),
             async || self.once(request, &read).await,
         );
         persisting.await
@@ -150,19 +154,19 @@ impl Client<'_> {
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
     pub async fn once<T>(&self, request: &Request, read: impl Fn(&Answer) -> Result<T, Error>) -> Result<T, Error> {
-        let until = self.circumstances.deadline.max(Instant::now()) + LONGEST_SPACING;
-        let pass = self.interruptible(self.pass(until)).await??;
+        let until = self.context.deadline.max(Instant::now()) + LONGEST_SPACING;
+        let pass = self.interruptible(self.auth_header(until)).await??;
         // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
-        let turn = self.interruptible(self.connection.pace.turn(request.quota, until)).await?;
+        let turn = self.interruptible(self.connection.rate_limiter.turn(request.quota, until)).await?;
         let turn = turn.map_err(|_| self.held_back(request))?;
         let result = self.admitted(request, pass, async |request| self.exchange(request).await, &read).await;
-        self.connection.pace.learn(turn, &result);
+        self.connection.rate_limiter.learn(turn, &result);
         result
     }
 
     /// What the next request is let in with, and nobody may read.
-    async fn pass(&self, until: Instant) -> Result<Pass, Error> {
-        let pass = timeout_at(until, self.connection.resource.credential.pass()).await.map_err(|_| {
+    async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
+        let pass = timeout_at(until, self.connection.resource.credential.header()).await.map_err(|_| {
             Error::new(ErrorKind::Unavailable, format!("no token for the {} came before the time was up", self.side()))
                 .with_delivery(Delivery::NotSent)
                 .with_remedy("run the command again later, or give it more time with --timeout")
@@ -176,7 +180,7 @@ impl Client<'_> {
     async fn admitted<T>(
         &self,
         request: &Request,
-        pass: Pass,
+        pass: AuthHeader,
         transmit: impl AsyncFn(&Request) -> Result<Answer, Error>,
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
@@ -184,7 +188,7 @@ impl Client<'_> {
         if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credentials) {
             return result;
         }
-        let Some(other) = self.connection.resource.credential.another_than(&pass).await else { return result };
+        let Some(other) = self.connection.resource.credential.refreshed(&pass).await else { return result };
         self.hide(other.secret());
         self.attempt(request, &other, &transmit, &read).await
     }
@@ -193,7 +197,7 @@ impl Client<'_> {
     async fn attempt<T>(
         &self,
         request: &Request,
-        pass: &Pass,
+        pass: &AuthHeader,
         transmit: impl AsyncFn(&Request) -> Result<Answer, Error>,
         read: impl Fn(&Answer) -> Result<T, Error>,
     ) -> Result<T, Error> {
@@ -203,7 +207,7 @@ impl Client<'_> {
         let answer = transmit(&request).await.map(|answer| Answer { secrets: self.secrets(), ..answer });
         let took = began.elapsed();
         let side = self.connection.resource.side;
-        let line = self.secrets().blot_out(&format!("{request:?}"));
+        let line = self.secrets().redact(&format!("{request:?}"));
         match &answer {
             Ok(answer) => info!(
                 "{side}: {line} -> {} in {took:.0?}, request id {}, client request id {client_request_id}",
@@ -231,20 +235,19 @@ impl Client<'_> {
             Ok(())
         };
         let send = async || {
-            let pass = self.pass(Instant::now() + REQUEST_TIMEOUT).await?;
+            let pass = self.auth_header(Instant::now() + REQUEST_TIMEOUT).await?;
             // In its turn, so as not to be turned away; but without one rather than not at all.
-            let turn = self.connection.pace.turn(request.quota, until).await.ok();
+            let turn = self.connection.rate_limiter.turn(request.quota, until).await.ok();
             let transmit = async |request: &Request| {
                 self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT).await
             };
             let result = self.admitted(request, pass, transmit, &read).await;
             if let Some(turn) = turn {
-                self.connection.pace.learn(turn, &result);
+                self.connection.rate_limiter.learn(turn, &result);
             }
             result
         };
-        retry::persist(Patience::READ, until, pause, |error, wait| (self.circumstances.on_wait)(error, wait), send)
-            .await
+        retry::persist(RetryPolicy::READ, until, pause, |error, wait| (self.context.on_wait)(error, wait), send).await
     }
 
     /// Waits before an answer that was lost is asked for again.
@@ -253,7 +256,7 @@ impl Client<'_> {
     /// [`ErrorKind::Interrupted`].
     pub async fn wait_before_again(&self, error: &Error, failures: u32) -> Result<(), Error> {
         let wait = backoff(failures, jitter());
-        (self.circumstances.on_wait)(error, wait);
+        (self.context.on_wait)(error, wait);
         self.pause(wait).await
     }
 
@@ -267,7 +270,7 @@ impl Client<'_> {
 
     /// Ends a little after being told to stop, and never otherwise.
     async fn grace_after_stop(&self) {
-        self.circumstances.stop.told().await;
+        self.context.cancel.cancelled().await;
         sleep(GRACE).await;
     }
 
@@ -276,20 +279,20 @@ impl Client<'_> {
     /// # Errors
     /// [`ErrorKind::Unavailable`].
     pub fn has_turn_in_time(&self, request: &Request) -> Result<(), Error> {
-        let in_time = self.connection.pace.earliest(request.quota) <= self.circumstances.deadline;
+        let in_time = self.connection.rate_limiter.earliest(request.quota) <= self.context.deadline;
         if in_time { Ok(()) } else { Err(self.held_back(request)) }
     }
 
     /// Whether it takes so few requests that many copies at a time would only hold one another up.
     #[must_use]
     pub fn is_slow(&self) -> bool {
-        self.connection.pace.is_slow()
+        self.connection.rate_limiter.is_slow()
     }
 
     /// When nothing is waited for any more.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.circumstances.deadline
+        self.context.deadline
     }
 
     /// Which resource it talks to.
@@ -326,14 +329,14 @@ impl Client<'_> {
             .with_remedy("run the command again later, or give it more time with --timeout")
     }
 
-    fn secrets(&self) -> Secrets {
+    fn secrets(&self) -> Redactor {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whoever is told to stop drops a read at once. What changes something gets its answer: cut off, nobody would
     /// know what came of it.
     async fn exchange(&self, request: &Request) -> Result<Answer, Error> {
-        let left = self.circumstances.deadline.saturating_duration_since(Instant::now()).max(SHORTEST_READ);
+        let left = self.context.deadline.saturating_duration_since(Instant::now()).max(SHORTEST_READ);
         if request.method == Method::GET {
             let sending = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT.min(left));
             return self.interruptible(sending).await?;
@@ -352,7 +355,7 @@ impl Client<'_> {
         tokio::select! {
             biased;
             output = future => Ok(output),
-            () = self.circumstances.stop.told() => Err(interrupted()),
+            () = self.context.cancel.cancelled() => Err(interrupted()),
         }
     }
 }

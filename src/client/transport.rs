@@ -12,8 +12,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::api::{Answer, Request};
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::redactor::Redactor;
 use crate::resource::{Resource, Side, TraceParent};
-use crate::secrets::Secrets;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the first byte of a request to the last one of its answer.
@@ -79,8 +79,8 @@ impl Http {
         Ok(Answer {
             side: *side,
             purpose: request.purpose.clone(),
-            admission: credential.admission(),
-            secrets: Secrets::default(),
+            auth_method: credential.auth_method(),
+            secrets: Redactor::default(),
             received: Timestamp::now(),
             status: response.status(),
             headers: response.headers().clone(),

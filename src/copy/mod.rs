@@ -1,20 +1,20 @@
 //! One copy from beginning to verdict: look, authorize, start, follow, verify; and the way back when one of them fails.
 
-mod exists;
-mod follow;
-mod give_back;
-mod look;
-mod many;
-mod parties;
+mod authorize;
+mod batch;
+mod delegated;
+#[cfg(all(test, feature = "emulator"))]
+mod guarantees;
+mod if_exists;
 mod pipeline;
 mod plan;
-#[cfg(all(test, feature = "emulator"))]
-mod promises;
+mod poll;
+mod preflight;
 mod recover;
+mod release;
 mod replace;
-mod reserve;
+mod resume;
 mod start;
-mod wait;
 
 use std::time::Duration;
 
@@ -24,17 +24,17 @@ use tokio::time::Instant;
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
-use crate::client::{Circumstances, Connection};
-use crate::error::Error;
+use crate::client::{CallContext, Connection};
+use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
 use crate::resource::{Endpoint, Resource, Side, TargetAddress};
-use crate::stop::Stop;
-pub use many::{ManyEvent, ManyObserver, ManyPlan, Summary, copy_many, rehearse_many};
-pub use parties::{AuthorizePlan, AuthorizedPlan, authorize, copy_authorized, rehearse_authorized, revoke};
+pub use batch::{BatchEvent, BatchObserver, BatchPlan, Summary, copy_batch, dry_run_batch};
+pub use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
 use pipeline::{Common, Pipeline};
-pub use plan::{IfExists, Plan, Terms};
-pub use wait::{WaitPlan, wait};
+pub use plan::{CopyOptions, IfExists, Plan};
+pub use resume::{WaitPlan, wait};
+use tokio_util::sync::CancellationToken;
 
 /// What happens during a copy, as it happens.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ pub enum Event<'a> {
         error: &'a Error,
     },
     /// An id that was reserved and not used has been given back: the target said that it is deleted.
-    GivenBack {
+    Released {
         /// The id.
         target_model_id: &'a ModelId,
     },
@@ -158,18 +158,9 @@ pub enum Event<'a> {
 /// Is told of each [`Event`].
 pub type Observer<'a> = &'a dyn Fn(Event<'_>);
 
-/// What came of one copy.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What is known of it, whatever the ending.
-    pub record: Record,
-    /// Whether the copy is there and ready.
-    pub result: Result<Success, Error>,
-}
-
-/// An ending to be glad of.
+/// A successful outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Success {
+pub enum Outcome {
     /// The copy is there and ready.
     Copied,
     /// The copy is there and ready, in the place of another model.
@@ -184,7 +175,7 @@ pub enum Success {
 
 /// What is known of one copy. Everything is absent until the service has said it.
 #[derive(Debug)]
-pub struct Record {
+pub struct Report {
     /// What was copied.
     pub kind: Kind,
     /// The resource that has the model.
@@ -214,8 +205,10 @@ pub struct Record {
     pub elapsed: Duration,
     /// The service's ids of the three calls.
     pub request_ids: RequestIds,
-    /// Whether anything was done about it before everything was told to stop.
+    /// Whether the copy was begun before the command was cancelled.
     pub begun: bool,
+    /// The outcome, or why there is none.
+    pub result: Result<Outcome, Error>,
 }
 
 /// The `apim-request-id` of each call of a copy, which Azure support asks for.
@@ -232,55 +225,55 @@ pub struct RequestIds {
 /// Carries out a plan, until the end or until told to stop.
 ///
 /// Told to stop, it gives back what it has reserved and not used; a copy that was started goes on without it.
-pub async fn copy(plan: &Plan, observer: Observer<'_>, stop: &Stop) -> Outcome {
-    copy_over(plan, observer, stop, &Connection::http).await
+pub async fn copy(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    copy_over(plan, observer, cancel, &Connection::http).await
 }
 
 /// Says what [`copy`] would do, and what stands in its way. It only reads.
-pub async fn rehearse(plan: &Plan, observer: Observer<'_>, stop: &Stop) -> Outcome {
-    let work = async |pipeline: Pipeline<'_>, record: &mut Record| {
-        let success = pipeline.rehearse(None, record).await?;
-        pipeline.look_for_room(success, record).await.map(|()| success)
+pub async fn dry_run(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    let work = async |pipeline: Pipeline<'_>, report: &mut Report| {
+        let success = pipeline.dry_run(None, report).await?;
+        pipeline.look_for_room(success, report).await.map(|()| success)
     };
-    between(plan, observer, stop, &Connection::http, work).await
+    between(plan, observer, cancel, &Connection::http, work).await
 }
 
 /// Makes the connection to a resource.
 type Connect<'a> = &'a dyn Fn(&Resource) -> Result<Connection, Error>;
 
 /// [`copy`] over something else than the network.
-async fn copy_over(plan: &Plan, observer: Observer<'_>, stop: &Stop, connect: Connect<'_>) -> Outcome {
-    let work = async |pipeline: Pipeline<'_>, record: &mut Record| pipeline.run(None, record).await;
-    between(plan, observer, stop, connect, work).await
+async fn copy_over(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToken, connect: Connect<'_>) -> Report {
+    let work = async |pipeline: Pipeline<'_>, report: &mut Report| pipeline.run(None, report).await;
+    between(plan, observer, cancel, connect, work).await
 }
 
 /// Sets a pipeline up between the two sides of a plan.
 async fn between(
     plan: &Plan,
     observer: Observer<'_>,
-    stop: &Stop,
+    cancel: &CancellationToken,
     connect: Connect<'_>,
-    work: impl AsyncFnOnce(Pipeline<'_>, &mut Record) -> Result<Success, Error>,
-) -> Outcome {
-    let mut record = Record::of(plan);
-    let circumstances = circumstances(plan.terms.timeout, observer, stop);
+    work: impl AsyncFnOnce(Pipeline<'_>, &mut Report) -> Result<Outcome, Error>,
+) -> Report {
+    let mut report = Report::of(plan);
+    let context = context(plan.options.timeout, observer, cancel);
     let result = async {
-        let source = connect(&plan.terms.source)?;
-        let target = connect(&plan.terms.target)?.beside(&source);
-        let (source, target) = (&source.client(circumstances.clone()), &target.client(circumstances));
+        let source = connect(&plan.options.source)?;
+        let target = connect(&plan.options.target)?.beside(&source);
+        let (source, target) = (&source.client(context.clone()), &target.client(context));
         let common = &Common::default();
-        work(Pipeline { plan, source, target, common, observer, stop }, &mut record).await
+        work(Pipeline { plan, source, target, common, observer, cancel }, &mut report).await
     };
     let result = result.await;
-    record.outcome(result)
+    report.outcome(result)
 }
 
 /// Those of a command that begins now, with an observer to tell of waits.
-fn circumstances<'a>(timeout: Duration, observer: Observer<'a>, stop: &'a Stop) -> Circumstances<'a> {
-    Circumstances::new(timeout, stop, |error, wait| observer(Event::Waiting { error, wait }))
+fn context<'a>(timeout: Duration, observer: Observer<'a>, cancel: &'a CancellationToken) -> CallContext<'a> {
+    CallContext::new(timeout, cancel, |error, wait| observer(Event::Waiting { error, wait }))
 }
 
-impl Record {
+impl Report {
     fn new(kind: Kind, source: &Endpoint, target: Option<&Endpoint>) -> Self {
         Self {
             kind,
@@ -299,13 +292,14 @@ impl Record {
             elapsed: Duration::ZERO,
             request_ids: RequestIds::default(),
             begun: true,
+            result: Err(Error::new(ErrorKind::Unforeseen, "the copy has not ended")),
         }
     }
 
     fn of(plan: &Plan) -> Self {
-        let Terms { source, target, api_version, .. } = &*plan.terms;
-        let record = Self::new(plan.kind.unwrap_or(Kind::Model), &source.endpoint, Some(&target.endpoint));
-        Self { source_model_id: Some(plan.model_id.clone()), api_version: *api_version, ..record }
+        let CopyOptions { source, target, api_version, .. } = &*plan.options;
+        let report = Self::new(plan.kind.unwrap_or(Kind::Model), &source.endpoint, Some(&target.endpoint));
+        Self { source_model_id: Some(plan.model_id.clone()), api_version: *api_version, ..report }
     }
 
     /// What is known once the target has given leave. In v2.1 the target does not say where it is.
@@ -317,8 +311,9 @@ impl Record {
         self.target_model_id = Some(authorization.target_model_id.clone());
     }
 
-    fn outcome(mut self, result: Result<Success, Error>) -> Outcome {
+    fn outcome(mut self, result: Result<Outcome, Error>) -> Self {
         self.elapsed = self.began.elapsed();
-        Outcome { record: self, result }
+        self.result = result;
+        self
     }
 }

@@ -2,13 +2,13 @@
 
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
-use super::follow::{Pursuit, has_ended};
-use super::give_back::GivenBack;
-use super::look::{Found, Look, Vacancy, is_inconclusive};
+use super::authorize::{Reserving, Wanted};
+use super::poll::{Pursuit, has_ended};
+use super::preflight::{Found, Look, TargetId, is_inconclusive};
+use super::release::Released;
 use super::replace::Replacement;
-use super::reserve::{Reserving, Wanted};
 use super::start::{Started, Starting, is_ambiguous, may_begin};
-use super::{Event, Observer, Plan, Record, Success, Terms};
+use super::{CopyOptions, Event, Observer, Outcome, Plan, Report};
 use crate::api::Protocol;
 use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::inventory::{self, Inventory};
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
-use crate::stop::Stop;
+use tokio_util::sync::CancellationToken;
 
 /// How often a copy is begun at most, each time with a fresh authorization.
 const MOST_STARTS: u32 = 3;
@@ -30,7 +30,7 @@ pub(super) struct Pipeline<'a> {
     pub(super) target: &'a Client<'a>,
     pub(super) common: &'a Common,
     pub(super) observer: Observer<'a>,
-    pub(super) stop: &'a Stop,
+    pub(super) cancel: &'a CancellationToken,
 }
 
 /// What copies between the same two resources have in common.
@@ -59,7 +59,7 @@ const MOST_UNUSED_AUTHORIZATIONS: usize = 4;
 const PLACES_ON_A_SLOW_RESOURCE: u32 = 2;
 
 /// What is to be done, now that both sides have been looked at.
-pub(super) enum Course {
+pub(super) enum Action {
     /// Copy to the target id.
     Copy(Box<Look>),
     /// The target has a copy of the same training, under this id.
@@ -70,38 +70,38 @@ pub(super) enum Course {
 
 impl Pipeline<'_> {
     /// Looks, decides and does it. What the source has may be known already.
-    pub(super) async fn run(&self, found: Option<Found>, record: &mut Record) -> Result<Success, Error> {
-        match self.prepare(found, record).await? {
-            Course::Copy(look) => self.copy(&look, record).await.map(|()| Success::Copied),
-            Course::Replace(replacement) => self.replace(&replacement, record).await,
-            Course::AlreadyThere(id) => {
-                record.target_model_id = Some(id);
-                record.verified = true;
-                Ok(Success::AlreadyThere)
+    pub(super) async fn run(&self, found: Option<Found>, report: &mut Report) -> Result<Outcome, Error> {
+        match self.prepare(found, report).await? {
+            Action::Copy(look) => self.copy(&look, report).await.map(|()| Outcome::Copied),
+            Action::Replace(replacement) => self.replace(&replacement, report).await,
+            Action::AlreadyThere(id) => {
+                report.target_model_id = Some(id);
+                report.verified = true;
+                Ok(Outcome::AlreadyThere)
             }
         }
     }
 
     /// Looks and decides, by reads only.
-    pub(super) async fn rehearse(&self, found: Option<Found>, record: &mut Record) -> Result<Success, Error> {
-        let course = self.prepare(found, record).await?;
-        record.target_model_id = match &course {
-            Course::AlreadyThere(id) => Some(id.clone()),
-            Course::Copy(look) if !look.found.version.has_document_models() => None,
-            Course::Copy(_) | Course::Replace(_) => Some(self.plan.new_model_id().clone()),
+    pub(super) async fn dry_run(&self, found: Option<Found>, report: &mut Report) -> Result<Outcome, Error> {
+        let course = self.prepare(found, report).await?;
+        report.target_model_id = match &course {
+            Action::AlreadyThere(id) => Some(id.clone()),
+            Action::Copy(look) if !look.found.version.has_document_models() => None,
+            Action::Copy(_) | Action::Replace(_) => Some(self.plan.new_model_id().clone()),
         };
         Ok(match course {
-            Course::AlreadyThere(_) => Success::AlreadyThere,
-            Course::Copy(_) => Success::WouldCopy,
-            Course::Replace(replacement) if replacement.only_clears() => Success::AlreadyThere,
-            Course::Replace(_) => Success::WouldReplace,
+            Action::AlreadyThere(_) => Outcome::AlreadyThere,
+            Action::Copy(_) => Outcome::WouldCopy,
+            Action::Replace(replacement) if replacement.only_clears() => Outcome::AlreadyThere,
+            Action::Replace(_) => Outcome::WouldReplace,
         })
     }
 
     /// Whether the target has room for the copy, or in a replacement for the staging copy.
-    pub(super) async fn look_for_room(&self, success: Success, record: &Record) -> Result<(), Error> {
-        let is_new = matches!(success, Success::WouldCopy | Success::WouldReplace);
-        let Some(version) = record.api_version.filter(|_| is_new && record.kind == Kind::Model) else { return Ok(()) };
+    pub(super) async fn look_for_room(&self, success: Outcome, report: &Report) -> Result<(), Error> {
+        let is_new = matches!(success, Outcome::WouldCopy | Outcome::WouldReplace);
+        let Some(version) = report.api_version.filter(|_| is_new && report.kind == Kind::Model) else { return Ok(()) };
         match inventory::capacity(self.target, version).await {
             Ok(capacity) => {
                 (self.observer)(Event::Room(capacity));
@@ -115,28 +115,28 @@ impl Pipeline<'_> {
         }
     }
 
-    async fn prepare(&self, found: Option<Found>, record: &mut Record) -> Result<Course, Error> {
+    async fn prepare(&self, found: Option<Found>, report: &mut Report) -> Result<Action, Error> {
         (self.observer)(Event::Looking);
         let look = match found {
             Some(found) => self.look_at_target_of(found).await?,
             None => self.look().await?,
         };
         let Found { version, kind, model, .. } = &look.found;
-        record.api_version = Some(*version);
-        record.kind = *kind;
-        record.source_name = model.as_ref().and_then(|model| model.name.clone());
+        report.api_version = Some(*version);
+        report.kind = *kind;
+        report.source_name = model.as_ref().and_then(|model| model.name.clone());
         (self.observer)(Event::Found { version: *version, model: model.as_ref() });
         // The version may have been found only now, and what it cannot do is refused before anything is reserved.
         self.plan.protocol(*version, *kind, model.as_ref())?;
         self.decide(look).await
     }
 
-    pub(super) fn terms(&self) -> &Terms {
-        &self.plan.terms
+    pub(super) fn options(&self) -> &CopyOptions {
+        &self.plan.options
     }
 
     /// From the look to the verdict: authorize, start, follow, verify, or give back.
-    pub(super) async fn copy(&self, look: &Look, record: &mut Record) -> Result<(), Error> {
+    pub(super) async fn copy(&self, look: &Look, report: &mut Report) -> Result<(), Error> {
         let Found { version, kind, ref model, .. } = look.found;
         let protocol = self.plan.protocol(version, kind, model.as_ref())?;
         let mut starts = 0;
@@ -146,22 +146,22 @@ impl Pipeline<'_> {
             // v2.1 takes a copy a minute: what has no time to be started must not be authorized.
             self.may_begin()?;
             self.source.has_turn_in_time(&protocol.starting(&self.plan.model_id))?;
-            let authorization = match self.authorize(&*protocol, look, record).await {
+            let authorization = match self.authorize(&*protocol, look, report).await {
                 Ok(authorization) => authorization,
                 Err(error) => {
                     // Following somebody else's copy must not hold up those that are to be started.
                     drop(few);
-                    return self.adopt_or(error, look, record).await;
+                    return self.adopt_or(error, look, report).await;
                 }
             };
-            let started = self.starting(look).start(&*protocol, &self.plan.model_id, &authorization, record).await;
+            let started = self.starting(look).start(&*protocol, &self.plan.model_id, &authorization, report).await;
             drop(few);
             let (error, was_lost) = match started {
                 Ok(Started::Follow(operation)) => {
-                    return self.see_through(look, &operation, &authorization, record).await;
+                    return self.see_through(look, &operation, &authorization, report).await;
                 }
                 Ok(Started::Done) => {
-                    record.verified = true;
+                    report.verified = true;
                     return Ok(());
                 }
                 Ok(Started::Nothing(error)) => (error, true),
@@ -169,16 +169,16 @@ impl Pipeline<'_> {
                 Err(error) if is_ambiguous(&error) => return Err(error),
                 Err(error) => (error, false),
             };
-            let given_back = self.give_back(look, &authorization.target_model_id).await;
-            if was_lost && given_back == GivenBack::Ready {
+            let given_back = self.release(look, &authorization.target_model_id).await;
+            if was_lost && given_back == Released::Ready {
                 // It came after all: only our own authorization can have put a ready model there.
-                record.verified = true;
+                report.verified = true;
                 return Ok(());
             }
             if !was_lost || starts == MOST_STARTS {
                 return Err(error);
             }
-            record.target_model_id = None;
+            report.target_model_id = None;
             (self.observer)(Event::StartingOver);
         }
     }
@@ -198,7 +198,7 @@ impl Pipeline<'_> {
             version,
             source: self.source,
             observer: self.observer,
-            poll_interval: self.terms().poll_interval,
+            poll_interval: self.options().poll_interval,
             deadline: self.source.deadline(),
             accepted: true,
         }
@@ -210,61 +210,61 @@ impl Pipeline<'_> {
         look: &Look,
         operation: &OperationUrl,
         authorization: &CopyAuthorization,
-        record: &mut Record,
+        report: &mut Report,
     ) -> Result<(), Error> {
         let Found { version, kind, .. } = look.found;
         let target_model_id = &authorization.target_model_id;
         let ending = async {
             let pursuit = self.pursuit(version);
-            pursuit.follow(operation, record).await?;
-            if self.terms().verify {
-                record.verified = pursuit.verify(self.target, kind, target_model_id).await?;
+            pursuit.follow(operation, report).await?;
+            if self.options().verify {
+                report.verified = pursuit.verify(self.target, kind, target_model_id).await?;
             }
             Ok(())
         };
         let ending = ending.await;
         if ending.as_ref().is_err_and(has_ended) {
-            self.give_back(look, target_model_id).await;
+            self.release(look, target_model_id).await;
         }
         ending
     }
 
     /// Nothing that changes something is begun when the time is up, or after being told to stop.
     pub(super) fn may_begin(&self) -> Result<(), Error> {
-        may_begin(self.source, self.stop)
+        may_begin(self.source, self.cancel)
     }
 
     /// The target's part of this copy.
     fn reserving(&self, look: &Look) -> Reserving<'_> {
         let Found { version, kind, .. } = look.found;
-        let Self { target, observer, stop, .. } = *self;
+        let Self { target, observer, cancel, .. } = *self;
         let wanted = match look.target {
             _ if !version.has_document_models() => Wanted::Any,
-            Vacancy::Free => Wanted::Free(self.plan.new_model_id()),
-            Vacancy::Unknown | Vacancy::Taken(_) => Wanted::Unseen(self.plan.new_model_id()),
+            TargetId::Free => Wanted::Free(self.plan.new_model_id()),
+            TargetId::Unknown | TargetId::Taken(_) => Wanted::Unseen(self.plan.new_model_id()),
         };
-        Reserving { target, observer, stop, version, kind, wanted }
+        Reserving { target, observer, cancel, version, kind, wanted }
     }
 
     /// The source's part of this copy.
     pub(super) fn starting(&self, look: &Look) -> Starting<'_> {
         let Found { version, kind, .. } = look.found;
-        let Self { source, target, observer, stop, .. } = *self;
-        let Terms { allow_degrade, poll_interval, .. } = *self.terms();
-        Starting { source, target: Some(target), observer, stop, version, kind, allow_degrade, poll_interval }
+        let Self { source, target, observer, cancel, .. } = *self;
+        let CopyOptions { allow_degrade, poll_interval, .. } = *self.options();
+        Starting { source, target: Some(target), observer, cancel, version, kind, allow_degrade, poll_interval }
     }
 
     async fn authorize(
         &self,
         protocol: &dyn Protocol,
         look: &Look,
-        record: &mut Record,
+        report: &mut Report,
     ) -> Result<CopyAuthorization, Error> {
         let (authorization, request_id) = self.reserving(look).authorize(protocol).await?;
         self.source.hide(&authorization.access_token);
-        let address = self.terms().target_address.as_ref().filter(|_| !look.found.version.has_document_models());
-        record.note_authorization(&authorization, address);
-        record.request_ids.authorize = request_id;
+        let address = self.options().target_address.as_ref().filter(|_| !look.found.version.has_document_models());
+        report.note_authorization(&authorization, address);
+        report.request_ids.authorize = request_id;
         Ok(authorization)
     }
 }

@@ -13,7 +13,7 @@ use crate::resource::{Resource, TargetAddress};
 
 /// Between whom copies are made, and how.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct CopyOptions {
     /// The resource that has the models.
     pub source: Resource,
     /// The resource that receives the copies.
@@ -56,7 +56,7 @@ pub enum IfExists {
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Between whom, and how.
-    pub terms: Rc<Terms>,
+    pub options: Rc<CopyOptions>,
     /// What to copy.
     pub model_id: ModelId,
     /// A model or a classifier; `None` finds out.
@@ -77,13 +77,13 @@ impl Plan {
     /// # Errors
     /// When the plan cannot be carried out with the version that it names.
     pub fn check(&self) -> Result<(), Error> {
-        if self.terms.if_exists == IfExists::Replace && is_staging(&self.model_id) {
+        if self.options.if_exists == IfExists::Replace && is_staging(&self.model_id) {
             return Err(Error::settings(
                 format!("{} is the id of a staging copy, which --if-exists replace deletes", self.model_id),
                 "copy the model itself, or choose another --if-exists",
             ));
         }
-        match self.terms.api_version {
+        match self.options.api_version {
             Some(version) => self.protocol(version, self.kind.unwrap_or(Kind::Model), None).map(drop),
             None => Ok(()),
         }
@@ -102,7 +102,7 @@ impl Plan {
         if kind == Kind::Classifier {
             self.refuse_old_classifier(version, model)?;
         }
-        let Terms { description, tags, .. } = &*self.terms;
+        let CopyOptions { description, tags, .. } = &*self.options;
         let new = NewModel {
             id: self.new_model_id().clone(),
             description: description.clone().or_else(|| model.and_then(|model| model.description.clone())),
@@ -131,7 +131,7 @@ impl Plan {
     }
 
     fn refuse_to_copy_onto_itself(&self) -> Result<(), Error> {
-        if self.terms.source.endpoint != self.terms.target.endpoint || self.model_id != *self.new_model_id() {
+        if self.options.source.endpoint != self.options.target.endpoint || self.model_id != *self.new_model_id() {
             return Ok(());
         }
         Err(Error::settings(
@@ -146,12 +146,12 @@ impl Plan {
         if self.target_model_id.is_some() {
             return Err(not_with_custom_models("--target-model-id"));
         }
-        self.terms.target_of_custom_models()
+        self.options.target_of_custom_models()
     }
 }
 
-impl Terms {
-    /// The terms that hold unless somebody asks for others.
+impl CopyOptions {
+    /// The options that hold unless somebody asks for others.
     #[must_use]
     pub fn new(source: Resource, target: Resource) -> Self {
         Self {

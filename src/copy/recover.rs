@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Event;
-use super::look::read_model;
+use super::preflight::read_model;
 use super::start::Starting;
 use crate::api::{self, ListedCopy};
 use crate::authorization::CopyAuthorization;
-use crate::client::Patience;
+use crate::client::RetryPolicy;
 use crate::error::{Error, Finding};
 use crate::model::Readiness;
 use crate::operation::OperationUrl;
@@ -46,7 +46,7 @@ impl Starting<'_> {
             if matches!(found, Ok(Recovery::Found(_) | Recovery::Done | Recovery::Unknown)) {
                 return found.unwrap_or(Recovery::Unknown);
             }
-            let is_over = self.stop.is_told() || Instant::now() >= self.source.deadline();
+            let is_over = self.cancel.is_cancelled() || Instant::now() >= self.source.deadline();
             match (pauses.next(), found) {
                 // Cut off in the middle of looking, nothing that was not found is known not to be there.
                 _ if is_over => return Recovery::Unknown,
@@ -106,7 +106,7 @@ impl Starting<'_> {
         let Some(mut request) = api::operations(version) else { return Ok(None) };
         let mut unlikely = None;
         for _ in 0..MOST_PAGES {
-            let page = self.source.call(&request, Patience::READ, api::read_operations).await?;
+            let page = self.source.call(&request, RetryPolicy::READ, api::read_operations).await?;
             let meant = || page.items.iter().filter(|copy| copy.kind == kind && is_meant(copy));
             if let Some(copy) = meant().find(|copy| is_likely(copy)) {
                 return api::operation_url(version, &copy.id, self.source.endpoint()).map(Some);

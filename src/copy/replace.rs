@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::look::{Found, Look, Sight, Vacancy};
-use super::pipeline::{Course, Pipeline};
-use super::{Event, Plan, Record, Success};
+use super::pipeline::{Action, Pipeline};
+use super::preflight::{Found, Look, Lookup, TargetId};
+use super::{Event, Outcome, Plan, Report};
 use crate::api;
-use crate::client::Patience;
+use crate::client::RetryPolicy;
 use crate::error::{Delivery, Error, ErrorKind, Finding};
 use crate::model::{Model, ModelId};
 
@@ -57,42 +57,42 @@ pub(super) fn is_staging(id: &ModelId) -> bool {
 
 impl Pipeline<'_> {
     /// Looks for what an earlier command has left, and decides what there is to do.
-    pub(super) async fn replacement(&self, look: Look, place: Place) -> Result<Course, Error> {
+    pub(super) async fn replacement(&self, look: Look, place: Place) -> Result<Action, Error> {
         let Found { seen_with, kind, .. } = look.found;
         let staging_id = staging_id(self.plan.new_model_id())?;
         let staged = match self.sight(self.target, seen_with, kind, &staging_id).await? {
-            Sight::Seen(model) => Some(model),
-            Sight::Absent(_) | Sight::Inconclusive => None,
+            Lookup::Seen(model) => Some(model),
+            Lookup::Absent(_) | Lookup::Inconclusive => None,
         };
         Ok(match (place, &staged) {
-            (Place::Empty, None) => Course::Copy(Box::new(look)),
-            (Place::Same, None) => Course::AlreadyThere(self.plan.new_model_id().clone()),
-            _ => Course::Replace(Box::new(Replacement { look, place, staging_id, staged })),
+            (Place::Empty, None) => Action::Copy(Box::new(look)),
+            (Place::Same, None) => Action::AlreadyThere(self.plan.new_model_id().clone()),
+            _ => Action::Replace(Box::new(Replacement { look, place, staging_id, staged })),
         })
     }
 
     /// Does it, from wherever the last command has stopped.
-    pub(super) async fn replace(&self, replacement: &Replacement, record: &mut Record) -> Result<Success, Error> {
+    pub(super) async fn replace(&self, replacement: &Replacement, report: &mut Report) -> Result<Outcome, Error> {
         let Replacement { look, place, staging_id, .. } = replacement;
         let id = self.plan.new_model_id();
         if *place == Place::Same {
-            record.target_model_id = Some(id.clone());
-            record.verified = true;
+            report.target_model_id = Some(id.clone());
+            report.verified = true;
             self.clear_staging(look, staging_id).await;
-            return Ok(Success::AlreadyThere);
+            return Ok(Outcome::AlreadyThere);
         }
         if *place == Place::Other {
-            self.stage(replacement, record).await?;
+            self.stage(replacement, report).await?;
             self.remove_old(look, staging_id).await?;
         }
-        let copied = self.copy_anew(look, record).await;
+        let copied = self.copy_anew(look, report).await;
         copied.map_err(|error| but_staged(error, format!("the new {id} is not in its place yet"), staging_id))?;
-        if record.verified {
+        if report.verified {
             self.clear_staging(look, staging_id).await;
         } else {
             (self.observer)(Event::StagingKept { staging_id });
         }
-        Ok(Success::Replaced)
+        Ok(Outcome::Replaced)
     }
 
     /// Deletes the old model, now that its successor waits. Whatever was seen before, both are looked at once more:
@@ -117,13 +117,13 @@ impl Pipeline<'_> {
     async fn is_the_same(&self, look: &Look, id: &ModelId) -> Result<bool, Error> {
         let Found { seen_with, kind, .. } = look.found;
         match self.sight(self.target, seen_with, kind, id).await? {
-            Sight::Seen(copy) => Ok(self.differences(&look.found, &copy)?.is_empty()),
-            Sight::Absent(_) | Sight::Inconclusive => Ok(false),
+            Lookup::Seen(copy) => Ok(self.differences(&look.found, &copy)?.is_empty()),
+            Lookup::Absent(_) | Lookup::Inconclusive => Ok(false),
         }
     }
 
     /// Sees to it that a good copy is there under the staging id, shown by the target itself.
-    async fn stage(&self, replacement: &Replacement, record: &mut Record) -> Result<(), Error> {
+    async fn stage(&self, replacement: &Replacement, report: &mut Report) -> Result<(), Error> {
         let Replacement { look, staging_id, staged, .. } = replacement;
         if let Some(staged) = staged {
             if self.differences(&look.found, staged)?.is_empty() {
@@ -135,15 +135,15 @@ impl Pipeline<'_> {
         let plan = Plan { target_model_id: Some(staging_id.clone()), ..self.plan.clone() };
         (self.observer)(Event::Staging { staging_id });
         let staging = Pipeline { plan: &plan, ..*self };
-        let copied = staging.copy_anew(look, record).await;
+        let copied = staging.copy_anew(look, report).await;
         copied.map_err(|error| {
             let id = self.plan.new_model_id();
             let what = format!("nothing was replaced yet: the old {id} is in its place, its successor is not there");
             half_way(error, what, FINISH)
         })?;
-        let verified = std::mem::take(&mut record.verified);
-        record.operation = None;
-        record.target_model_id = None;
+        let verified = std::mem::take(&mut report.verified);
+        report.operation = None;
+        report.target_model_id = None;
         if verified {
             return Ok(());
         }
@@ -152,13 +152,13 @@ impl Pipeline<'_> {
     }
 
     /// Copies to an id that should be free by now.
-    async fn copy_anew(&self, look: &Look, record: &mut Record) -> Result<(), Error> {
+    async fn copy_anew(&self, look: &Look, report: &mut Report) -> Result<(), Error> {
         let until = Instant::now() + DELETE_FOR;
         loop {
             let fresh = self.look_at_target_of(look.found.clone()).await?;
             // What was deleted may be shown a little longer.
-            if !matches!(fresh.target, Vacancy::Taken(_)) || Instant::now() >= until {
-                return self.copy(&fresh, record).await;
+            if !matches!(fresh.target, TargetId::Taken(_)) || Instant::now() >= until {
+                return self.copy(&fresh, report).await;
             }
             self.target.pause(Duration::from_secs(1)).await?;
         }
@@ -168,7 +168,7 @@ impl Pipeline<'_> {
     async fn remove(&self, look: &Look, id: &ModelId) -> Result<(), Error> {
         self.may_begin()?;
         let request = api::delete(look.found.version, look.found.kind, id);
-        match self.target.call(&request, Patience::READ, api::read_deleted).await {
+        match self.target.call(&request, RetryPolicy::READ, api::read_deleted).await {
             Ok(()) => {}
             // A deletion whose answer was lost has taken place.
             Err(error) if error.finding() == Finding::NoSuchModel => {}

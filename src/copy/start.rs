@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::recover::Recovery;
-use super::{Event, Observer, Record};
+use super::{Event, Observer, Report};
 use crate::api::version::ApiVersion;
 use crate::api::{self, Answer, Protocol};
 use crate::authorization::CopyAuthorization;
-use crate::client::{Client, Patience};
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
-use crate::stop::Stop;
+use tokio_util::sync::CancellationToken;
 
 /// Who is asked to copy, and who can say what came of it.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ pub(super) struct Starting<'a> {
     /// Where the target's credential is somebody else's, nobody can ask it.
     pub(super) target: Option<&'a Client<'a>>,
     pub(super) observer: Observer<'a>,
-    pub(super) stop: &'a Stop,
+    pub(super) cancel: &'a CancellationToken,
     pub(super) version: ApiVersion,
     pub(super) kind: Kind,
     pub(super) allow_degrade: bool,
@@ -46,18 +46,18 @@ impl Starting<'_> {
         protocol: &dyn Protocol,
         model_id: &ModelId,
         authorization: &CopyAuthorization,
-        record: &mut Record,
+        report: &mut Report,
     ) -> Result<Started, Error> {
-        may_begin(self.source, self.stop)?;
+        may_begin(self.source, self.cancel)?;
         let mut request = protocol.start(model_id, authorization);
         if self.allow_degrade {
             request = request.allowing_degrade();
         }
         let endpoint = self.source.endpoint();
         let read = |answer: &Answer| Ok((api::read_start(answer, endpoint)?, answer.request_id()));
-        let operation = match self.source.call(&request, Patience::START, read).await {
+        let operation = match self.source.call(&request, RetryPolicy::START, read).await {
             Ok((operation, request_id)) => {
-                record.request_ids.start = request_id;
+                report.request_ids.start = request_id;
                 operation
             }
             // A conflict may be about the copy itself, whose first request somebody on the way has repeated.
@@ -70,14 +70,14 @@ impl Starting<'_> {
                 Recovery::Unknown => return Err(self.unknown_start(error, authorization)),
             },
         };
-        record.operation = Some(operation.clone());
+        report.operation = Some(operation.clone());
         (self.observer)(Event::Started { operation: &operation });
         Ok(Started::Follow(operation))
     }
 
     fn unknown_start(&self, error: Error, authorization: &CopyAuthorization) -> Error {
         let id = &authorization.target_model_id;
-        let kind = if self.stop.is_told() { ErrorKind::Interrupted } else { ErrorKind::Unforeseen };
+        let kind = if self.cancel.is_cancelled() { ErrorKind::Interrupted } else { ErrorKind::Unforeseen };
         Error::new(kind, "whether the copy was started is not known, and it cannot be followed")
             .with_delivery(Delivery::Unanswered)
             .with_source(error)
@@ -86,8 +86,8 @@ impl Starting<'_> {
 }
 
 /// Nothing that changes something is begun when the time is up, or after being told to stop.
-pub(super) fn may_begin(client: &Client<'_>, stop: &Stop) -> Result<(), Error> {
-    if stop.is_told() {
+pub(super) fn may_begin(client: &Client<'_>, cancel: &CancellationToken) -> Result<(), Error> {
+    if cancel.is_cancelled() {
         return Err(Error::new(ErrorKind::Interrupted, "interrupted before the copy was started"));
     }
     if Instant::now() < client.deadline() {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-/// Where a resource keeps what it has been taught. Ids are unique on one shelf.
+/// Where a resource keeps what it has been taught. Ids are unique on one collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shelf {
+pub enum Collection {
     /// The models of v2.1.
     CustomModels,
     /// The models of v3.0 and later, whatever version trained them.
@@ -30,7 +30,7 @@ pub(super) enum Call {
 /// A call and the version that it is made with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Addressed {
-    pub(super) shelf: Shelf,
+    pub(super) collection: Collection,
     /// The `api-version` of v3.0 and later; none for v2.1.
     pub(super) date: Option<&'static str>,
     pub(super) call: Call,
@@ -85,7 +85,7 @@ fn custom_models(method: &str, rest: &[&str], query: &HashMap<String, String>) -
         ("GET", []) => Call::List { page: page(query) },
         _ => return None,
     };
-    Some(Addressed { shelf: Shelf::CustomModels, date: None, call })
+    Some(Addressed { collection: Collection::CustomModels, date: None, call })
 }
 
 fn document_models(
@@ -94,25 +94,25 @@ fn document_models(
     query: &HashMap<String, String>,
     date: &'static str,
 ) -> Option<Addressed> {
-    let (shelf, rest) = match rest {
-        ["documentModels", rest @ ..] => (Shelf::DocumentModels, rest),
-        ["documentClassifiers", rest @ ..] if date >= V3_1 => (Shelf::DocumentClassifiers, rest),
-        ["documentModels:authorizeCopy"] => (Shelf::DocumentModels, &[":authorizeCopy"][..]),
-        ["documentClassifiers:authorizeCopy"] => (Shelf::DocumentClassifiers, &[":authorizeCopy"][..]),
+    let (collection, rest) = match rest {
+        ["documentModels", rest @ ..] => (Collection::DocumentModels, rest),
+        ["documentClassifiers", rest @ ..] if date >= V3_1 => (Collection::DocumentClassifiers, rest),
+        ["documentModels:authorizeCopy"] => (Collection::DocumentModels, &[":authorizeCopy"][..]),
+        ["documentClassifiers:authorizeCopy"] => (Collection::DocumentClassifiers, &[":authorizeCopy"][..]),
         ["operations", rest @ ..] => {
             let call = match (method, rest) {
                 ("GET", [id]) => Call::Operation { id: (*id).into() },
                 ("GET", []) => Call::Operations { page: page(query) },
                 _ => return None,
             };
-            return Some(Addressed { shelf: Shelf::DocumentModels, date: Some(date), call });
+            return Some(Addressed { collection: Collection::DocumentModels, date: Some(date), call });
         }
         ["info"] if method == "GET" => {
-            return Some(Addressed { shelf: Shelf::DocumentModels, date: Some(date), call: Call::Info });
+            return Some(Addressed { collection: Collection::DocumentModels, date: Some(date), call: Call::Info });
         }
         _ => return None,
     };
-    let copies = shelf == Shelf::DocumentModels || date >= V4_0;
+    let copies = collection == Collection::DocumentModels || date >= V4_0;
     let call = match (method, rest) {
         ("POST", [":authorizeCopy"]) if copies => Call::Authorize,
         ("POST", [id]) if copies => {
@@ -123,7 +123,7 @@ fn document_models(
         ("GET", []) => Call::List { page: page(query) },
         _ => return None,
     };
-    Some(Addressed { shelf, date: Some(date), call })
+    Some(Addressed { collection, date: Some(date), call })
 }
 
 /// Which page of a list a nextLink asks for.
@@ -147,43 +147,48 @@ mod tests {
     #[test]
     fn each_call_is_found_under_its_versions() {
         let copy = Call::Copy { source: "m1".into() };
-        for (line, shelf, date, call) in [
-            ("POST /formrecognizer/v2.1/custom/models/copyAuthorization", Shelf::CustomModels, None, Call::Authorize),
-            ("POST /formrecognizer/v2.1/custom/models/m1/copy", Shelf::CustomModels, None, copy.clone()),
+        for (line, collection, date, call) in [
+            (
+                "POST /formrecognizer/v2.1/custom/models/copyAuthorization",
+                Collection::CustomModels,
+                None,
+                Call::Authorize,
+            ),
+            ("POST /formrecognizer/v2.1/custom/models/m1/copy", Collection::CustomModels, None, copy.clone()),
             (
                 "GET /formrecognizer/v2.1/custom/models/m/copyResults/r",
-                Shelf::CustomModels,
+                Collection::CustomModels,
                 None,
                 Call::Operation { id: "r".into() },
             ),
-            ("GET /formrecognizer/v2.1/custom/models?op=summary", Shelf::CustomModels, None, Call::Summary),
+            ("GET /formrecognizer/v2.1/custom/models?op=summary", Collection::CustomModels, None, Call::Summary),
             (
                 "POST /formrecognizer/documentModels/m1:copyTo?api-version=2022-08-31",
-                Shelf::DocumentModels,
+                Collection::DocumentModels,
                 Some(V3_0),
                 copy.clone(),
             ),
             (
                 "POST //documentintelligence/documentModels:authorizeCopy?api-version=2024-11-30",
-                Shelf::DocumentModels,
+                Collection::DocumentModels,
                 Some(V4_0),
                 Call::Authorize,
             ),
             (
                 "POST /documentintelligence/documentClassifiers/m1:copyTo?api-version=2024-11-30",
-                Shelf::DocumentClassifiers,
+                Collection::DocumentClassifiers,
                 Some(V4_0),
                 copy,
             ),
-            ("GET /formrecognizer/info?api-version=2023-07-31", Shelf::DocumentModels, Some(V3_1), Call::Info),
+            ("GET /formrecognizer/info?api-version=2023-07-31", Collection::DocumentModels, Some(V3_1), Call::Info),
             (
                 "GET /formrecognizer/operations?api-version=2023-07-31&nextPageToken=2",
-                Shelf::DocumentModels,
+                Collection::DocumentModels,
                 Some(V3_1),
                 Call::Operations { page: 2 },
             ),
         ] {
-            assert_eq!(parse(line), Some(Addressed { shelf, date, call }), "{line}");
+            assert_eq!(parse(line), Some(Addressed { collection, date, call }), "{line}");
         }
     }
 

@@ -4,13 +4,13 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::call::{Addressed, Call, NEXT_PAGE, Shelf};
+use super::call::{Addressed, Call, Collection, NEXT_PAGE};
 use super::faults::Step;
 use super::reply::{Failure, Reply};
-use super::world::{Accepted, Ending, Incoming, REGIONS, Reservation, Stored, World, date, new_guid};
+use super::state::{Accepted, Ending, Incoming, REGIONS, Reservation, Stored, World, date, new_guid};
 use crate::resource::ResourceId;
 
-const SHELF: Shelf = Shelf::CustomModels;
+const SHELF: Collection = Collection::CustomModels;
 const MODELS: &str = "/formrecognizer/v2.1/custom/models";
 const AUTHORIZATION_LIVES: SignedDuration = SignedDuration::from_hours(24);
 /// As many as the service puts on a page.
@@ -46,7 +46,7 @@ fn authorize(world: &mut World, account: usize, now: Timestamp) -> Result<Reply,
     // Unix seconds, whatever the name says.
     let payload = json!({"modelId": id, "accessToken": new_guid(), "expirationDateTimeTicks": expires.as_second()});
     let reservation = Reservation {
-        shelf: SHELF,
+        collection: SHELF,
         id: id.clone(),
         expires,
         used: false,
@@ -99,7 +99,7 @@ fn copy(
     let endpoint = world.accounts.get(account).map(|account| account.endpoint.clone()).unwrap_or_default();
     let id = new_guid();
     let location = format!("{endpoint}{MODELS}/{source}/copyresults/{id}");
-    let copy = Accepted { shelf: SHELF, date: None, target_id, location: String::new(), ending };
+    let copy = Accepted { collection: SHELF, date: None, target_id, location: String::new(), ending };
     world.accept(account, id, copy, now);
     Ok(Reply::new(StatusCode::ACCEPTED, None).with("Operation-Location", location))
 }
@@ -147,7 +147,7 @@ fn copied(
 
 fn operation(world: &World, account: usize, id: &str) -> Result<Reply, Failure> {
     let at = world.accounts.get(account).ok_or_else(Failure::model_not_found)?;
-    let operation = at.operations.get(id).filter(|operation| operation.shelf == SHELF);
+    let operation = at.operations.get(id).filter(|operation| operation.collection == SHELF);
     let operation = operation
         .ok_or_else(|| Failure::new(404, "NotFound", "1022", format!("Copy result with 'id={id}' not found.")))?;
     let mut result = json!({"modelId": operation.target_id});

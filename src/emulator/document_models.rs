@@ -4,10 +4,10 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::call::{Addressed, Call, NEXT_PAGE, Shelf, V4_0};
+use super::call::{Addressed, Call, Collection, NEXT_PAGE, V4_0};
 use super::faults::Step;
 use super::reply::{Failure, Reply};
-use super::world::{Accepted, Account, Ending, Incoming, Operation, Reservation, Stored, World, date, new_guid};
+use super::state::{Accepted, Account, Ending, Incoming, Operation, Reservation, Stored, World, date, new_guid};
 use crate::model::ModelId;
 
 const AUTHORIZATION_LIVES: SignedDuration = SignedDuration::from_hours(1);
@@ -28,7 +28,7 @@ pub(super) fn answer(
         Call::Copy { source } => copy(world, account, call, source, request, now),
         Call::Operation { id } => operation(world, account, call, id, now),
         Call::Get { id } => get(world, account, call, id),
-        Call::Delete { id } => delete(world, account, call.shelf, id),
+        Call::Delete { id } => delete(world, account, call.collection, id),
         Call::List { page } => Ok(list(world, account, call, *page)),
         Call::Operations { page } => Ok(operations(world, account, call, *page, now)),
         Call::Info => Ok(info(world, account, call)),
@@ -46,8 +46,8 @@ struct Words {
     operation: &'static str,
 }
 
-fn words(shelf: Shelf) -> Words {
-    if shelf == Shelf::DocumentClassifiers {
+fn words(collection: Collection) -> Words {
+    if collection == Collection::DocumentClassifiers {
         Words {
             collection: "documentClassifiers",
             id: "classifierId",
@@ -74,7 +74,7 @@ fn authorize(
     now: Timestamp,
 ) -> Result<Reply, Failure> {
     let order: Value = serde_json::from_slice(request.body).unwrap_or_default();
-    let words = words(call.shelf);
+    let words = words(call.collection);
     let Some(id) = order.get(words.id).and_then(Value::as_str) else {
         let message = format!("The parameter {} is required.", words.id);
         return Err(Failure::new(400, "InvalidArgument", "ParameterMissing", message));
@@ -93,11 +93,12 @@ fn authorize(
     }
     let most = world.most_models.unwrap_or(MOST_MODELS);
     let at = world.accounts.get_mut(account).ok_or_else(Failure::model_not_found)?;
-    if call.shelf == Shelf::DocumentModels && at.count(call.shelf) + at.reserved(call.shelf) >= most {
+    if call.collection == Collection::DocumentModels && at.count(call.collection) + at.reserved(call.collection) >= most
+    {
         let message = format!("Account can't create more than {most} models.");
         return Err(Failure::new(400, "InvalidRequest", "DocumentModelLimit", message));
     }
-    if at.get(call.shelf, id).is_some() || at.is_reserved(call.shelf, id) {
+    if at.get(call.collection, id).is_some() || at.is_reserved(call.collection, id) {
         return Err(Failure::new(409, "Conflict", "ModelExists", "A model with the provided name already exists."));
     }
     let expires = now + AUTHORIZATION_LIVES;
@@ -110,7 +111,7 @@ fn authorize(
         "expirationDateTime": date(expires),
     });
     at.reservations.push(Reservation {
-        shelf: call.shelf,
+        collection: call.collection,
         id: id.to_owned(),
         expires,
         used: false,
@@ -129,14 +130,14 @@ fn copy(
     request: &Incoming<'_>,
     now: Timestamp,
 ) -> Result<Reply, Failure> {
-    let words = words(call.shelf);
+    let words = words(call.collection);
     let at = world.accounts.get(account).ok_or_else(Failure::model_not_found)?;
-    let model = match at.get(call.shelf, source) {
+    let model = match at.get(call.collection, source) {
         Some(model) if model.prebuilt => {
             return Err(Failure::new(400, "InvalidRequest", "ModelReadOnly", "The requested model is read-only."));
         }
         Some(model) => supported(model, call).cloned()?,
-        None if at.is_reserved(call.shelf, source) => {
+        None if at.is_reserved(call.collection, source) => {
             let message = "Model is not ready for the requested operation. Wait for training to complete or check for operation errors.";
             return Err(Failure::new(400, "InvalidRequest", "ModelNotReady", message));
         }
@@ -157,7 +158,7 @@ fn copy(
     let endpoint = world.accounts.get(account).map(|account| account.endpoint.clone()).unwrap_or_default();
     let url = format!("{endpoint}/{}/operations/{id}?api-version={}", call.service(), call.date.unwrap_or_default());
     let copy = Accepted {
-        shelf: call.shelf,
+        collection: call.collection,
         date: call.date,
         target_id,
         location: text(words.target_location).unwrap_or_default(),
@@ -200,7 +201,7 @@ fn copied(
 fn copy_of(model: &Stored, source_id: &str, reservation: &Reservation, call: &Addressed, now: Timestamp) -> Stored {
     let mut copy = model.clone();
     let Some(body) = copy.body.as_object_mut() else { return copy };
-    body.insert(words(call.shelf).id.into(), json!(reservation.id));
+    body.insert(words(call.collection).id.into(), json!(reservation.id));
     if call.date == Some(V4_0) {
         // A copy of v4.0 is as old as the copying; the source's age lives on as the date of modification.
         let trained = body.get("modifiedDateTime").or_else(|| body.get("createdDateTime")).cloned();
@@ -208,7 +209,7 @@ fn copy_of(model: &Stored, source_id: &str, reservation: &Reservation, call: &Ad
         body.insert("createdDateTime".into(), json!(date(now)));
     }
     // A classifier keeps its description where none was given, and shows no tags, whatever was given.
-    let is_classifier = call.shelf == Shelf::DocumentClassifiers;
+    let is_classifier = call.collection == Collection::DocumentClassifiers;
     match &reservation.description {
         Some(description) => body.insert("description".into(), description.clone()),
         None if is_classifier => None,
@@ -248,7 +249,7 @@ fn operation(world: &World, account: usize, call: &Addressed, id: &str, now: Tim
 
 /// v2.1's operations are none of v3.0's, and an older version knows no kind that came later.
 fn is_known(operation: &Operation, call: &Addressed) -> bool {
-    operation.date.is_some() && (operation.shelf == Shelf::DocumentModels || call.date >= operation.date)
+    operation.date.is_some() && (operation.collection == Collection::DocumentModels || call.date >= operation.date)
 }
 
 /// An operation as a list shows it, which is all there is to it until its end.
@@ -262,7 +263,7 @@ fn summary_of(id: &str, operation: &Operation, now: Timestamp) -> Value {
     };
     let mut body = json!({
         "operationId": id,
-        "kind": words(operation.shelf).operation,
+        "kind": words(operation.collection).operation,
         "status": status,
         "createdDateTime": date(operation.created),
         "lastUpdatedDateTime": date(updated),
@@ -279,7 +280,7 @@ fn summary_of(id: &str, operation: &Operation, now: Timestamp) -> Value {
 }
 
 fn get(world: &World, account: usize, call: &Addressed, id: &str) -> Result<Reply, Failure> {
-    let model = world.accounts.get(account).and_then(|account| account.get(call.shelf, id));
+    let model = world.accounts.get(account).and_then(|account| account.get(call.collection, id));
     let model = supported(model.ok_or_else(Failure::model_not_found)?, call)?;
     Ok(Reply::ok(model.body.clone()))
 }
@@ -294,16 +295,16 @@ fn supported<'m>(model: &'m Stored, call: &Addressed) -> Result<&'m Stored, Fail
     Err(Failure::new(400, "InvalidRequest", "NotSupportedApiVersion", message))
 }
 
-fn delete(world: &mut World, account: usize, shelf: Shelf, id: &str) -> Result<Reply, Failure> {
-    let deleted = world.accounts.get_mut(account).is_some_and(|account| account.delete(shelf, id));
+fn delete(world: &mut World, account: usize, collection: Collection, id: &str) -> Result<Reply, Failure> {
+    let deleted = world.accounts.get_mut(account).is_some_and(|account| account.delete(collection, id));
     if deleted { Ok(Reply::new(StatusCode::NO_CONTENT, None)) } else { Err(Failure::model_not_found()) }
 }
 
 fn list(world: &World, account: usize, call: &Addressed, page: usize) -> Reply {
     let Some(at) = world.accounts.get(account) else { return Reply::nothing_here() };
-    let (models, more) = at.page(call.shelf, page, PAGE, |stored| supported(stored, call).is_ok());
+    let (models, more) = at.page(call.collection, page, PAGE, |stored| supported(stored, call).is_ok());
     let items = models.into_iter().map(|model| listed(model, call)).collect();
-    paged(items, more.then(|| next_link(at, call, words(call.shelf).collection, page)))
+    paged(items, more.then(|| next_link(at, call, words(call.collection).collection, page)))
 }
 
 /// A model as a version lists it: without what only its own GET, or a later version, shows.
@@ -312,7 +313,7 @@ fn listed(model: &Stored, call: &Addressed) -> Value {
     let Some(fields) = body.as_object_mut() else { return body };
     if call.date < Some(V4_0) {
         fields.remove("modifiedDateTime");
-        if call.shelf == Shelf::DocumentModels {
+        if call.collection == Collection::DocumentModels {
             fields.remove("docTypes");
         }
     }
@@ -350,7 +351,7 @@ fn next_link(at: &Account, call: &Addressed, collection: &str, page: usize) -> S
 }
 
 fn info(world: &World, account: usize, call: &Addressed) -> Reply {
-    let count = world.accounts.get(account).map_or(0, |account| account.count(Shelf::DocumentModels));
+    let count = world.accounts.get(account).map_or(0, |account| account.count(Collection::DocumentModels));
     let mut body = json!({"customDocumentModels": {"count": count, "limit": world.most_models.unwrap_or(MOST_MODELS)}});
     if call.date == Some("2023-07-31") {
         body["customNeuralDocumentModelBuilds"] =
@@ -360,6 +361,6 @@ fn info(world: &World, account: usize, call: &Addressed) -> Reply {
 }
 
 fn location(at: &Account, call: &Addressed, id: &str) -> String {
-    let collection = words(call.shelf).collection;
+    let collection = words(call.collection).collection;
     format!("{}/{}/{collection}/{id}?api-version={}", at.endpoint, call.service(), call.date.unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::call::{Addressed, Call, Shelf};
+use super::call::{Addressed, Call, Collection};
 
 /// How often a resource may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,7 +82,7 @@ fn limits(tier: Tier, call: &Addressed) -> Vec<(Bucket, usize, SignedDuration)> 
             Call::Authorize | Call::Copy { .. } | Call::Delete { .. } => vec![(Bucket::Management, 5, SECOND)],
         },
     };
-    if call.shelf == Shelf::CustomModels && matches!(call.call, Call::Copy { .. }) {
+    if call.collection == Collection::CustomModels && matches!(call.call, Call::Copy { .. }) {
         limits.push((Bucket::CustomModelCopy, 1, MINUTE));
     }
     limits
@@ -96,15 +96,17 @@ mod tests {
         Timestamp::from_millisecond(1_800_000_000_000 + milliseconds).unwrap()
     }
 
-    fn call(shelf: Shelf, call: Call) -> Addressed {
-        Addressed { shelf, date: None, call }
+    fn call(collection: Collection, call: Call) -> Addressed {
+        Addressed { collection, date: None, call }
     }
 
     #[test]
     fn f0_takes_one_request_a_second_whatever_it_is() {
         let mut limiter = Limiter::default();
-        let (get, list) =
-            (call(Shelf::DocumentModels, Call::Get { id: "m".into() }), call(Shelf::DocumentModels, Call::Info));
+        let (get, list) = (
+            call(Collection::DocumentModels, Call::Get { id: "m".into() }),
+            call(Collection::DocumentModels, Call::Info),
+        );
         assert_eq!(limiter.admit(Tier::F0, &get, at(0)), Ok(()));
         assert_eq!(limiter.admit(Tier::F0, &list, at(999)).unwrap_err().seconds, 1);
         assert_eq!(limiter.admit(Tier::F0, &list, at(1000)), Ok(()));
@@ -114,7 +116,7 @@ mod tests {
     fn s0_counts_reads_lists_and_changes_apart() {
         let mut limiter = Limiter::default();
         let mut taken = |what: Call| {
-            let call = call(Shelf::DocumentModels, what);
+            let call = call(Collection::DocumentModels, what);
             (0..100).filter(|_| limiter.admit(Tier::S0, &call, at(0)).is_ok()).count()
         };
         assert_eq!((taken(Call::Get { id: "m".into() }), taken(Call::Info), taken(Call::Authorize)), (50, 10, 5));
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn v2_1_takes_one_copy_a_minute_and_says_how_long_to_wait() {
         let mut limiter = Limiter::default();
-        let copy = call(Shelf::CustomModels, Call::Copy { source: "m".into() });
+        let copy = call(Collection::CustomModels, Call::Copy { source: "m".into() });
         assert_eq!(limiter.admit(Tier::S0, &copy, at(0)), Ok(()));
         let too_many = limiter.admit(Tier::S0, &copy, at(17_500)).unwrap_err();
         assert_eq!(too_many, TooMany { seconds: 43, policy: "ResourceRateLimitBy60s" });

@@ -3,7 +3,6 @@
 //! It keeps its state as the service is known to keep it: single-use authorizations that survive a 429, blank v2.1
 //! models that stay, ids that an authorization reserves, lifetimes, rate limits, and what a copy inherits. Where the
 //! service's behaviour is not documented, it says so at the place.
-#![expect(clippy::similar_names, reason = "a shelf is not self")]
 #![expect(clippy::indexing_slicing, reason = "fields are set on JSON objects that were made a few lines above")]
 
 mod call;
@@ -15,7 +14,7 @@ mod reply;
 mod seed;
 #[cfg(test)]
 pub(crate) mod stage;
-mod world;
+mod state;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,12 +33,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::guid;
-pub use call::Shelf;
+pub use call::Collection;
 pub use faults::{FAULTS, Fault};
 use limits::Limiter;
 pub use limits::Tier;
 use reply::Reply;
-use world::{Account, Incoming, REGIONS, Stored, World};
+use state::{Account, Incoming, REGIONS, Stored, World};
 
 /// A body that is longer is not a request to this service.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -175,34 +174,34 @@ impl Emulator {
     }
 
     /// Puts a model or classifier onto a resource: `body` is what a GET of it answers.
-    pub fn put(&self, resource: usize, shelf: Shelf, id: &str, body: Value) {
+    pub fn put(&self, resource: usize, collection: Collection, id: &str, body: Value) {
         let mut world = lock(&self.world);
         if let Some(account) = world.accounts.get_mut(resource) {
-            account.stored.insert((shelf, id.to_owned()), Stored { body, blank: false, prebuilt: false });
+            account.stored.insert((collection, id.to_owned()), Stored { body, blank: false, prebuilt: false });
         }
     }
 
     /// Takes a model or classifier away from a resource, as if it had been deleted.
-    pub fn remove(&self, resource: usize, shelf: Shelf, id: &str) {
+    pub fn remove(&self, resource: usize, collection: Collection, id: &str) {
         if let Some(account) = lock(&self.world).accounts.get_mut(resource) {
-            account.delete(shelf, id);
+            account.delete(collection, id);
         }
     }
 
     /// What a GET of a model or classifier answers.
     #[must_use]
-    pub fn get(&self, resource: usize, shelf: Shelf, id: &str) -> Option<Value> {
+    pub fn get(&self, resource: usize, collection: Collection, id: &str) -> Option<Value> {
         let mut world = lock(&self.world);
         world.settle(Timestamp::now());
-        world.accounts.get(resource)?.get(shelf, id).map(|stored| stored.body.clone())
+        world.accounts.get(resource)?.get(collection, id).map(|stored| stored.body.clone())
     }
 
-    /// The ids of what a resource holds on a shelf, prebuilt models left out.
+    /// The ids of what a resource holds on a collection, prebuilt models left out.
     #[must_use]
-    pub fn ids(&self, resource: usize, shelf: Shelf) -> Vec<String> {
+    pub fn ids(&self, resource: usize, collection: Collection) -> Vec<String> {
         let world = lock(&self.world);
         let Some(account) = world.accounts.get(resource) else { return Vec::new() };
-        let custom = account.stored.iter().filter(|((on, _), stored)| *on == shelf && !stored.prebuilt);
+        let custom = account.stored.iter().filter(|((on, _), stored)| *on == collection && !stored.prebuilt);
         custom.map(|((_, id), _)| id.clone()).collect()
     }
 
@@ -243,7 +242,7 @@ fn emulated(at: usize, address: SocketAddr) -> Emulated {
     }
 }
 
-fn region(at: usize) -> &'static world::Region {
+fn region(at: usize) -> &'static state::Region {
     let [first, ..] = &REGIONS;
     REGIONS.iter().cycle().nth(at % REGIONS.len()).unwrap_or(first)
 }
@@ -400,7 +399,7 @@ mod tests {
 
         fn source_model(&self) -> String {
             let mut stored = self.world.accounts[0].stored.keys();
-            stored.find(|(shelf, _)| *shelf == Shelf::CustomModels).unwrap().1.clone()
+            stored.find(|(collection, _)| *collection == Collection::CustomModels).unwrap().1.clone()
         }
 
         /// Starts a v2.1 copy with an authorization; returns the status and the path of its operation.

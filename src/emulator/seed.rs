@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::call::{Shelf, V4_0};
-use super::world::{Stored, date};
+use super::call::{Collection, V4_0};
+use super::state::{Stored, date};
 use crate::guid;
 
 /// How long a model of v3.1 and later lives after its training.
@@ -12,7 +12,7 @@ const MODELS_LIVE: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A seeded model: where it stands, its id and what it is.
-pub(super) type Seed = ((Shelf, String), Stored);
+pub(super) type Seed = ((Collection, String), Stored);
 
 /// The custom models of a source: `count` of each version and of v4.0's classifiers.
 pub(super) fn custom(count: usize, now: Timestamp) -> Vec<Seed> {
@@ -40,7 +40,7 @@ pub(super) fn prebuilt() -> impl Iterator<Item = Seed> {
     .into_iter()
     .map(|(id, description)| {
         let body = json!({"modelId": id, "createdDateTime": "2021-07-30T00:00:00Z", "apiVersion": V4_0, "description": description});
-        ((Shelf::DocumentModels, id.to_owned()), Stored { body, blank: false, prebuilt: true })
+        ((Collection::DocumentModels, id.to_owned()), Stored { body, blank: false, prebuilt: true })
     })
 }
 
@@ -64,7 +64,7 @@ fn custom_model(number: usize, trained: Timestamp) -> Seed {
             "errors": [],
         },
     });
-    ((Shelf::CustomModels, id), stored(body))
+    ((Collection::CustomModels, id), stored(body))
 }
 
 fn document_model(number: usize, version: &str, api_version: &str, trained: Timestamp) -> Seed {
@@ -82,7 +82,7 @@ fn document_model(number: usize, version: &str, api_version: &str, trained: Time
         }},
     });
     age(&mut body, api_version, trained);
-    ((Shelf::DocumentModels, id), stored(body))
+    ((Collection::DocumentModels, id), stored(body))
 }
 
 fn classifier(number: usize, trained: Timestamp) -> Seed {
@@ -96,7 +96,7 @@ fn classifier(number: usize, trained: Timestamp) -> Seed {
         "docTypes": {"invoice": documents("invoice/"), "receipt": documents("receipt/")},
     });
     age(&mut body, V4_0, trained);
-    ((Shelf::DocumentClassifiers, id), stored(body))
+    ((Collection::DocumentClassifiers, id), stored(body))
 }
 
 /// The dates that came with later versions.

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 
-use super::call::Shelf;
-use super::world::{Incoming, World};
+use super::call::Collection;
+use super::state::{Incoming, World};
 use super::{Emulated, Options, emulated, world};
 
 pub(crate) struct Stage {
@@ -54,9 +54,9 @@ impl Stage {
     }
 
     /// Whether a resource has a ready model of this id.
-    pub(crate) fn is_ready(&mut self, account: usize, shelf: Shelf, id: &str, now: Timestamp) -> bool {
+    pub(crate) fn is_ready(&mut self, account: usize, collection: Collection, id: &str, now: Timestamp) -> bool {
         self.world.settle(now);
-        self.world.accounts[account].get(shelf, id).is_some_and(|stored| !stored.blank)
+        self.world.accounts[account].get(collection, id).is_some_and(|stored| !stored.blank)
     }
 
     /// The ids that are reserved on a resource and that no accepted copy uses.
@@ -75,8 +75,8 @@ impl Stage {
     }
 
     /// The id of the first seeded model that a version copies.
-    pub(crate) fn model(&self, shelf: Shelf, suffix: &str) -> String {
-        let mut ids = self.world.accounts[0].stored.keys().filter(|(on, _)| *on == shelf);
+    pub(crate) fn model(&self, collection: Collection, suffix: &str) -> String {
+        let mut ids = self.world.accounts[0].stored.keys().filter(|(on, _)| *on == collection);
         ids.find(|(_, id)| id.ends_with(suffix)).unwrap().1.clone()
     }
 }

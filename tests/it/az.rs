@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use assert_cmd::Command;
-use frcopy::emulator::{Emulated, Shelf};
+use frcopy::emulator::{Collection, Emulated};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -25,10 +25,10 @@ impl AzureCli {
             Self::entry("contoso", source),
             Self::entry("fabrikam", target)
         );
-        Self::saying(&script)
+        Self::with_message(&script)
     }
 
-    fn saying(script: &str) -> Self {
+    fn with_message(script: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("az");
         fs::write(&path, script).unwrap();
@@ -72,14 +72,14 @@ const NAMED: [&str; 8] = [
 fn two_names_and_two_groups_are_enough_for_a_v2_1_copy() {
     let lab = Lab::new(1);
     let az = AzureCli::knowing(&lab);
-    let model = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
+    let model = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
     let mut command = az.command(&["copy", &model, "--poll-interval", "20ms", "-vv"]);
     command.args(NAMED).args(["--source-key-from-az", "--target-key-from-az", "--target-subscription", "2222"]);
     let ending = run(&mut command).expect(0, &["copying with API v2.1"]);
     for resource in lab.emulator.resources() {
         assert!(!ending.stderr.contains(&resource.key), "leaked: {ending:#?}");
     }
-    assert!(lab.ids(TARGET, Shelf::CustomModels).contains(ending.stdout.trim()));
+    assert!(lab.ids(TARGET, Collection::CustomModels).contains(ending.stdout.trim()));
     let asked = az.asked();
     assert!(asked.contains("account show --name contoso --resource-group east --output json\n"), "{asked}");
     assert!(
@@ -115,7 +115,7 @@ fn what_the_azure_cli_says_on_failure_is_shown() {
         "--source-account, --source-resource-group and --source-subscription",
     ];
     run(command.env("FRCOPY_SOURCE_KEY", SOURCE_KEY)).expect(4, &texts);
-    let odd = AzureCli::saying("#!/bin/sh\necho '{\"key1\": 1, \"secret\": \"5ecret\"}'\n");
+    let odd = AzureCli::with_message("#!/bin/sh\necho '{\"key1\": 1, \"secret\": \"5ecret\"}'\n");
     let ending = run(odd.command(&["copy", "my-model"]).args(NAMED)).expect(1, &["of another form than expected"]);
     assert!(!ending.stderr.contains("5ecret"), "{ending:#?}");
 }

@@ -1,6 +1,6 @@
 //! `frcopy check`: a sign and an id for each model, and an exit code for a monitor.
 
-use frcopy::emulator::Shelf;
+use frcopy::emulator::Collection;
 use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request};
@@ -15,12 +15,13 @@ fn each_difference_has_its_sign_and_its_reason() {
     lab.copy(&["--include", "invoices 1"]).expect(0, &[]);
     lab.retrain("invoices-v3.0-1");
     let schema = "/docTypes/invoices-v4.0-1/fieldSchema/Total/type";
-    lab.set(SOURCE, Shelf::DocumentModels, "invoices-v4.0-1", schema, json!("string"));
-    lab.emulator.remove(SOURCE, Shelf::DocumentClassifiers, "classifier-v4.0-1");
-    let custom: Vec<_> = lab.ids(SOURCE, Shelf::CustomModels).into_iter().collect();
+    lab.set(SOURCE, Collection::DocumentModels, "invoices-v4.0-1", schema, json!("string"));
+    lab.emulator.remove(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-1");
+    let custom: Vec<_> = lab.ids(SOURCE, Collection::CustomModels).into_iter().collect();
     let named = |name: &str| {
-        let is_named =
-            |id: &&String| lab.emulator.get(SOURCE, Shelf::CustomModels, id).unwrap()["modelInfo"]["modelName"] == name;
+        let is_named = |id: &&String| {
+            lab.emulator.get(SOURCE, Collection::CustomModels, id).unwrap()["modelInfo"]["modelName"] == name
+        };
         custom.iter().find(is_named).unwrap()
     };
     let why = [
@@ -84,8 +85,8 @@ fn a_model_that_expires_soon_is_found_and_one_that_has_expired_as_well() {
     lab.copy(&["--all"]).expect(0, &[]);
     let in_days = |days: i32| json!((jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24) * days).to_string());
     for resource in [SOURCE, TARGET] {
-        lab.set(resource, Shelf::DocumentModels, "invoices-v4.0-1", "/expirationDateTime", in_days(24));
-        lab.set(resource, Shelf::DocumentModels, "invoices-v3.1-1", "/expirationDateTime", in_days(-1));
+        lab.set(resource, Collection::DocumentModels, "invoices-v4.0-1", "/expirationDateTime", in_days(24));
+        lab.set(resource, Collection::DocumentModels, "invoices-v3.1-1", "/expirationDateTime", in_days(-1));
     }
     lab.run(&["check"]).expect(0, &["5 same"]);
     lab.run(&["check", "--expiring-within", "60d"])
@@ -109,8 +110,8 @@ fn what_cannot_be_compared_is_an_error_and_no_difference() {
 #[test]
 fn a_model_that_is_asked_for_and_not_ready_is_said_to_be_so() {
     let lab = Lab::new(1);
-    let custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
-    lab.set(SOURCE, Shelf::CustomModels, &custom, "/modelInfo/status", json!("creating"));
+    let custom = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    lab.set(SOURCE, Collection::CustomModels, &custom, "/modelInfo/status", json!("creating"));
     let ending =
         lab.run(&["check", &custom]).expect(9, &["the model of the source is not ready, and cannot be compared"]);
     assert_eq!(ending.stdout, format!("! {custom}\n"));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use assert_cmd::Command;
-use frcopy::emulator::Shelf;
+use frcopy::emulator::Collection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -196,8 +196,8 @@ fn a_service_cannot_command_a_ci_system() {
     }
     // A model's name goes into results and tables.
     let (lab, runner) = (Lab::new(1), Runner::azure_pipelines());
-    let custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
-    lab.set(SOURCE, Shelf::CustomModels, &custom, "/modelInfo/modelName", json!("##vso[task.complete]|x"));
+    let custom = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    lab.set(SOURCE, Collection::CustomModels, &custom, "/modelInfo/modelName", json!("##vso[task.complete]|x"));
     let ending = runner.run(lab.command(&["list", "source", "--output", "json"])).expect(0, &[]);
     assert!(!ending.stdout.contains("##") && ending.stdout.contains("task.complete"), "{ending:#?}");
     let ending = runner.run(lab.command(&["check"])).expect(9, &[]);
@@ -213,7 +213,7 @@ fn results_that_cannot_be_handed_on_are_a_failure_and_the_copy_stands() {
     let ending =
         run(&mut command).expect(1, &["the results cannot be handed on to the steps that follow", "GITHUB_OUTPUT"]);
     assert_eq!(ending.stdout, "invoices-v4.0-1\n");
-    assert!(lab.ids(TARGET, Shelf::DocumentModels).contains("invoices-v4.0-1"));
+    assert!(lab.ids(TARGET, Collection::DocumentModels).contains("invoices-v4.0-1"));
 }
 
 #[cfg(unix)]

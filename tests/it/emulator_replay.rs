@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frcopy::emulator::{Emulated, Emulator, Fault, Options, Shelf, Tier};
+use frcopy::emulator::{Collection, Emulated, Emulator, Fault, Options, Tier};
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -97,7 +97,7 @@ impl Session {
         });
         for exchange in exchanges {
             let request = &exchange.request;
-            let on = shelf(&request.url);
+            let on = collection(&request.url);
             if request.is_authorize() && exchange.response.status == 409 {
                 let id = request.body.as_ref().unwrap()["modelId"].as_str().unwrap();
                 self.emulator.put(0, on, id, json!({"modelId": id, "createdDateTime": "2024-01-01T00:00:00Z"}));
@@ -111,15 +111,15 @@ impl Session {
             if request.is_start() && is_there {
                 let id = request.source_id();
                 let blank = json!({"modelInfo": {"modelId": id, "status": "ready", "createdDateTime": "2024-01-01T00:00:00Z", "lastUpdatedDateTime": "2024-01-01T00:00:00Z"}});
-                let mut body = copy.clone().unwrap_or(if on == Shelf::CustomModels {
+                let mut body = copy.clone().unwrap_or(if on == Collection::CustomModels {
                     blank
                 } else {
                     json!({"modelId": id, "createdDateTime": "2024-01-01T00:00:00Z"})
                 });
                 let id_field = match on {
-                    Shelf::CustomModels => "/modelInfo/modelId",
-                    Shelf::DocumentModels => "/modelId",
-                    Shelf::DocumentClassifiers => "/classifierId",
+                    Collection::CustomModels => "/modelInfo/modelId",
+                    Collection::DocumentModels => "/modelId",
+                    Collection::DocumentClassifiers => "/classifierId",
                 };
                 if let Some(field) = body.pointer_mut(id_field) {
                     *field = json!(id);
@@ -140,7 +140,7 @@ impl Session {
             && let Some(id) = self.reserved_id()
         {
             // v2.1 gave the copy another id than in the recording.
-            url = url.replace(&recorded_id(request), &renamed(&recorded_id(request), &id, shelf(&url)));
+            url = url.replace(&recorded_id(request), &renamed(&recorded_id(request), &id, collection(&url)));
         }
         let mut answer = self.send(&request.method, &url, self.body_of(request)).await;
         while status_word(exchange).is_some_and(is_terminal) && !answer.1["status"].as_str().is_some_and(is_terminal) {
@@ -167,7 +167,7 @@ impl Session {
         if !request.is_start() {
             return request.body.clone();
         }
-        if shelf(&request.url) != Shelf::CustomModels {
+        if collection(&request.url) != Collection::CustomModels {
             return Some(if self.authorization.is_null() { json!({}) } else { self.authorization.clone() });
         }
         let told = |name: &str| request.body.as_ref().and_then(|body| body.get(name)?.as_str().map(str::to_owned));
@@ -215,7 +215,7 @@ impl Session {
 
 /// Asks an emulator of the recorded tier once too often.
 async fn throttled(request: &Recorded) -> (u16, Value, HeaderMap) {
-    let is_custom_model = shelf(&request.url) == Shelf::CustomModels;
+    let is_custom_model = collection(&request.url) == Collection::CustomModels;
     let tier = if is_custom_model { Tier::S0 } else { Tier::F0 };
     let options = Options { tier, ..Options::default() };
     let emulator = Emulator::start(&options, Arc::new(|_| {})).await.unwrap();
@@ -249,11 +249,11 @@ async fn send(
     (status, serde_json::from_slice(&body).unwrap_or_default(), headers)
 }
 
-fn shelf(url: &str) -> Shelf {
+fn collection(url: &str) -> Collection {
     match url {
-        _ if url.contains("/custom/models") => Shelf::CustomModels,
-        _ if url.contains("documentClassifiers") => Shelf::DocumentClassifiers,
-        _ => Shelf::DocumentModels,
+        _ if url.contains("/custom/models") => Collection::CustomModels,
+        _ if url.contains("documentClassifiers") => Collection::DocumentClassifiers,
+        _ => Collection::DocumentModels,
     }
 }
 
@@ -263,8 +263,8 @@ fn recorded_id(request: &Recorded) -> String {
 }
 
 /// Only v2.1 chooses ids itself, and only the copy's GET names one that the emulator chose otherwise.
-fn renamed(recorded: &str, actual: &str, shelf: Shelf) -> String {
-    if shelf == Shelf::CustomModels && recorded.len() == 36 { actual.to_owned() } else { recorded.to_owned() }
+fn renamed(recorded: &str, actual: &str, collection: Collection) -> String {
+    if collection == Collection::CustomModels && recorded.len() == 36 { actual.to_owned() } else { recorded.to_owned() }
 }
 
 fn rename_only_key(types: Option<&mut Value>, id: &str) {

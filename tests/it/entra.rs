@@ -168,7 +168,7 @@ fn called(folder: &TempDir) -> String {
 fn a_service_principal_copies_models_of_every_version_with_one_token_for_each_side() {
     for model in ["invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "v2.1"] {
         let lab = lab_with(&[("one", UNLIMITED)]);
-        let v2_1 = lab.ids(SOURCE, frcopy::emulator::Shelf::CustomModels).into_iter().next().unwrap();
+        let v2_1 = lab.ids(SOURCE, frcopy::emulator::Collection::CustomModels).into_iter().next().unwrap();
         let desk = Desk::answering(&[token("one", 3600)]);
         let id = if model == "v2.1" { v2_1.as_str() } else { model };
         let mut command = with_service_principal(command(&lab, &[id]), desk.as_authority());

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use frcopy::emulator::{Options, Shelf};
+use frcopy::emulator::{Collection, Options};
 use serde_json::json;
 
 use crate::lab::{Lab, SOURCE, TARGET, without_query};
@@ -13,7 +13,8 @@ use crate::victim::{Victim, interrupt};
 
 /// As many copies as are under way when the command is stopped: all of those have been accepted, and none has ended.
 const UNDER_WAY: usize = 6;
-const SHELVES: [Shelf; 3] = [Shelf::CustomModels, Shelf::DocumentModels, Shelf::DocumentClassifiers];
+const SHELVES: [Collection; 3] =
+    [Collection::CustomModels, Collection::DocumentModels, Collection::DocumentClassifiers];
 
 /// Copies everything, a few at a time, until the last of the first few has been accepted; then `stop` is called.
 /// Returns the resources and what the command has said.
@@ -36,9 +37,9 @@ fn stopped_half_way(stop: fn(&mut Child)) -> (Lab, String) {
 /// How many copies of each training the target has.
 fn copies(lab: &Lab) -> BTreeMap<String, usize> {
     let mut copies = BTreeMap::new();
-    for shelf in SHELVES {
-        for id in lab.ids(TARGET, shelf) {
-            let body = lab.emulator.get(TARGET, shelf, &id).unwrap();
+    for collection in SHELVES {
+        for id in lab.ids(TARGET, collection) {
+            let body = lab.emulator.get(TARGET, collection, &id).unwrap();
             let name = body["modelInfo"]["modelName"].as_str().map_or(id, str::to_owned);
             *copies.entry(name).or_default() += 1;
         }
@@ -70,15 +71,15 @@ fn interrupted_it_hands_over_what_is_under_way_and_the_next_run_finishes() {
 #[test]
 fn a_copy_that_is_under_way_to_the_same_id_is_followed() {
     let options = Options { operation_time: Duration::from_secs(1), ..Options::default() };
-    for (id, shelf) in [
-        ("invoices-v3.0-1", Shelf::DocumentModels),
-        ("invoices-v4.0-1", Shelf::DocumentModels),
-        ("classifier-v4.0-1", Shelf::DocumentClassifiers),
+    for (id, collection) in [
+        ("invoices-v3.0-1", Collection::DocumentModels),
+        ("invoices-v4.0-1", Collection::DocumentModels),
+        ("classifier-v4.0-1", Collection::DocumentClassifiers),
     ] {
         let lab = Lab::with(&options);
         lab.copy(&[id, "--timeout", "300ms"]).expect(8, &["frcopy wait"]);
         let ending = lab.copy(&[id, "--if-exists", "skip"]).expect(0, &["is under way already, and is followed"]);
-        assert_eq!((ending.stdout.trim(), lab.ids(TARGET, shelf).len()), (id, 1));
+        assert_eq!((ending.stdout.trim(), lab.ids(TARGET, collection).len()), (id, 1));
     }
 }
 
@@ -111,21 +112,21 @@ fn a_copy_under_way_that_brings_something_else_is_not_taken_for_the_right_one() 
 #[test]
 fn a_young_blank_v2_1_model_is_waited_for_before_it_is_copied_again() {
     let lab = Lab::new(1);
-    let source = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
+    let source = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
     let copy = "00000000-0000-4000-8000-00000000000d";
-    let mut ready = lab.emulator.get(SOURCE, Shelf::CustomModels, &source).unwrap();
+    let mut ready = lab.emulator.get(SOURCE, Collection::CustomModels, &source).unwrap();
     ready["modelInfo"]["modelId"] = json!(copy);
     let now = format!("{:.0}", jiff::Timestamp::now());
     let blank = json!({"modelInfo": {"modelId": copy, "status": "creating", "createdDateTime": now,
         "lastUpdatedDateTime": now}});
-    lab.emulator.put(TARGET, Shelf::CustomModels, copy, blank);
+    lab.emulator.put(TARGET, Collection::CustomModels, copy, blank);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| lab.copy(&[&source, "--if-exists", "skip"]));
         // The second look shows that the first one was not enough.
         while lab.looks_at(TARGET) < 2 {
             std::thread::sleep(Duration::from_millis(20));
         }
-        lab.emulator.put(TARGET, Shelf::CustomModels, copy, ready);
+        lab.emulator.put(TARGET, Collection::CustomModels, copy, ready);
         let ending = waiting.join().unwrap().expect(0, &["1 young v2.1 models that are still blank", "skipped"]);
         assert_eq!(ending.stdout.trim(), copy);
     });

@@ -1,12 +1,11 @@
 //! Two emulated resources inside the test, which can look into them, change them, and listen to what they are asked.
-#![expect(clippy::similar_names, reason = "a shelf is not self")]
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assert_cmd::Command;
-use frcopy::emulator::{Emulator, OnServed, Options, Served, Shelf};
+use frcopy::emulator::{Collection, Emulator, OnServed, Options, Served};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -85,27 +84,27 @@ impl Lab {
         self.served.lock().unwrap().iter().filter(|served| served.status == status).count()
     }
 
-    pub(crate) fn ids(&self, resource: usize, shelf: Shelf) -> BTreeSet<String> {
-        self.emulator.ids(resource, shelf).into_iter().collect()
+    pub(crate) fn ids(&self, resource: usize, collection: Collection) -> BTreeSet<String> {
+        self.emulator.ids(resource, collection).into_iter().collect()
     }
 
     /// Changes one field of a model on a resource.
-    pub(crate) fn set(&self, resource: usize, shelf: Shelf, id: &str, pointer: &str, value: Value) {
-        let mut body = self.emulator.get(resource, shelf, id).unwrap();
+    pub(crate) fn set(&self, resource: usize, collection: Collection, id: &str, pointer: &str, value: Value) {
+        let mut body = self.emulator.get(resource, collection, id).unwrap();
         *body.pointer_mut(pointer).unwrap() = value;
-        self.emulator.put(resource, shelf, id, body);
+        self.emulator.put(resource, collection, id, body);
     }
 
     /// Trains a model of the source anew, under its old id.
     pub(crate) fn retrain(&self, id: &str) {
-        self.retrain_at("2026-11-22T08:00:00Z", Shelf::DocumentModels, id);
+        self.retrain_at("2026-11-22T08:00:00Z", Collection::DocumentModels, id);
     }
 
     /// Trains something of the source anew, under its old id.
-    pub(crate) fn retrain_at(&self, date: &str, shelf: Shelf, id: &str) {
-        let body = self.emulator.get(SOURCE, shelf, id).unwrap();
+    pub(crate) fn retrain_at(&self, date: &str, collection: Collection, id: &str) {
+        let body = self.emulator.get(SOURCE, collection, id).unwrap();
         for field in ["createdDateTime", "modifiedDateTime"].into_iter().filter(|field| body.get(field).is_some()) {
-            self.set(SOURCE, shelf, id, &format!("/{field}"), json!(date));
+            self.set(SOURCE, collection, id, &format!("/{field}"), json!(date));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use frcopy::emulator::Shelf;
+use frcopy::emulator::Collection;
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, SOURCE};
@@ -28,11 +28,11 @@ fn every_page_of_every_version_is_read_and_prebuilt_models_are_left_out() {
 #[test]
 fn the_table_shows_what_a_person_wants_to_know() {
     let lab = Lab::new(1);
-    lab.set(SOURCE, Shelf::DocumentModels, "invoices-v4.0-1", "/description", json!("two\nlines \u{1b}[31m"));
+    lab.set(SOURCE, Collection::DocumentModels, "invoices-v4.0-1", "/description", json!("two\nlines \u{1b}[31m"));
     let id = "00000000-0000-4000-8000-00000000000b";
     let info = json!({"modelId": id, "status": "invalid", "modelName": "broken", "createdDateTime": "2026-01-01T00:00:00Z",
         "lastUpdatedDateTime": "2026-01-01T00:00:00Z"});
-    lab.emulator.put(SOURCE, Shelf::CustomModels, id, json!({"modelInfo": info}));
+    lab.emulator.put(SOURCE, Collection::CustomModels, id, json!({"modelInfo": info}));
     let table = lab.run(&["list", "source"]).expect(0, &[]).stdout;
     let line = |id: &str| table.lines().find(|line| line.starts_with(id)).unwrap();
     assert!(table.starts_with("MODEL ID "), "{table}");

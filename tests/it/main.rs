@@ -11,10 +11,15 @@
 #[cfg(all(unix, feature = "emulator"))]
 mod az;
 #[cfg(feature = "emulator")]
+mod batch;
+#[cfg(feature = "emulator")]
 mod check;
 #[cfg(feature = "emulator")]
 mod ci;
+mod completions;
 mod copy;
+#[cfg(feature = "emulator")]
+mod delegated;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "emulator")]
@@ -22,6 +27,7 @@ mod emulator_replay;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
 mod faults;
+mod guarantees;
 #[cfg(all(unix, feature = "emulator"))]
 mod half_way;
 #[cfg(all(unix, feature = "emulator"))]
@@ -30,12 +36,7 @@ mod kill;
 mod lab;
 #[cfg(feature = "emulator")]
 mod list;
-#[cfg(feature = "emulator")]
-mod many;
 mod matrix;
-#[cfg(feature = "emulator")]
-mod parties;
-mod promises;
 #[cfg(target_os = "linux")]
 mod proxy;
 mod readme;
@@ -46,7 +47,6 @@ mod replace;
 mod replay;
 mod secrets;
 mod settings;
-mod shells;
 #[cfg(unix)]
 mod signals;
 mod support;

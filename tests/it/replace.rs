@@ -5,7 +5,7 @@ use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use frcopy::emulator::{Options, Shelf};
+use frcopy::emulator::{Collection, Options};
 
 use crate::lab::{Lab, TARGET};
 use crate::victim::{Victim, interrupt};
@@ -22,7 +22,7 @@ fn outdated(lab: &Lab) {
 }
 
 fn on_target(lab: &Lab) -> BTreeSet<String> {
-    lab.ids(TARGET, Shelf::DocumentModels)
+    lab.ids(TARGET, Collection::DocumentModels)
 }
 
 fn set(ids: &[&str]) -> BTreeSet<String> {
@@ -66,11 +66,11 @@ fn every_version_and_classifiers_can_be_replaced() {
     let all = ["invoices-v3.0-1", "invoices-v3.1-1", ID, "classifier-v4.0-1"];
     lab.copy(&all).expect(0, &[]);
     all[..3].iter().for_each(|id| lab.retrain(id));
-    let shelf = Shelf::DocumentClassifiers;
-    lab.retrain_at("2026-11-22T08:00:00Z", shelf, all[3]);
+    let collection = Collection::DocumentClassifiers;
+    lab.retrain_at("2026-11-22T08:00:00Z", collection, all[3]);
     lab.copy(&[&all[..], &["--if-exists", "replace"]].concat()).expect(0, &["4 replaced"]);
     lab.run(&[&["check"][..], &all].concat()).expect(0, &["4 same"]);
-    assert_eq!((on_target(&lab).len(), lab.ids(TARGET, shelf).len()), (3, 1));
+    assert_eq!((on_target(&lab).len(), lab.ids(TARGET, collection).len()), (3, 1));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_staging_copy_of_an_older_training_is_made_anew() {
     let lab = Lab::new(1);
     outdated(&lab);
     lab.copy(&[ID, "--target-model-id", STAGING]).expect(0, &[]);
-    lab.retrain_at("2026-11-22T20:00:00Z", Shelf::DocumentModels, ID);
+    lab.retrain_at("2026-11-22T20:00:00Z", Collection::DocumentModels, ID);
     lab.run(&REPLACE).expect(0, &["replaced"]);
     assert_finished(&lab);
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::lab::{Lab, TARGET};
 use crate::support::Ending;
 use crate::tls::{AUTHORITY, serve};
-use frcopy::emulator::Shelf;
+use frcopy::emulator::Collection;
 
 const README: &str = include_str!("../../README.md");
 const ACTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.github/actions/copy");
@@ -248,7 +248,7 @@ fn after_a_training_the_action_backs_the_model_up_and_hands_its_id_on() {
     let mut machine = Machine::on_github();
     machine.run_workflow(&example("name: Train and back up"));
     assert_eq!(machine.last().stdout, "the backup is invoices-v4.0-1\n", "{:#?}", machine.endings);
-    assert!(machine.lab.ids(TARGET, Shelf::DocumentModels).contains("invoices-v4.0-1"));
+    assert!(machine.lab.ids(TARGET, Collection::DocumentModels).contains("invoices-v4.0-1"));
     let ran = &machine.endings[2];
     for resource in machine.lab.emulator.resources() {
         assert!(ran.stderr.contains(&format!("::add-mask::{}\n", resource.key)), "{ran:#?}");
@@ -266,8 +266,8 @@ fn every_night_all_is_backed_up_and_what_a_failover_would_miss_fails_the_job() {
     let workflow = example("name: Nightly backup");
     machine.run_workflow(&workflow);
     assert_eq!(machine.last().code, 0, "{:#?}", machine.endings);
-    assert_eq!(machine.lab.ids(TARGET, Shelf::DocumentModels).len(), 3);
-    assert_eq!(machine.lab.ids(TARGET, Shelf::CustomModels).len(), 1);
+    assert_eq!(machine.lab.ids(TARGET, Collection::DocumentModels).len(), 3);
+    assert_eq!(machine.lab.ids(TARGET, Collection::CustomModels).len(), 1);
     assert_eq!(machine.last().stdout.lines().filter(|line| line.starts_with('=')).count(), 5);
     // A key that was changed: the job fails, and says why where people look.
     machine.values.insert("secrets.FRCOPY_TARGET_KEY".into(), "wrong-key-0123456789abcdef".into());
@@ -374,7 +374,7 @@ fn the_pipeline_installs_backs_up_checks_and_hands_its_results_on() {
     machine.run_pipeline(&example("pool:\n"));
     assert_eq!(machine.last().stdout, "the copies ended as succeeded\n", "{:#?}", machine.endings);
     let masks = machine.endings[1].stderr.lines().filter(|line| line.starts_with("##vso[task.setsecret]")).count();
-    assert_eq!((machine.lab.ids(TARGET, Shelf::DocumentModels).len(), masks), (3, 2));
+    assert_eq!((machine.lab.ids(TARGET, Collection::DocumentModels).len(), masks), (3, 2));
 
     machine.values.insert("frcopySha256".into(), "0".repeat(64));
     machine.run_pipeline(&example("pool:\n"));
@@ -394,5 +394,5 @@ fn the_cron_job_copies_and_then_checks() {
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         lab.run(&args).expect(0, &[]);
     }
-    assert_eq!(lab.ids(TARGET, Shelf::DocumentModels).len(), 3);
+    assert_eq!(lab.ids(TARGET, Collection::DocumentModels).len(), 3);
 }

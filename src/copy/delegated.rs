@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::follow::{Pursuit, has_ended};
-use super::give_back::delete_unless_ready;
-use super::look::{is_inconclusive, read_model, refuse_unless_ready};
+use super::authorize::{Reserving, Wanted};
 use super::plan::{classifiers_need_newer, needs_target_address, refuse_unless_uuid};
-use super::reserve::{Reserving, Wanted};
+use super::poll::{Pursuit, has_ended};
+use super::preflight::{is_inconclusive, read_model, refuse_unless_ready};
+use super::release::delete_unless_ready;
 use super::start::{Started, Starting, is_ambiguous};
-use super::{Event, Observer, Outcome, Record, Success, circumstances};
+use super::{Event, Observer, Outcome, Report, context};
 use crate::api::version::ApiVersion;
 use crate::api::{NewModel, Protocol, custom_models_protocol, document_models_protocol, service_error};
+use crate::authorization_file::AuthorizationFile;
 use crate::client::{Client, Connection};
 use crate::error::{Error, ErrorKind, Finding};
-use crate::handover::Handover;
 use crate::model::{Kind, Model, ModelId};
 use crate::resource::{Resource, Side, TargetAddress};
-use crate::stop::Stop;
+use tokio_util::sync::CancellationToken;
 
 /// The target's part: for what leave is to be given.
 #[derive(Debug, Clone)]
@@ -103,19 +103,19 @@ fn chosen_by_service(what: &str) -> Error {
 pub async fn authorize(
     plan: &AuthorizePlan,
     observer: Observer<'_>,
-    stop: &Stop,
-    keep: impl FnOnce(&Handover) -> Result<(), Error>,
-) -> Result<Handover, Error> {
+    cancel: &CancellationToken,
+    keep: impl FnOnce(&AuthorizationFile) -> Result<(), Error>,
+) -> Result<AuthorizationFile, Error> {
     let protocol = plan.protocol()?;
-    let target = &Connection::http(&plan.target)?.client(circumstances(plan.timeout, observer, stop));
+    let target = &Connection::http(&plan.target)?.client(context(plan.timeout, observer, cancel));
     let (version, kind) = (plan.api_version, plan.kind);
     let wanted = plan.wanted(target, observer).await?;
-    let reserving = Reserving { target, observer, stop, version, kind, wanted };
+    let reserving = Reserving { target, observer, cancel, version, kind, wanted };
     let (authorization, _) = reserving.authorize(&*protocol).await?;
     let address = plan.target_address.clone().filter(|_| !version.has_document_models());
-    let handover = Handover { target: plan.target.endpoint.clone(), version, kind, address, authorization };
+    let handover = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&handover) {
-        reserving.give_back(&handover.authorization.target_model_id).await;
+        reserving.release(&handover.authorization.target_model_id).await;
         return Err(error);
     }
     Ok(handover)
@@ -127,17 +127,17 @@ pub async fn authorize(
 /// When it was used, is not there any more, or the target does not delete it.
 pub async fn revoke(
     target: &Resource,
-    handover: &Handover,
+    handover: &AuthorizationFile,
     timeout: Duration,
     observer: Observer<'_>,
-    stop: &Stop,
+    cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let Handover { version, kind, authorization, .. } = handover;
+    let AuthorizationFile { version, kind, authorization, .. } = handover;
     let id = &authorization.target_model_id;
-    let client = &Connection::http(target)?.client(circumstances(timeout, observer, stop));
+    let client = &Connection::http(target)?.client(context(timeout, observer, cancel));
     match client.interruptible(delete_unless_ready(client, *version, *kind, id)).await? {
         Ok(Some(())) => {
-            observer(Event::GivenBack { target_model_id: id });
+            observer(Event::Released { target_model_id: id });
             Ok(())
         }
         Ok(None) => Err(Error::new(
@@ -149,7 +149,7 @@ pub async fn revoke(
         Err(error) if error.finding() == Finding::NoSuchModel && !version.has_document_models() => Ok(()),
         Err(error) if error.finding() == Finding::NoSuchModel => {
             let what = format!("the target has nothing under {id} that it could delete");
-            Err(error.saying(what).with_remedy(format!(
+            Err(error.with_message(what).with_remedy(format!(
                 "wait until {:.0}: an authorization that nobody uses holds its id no longer",
                 authorization.expires
             )))
@@ -160,13 +160,13 @@ pub async fn revoke(
 
 /// The source's part: what to copy with somebody's leave.
 #[derive(Debug)]
-pub struct AuthorizedPlan {
+pub struct DelegatedPlan {
     /// The resource that has the model.
     pub source: Resource,
     /// What to copy.
     pub model_id: ModelId,
     /// The leave, which says where to, as what, and with which version.
-    pub handover: Handover,
+    pub handover: AuthorizationFile,
     /// Accepts a copy that is less protected than the source.
     pub allow_degrade: bool,
     /// For the whole command.
@@ -175,7 +175,7 @@ pub struct AuthorizedPlan {
     pub poll_interval: Duration,
 }
 
-impl AuthorizedPlan {
+impl DelegatedPlan {
     /// Refuses what can be seen to be impossible before anybody is asked.
     ///
     /// # Errors
@@ -185,24 +185,24 @@ impl AuthorizedPlan {
         if self.handover.version.has_document_models() { Ok(()) } else { refuse_unless_uuid(&self.model_id) }
     }
 
-    fn connect<'a>(&self, observer: Observer<'a>, stop: &'a Stop) -> Result<Client<'a>, Error> {
-        let source = Connection::http(&self.source)?.client(circumstances(self.timeout, observer, stop));
+    fn connect<'a>(&self, observer: Observer<'a>, cancel: &'a CancellationToken) -> Result<Client<'a>, Error> {
+        let source = Connection::http(&self.source)?.client(context(self.timeout, observer, cancel));
         source.hide(&self.handover.authorization.access_token);
         Ok(source)
     }
 
-    fn record(&self) -> Record {
-        let Handover { target, version, kind, address, authorization } = &self.handover;
-        let mut record = Record::new(*kind, &self.source.endpoint, Some(target));
-        record.source_model_id = Some(self.model_id.clone());
-        record.api_version = Some(*version);
-        record.note_authorization(authorization, address.as_ref());
-        record
+    fn report(&self) -> Report {
+        let AuthorizationFile { target, version, kind, address, authorization } = &self.handover;
+        let mut report = Report::new(*kind, &self.source.endpoint, Some(target));
+        report.source_model_id = Some(self.model_id.clone());
+        report.api_version = Some(*version);
+        report.note_authorization(authorization, address.as_ref());
+        report
     }
 
     /// What the source shows of the model, where it shows it.
     async fn look(&self, source: &Client<'_>, observer: Observer<'_>) -> Result<Option<Model>, Error> {
-        let Handover { version, kind, .. } = self.handover;
+        let AuthorizationFile { version, kind, .. } = self.handover;
         observer(Event::LookingAt(Side::Source));
         let model = match read_model(source, version, kind, &self.model_id).await {
             Ok(model) => {
@@ -214,7 +214,7 @@ impl AuthorizedPlan {
                 None
             }
             Err(error) if error.finding() == Finding::NoSuchModel => {
-                return Err(error.saying(format!("the source has no {kind} {} of API {version}", self.model_id)));
+                return Err(error.with_message(format!("the source has no {kind} {} of API {version}", self.model_id)));
             }
             Err(error) => return Err(error),
         };
@@ -226,14 +226,14 @@ impl AuthorizedPlan {
         &self,
         source: &Client<'_>,
         observer: Observer<'_>,
-        stop: &Stop,
-        record: &mut Record,
+        cancel: &CancellationToken,
+        report: &mut Report,
     ) -> Result<(), Error> {
-        let Handover { version, kind, ref authorization, .. } = self.handover;
+        let AuthorizationFile { version, kind, ref authorization, .. } = self.handover;
         let (allow_degrade, poll_interval) = (self.allow_degrade, self.poll_interval);
         let target = None;
-        let starting = Starting { source, target, observer, stop, version, kind, allow_degrade, poll_interval };
-        let started = starting.start(&*self.handover.protocol()?, &self.model_id, authorization, record).await;
+        let starting = Starting { source, target, observer, cancel, version, kind, allow_degrade, poll_interval };
+        let started = starting.start(&*self.handover.protocol()?, &self.model_id, authorization, report).await;
         let operation = match started {
             Ok(Started::Follow(operation)) => operation,
             Ok(Started::Done) => return Ok(()),
@@ -244,7 +244,7 @@ impl AuthorizedPlan {
         };
         let deadline = source.deadline();
         let pursuit = Pursuit { version, source, observer, poll_interval, deadline, accepted: true };
-        match pursuit.follow(&operation, record).await {
+        match pursuit.follow(&operation, report).await {
             Ok(_) => {
                 observer(Event::NotVerifiable);
                 Ok(())
@@ -268,22 +268,22 @@ impl AuthorizedPlan {
 }
 
 /// Copies a model with somebody's leave, until the end or until told to stop. The target is not asked anything.
-pub async fn copy_authorized(plan: &AuthorizedPlan, observer: Observer<'_>, stop: &Stop) -> Outcome {
-    let mut record = plan.record();
+pub async fn copy_delegated(plan: &DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    let mut report = plan.report();
     let result = async {
-        let source = &plan.connect(observer, stop)?;
+        let source = &plan.connect(observer, cancel)?;
         plan.look(source, observer).await?;
-        plan.start_and_follow(source, observer, stop, &mut record).await.map(|()| Success::Copied)
+        plan.start_and_follow(source, observer, cancel, &mut report).await.map(|()| Outcome::Copied)
     };
     let result = result.await;
-    record.outcome(result)
+    report.outcome(result)
 }
 
-/// Says what [`copy_authorized`] would do, and what stands in its way on the source. It only reads.
-pub async fn rehearse_authorized(plan: &AuthorizedPlan, observer: Observer<'_>, stop: &Stop) -> Outcome {
+/// Says what [`copy_delegated`] would do, and what stands in its way on the source. It only reads.
+pub async fn dry_run_delegated(plan: &DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     let result = async {
-        let source = &plan.connect(observer, stop)?;
-        plan.look(source, observer).await.map(|_| Success::WouldCopy)
+        let source = &plan.connect(observer, cancel)?;
+        plan.look(source, observer).await.map(|_| Outcome::WouldCopy)
     };
-    plan.record().outcome(result.await)
+    plan.report().outcome(result.await)
 }

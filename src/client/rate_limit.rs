@@ -33,14 +33,14 @@ const COPIES_PER_REQUEST: usize = 10;
 
 /// Shared by everything that talks to one resource.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pace(Arc<Keeper>);
+pub(super) struct RateLimiter(Arc<Shared>);
 
 #[derive(Debug, Default)]
-struct Keeper {
+struct Shared {
     /// Who waits for a turn stands in line with others of its kind, first come, first served.
     lines: EachQuota<Line<()>>,
-    books: Mutex<Books>,
-    /// The books may allow more than they did.
+    state: Mutex<State>,
+    /// The state may allow more than they did.
     changed: Notify,
 }
 
@@ -55,7 +55,7 @@ struct EachQuota<T> {
 
 /// What was sent and what has been learned from it.
 #[derive(Debug, Default)]
-struct Books {
+struct State {
     quotas: EachQuota<Account>,
     all: Account,
     ceiling: Ceiling,
@@ -90,7 +90,7 @@ pub(super) struct Turn {
     at: Instant,
 }
 
-impl Pace {
+impl RateLimiter {
     /// Waits until a request may be sent.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Pace {
         let _place = timeout_at(until, self.0.lines.of(quota).lock()).await.map_err(|_| until)?;
         loop {
             let changed = self.0.changed.notified();
-            let turn = self.books(|books| books.take(quota, Instant::now()));
+            let turn = self.state(|state| state.take(quota, Instant::now()));
             let Err(at) = turn else { return turn };
             if at > until {
                 return Err(at);
@@ -116,40 +116,40 @@ impl Pace {
         let now = Instant::now();
         match result.as_ref().map_err(Error::delivery) {
             Err(Delivery::Throttled { retry_after }) => {
-                self.books(|books| books.turned_away(turn, retry_after, now));
+                self.state(|state| state.turned_away(turn, retry_after, now));
             }
             Err(Delivery::NotSent | Delivery::Unanswered | Delivery::OutOfQuota { .. }) => return,
-            Ok(_) | Err(Delivery::Final) => self.books(|books| books.ceiling.passed(now)),
+            Ok(_) | Err(Delivery::Final) => self.state(|state| state.ceiling.passed(now)),
         }
         self.0.changed.notify_waiters();
     }
 
     /// Whether it takes a request or two in a second.
     pub(super) fn is_slow(&self) -> bool {
-        self.books(|books| books.ceiling.raise_at.is_some() && books.ceiling.per_second <= FIRST)
+        self.state(|state| state.ceiling.raise_at.is_some() && state.ceiling.per_second <= FIRST)
     }
 
     /// Whether v2.1 copies were found to be limited by the minute.
     pub(super) fn copies_by_the_minute(&self) -> bool {
-        self.books(|books| books.quotas.custom_model_copy.per_minute.is_some())
+        self.state(|state| state.quotas.custom_model_copy.per_minute.is_some())
     }
 
     /// When a request could be sent at the earliest, as far as is known.
     pub(super) fn earliest(&self, quota: Quota) -> Instant {
-        self.books(|books| books.free_at(quota, Instant::now()))
+        self.state(|state| state.free_at(quota, Instant::now()))
     }
 
     /// How many copies are well under way at the same time.
     pub(super) fn room(&self) -> usize {
-        self.books(|books| books.ceiling.per_second * COPIES_PER_REQUEST)
+        self.state(|state| state.ceiling.per_second * COPIES_PER_REQUEST)
     }
 
-    fn books<T>(&self, act: impl FnOnce(&mut Books) -> T) -> T {
-        act(&mut self.0.books.lock().unwrap_or_else(PoisonError::into_inner))
+    fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Books {
+impl State {
     /// When there may be a turn.
     fn free_at(&self, quota: Quota, now: Instant) -> Instant {
         let own = counted_in(quota).iter().map(|counted| self.quotas.of(*counted).free_at(per_second(*counted), now));
@@ -316,18 +316,18 @@ mod tests {
 
     /// Sends as many requests as the pace allows to a resource that takes so many in a second, until so many were
     /// accepted. Says how long that took and how often it was turned away.
-    async fn send(pace: &Pace, quota: Quota, count: usize, takes: usize) -> (f64, usize) {
+    async fn send(limiter: &RateLimiter, quota: Quota, count: usize, takes: usize) -> (f64, usize) {
         let began = Instant::now();
         let (mut accepted, mut turned_away) = (VecDeque::<Instant>::new(), 0);
         while accepted.len() < count {
-            let turn = pace.turn(quota, began + FAR).await.unwrap();
+            let turn = limiter.turn(quota, began + FAR).await.unwrap();
             let recent = accepted.iter().filter(|then| then.elapsed() < Duration::from_secs(1)).count();
             if recent < takes {
                 accepted.push_back(Instant::now());
-                pace.learn(turn, &Ok(()));
+                limiter.learn(turn, &Ok(()));
             } else {
                 turned_away += 1;
-                pace.learn(turn, &throttled(1));
+                limiter.learn(turn, &throttled(1));
             }
         }
         (began.elapsed().as_secs_f64(), turned_away)
@@ -335,44 +335,44 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn changes_are_spread_over_seconds_and_reads_are_not_held_up_by_them() {
-        let pace = Pace::default();
-        let (seconds, turned_away) = send(&pace, Quota::Management, 50, 5).await;
+        let limiter = RateLimiter::default();
+        let (seconds, turned_away) = send(&limiter, Quota::Management, 50, 5).await;
         assert!((9.0..=10.0).contains(&seconds) && turned_away == 0, "{seconds} {turned_away}");
-        let (seconds, _) = send(&pace, Quota::Get, 50, 50).await;
+        let (seconds, _) = send(&limiter, Quota::Get, 50, 50).await;
         assert!(seconds < 0.01, "{seconds}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_free_resource_is_known_by_its_first_429_and_seldom_meets_another() {
-        let pace = Pace::default();
-        let (seconds, turned_away) = send(&pace, Quota::Get, 200, 1).await;
+        let limiter = RateLimiter::default();
+        let (seconds, turned_away) = send(&limiter, Quota::Get, 200, 1).await;
         assert!(seconds < 200.0 * 1.15 && turned_away <= 4, "{seconds} {turned_away}");
-        assert_eq!(pace.room(), COPIES_PER_REQUEST);
+        assert_eq!(limiter.room(), COPIES_PER_REQUEST);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_429_on_a_busy_resource_does_not_slow_it_down_for_good() {
-        let pace = Pace::default();
-        let turn = pace.turn(Quota::Get, Instant::now() + FAR).await.unwrap();
-        pace.learn(turn, &throttled(1));
-        let (seconds, turned_away) = send(&pace, Quota::Get, 5000, 50).await;
+        let limiter = RateLimiter::default();
+        let turn = limiter.turn(Quota::Get, Instant::now() + FAR).await.unwrap();
+        limiter.learn(turn, &throttled(1));
+        let (seconds, turned_away) = send(&limiter, Quota::Get, 5000, 50).await;
         assert!(seconds < 300.0 && turned_away == 0, "{seconds} {turned_away}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_that_is_turned_away_counts_once_and_a_service_that_is_down_not_at_all() {
         for (answer, longest) in [(throttled(1), 60.0), (Err(unavailable()), 5.0)] {
-            let pace = Pace::default();
-            send(&pace, Quota::Get, 200, 50).await;
+            let limiter = RateLimiter::default();
+            send(&limiter, Quota::Get, 200, 50).await;
             let until = Instant::now() + FAR;
             let mut burst = Vec::new();
             for _ in 0..25 {
-                burst.push(pace.turn(Quota::Get, until).await.unwrap());
+                burst.push(limiter.turn(Quota::Get, until).await.unwrap());
             }
             for turn in burst {
-                pace.learn(turn, &answer);
+                limiter.learn(turn, &answer);
             }
-            let (seconds, turned_away) = send(&pace, Quota::Get, 100, 50).await;
+            let (seconds, turned_away) = send(&limiter, Quota::Get, 100, 50).await;
             assert!(seconds < longest && turned_away == 0, "{seconds} {turned_away}");
         }
     }
@@ -383,30 +383,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_every_request_of_its_kind_and_no_other() {
-        let (pace, now) = (Pace::default(), Instant::now());
-        let turn = pace.turn(Quota::Management, now + FAR).await.unwrap();
-        pace.learn(turn, &throttled(43));
-        pace.turn(Quota::Get, now + FAR).await.unwrap();
+        let (limiter, now) = (RateLimiter::default(), Instant::now());
+        let turn = limiter.turn(Quota::Management, now + FAR).await.unwrap();
+        limiter.learn(turn, &throttled(43));
+        limiter.turn(Quota::Get, now + FAR).await.unwrap();
         assert_eq!(now.elapsed(), Duration::ZERO);
-        let late = pace.turn(Quota::Management, now + Duration::from_secs(42)).await.unwrap_err();
+        let late = limiter.turn(Quota::Management, now + Duration::from_secs(42)).await.unwrap_err();
         assert_eq!(late, now + Duration::from_secs(43));
-        pace.clone().turn(Quota::Management, now + FAR).await.unwrap();
+        limiter.clone().turn(Quota::Management, now + FAR).await.unwrap();
         assert_eq!(now.elapsed(), Duration::from_secs(43));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_minute_between_two_copies_of_v2_1_is_learned_once() {
-        let (pace, began) = (Pace::default(), Instant::now());
+        let (limiter, began) = (RateLimiter::default(), Instant::now());
         let (mut last, mut accepted, mut turned_away) = (None::<Instant>, 0, 0);
         while accepted < 5 {
-            let turn = pace.turn(Quota::CustomModelCopy, began + FAR).await.unwrap();
+            let turn = limiter.turn(Quota::CustomModelCopy, began + FAR).await.unwrap();
             let since = last.map_or(60, |last| last.elapsed().as_secs());
             if since >= 60 {
                 (last, accepted) = (Some(Instant::now()), accepted + 1);
-                pace.learn(turn, &Ok(()));
+                limiter.learn(turn, &Ok(()));
             } else {
                 turned_away += 1;
-                pace.learn(turn, &throttled(60 - since));
+                limiter.learn(turn, &throttled(60 - since));
             }
         }
         assert!(began.elapsed().as_secs() <= 243 && turned_away == 1, "{:?} {turned_away}", began.elapsed());
@@ -414,12 +414,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_cannot_have_a_turn_in_time_hears_it_at_once() {
-        let (pace, now) = (Pace::default(), Instant::now());
+        let (limiter, now) = (RateLimiter::default(), Instant::now());
         for _ in 0..5 {
-            let turn = pace.turn(Quota::Management, now + FAR).await.unwrap();
-            pace.learn(turn, &Ok(()));
+            let turn = limiter.turn(Quota::Management, now + FAR).await.unwrap();
+            limiter.learn(turn, &Ok(()));
         }
-        assert!(pace.turn(Quota::Management, now + Duration::from_millis(500)).await.is_err());
+        assert!(limiter.turn(Quota::Management, now + Duration::from_millis(500)).await.is_err());
         assert_eq!(now.elapsed(), Duration::ZERO);
     }
 }

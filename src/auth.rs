@@ -34,7 +34,7 @@ pub enum Credential {
 
 /// Which of the two ways in was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub enum AuthMethod {
     /// With a key of the resource.
     Key,
     /// With a token of Microsoft Entra ID.
@@ -44,10 +44,10 @@ pub enum Admission {
 impl Credential {
     /// Which way in it is.
     #[must_use]
-    pub fn admission(&self) -> Admission {
+    pub fn auth_method(&self) -> AuthMethod {
         match self {
-            Self::Key(_) => Admission::Key,
-            Self::Tokens(_) => Admission::Token,
+            Self::Key(_) => AuthMethod::Key,
+            Self::Tokens(_) => AuthMethod::Token,
         }
     }
 
@@ -55,31 +55,31 @@ impl Credential {
     ///
     /// # Errors
     /// When no token is to be had.
-    pub async fn pass(&self) -> Result<Pass, Error> {
+    pub async fn header(&self) -> Result<AuthHeader, Error> {
         match self {
             Self::Key(key) => Ok(key.0.clone()),
-            Self::Tokens(tokens) => tokens.pass().await,
+            Self::Tokens(tokens) => tokens.header().await,
         }
     }
 
     /// Another pass than the one that was refused, where there is one to be had.
-    pub async fn another_than(&self, refused: &Pass) -> Option<Pass> {
+    pub async fn refreshed(&self, refused: &AuthHeader) -> Option<AuthHeader> {
         match self {
             Self::Key(_) => None,
-            Self::Tokens(tokens) => tokens.another_than(refused).await,
+            Self::Tokens(tokens) => tokens.refreshed(refused).await,
         }
     }
 }
 
 /// The header that lets one request in, marked as sensitive. It is redacted when printed.
 #[derive(Debug, Clone)]
-pub struct Pass {
+pub struct AuthHeader {
     name: &'static str,
     value: HeaderValue,
     secret: SecretString,
 }
 
-impl Pass {
+impl AuthHeader {
     fn new(name: &'static str, before: &str, secret: &SecretString, remedy: &'static str) -> Result<Self, Error> {
         let text = secret.expose_secret().trim();
         if text.is_empty() {
@@ -113,7 +113,7 @@ impl Pass {
 
 /// A key of a resource: visible ASCII, blanks around it dropped. It is redacted when printed.
 #[derive(Debug, Clone)]
-pub struct Key(Pass);
+pub struct Key(AuthHeader);
 
 impl Key {
     /// Takes a key as a person or a file gives it.
@@ -122,14 +122,14 @@ impl Key {
     /// When it is empty or cannot be a key. The error does not repeat it.
     pub fn new(secret: &SecretString) -> Result<Self, Error> {
         const REMEDY: &str = "copy KEY 1 or KEY 2 from the resource's page Keys and Endpoint";
-        Pass::new("ocp-apim-subscription-key", "", secret, REMEDY).map(Self)
+        AuthHeader::new("ocp-apim-subscription-key", "", secret, REMEDY).map(Self)
     }
 }
 
 /// An access token of Microsoft Entra ID, and how long it is good. It is redacted when printed.
 #[derive(Debug, Clone)]
 pub struct Token {
-    pass: Pass,
+    pass: AuthHeader,
     /// From when on another one is asked for.
     renewed_at: Timestamp,
     /// When the service stops to take it, where that is known.
@@ -143,7 +143,7 @@ impl Token {
     /// When it is empty or cannot be a token. The error does not repeat it.
     pub fn new(secret: &SecretString, expires: Option<Timestamp>) -> Result<Self, Error> {
         const REMEDY: &str = "take the token from the field accessToken of `az account get-access-token --resource https://cognitiveservices.azure.com`";
-        let pass = Pass::new("authorization", "Bearer ", secret, REMEDY)?;
+        let pass = AuthHeader::new("authorization", "Bearer ", secret, REMEDY)?;
         let now = Timestamp::now();
         let renewed_at = expires.map_or(Timestamp::MIN, |expires| {
             let half = Duration::try_from(now.duration_until(expires)).unwrap_or_default() / 2;
@@ -187,7 +187,7 @@ impl Tokens {
 
     /// The token that is held, or a new one when it is time for that. While the old one is good, it is no failure that no
     /// new one is to be had.
-    async fn pass(&self) -> Result<Pass, Error> {
+    async fn header(&self) -> Result<AuthHeader, Error> {
         let mut held = self.held.lock().await;
         let now = Timestamp::now();
         if let Some(token) = &*held
@@ -206,7 +206,7 @@ impl Tokens {
         }
     }
 
-    async fn another_than(&self, refused: &Pass) -> Option<Pass> {
+    async fn refreshed(&self, refused: &AuthHeader) -> Option<AuthHeader> {
         let mut held = self.held.lock().await;
         if let Some(token) = held.as_ref().filter(|token| !token.pass.is(refused)) {
             return Some(token.pass.clone());
@@ -306,7 +306,7 @@ mod tests {
     }
 
     async fn next(credential: &Credential) -> Result<String, String> {
-        let pass = credential.pass().await.map_err(|error| error.to_string())?;
+        let pass = credential.header().await.map_err(|error| error.to_string())?;
         Ok(pass.secret().expose_secret().to_owned())
     }
 
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(next(&credential).await.as_deref(), Ok("first"));
         assert_eq!(next(&credential).await.as_deref(), Ok("first"));
         assert!(!format!("{credential:?}").contains("first"));
-        let pass = credential.pass().await.unwrap();
+        let pass = credential.header().await.unwrap();
         assert_eq!(pass.header().1.to_str().unwrap(), "Bearer first");
         assert!(!format!("{pass:?}").contains("first"));
     }
@@ -353,11 +353,11 @@ mod tests {
     #[tokio::test]
     async fn a_refused_token_is_exchanged_for_another_one_and_not_for_itself() {
         let credential = credential(&[Ok(("first", 3600)), Ok(("second", 3600)), Ok(("second", 3600))]);
-        let first = credential.pass().await.unwrap();
-        let second = credential.another_than(&first).await.unwrap();
+        let first = credential.header().await.unwrap();
+        let second = credential.refreshed(&first).await.unwrap();
         assert_eq!(second.secret().expose_secret(), "second");
         // Whoever comes later with the old one gets the new one without anybody being asked.
-        assert!(credential.another_than(&first).await.unwrap().is(&second));
-        assert!(credential.another_than(&second).await.is_none());
+        assert!(credential.refreshed(&first).await.unwrap().is(&second));
+        assert!(credential.refreshed(&second).await.is_none());
     }
 }

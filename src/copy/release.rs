@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::look::Look;
 use super::pipeline::Pipeline;
+use super::preflight::Look;
 use super::{Event, Observer};
 use crate::api::version::ApiVersion;
 use crate::api::{self, Answer};
@@ -19,7 +19,7 @@ const TIME_TO_GIVE_BACK: Duration = Duration::from_secs(60);
 
 /// What came of giving an id back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GivenBack {
+pub(super) enum Released {
     /// The target says that it is deleted.
     Deleted,
     /// The target has a ready model of this id: there was nothing to give back.
@@ -32,21 +32,21 @@ pub(super) enum GivenBack {
 
 impl Pipeline<'_> {
     /// Gives a reserved id back and says what came of it.
-    pub(super) async fn give_back(&self, look: &Look, id: &ModelId) -> GivenBack {
-        give_back(self.target, self.observer, look.found.version, look.found.kind, id).await
+    pub(super) async fn release(&self, look: &Look, id: &ModelId) -> Released {
+        release(self.target, self.observer, look.found.version, look.found.kind, id).await
     }
 }
 
 /// Deletes one reserved id, after a read that does not show a ready model.
 ///
 /// Whether that frees an id of v3.0 and later is not documented: the target's answer is reported, nothing is promised.
-pub(super) async fn give_back(
+pub(super) async fn release(
     target: &Client<'_>,
     observer: Observer<'_>,
     version: ApiVersion,
     kind: Kind,
     target_model_id: &ModelId,
-) -> GivenBack {
+) -> Released {
     let deletion = tokio::select! {
         deletion = delete_unless_ready(target, version, kind, target_model_id) => deletion,
         () = target.end_of_grace(TIME_TO_GIVE_BACK) => {
@@ -55,18 +55,18 @@ pub(super) async fn give_back(
     };
     match deletion {
         Ok(Some(())) => {
-            observer(Event::GivenBack { target_model_id });
-            GivenBack::Deleted
+            observer(Event::Released { target_model_id });
+            Released::Deleted
         }
         Ok(None) => {
             observer(Event::FoundOnTarget { target_model_id });
-            GivenBack::Ready
+            Released::Ready
         }
         // A deletion whose answer was lost has taken place; in v2.1 there is nothing else that could be there.
-        Err(error) if error.finding() == Finding::NoSuchModel && !version.has_document_models() => GivenBack::Deleted,
+        Err(error) if error.finding() == Finding::NoSuchModel && !version.has_document_models() => Released::Deleted,
         Err(error) => {
             observer(Event::LeftBehind { target_model_id, error: &error });
-            if error.finding() == Finding::NoSuchModel { GivenBack::NothingThere } else { GivenBack::NotGiven }
+            if error.finding() == Finding::NoSuchModel { Released::NothingThere } else { Released::NotGiven }
         }
     }
 }

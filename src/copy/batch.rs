@@ -1,4 +1,4 @@
-//! Many copies between the same two resources: all at the same time, as far as the service's limits allow.
+//! Batch copies between the same two resources: all at the same time, as far as the service's limits allow.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -8,25 +8,25 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
-use super::look::{Found, version_of};
 use super::pipeline::{Common, Pipeline};
 use super::plan::classifiers_need_newer;
+use super::preflight::{Found, version_of};
 use super::replace::is_staging;
-use super::{Connect, Event, Outcome, Plan, Record, Success, Terms};
+use super::{Connect, CopyOptions, Event, Outcome, Plan, Report};
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
-use crate::client::{Circumstances, Client, Connection};
+use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{self, Inventory, Listed, READS_AT_A_TIME, Scope};
 use crate::model::{Component, Kind, ModelId};
 use crate::selection::Selection;
-use crate::stop::Stop;
+use tokio_util::sync::CancellationToken;
 
-/// Many copies, as they were asked for.
+/// Batch copies, as they were asked for.
 #[derive(Debug, Clone)]
-pub struct ManyPlan {
+pub struct BatchPlan {
     /// Between whom, and how.
-    pub terms: Rc<Terms>,
+    pub options: Rc<CopyOptions>,
     /// Which models.
     pub selection: Selection,
     /// Models or classifiers only; `None` means both.
@@ -35,23 +35,23 @@ pub struct ManyPlan {
     pub jobs: usize,
 }
 
-impl ManyPlan {
+impl BatchPlan {
     /// Refuses what can be seen to be impossible before anybody is asked.
     ///
     /// # Errors
     /// When one of the copies cannot be made with the version that is named, whatever the source has.
     pub fn check(&self) -> Result<(), Error> {
-        let terms = &self.terms;
-        let no_classifiers = terms.api_version.filter(|version| !version.copies_classifiers());
+        let options = &self.options;
+        let no_classifiers = options.api_version.filter(|version| !version.copies_classifiers());
         if let (Some(version), Some(Kind::Classifier)) = (no_classifiers, self.kind) {
             return Err(classifiers_need_newer(version));
         }
         match &self.selection {
             Selection::Ids(ids) => ids.iter().try_for_each(|id| self.plan_of(id.clone(), self.kind).check()),
-            Selection::Matching(_) if terms.api_version.is_some_and(|version| !version.has_document_models()) => {
-                terms.target_of_custom_models().map(drop)
+            Selection::Matching(_) if options.api_version.is_some_and(|version| !version.has_document_models()) => {
+                options.target_of_custom_models().map(drop)
             }
-            Selection::Matching(_) if terms.source.endpoint == terms.target.endpoint => Err(Error::settings(
+            Selection::Matching(_) if options.source.endpoint == options.target.endpoint => Err(Error::settings(
                 "source and target are the same resource",
                 "choose another target endpoint: copies that keep their ids cannot be made where their sources are",
             )),
@@ -60,13 +60,13 @@ impl ManyPlan {
     }
 
     fn plan_of(&self, model_id: ModelId, kind: Option<Kind>) -> Plan {
-        Plan { terms: Rc::clone(&self.terms), model_id, kind, target_model_id: None }
+        Plan { options: Rc::clone(&self.options), model_id, kind, target_model_id: None }
     }
 }
 
 /// What happens while many copies are made.
 #[derive(Debug)]
-pub enum ManyEvent<'a> {
+pub enum BatchEvent<'a> {
     /// A request that concerns no single copy will be sent again.
     Waiting {
         /// Why.
@@ -117,17 +117,17 @@ pub enum ManyEvent<'a> {
         kind: Kind,
     },
     /// A copy has ended.
-    Ended(&'a Outcome),
+    Ended(&'a Report),
 }
 
-/// Is told of each [`ManyEvent`].
-pub type ManyObserver<'a> = &'a dyn Fn(ManyEvent<'_>);
+/// Is told of each [`BatchEvent`].
+pub type BatchObserver<'a> = &'a dyn Fn(BatchEvent<'_>);
 
 /// What came of all of it.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// Every copy, in the order in which they ended.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<Report>,
     /// Room on the target before the first copy, where it was asked: of v2.1, and of v3.0 and later.
     pub capacities: Vec<(ApiVersion, Result<Capacity, Error>)>,
 }
@@ -148,69 +148,77 @@ impl Subject {
 ///
 /// # Errors
 /// When the source cannot be asked what it has, or has nothing of what was selected: then nothing was begun.
-pub async fn copy_many(plan: &ManyPlan, observer: ManyObserver<'_>, stop: &Stop) -> Result<Summary, Error> {
-    copy_many_over(plan, observer, stop, &Connection::http).await
+pub async fn copy_batch(
+    plan: &BatchPlan,
+    observer: BatchObserver<'_>,
+    cancel: &CancellationToken,
+) -> Result<Summary, Error> {
+    copy_batch_over(plan, observer, cancel, &Connection::http).await
 }
 
-/// [`copy_many`] over something else than the network.
-pub(super) async fn copy_many_over(
-    plan: &ManyPlan,
-    observer: ManyObserver<'_>,
-    stop: &Stop,
+/// [`copy_batch`] over something else than the network.
+pub(super) async fn copy_batch_over(
+    plan: &BatchPlan,
+    observer: BatchObserver<'_>,
+    cancel: &CancellationToken,
     connect: Connect<'_>,
 ) -> Result<Summary, Error> {
-    let many = Many::new(plan, observer, stop, connect)?;
+    let many = Batch::new(plan, observer, cancel, connect)?;
     let subjects = many.survey().await?;
-    let run = async |pipeline: Pipeline<'_>, found: Found, record: &mut Record| pipeline.run(Some(found), record).await;
+    let run = async |pipeline: Pipeline<'_>, found: Found, report: &mut Report| pipeline.run(Some(found), report).await;
     Ok(Summary { outcomes: many.each(subjects, run).await, capacities: Vec::new() })
 }
 
-/// Says what [`copy_many`] would do, what stands in the way, and whether there is room for it. It only reads.
+/// Says what [`copy_batch`] would do, what stands in the way, and whether there is room for it. It only reads.
 ///
 /// # Errors
-/// As those of [`copy_many`].
-pub async fn rehearse_many(plan: &ManyPlan, observer: ManyObserver<'_>, stop: &Stop) -> Result<Summary, Error> {
-    let many = Many::new(plan, observer, stop, &Connection::http)?;
+/// As those of [`copy_batch`].
+pub async fn dry_run_batch(
+    plan: &BatchPlan,
+    observer: BatchObserver<'_>,
+    cancel: &CancellationToken,
+) -> Result<Summary, Error> {
+    let many = Batch::new(plan, observer, cancel, &Connection::http)?;
     let subjects = many.survey().await?;
     let rehearse =
-        async |pipeline: Pipeline<'_>, found: Found, record: &mut Record| pipeline.rehearse(Some(found), record).await;
+        async |pipeline: Pipeline<'_>, found: Found, report: &mut Report| pipeline.dry_run(Some(found), report).await;
     let outcomes = many.each(subjects, rehearse).await;
     let capacities = many.capacities(&outcomes).await;
     Ok(Summary { outcomes, capacities })
 }
 
-struct Many<'a> {
-    plan: &'a ManyPlan,
+struct Batch<'a> {
+    plan: &'a BatchPlan,
     source: Connection,
     target: Connection,
     common: Common,
-    observer: ManyObserver<'a>,
-    circumstances: Circumstances<'a>,
+    observer: BatchObserver<'a>,
+    context: CallContext<'a>,
 }
 
-impl<'a> Many<'a> {
+impl<'a> Batch<'a> {
     fn new(
-        plan: &'a ManyPlan,
-        observer: ManyObserver<'a>,
-        stop: &'a Stop,
+        plan: &'a BatchPlan,
+        observer: BatchObserver<'a>,
+        cancel: &'a CancellationToken,
         connect: Connect<'_>,
     ) -> Result<Self, Error> {
-        let source = connect(&plan.terms.source)?;
-        let target = connect(&plan.terms.target)?.beside(&source);
-        let on_wait = move |error: &Error, wait| observer(ManyEvent::Waiting { error, wait });
-        let circumstances = Circumstances::new(plan.terms.timeout, stop, on_wait);
-        Ok(Self { plan, source, target, common: Common::default(), observer, circumstances })
+        let source = connect(&plan.options.source)?;
+        let target = connect(&plan.options.target)?.beside(&source);
+        let on_wait = move |error: &Error, wait| observer(BatchEvent::Waiting { error, wait });
+        let context = CallContext::new(plan.options.timeout, cancel, on_wait);
+        Ok(Self { plan, source, target, common: Common::default(), observer, context })
     }
 
     /// Asks the source for everything that is selected. What it does not have fails later, as a copy of its own; a
     /// pattern that picks nothing fails at once.
     async fn survey(&self) -> Result<Vec<Subject>, Error> {
-        (self.observer)(ManyEvent::Listing);
+        (self.observer)(BatchEvent::Listing);
         let (subjects, not_ready) = match &self.plan.selection {
             Selection::Ids(ids) => (self.look_at_each(ids).await, Vec::new()),
             selection @ Selection::Matching(_) => self.list(selection).await?,
         };
-        (self.observer)(ManyEvent::Selected { count: subjects.len(), not_ready: &not_ready });
+        (self.observer)(BatchEvent::Selected { count: subjects.len(), not_ready: &not_ready });
         Ok(subjects)
     }
 
@@ -224,17 +232,17 @@ impl<'a> Many<'a> {
     }
 
     async fn list(&self, selection: &Selection) -> Result<(Vec<Subject>, Vec<ModelId>), Error> {
-        let client = &self.source.client(self.circumstances.clone());
-        let scope = Scope { api_version: self.plan.terms.api_version, kind: self.plan.kind };
+        let client = &self.source.client(self.context.clone());
+        let scope = Scope { api_version: self.plan.options.api_version, kind: self.plan.kind };
         let inventory = Inventory::read(client, scope).await?;
         if inventory.unread > 0 {
-            (self.observer)(ManyEvent::Unread { count: inventory.unread });
+            (self.observer)(BatchEvent::Unread { count: inventory.unread });
         }
         selection.check(&inventory.models(), "the source")?;
         let picked = inventory.listed.into_iter().filter(|listed| selection.picks(&listed.model));
         let (staging, picked): (Vec<_>, Vec<_>) = picked.partition(|listed| is_staging(&listed.model.id));
         if !staging.is_empty() {
-            (self.observer)(ManyEvent::StagingLeftOut { count: staging.len() });
+            (self.observer)(BatchEvent::StagingLeftOut { count: staging.len() });
         }
         // A list of everything names the blank targets of copies and failed trainings as well.
         let (not_ready, ready): (Vec<_>, Vec<_>) =
@@ -244,7 +252,7 @@ impl<'a> Many<'a> {
             let found = inventory::complete(client, listed).await.map(|listed| self.found(listed));
             Subject {
                 model_id,
-                found: found.map_err(|error| error.saying(format!("the source does not show the {kind}"))),
+                found: found.map_err(|error| error.with_message(format!("the source does not show the {kind}"))),
             }
         };
         let subjects = futures_util::stream::iter(ready).map(complete).buffered(READS_AT_A_TIME).collect().await;
@@ -252,7 +260,7 @@ impl<'a> Many<'a> {
     }
 
     fn found(&self, Listed { version, model }: Listed) -> Found {
-        let copied_with = self.plan.terms.api_version.unwrap_or_else(|| version_of(version, &model));
+        let copied_with = self.plan.options.api_version.unwrap_or_else(|| version_of(version, &model));
         Found { version: copied_with, seen_with: version, kind: model.kind, model: Some(model) }
     }
 
@@ -260,8 +268,8 @@ impl<'a> Many<'a> {
     async fn each(
         &self,
         subjects: Vec<Subject>,
-        work: impl AsyncFn(Pipeline<'_>, Found, &mut Record) -> Result<Success, Error>,
-    ) -> Vec<Outcome> {
+        work: impl AsyncFn(Pipeline<'_>, Found, &mut Report) -> Result<Outcome, Error>,
+    ) -> Vec<Report> {
         let mut queue = Queue::new(subjects);
         let mut under_way = FuturesUnordered::new();
         let mut outcomes = Vec::new();
@@ -279,7 +287,7 @@ impl<'a> Many<'a> {
             };
             let Some((place, outcome)) = ended else { return outcomes };
             queue.done(place);
-            (self.observer)(ManyEvent::Ended(&outcome));
+            (self.observer)(BatchEvent::Ended(&outcome));
             outcomes.push(outcome);
         }
     }
@@ -296,44 +304,44 @@ impl<'a> Many<'a> {
     async fn one(
         &self,
         Subject { model_id, found }: Subject,
-        work: &impl AsyncFn(Pipeline<'_>, Found, &mut Record) -> Result<Success, Error>,
-    ) -> Outcome {
+        work: &impl AsyncFn(Pipeline<'_>, Found, &mut Report) -> Result<Outcome, Error>,
+    ) -> Report {
         let kind = found.as_ref().ok().map(|found| found.kind).or(self.plan.kind);
         let plan = self.plan.plan_of(model_id, kind);
-        let mut record = Record::of(&plan);
+        let mut report = Report::of(&plan);
         let result = match found {
-            Ok(_) if self.circumstances.stop.is_told() => {
-                record.begun = false;
+            Ok(_) if self.context.cancel.is_cancelled() => {
+                report.begun = false;
                 Err(Error::new(ErrorKind::Interrupted, "interrupted before it was begun"))
             }
-            Ok(_) if Instant::now() >= self.circumstances.deadline => {
+            Ok(_) if Instant::now() >= self.context.deadline => {
                 Err(Error::new(ErrorKind::Unavailable, "the time was up before it was begun")
                     .with_remedy("run the command again with --if-exists skip, or give it more time with --timeout"))
             }
-            Ok(found) => self.with_pipeline(&plan, async |pipeline| work(pipeline, found, &mut record).await).await,
+            Ok(found) => self.with_pipeline(&plan, async |pipeline| work(pipeline, found, &mut report).await).await,
             Err(error) => Err(error),
         };
-        record.outcome(result)
+        report.outcome(result)
     }
 
     async fn with_pipeline<T>(&self, plan: &Plan, work: impl AsyncFnOnce(Pipeline<'_>) -> T) -> T {
         let (model_id, kind) = (&plan.model_id, plan.kind.unwrap_or(Kind::Model));
-        (self.observer)(ManyEvent::Begun { model_id, kind });
-        let observer = |event: Event<'_>| (self.observer)(ManyEvent::OfCopy { model_id, kind, event });
-        let circumstances = self.circumstances.telling(|error, wait| observer(Event::Waiting { error, wait }));
-        let (source, target) = (self.source.client(circumstances.clone()), self.target.client(circumstances));
-        let (source, target, common, stop) = (&source, &target, &self.common, self.circumstances.stop);
-        let output = work(Pipeline { plan, source, target, common, observer: &observer, stop }).await;
-        (self.observer)(ManyEvent::Left { model_id, kind });
+        (self.observer)(BatchEvent::Begun { model_id, kind });
+        let observer = |event: Event<'_>| (self.observer)(BatchEvent::OfCopy { model_id, kind, event });
+        let context = self.context.telling(|error, wait| observer(Event::Waiting { error, wait }));
+        let (source, target) = (self.source.client(context.clone()), self.target.client(context));
+        let (source, target, common, cancel) = (&source, &target, &self.common, self.context.cancel);
+        let output = work(Pipeline { plan, source, target, common, observer: &observer, cancel }).await;
+        (self.observer)(BatchEvent::Left { model_id, kind });
         output
     }
 
     /// How much room the target has for what would be copied, of each format that would be.
-    async fn capacities(&self, outcomes: &[Outcome]) -> Vec<(ApiVersion, Result<Capacity, Error>)> {
-        let copied = |outcome: &&Outcome| matches!(outcome.result, Ok(Success::WouldCopy | Success::WouldReplace));
-        let versions = outcomes.iter().filter(copied).filter_map(|outcome| outcome.record.api_version);
+    async fn capacities(&self, outcomes: &[Report]) -> Vec<(ApiVersion, Result<Capacity, Error>)> {
+        let copied = |outcome: &&Report| matches!(outcome.result, Ok(Outcome::WouldCopy | Outcome::WouldReplace));
+        let versions = outcomes.iter().filter(copied).filter_map(|outcome| outcome.api_version);
         let (custom, document): (Vec<_>, Vec<_>) = versions.partition(|version| !version.has_document_models());
-        let client: Client<'_> = self.target.client(self.circumstances.clone());
+        let client: Client<'_> = self.target.client(self.context.clone());
         let mut capacities = Vec::new();
         for version in [custom.into_iter().max(), document.into_iter().max()].into_iter().flatten() {
             capacities.push((version, inventory::capacity(&client, version).await));

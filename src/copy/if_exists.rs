@@ -6,18 +6,18 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::IfExists;
-use super::follow::has_ended;
-use super::look::{Found, Look, Sight, Vacancy};
-use super::pipeline::{Course, Pipeline};
+use super::pipeline::{Action, Pipeline};
+use super::poll::has_ended;
+use super::preflight::{Found, Look, Lookup, TargetId};
 use super::replace::Place;
-use super::{Event, Record};
+use super::{Event, Report};
 use crate::api::ListedCopy;
 use crate::api::version::ApiVersion;
 use crate::error::{Error, ErrorKind, Finding};
 use crate::inventory::{Inventory, Scope};
 use crate::model::{Kind, Model, ModelId, Readiness};
+use crate::model_diff::{differences, is_custom_model_of};
 use crate::operation::OperationUrl;
-use crate::training::{differences, is_custom_model_of};
 
 /// A blank v2.1 model that is younger may be the target of a copy that is under way: one that was started after a
 /// minute of waiting, and takes half a minute.
@@ -28,23 +28,23 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 impl Pipeline<'_> {
     /// Decides what to do, now that both sides have been looked at.
-    pub(super) async fn decide(&self, look: Look) -> Result<Course, Error> {
-        let if_exists = self.terms().if_exists;
+    pub(super) async fn decide(&self, look: Look) -> Result<Action, Error> {
+        let if_exists = self.options().if_exists;
         if !look.found.version.has_document_models() {
             return self.decide_custom_model(look).await;
         }
         let differences = match &look.target {
-            Vacancy::Taken(_) if if_exists == IfExists::Fail => return Err(self.exists(&look)),
-            Vacancy::Taken(existing) => Some(self.differences(&look.found, existing)?),
-            Vacancy::Free | Vacancy::Unknown => None,
+            TargetId::Taken(_) if if_exists == IfExists::Fail => return Err(self.exists(&look)),
+            TargetId::Taken(existing) => Some(self.differences(&look.found, existing)?),
+            TargetId::Free | TargetId::Unknown => None,
         };
         match (if_exists, differences) {
             (IfExists::Skip, Some(found)) if !found.is_empty() => Err(self.differs(&look, &found)),
             (IfExists::Replace, None) => self.replacement(look, Place::Empty).await,
             (IfExists::Replace, Some(found)) if found.is_empty() => self.replacement(look, Place::Same).await,
             (IfExists::Replace, Some(_)) => self.replacement(look, Place::Other).await,
-            (_, Some(_)) => Ok(Course::AlreadyThere(self.plan.new_model_id().clone())),
-            (_, None) => Ok(Course::Copy(Box::new(look))),
+            (_, Some(_)) => Ok(Action::AlreadyThere(self.plan.new_model_id().clone())),
+            (_, None) => Ok(Action::Copy(Box::new(look))),
         }
     }
 
@@ -76,20 +76,20 @@ impl Pipeline<'_> {
     }
 
     /// v2.1 names copies itself, so nothing is ever taken; but a copy that is there need not be made again.
-    async fn decide_custom_model(&self, look: Look) -> Result<Course, Error> {
-        let Some(source) = look.found.model.as_ref().filter(|_| self.terms().if_exists != IfExists::Fail) else {
-            return Ok(Course::Copy(Box::new(look)));
+    async fn decide_custom_model(&self, look: Look) -> Result<Action, Error> {
+        let Some(source) = look.found.model.as_ref().filter(|_| self.options().if_exists != IfExists::Fail) else {
+            return Ok(Action::Copy(Box::new(look)));
         };
         let copies = self.common.custom_copies.get_or_try_init(|| self.custom_copies()).await?;
         Ok(match self.copy_among(source, copies) {
-            Some(id) => Course::AlreadyThere(id),
-            None => Course::Copy(Box::new(look)),
+            Some(id) => Action::AlreadyThere(id),
+            None => Action::Copy(Box::new(look)),
         })
     }
 
     /// The copy of a v2.1 model: the one that is known of, or one that comes from the same training.
     fn copy_among(&self, source: &Model, copies: &Inventory) -> Option<ModelId> {
-        let known = self.terms().known_copies.get(&source.id);
+        let known = self.options().known_copies.get(&source.id);
         let mut all = copies.custom_models().filter(|copy| is_custom_model_of(source, copy) && !self.is_source(copy));
         let first = all.next()?;
         let of_all = std::iter::once(first).chain(all).find(|copy| Some(&copy.id) == known);
@@ -98,7 +98,7 @@ impl Pipeline<'_> {
 
     /// Where source and target are one and the same resource, a model is no copy of itself.
     fn is_source(&self, copy: &Model) -> bool {
-        self.terms().source.endpoint == self.terms().target.endpoint && copy.id == self.plan.model_id
+        self.options().source.endpoint == self.options().target.endpoint && copy.id == self.plan.model_id
     }
 
     /// The v2.1 models of the target. A young blank one may become a copy that a command began which is no more: it is
@@ -130,18 +130,18 @@ impl Pipeline<'_> {
 
     /// A conflict about an id that was free a moment ago may be a copy under way, begun by a command that is no more: it is
     /// followed, and counts if it brings the source's model.
-    pub(super) async fn adopt_or(&self, error: Error, look: &Look, record: &mut Record) -> Result<(), Error> {
-        if error.kind() != ErrorKind::Exists || self.terms().if_exists == IfExists::Fail {
+    pub(super) async fn adopt_or(&self, error: Error, look: &Look, report: &mut Report) -> Result<(), Error> {
+        if error.kind() != ErrorKind::Exists || self.options().if_exists == IfExists::Fail {
             return Err(error);
         }
         let Found { version, seen_with, kind, .. } = look.found;
         let id = self.plan.new_model_id();
         if let Some(operation) = self.copy_under_way(look).await {
-            record.operation = Some(operation.clone());
-            record.target_model_id = Some(id.clone());
+            report.operation = Some(operation.clone());
+            report.target_model_id = Some(id.clone());
             (self.observer)(Event::Adopted { operation: &operation });
             let pursuit = self.pursuit(version);
-            let followed = match pursuit.follow(&operation, record).await {
+            let followed = match pursuit.follow(&operation, report).await {
                 Ok(_) => pursuit.verify(self.target, kind, id).await.map(drop),
                 Err(error) => Err(error),
             };
@@ -149,7 +149,7 @@ impl Pipeline<'_> {
                 Ok(()) => {}
                 // It was to another target, or came to nothing: the id is reserved by somebody else.
                 Err(ended) if has_ended(&ended) || ended.finding() == Finding::NoSuchModel => {
-                    record.operation = None;
+                    report.operation = None;
                     return Err(error);
                 }
                 Err(goes_on) => return Err(goes_on),
@@ -157,9 +157,9 @@ impl Pipeline<'_> {
         }
         // Or it has ended in this moment. Whose copy it is, only the target can say.
         let copy = match self.sight(self.target, seen_with, kind, id).await? {
-            Sight::Seen(copy) => copy,
-            Sight::Absent(_) => return Err(error),
-            Sight::Inconclusive => {
+            Lookup::Seen(copy) => copy,
+            Lookup::Absent(_) => return Err(error),
+            Lookup::Inconclusive => {
                 let what = format!("the target does not show whether its {id} is a copy of this {kind}");
                 return Err(Error::new(ErrorKind::Unavailable, what).with_source(error).with_remedy(RUN_AGAIN));
             }
@@ -168,8 +168,8 @@ impl Pipeline<'_> {
         if !found.is_empty() {
             return Err(self.differs(look, &found));
         }
-        record.target_model_id = Some(id.clone());
-        record.verified = true;
+        report.target_model_id = Some(id.clone());
+        report.verified = true;
         Ok(())
     }
 

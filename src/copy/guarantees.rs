@@ -10,21 +10,21 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
-use super::many::copy_many_over;
-use super::wait::wait_over;
-use super::{Event, IfExists, ManyEvent, ManyPlan, Outcome, Plan, Terms, WaitPlan, copy_over};
+use super::batch::copy_batch_over;
+use super::resume::wait_over;
+use super::{BatchEvent, BatchPlan, CopyOptions, Event, IfExists, Plan, Report, WaitPlan, copy_over};
 use crate::api::version::ApiVersion;
 use crate::api::{Answer, Request};
+use crate::auth::{Credential, Key};
 use crate::client::{Connection, Sending, Transport};
-use crate::credential::{Credential, Key};
 use crate::emulator::stage::Stage;
-use crate::emulator::{Emulated, Options, Shelf};
+use crate::emulator::{Collection, Emulated, Options};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::Kind;
+use crate::redactor::Redactor;
 use crate::resource::{Resource, Side, TargetAddress};
-use crate::secrets::Secrets;
 use crate::selection::{Patterns, Selection};
-use crate::stop::{Stop, Stopper};
+use tokio_util::sync::CancellationToken;
 
 /// What may happen to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ struct Service {
     sent: RefCell<Vec<String>>,
     /// At which request somebody tells everything to stop.
     stop_at: Option<usize>,
-    stopper: Stopper,
+    cancel: CancellationToken,
 }
 
 impl Service {
@@ -107,7 +107,7 @@ impl Modelled {
         let fault = self.service.faults.borrow_mut().pop_front().unwrap_or(Fault::Nothing);
         self.service.sent.borrow_mut().push(format!("{} {request:?} {fault:?}", resource.side));
         if Some(self.service.sent.borrow().len()) == self.service.stop_at {
-            self.service.stopper.tell();
+            self.service.cancel.cancel();
         }
         sleep(Duration::from_millis(20)).await;
         let unavailable = |delivery| Error::new(ErrorKind::Unavailable, format!("{fault:?}")).with_delivery(delivery);
@@ -148,8 +148,8 @@ impl Modelled {
         Answer {
             side: resource.side,
             purpose: request.purpose.clone(),
-            admission: resource.credential.admission(),
-            secrets: Secrets::default(),
+            auth_method: resource.credential.auth_method(),
+            secrets: Redactor::default(),
             received: self.service.now(),
             status: status.try_into().unwrap(),
             headers: headers
@@ -176,11 +176,11 @@ fn resource(side: Side, emulated: &Emulated) -> Resource {
 
 /// What a run with faults has shown.
 struct Shown {
-    outcome: Outcome,
+    outcome: Report,
     /// Whether it was said that something may stay reserved.
     admitted: bool,
     service: Rc<Service>,
-    shelf: Shelf,
+    collection: Collection,
 }
 
 /// A copy with this version while these faults happen, in a time that passes by itself.
@@ -193,24 +193,25 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
     in_virtual_time(async {
         let stage = Stage::new(&Options::default());
         let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
-        let shelf = if version.has_document_models() { Shelf::DocumentModels } else { Shelf::CustomModels };
+        let collection =
+            if version.has_document_models() { Collection::DocumentModels } else { Collection::CustomModels };
         let suffix = if version.has_document_models() { format!("{version}-1") } else { String::new() };
-        let terms = Terms {
+        let options = CopyOptions {
             api_version: Some(version),
             target_address: Some(TargetAddress {
                 resource_id: target.resource_id.parse().unwrap(),
                 region: target.region.parse().unwrap(),
             }),
-            ..Terms::new(resource(Side::Source, &source), resource(Side::Target, &target))
+            ..CopyOptions::new(resource(Side::Source, &source), resource(Side::Target, &target))
         };
         let plan = Plan {
-            terms: Rc::new(terms),
-            model_id: stage.model(shelf, &suffix).parse().unwrap(),
+            options: Rc::new(options),
+            model_id: stage.model(collection, &suffix).parse().unwrap(),
             kind: Some(Kind::Model),
             target_model_id: None,
         };
-        let (stopper, stop) = Stop::new();
-        let service = service(stage, faults, stop_at, stopper);
+        let cancel = CancellationToken::new();
+        let service = service(stage, faults, stop_at, cancel.clone());
         let admitted = RefCell::new(false);
         let observer = |event: Event<'_>| {
             if matches!(event, Event::LeftBehind { .. } | Event::MayBeReserved { .. }) {
@@ -218,15 +219,15 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
             }
         };
         let connect = |resource: &Resource| Ok(modelled(&service, resource));
-        let outcome = copy_over(&plan, &observer, &stop, &connect).await;
-        if let (Err(error), Some(operation)) = (&outcome.result, &outcome.record.operation)
+        let outcome = copy_over(&plan, &observer, &cancel, &connect).await;
+        if let (Err(error), Some(operation)) = (&outcome.result, &outcome.operation)
             && matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
         {
             // Handed over: the line that was printed is followed.
             service.faults.borrow_mut().clear();
             let resumed = WaitPlan {
-                source: plan.terms.source.clone(),
-                target: Some(plan.terms.target.clone()),
+                source: plan.options.source.clone(),
+                target: Some(plan.options.target.clone()),
                 operation: operation.clone(),
                 verify: true,
                 timeout: Duration::from_secs(1800),
@@ -234,14 +235,14 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
             };
             return Shown {
                 outcome: wait(&resumed, &observer, &connect).await,
-                ..shown(outcome, &admitted, &service, shelf)
+                ..shown(outcome, &admitted, &service, collection)
             };
         }
-        shown(outcome, &admitted, &service, shelf)
+        shown(outcome, &admitted, &service, collection)
     })
 }
 
-fn service(stage: Stage, faults: &[Fault], stop_at: Option<usize>, stopper: Stopper) -> Rc<Service> {
+fn service(stage: Stage, faults: &[Fault], stop_at: Option<usize>, cancel: CancellationToken) -> Rc<Service> {
     Rc::new(Service {
         stage: RefCell::new(stage),
         faults: RefCell::new(faults.iter().copied().collect()),
@@ -249,7 +250,7 @@ fn service(stage: Stage, faults: &[Fault], stop_at: Option<usize>, stopper: Stop
         began: Instant::now(),
         sent: RefCell::default(),
         stop_at,
-        stopper,
+        cancel,
     })
 }
 
@@ -259,12 +260,12 @@ fn modelled(service: &Rc<Service>, resource: &Resource) -> Connection {
 }
 
 /// Follows the line that was printed.
-async fn wait(plan: &WaitPlan, observer: super::Observer<'_>, connect: super::Connect<'_>) -> Outcome {
-    wait_over(plan, observer, &Stop::never(), connect).await
+async fn wait(plan: &WaitPlan, observer: super::Observer<'_>, connect: super::Connect<'_>) -> Report {
+    wait_over(plan, observer, &CancellationToken::new(), connect).await
 }
 
-fn shown(outcome: Outcome, admitted: &RefCell<bool>, service: &Rc<Service>, shelf: Shelf) -> Shown {
-    Shown { outcome, admitted: *admitted.borrow(), service: Rc::clone(service), shelf }
+fn shown(outcome: Report, admitted: &RefCell<bool>, service: &Rc<Service>, collection: Collection) -> Shown {
+    Shown { outcome, admitted: *admitted.borrow(), service: Rc::clone(service), collection }
 }
 
 fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
@@ -275,23 +276,23 @@ fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
 impl Shown {
     /// One of three endings, and nothing else.
     fn check(self) -> Result<(), TestCaseError> {
-        let Self { outcome, admitted, service, shelf } = self;
+        let Self { outcome, admitted, service, collection } = self;
         let later = service.epoch + jiff::SignedDuration::from_hours(2);
         let mut stage = service.stage.borrow_mut();
         let accepted = stage.accepted(0);
         let story = || format!("{:?}\n{}\naccepted: {accepted:?}", outcome.result, service.sent.borrow().join("\n"));
         prop_assert!(accepted.values().all(|copies| *copies <= 1), "two copies to one id: {}", story());
-        let id = outcome.record.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        let id = outcome.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
         let unused = stage.unused_reservations(1);
         match &outcome.result {
-            Ok(_) => prop_assert!(stage.is_ready(1, shelf, &id, later), "no model: {}", story()),
+            Ok(_) => prop_assert!(stage.is_ready(1, collection, &id, later), "no model: {}", story()),
             Err(error) if error.kind() == ErrorKind::Unforeseen || is_unknown_start(error) => {
                 // Nobody could be asked: said so, with the id to look for.
                 let names_id = error.remedy().is_some_and(|remedy| remedy.contains(&id));
                 prop_assert!(id.is_empty() || names_id, "not said: {}", story());
             }
             Err(error) => {
-                let there = !id.is_empty() && stage.is_ready(1, shelf, &id, later);
+                let there = !id.is_empty() && stage.is_ready(1, collection, &id, later);
                 prop_assert!(!there, "{:?} although the model is there: {}", error.kind(), story());
                 prop_assert!(unused.is_empty() || admitted, "{unused:?} left behind: {}", story());
             }
@@ -310,7 +311,7 @@ fn without_faults_every_version_copies() {
     for version in ApiVersion::all() {
         let shown = copy_with(version, &[]);
         assert!(shown.outcome.result.is_ok(), "{:?}", shown.outcome.result);
-        assert!(shown.outcome.record.verified && shown.service.stage.borrow().unused_reservations(1).is_empty());
+        assert!(shown.outcome.verified && shown.service.stage.borrow().unused_reservations(1).is_empty());
     }
 }
 
@@ -350,21 +351,21 @@ fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) 
     in_virtual_time(async {
         let stage = Stage::new(&Options { models: 2, ..Options::default() });
         let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
-        let terms = Terms {
+        let options = CopyOptions {
             target_address: Some(TargetAddress {
                 resource_id: target.resource_id.parse().unwrap(),
                 region: target.region.parse().unwrap(),
             }),
             if_exists,
-            ..Terms::new(resource(Side::Source, &source), resource(Side::Target, &target))
+            ..CopyOptions::new(resource(Side::Source, &source), resource(Side::Target, &target))
         };
         let selection = Selection::Matching(Patterns::default());
-        let plan = ManyPlan { terms: Rc::new(terms), selection, kind: None, jobs: 50 };
-        let (stopper, stop) = Stop::new();
-        let service = service(stage, faults, stop_at, stopper);
+        let plan = BatchPlan { options: Rc::new(options), selection, kind: None, jobs: 50 };
+        let cancel = CancellationToken::new();
+        let service = service(stage, faults, stop_at, cancel.clone());
         let admitted = RefCell::new(Vec::new());
-        let observer = |event: ManyEvent<'_>| {
-            if let ManyEvent::OfCopy {
+        let observer = |event: BatchEvent<'_>| {
+            if let BatchEvent::OfCopy {
                 model_id, event: Event::LeftBehind { .. } | Event::MayBeReserved { .. }, ..
             } = event
             {
@@ -372,13 +373,13 @@ fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) 
             }
         };
         let connect = |resource: &Resource| Ok(modelled(&service, resource));
-        let first = copy_many_over(&plan, &observer, &stop, &connect).await;
+        let first = copy_batch_over(&plan, &observer, &cancel, &connect).await;
         let story = |what: &str| format!("{what}\n{first:#?}\n{}", service.sent.borrow().join("\n"));
         let outcomes = first.as_ref().map_or(&[][..], |summary| &summary.outcomes);
         prop_assert!(first.is_err() || outcomes.len() == 10, "{}", story("not all have ended"));
         prop_assert!(service.stage.borrow().accepted(0).values().all(|count| *count <= 1), "{}", story("copied twice"));
         for outcome in outcomes {
-            let id = outcome.record.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            let id = outcome.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
             let is_ready = is_there(&service, outcome, &id);
             match &outcome.result {
                 Ok(_) => prop_assert!(is_ready, "{}", story("no model")),
@@ -386,8 +387,8 @@ fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) 
                 Err(_) => prop_assert!(!is_ready, "{}", story("a failure although the model is there")),
             }
         }
-        let may_leave = |outcome: &Outcome| {
-            let id = outcome.record.source_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        let may_leave = |outcome: &Report| {
+            let id = outcome.source_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
             outcome.result.as_ref().is_err_and(is_unknown) || admitted.borrow().contains(&id)
         };
         let left = service.stage.borrow().unused_reservations(1).len();
@@ -396,15 +397,15 @@ fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) 
     })
 }
 
-fn is_there(service: &Service, outcome: &Outcome, id: &str) -> bool {
-    let is_custom = outcome.record.api_version == Some(ApiVersion::V2_1);
-    let shelf = match outcome.record.kind {
-        Kind::Classifier => Shelf::DocumentClassifiers,
-        Kind::Model if is_custom => Shelf::CustomModels,
-        Kind::Model => Shelf::DocumentModels,
+fn is_there(service: &Service, outcome: &Report, id: &str) -> bool {
+    let is_custom = outcome.api_version == Some(ApiVersion::V2_1);
+    let collection = match outcome.kind {
+        Kind::Classifier => Collection::DocumentClassifiers,
+        Kind::Model if is_custom => Collection::CustomModels,
+        Kind::Model => Collection::DocumentModels,
     };
     let later = service.epoch + jiff::SignedDuration::from_hours(2);
-    !id.is_empty() && service.stage.borrow_mut().is_ready(1, shelf, id, later)
+    !id.is_empty() && service.stage.borrow_mut().is_ready(1, collection, id, later)
 }
 
 /// Nobody could be asked, and that was said.

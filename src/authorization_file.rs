@@ -21,7 +21,7 @@ const ASK_ANEW: &str = "ask the target's side for another one, made with frcopy 
 
 /// Leave to copy one model into a resource that somebody else has the credential of.
 #[derive(Debug)]
-pub struct Handover {
+pub struct AuthorizationFile {
     /// The resource that has given it.
     pub target: Endpoint,
     /// The version to copy with.
@@ -56,7 +56,7 @@ struct Target {
     region: Option<String>,
 }
 
-impl Handover {
+impl AuthorizationFile {
     /// What is handed over: one object of JSON. It contains the access token.
     #[must_use]
     pub fn to_json(&self) -> SecretString {

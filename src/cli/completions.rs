@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use crate::error::Error;
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
-use frcopy::error::Error;
 
 use super::args::Cli;
 use super::report;

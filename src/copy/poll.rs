@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Event, Observer, Record};
+use super::{Event, Observer, Report};
 use crate::api::version::ApiVersion;
 use crate::api::{self, Answer, service_error};
-use crate::client::{Client, Patience};
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind, Finding};
 use crate::model::{Kind, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
@@ -37,9 +37,9 @@ const TIMES_TO_BELIEVE: u32 = 3;
 
 impl Pursuit<'_, '_> {
     /// Asks the source until the operation has ended, and returns what it said of a success.
-    pub(super) async fn follow(&self, url: &OperationUrl, record: &mut Record) -> Result<Operation, Error> {
+    pub(super) async fn follow(&self, url: &OperationUrl, report: &mut Report) -> Result<Operation, Error> {
         let request = api::operation(url);
-        let (version, last_poll) = (self.version, &mut record.request_ids.last_poll);
+        let (version, last_poll) = (self.version, &mut report.request_ids.last_poll);
         let ask = async || {
             let read = |answer: &Answer| Ok((api::read_operation(version, answer)?, answer.request_id()));
             let (operation, request_id) = self.source.once(&request, read).await?;
@@ -58,12 +58,12 @@ impl Pursuit<'_, '_> {
         };
         let polling = poll::until_done(schedule, ask, is_final, seen);
         let operation = self.source.interruptible(polling).await.and_then(|ended| ended).map_err(goes_on)?;
-        if record.target_model_id.is_none() {
+        if report.target_model_id.is_none() {
             // Followed from its URL alone, a copy is told from what the service says of it.
-            record.kind = operation.kind.unwrap_or(record.kind);
-            record.target_model_id.clone_from(&operation.target_model_id);
+            report.kind = operation.kind.unwrap_or(report.kind);
+            report.target_model_id.clone_from(&operation.target_model_id);
         }
-        let last_poll = record.request_ids.last_poll.clone();
+        let last_poll = report.request_ids.last_poll.clone();
         verdict(operation).map_err(|error| error.with_request_id(last_poll))
     }
 
@@ -74,7 +74,7 @@ impl Pursuit<'_, '_> {
         let request = api::model(self.version, kind, id);
         let read = |answer: &Answer| Ok((api::read_model(self.version, answer)?.readiness, answer.request_id()));
         loop {
-            let answer = target.call(&request, Patience::READ.until(until), read).await;
+            let answer = target.call(&request, RetryPolicy::READ.until(until), read).await;
             let not_yet = match answer {
                 Ok((Readiness::Ready, _)) => return Ok(true),
                 Ok((Readiness::Invalid, request_id)) => {
@@ -111,9 +111,9 @@ impl Pursuit<'_, '_> {
 /// An accepted copy does not end with the command that was interrupted.
 fn goes_on(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Interrupted => error.saying("interrupted; the copy goes on without this command"),
+        ErrorKind::Interrupted => error.with_message("interrupted; the copy goes on without this command"),
         ErrorKind::NotFound => error
-            .saying("the source knows no such operation")
+            .with_message("the source knows no such operation")
             .with_remedy("look for the model in the target resource: operations are forgotten after 24 hours"),
         _ => error,
     }

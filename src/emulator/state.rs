@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::call::{Addressed, Call, Shelf};
+use super::call::{Addressed, Call, Collection};
 use super::faults::{Fault, Step};
 use super::limits::{Limiter, Tier};
 use super::reply::{Failure, Reply};
@@ -40,7 +40,7 @@ pub(super) struct Account {
     pub(super) region: &'static Region,
     /// Whether it has an encryption key of its own.
     pub(super) encrypted: bool,
-    pub(super) stored: BTreeMap<(Shelf, String), Stored>,
+    pub(super) stored: BTreeMap<(Collection, String), Stored>,
     pub(super) reservations: Vec<Reservation>,
     pub(super) operations: BTreeMap<String, Operation>,
     pub(super) limiter: Limiter,
@@ -92,7 +92,7 @@ pub(super) struct Stored {
 /// An id that an authorization holds on its resource.
 #[derive(Debug, Clone)]
 pub(super) struct Reservation {
-    pub(super) shelf: Shelf,
+    pub(super) collection: Collection,
     pub(super) id: String,
     pub(super) expires: Timestamp,
     /// A copy was accepted with it, whatever came of that.
@@ -107,7 +107,7 @@ pub(super) struct Reservation {
 /// A copy that was accepted.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
-    pub(super) shelf: Shelf,
+    pub(super) collection: Collection,
     pub(super) date: Option<&'static str>,
     pub(super) target_id: String,
     /// Where the copy will be, for v3.0 and later.
@@ -121,7 +121,7 @@ pub(super) struct Operation {
 
 /// What a source says of a copy when it accepts it.
 pub(super) struct Accepted {
-    pub(super) shelf: Shelf,
+    pub(super) collection: Collection,
     pub(super) date: Option<&'static str>,
     pub(super) target_id: String,
     pub(super) location: String,
@@ -166,9 +166,9 @@ impl World {
                 .with("Retry-After", seconds.to_string())
                 .with("policy-id", too_many.policy);
         }
-        match call.shelf {
-            Shelf::CustomModels => custom_models::answer(self, account, &call, request, now),
-            Shelf::DocumentModels | Shelf::DocumentClassifiers => {
+        match call.collection {
+            Collection::CustomModels => custom_models::answer(self, account, &call, request, now),
+            Collection::DocumentModels | Collection::DocumentClassifiers => {
                 document_models::answer(self, account, &call, request, now)
             }
         }
@@ -184,23 +184,23 @@ impl World {
             {
                 operation.settled = true;
                 if let Ending::Copied { account, copy } = &operation.ending {
-                    arrivals.push((*account, operation.shelf, operation.target_id.clone(), copy.clone()));
+                    arrivals.push((*account, operation.collection, operation.target_id.clone(), copy.clone()));
                 }
             }
             // v2.1 keeps its blank model; from v3.0 on the id is free again. When it really is, is not documented.
             account
                 .reservations
-                .retain(|reservation| reservation.expires > now || reservation.shelf == Shelf::CustomModels);
+                .retain(|reservation| reservation.expires > now || reservation.collection == Collection::CustomModels);
         }
-        for (account, shelf, id, copy) in arrivals {
+        for (account, collection, id, copy) in arrivals {
             let Some(account) = self.accounts.get_mut(account) else { continue };
             // Whoever deletes the target of a copy that is under way gets none. The source still says that it succeeded;
             // what the real service says is not documented.
-            if !account.is_reserved(shelf, &id) {
+            if !account.is_reserved(collection, &id) {
                 continue;
             }
-            account.reservations.retain(|reservation| (reservation.shelf, &reservation.id) != (shelf, &id));
-            account.stored.insert((shelf, id), copy);
+            account.reservations.retain(|reservation| (reservation.collection, &reservation.id) != (collection, &id));
+            account.stored.insert((collection, id), copy);
         }
     }
 
@@ -220,9 +220,9 @@ impl World {
 
     /// Accepts a copy: the source will be asked for it under the id.
     pub(super) fn accept(&mut self, account: usize, id: String, copy: Accepted, now: Timestamp) {
-        let Accepted { shelf, date, target_id, location, ending } = copy;
+        let Accepted { collection, date, target_id, location, ending } = copy;
         let ends = now.checked_add(self.operation_time).unwrap_or(now);
-        let operation = Operation { shelf, date, target_id, location, created: now, ends, ending, settled: false };
+        let operation = Operation { collection, date, target_id, location, created: now, ends, ending, settled: false };
         if let Some(account) = self.accounts.get_mut(account) {
             account.operations.insert(id, operation);
         }
@@ -238,44 +238,44 @@ impl World {
 }
 
 impl Account {
-    pub(super) fn get(&self, shelf: Shelf, id: &str) -> Option<&Stored> {
-        self.stored.get(&(shelf, id.to_owned()))
+    pub(super) fn get(&self, collection: Collection, id: &str) -> Option<&Stored> {
+        self.stored.get(&(collection, id.to_owned()))
     }
 
-    pub(super) fn is_reserved(&self, shelf: Shelf, id: &str) -> bool {
-        self.reservations.iter().any(|reservation| reservation.shelf == shelf && reservation.id == id)
+    pub(super) fn is_reserved(&self, collection: Collection, id: &str) -> bool {
+        self.reservations.iter().any(|reservation| reservation.collection == collection && reservation.id == id)
     }
 
-    /// How many ids of a shelf are held by authorizations. Whether the service counts them is not documented.
-    pub(super) fn reserved(&self, shelf: Shelf) -> usize {
-        self.reservations.iter().filter(|reservation| reservation.shelf == shelf).count()
+    /// How many ids of a collection are held by authorizations. Whether the service counts them is not documented.
+    pub(super) fn reserved(&self, collection: Collection) -> usize {
+        self.reservations.iter().filter(|reservation| reservation.collection == collection).count()
     }
 
     /// Deletes a model, or gives a reserved id back. Whether the real service does the latter is not documented.
-    pub(super) fn delete(&mut self, shelf: Shelf, id: &str) -> bool {
-        let prebuilt = self.get(shelf, id).is_some_and(|stored| stored.prebuilt);
-        let reserved = self.is_reserved(shelf, id);
-        self.reservations.retain(|reservation| (reservation.shelf, reservation.id.as_str()) != (shelf, id));
-        let stored = !prebuilt && self.stored.remove(&(shelf, id.to_owned())).is_some();
+    pub(super) fn delete(&mut self, collection: Collection, id: &str) -> bool {
+        let prebuilt = self.get(collection, id).is_some_and(|stored| stored.prebuilt);
+        let reserved = self.is_reserved(collection, id);
+        self.reservations.retain(|reservation| (reservation.collection, reservation.id.as_str()) != (collection, id));
+        let stored = !prebuilt && self.stored.remove(&(collection, id.to_owned())).is_some();
         stored || reserved
     }
 
-    /// One page of what a shelf holds and a version shows, and whether there is another one.
+    /// One page of what a collection holds and a version shows, and whether there is another one.
     pub(super) fn page(
         &self,
-        shelf: Shelf,
+        collection: Collection,
         page: usize,
         size: usize,
         shows: impl Fn(&Stored) -> bool,
     ) -> (Vec<&Stored>, bool) {
-        let stored = || self.stored.iter().filter(move |((on, _), _)| *on == shelf).map(|(_, stored)| stored);
+        let stored = || self.stored.iter().filter(move |((on, _), _)| *on == collection).map(|(_, stored)| stored);
         let on_shelf = || stored().filter(|stored| shows(stored));
         let stored = on_shelf().skip(page.saturating_mul(size)).take(size).collect();
         (stored, on_shelf().count() > page.saturating_add(1).saturating_mul(size))
     }
 
-    pub(super) fn count(&self, shelf: Shelf) -> usize {
-        self.stored.iter().filter(|((on, _), stored)| *on == shelf && !stored.prebuilt).count()
+    pub(super) fn count(&self, collection: Collection) -> usize {
+        self.stored.iter().filter(|((on, _), stored)| *on == collection && !stored.prebuilt).count()
     }
 }
 

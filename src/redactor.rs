@@ -9,9 +9,9 @@ const SHORTEST: usize = 16;
 
 /// The keys and tokens that a service may repeat in its answers.
 #[derive(Debug, Clone, Default)]
-pub struct Secrets(Arc<[SecretString]>);
+pub struct Redactor(Arc<[SecretString]>);
 
-impl Secrets {
+impl Redactor {
     /// These and one more, unless it is known.
     #[must_use]
     pub fn and(&self, secret: &SecretString) -> Self {
@@ -23,7 +23,7 @@ impl Secrets {
 
     /// The text with every secret in it blotted out.
     #[must_use]
-    pub fn blot_out(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         let long_enough = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST);
         long_enough.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
@@ -35,13 +35,13 @@ mod tests {
 
     #[test]
     fn a_secret_is_blotted_out_wherever_a_text_repeats_it() {
-        let secrets = Secrets::default().and(&"0123456789abcdef".into()).and(&"fedcba9876543210".into());
-        assert_eq!(secrets.blot_out("<0123456789abcdef0123456789abcdef fedcba9876543210>"), "<****** ***>");
+        let secrets = Redactor::default().and(&"0123456789abcdef".into()).and(&"fedcba9876543210".into());
+        assert_eq!(secrets.redact("<0123456789abcdef0123456789abcdef fedcba9876543210>"), "<****** ***>");
         assert!(!format!("{secrets:?}").contains("0123"));
     }
 
     #[test]
     fn what_is_too_short_for_a_secret_stays() {
-        assert_eq!(Secrets::default().and(&"stat".into()).blot_out("status"), "status");
+        assert_eq!(Redactor::default().and(&"stat".into()).redact("status"), "status");
     }
 }

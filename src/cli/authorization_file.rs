@@ -4,8 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use frcopy::error::{Error, ErrorKind};
-use frcopy::handover::Handover;
+use crate::authorization_file::AuthorizationFile;
+use crate::error::{Error, ErrorKind};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::settings::{STDIN, read_text};
@@ -70,13 +70,13 @@ impl Drop for NewFile {
 }
 
 /// What was handed over.
-pub(crate) fn read(path: &Path) -> Result<Handover, Error> {
+pub(crate) fn read(path: &Path) -> Result<AuthorizationFile, Error> {
     warn_of_readers(path);
     let json = read_text(path, LONGEST).map_err(|error| {
         let what = format!("the authorization cannot be read from {}", path.display());
         Error::settings(what, "check that the file is there and may be read").with_source(error)
     })?;
-    let handover = Handover::from_json(&json).map_err(|error| settings::about("the authorization", &error))?;
+    let handover = AuthorizationFile::from_json(&json).map_err(|error| settings::about("the authorization", &error))?;
     ci::mask(&handover.authorization.access_token);
     Ok(handover)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use frcopy::emulator::{Fault, Options, Shelf, Tier};
+use frcopy::emulator::{Collection, Fault, Options, Tier};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, SOURCE, TARGET};
@@ -37,14 +37,14 @@ fn two_hundred_models_of_all_versions_are_copied_and_checked_and_not_copied_agai
     let again = lab.copy(&["--all", "--if-exists", "skip"]).expect(0, &["200 there already"]);
     assert_eq!((ids(&again).len(), lab.changes()), (200, Vec::new()));
 
-    lab.emulator.remove(TARGET, Shelf::DocumentModels, "invoices-v3.0-7");
-    lab.emulator.remove(SOURCE, Shelf::DocumentClassifiers, "classifier-v4.0-3");
+    lab.emulator.remove(TARGET, Collection::DocumentModels, "invoices-v3.0-7");
+    lab.emulator.remove(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-3");
     for id in ["invoices-v3.1-5", "invoices-v4.0-9"] {
         lab.retrain(id);
     }
     for resource in [SOURCE, TARGET] {
         let soon = json!("2026-12-24T00:00:00Z");
-        lab.set(resource, Shelf::DocumentModels, "invoices-v4.0-2", "/expirationDateTime", soon);
+        lab.set(resource, Collection::DocumentModels, "invoices-v4.0-2", "/expirationDateTime", soon);
     }
     let ending = lab.run(&["check", "--expiring-within", "800d"]).expect(9, &["invoices-v4.0-2: expires 2026-12-24"]);
     let found = ["+ invoices-v3.0-7", "* invoices-v3.1-5", "* invoices-v4.0-9", "- classifier-v4.0-3"];
@@ -81,7 +81,7 @@ fn the_exit_code_is_the_one_that_needs_a_person_first() {
     lab.copy(&["invoices-v4.0-1"]).expect(0, &[]);
     lab.copy(&["invoices-v4.0-1", "invoices-v4.0-2"]).expect(6, &["1 copied, 1 failed"]);
     lab.copy(&["invoices-v4.0-1", "no-such-model"]).expect(5, &["the source has no model or classifier no-such-model"]);
-    let custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
+    let custom = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
     let mut command = lab.command(&["copy", "no-such-model", &custom]);
     command.env_remove("FRCOPY_TARGET_REGION");
     run(&mut command).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
@@ -100,7 +100,7 @@ fn what_is_selected_is_what_patterns_ids_and_files_say() {
     assert_eq!(planned(&all), set(&["invoices-v4.0-1", "invoices-v4.0-3"]));
     assert_eq!(planned(&["--all", "--exclude", "*v*", "--kind", "classifier"]).len(), 0);
     // v2.1 models have names as well.
-    assert_eq!(planned(&["--include", "invoices ?"]), lab.ids(SOURCE, Shelf::CustomModels));
+    assert_eq!(planned(&["--include", "invoices ?"]), lab.ids(SOURCE, Collection::CustomModels));
     assert_eq!(planned(&["--all", "--kind", "classifier"]).len(), 3);
     assert_eq!(planned(&["--all", "--api-version", "3.0"]).len(), 3);
     assert_eq!(planned(&["--all", "--api-version", "2.1"]).len(), 3);
@@ -160,7 +160,7 @@ fn bad_input_is_refused_before_anything_is_written() {
 #[test]
 fn a_composed_model_comes_after_its_components() {
     let lab = Lab::new(3);
-    let mut composed = lab.emulator.get(SOURCE, Shelf::DocumentModels, "invoices-v4.0-1").unwrap();
+    let mut composed = lab.emulator.get(SOURCE, Collection::DocumentModels, "invoices-v4.0-1").unwrap();
     let part = composed["docTypes"]["invoices-v4.0-1"].clone();
     composed["modelId"] = json!("a-composed");
     composed["classifierId"] = json!("classifier-v4.0-2");
@@ -168,15 +168,15 @@ fn a_composed_model_comes_after_its_components() {
     parts["first"]["modelId"] = json!("invoices-v4.0-2");
     parts["second"]["modelId"] = json!("invoices-v4.0-3");
     composed["docTypes"] = parts;
-    lab.emulator.put(SOURCE, Shelf::DocumentModels, "a-composed", composed);
-    let mut custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter();
+    lab.emulator.put(SOURCE, Collection::DocumentModels, "a-composed", composed);
+    let mut custom = lab.ids(SOURCE, Collection::CustomModels).into_iter();
     let (first, second) = (custom.next().unwrap(), custom.next().unwrap());
-    let mut composed = lab.emulator.get(SOURCE, Shelf::CustomModels, &first).unwrap();
+    let mut composed = lab.emulator.get(SOURCE, Collection::CustomModels, &first).unwrap();
     let id = "00000000-0000-4000-8000-00000000000c";
     composed["modelInfo"]["modelId"] = json!(id);
     composed["modelInfo"]["attributes"]["isComposed"] = json!(true);
     composed["composedTrainResults"] = json!([{"modelId": first}, {"modelId": second}]);
-    lab.emulator.put(SOURCE, Shelf::CustomModels, id, composed);
+    lab.emulator.put(SOURCE, Collection::CustomModels, id, composed);
     for selection in [
         &["--all"][..],
         &[
@@ -200,12 +200,12 @@ fn a_composed_model_comes_after_its_components() {
             assert!(place(part) < place("a-composed"), "{order:?}");
         }
         assert!(place(&first) < place(id) && place(&second) < place(id), "{order:?}");
-        for (shelf, ids) in [
-            (Shelf::DocumentModels, lab.ids(TARGET, Shelf::DocumentModels)),
-            (Shelf::DocumentClassifiers, lab.ids(TARGET, Shelf::DocumentClassifiers)),
+        for (collection, ids) in [
+            (Collection::DocumentModels, lab.ids(TARGET, Collection::DocumentModels)),
+            (Collection::DocumentClassifiers, lab.ids(TARGET, Collection::DocumentClassifiers)),
         ] {
             for id in &ids {
-                lab.emulator.remove(TARGET, shelf, id);
+                lab.emulator.remove(TARGET, collection, id);
             }
         }
     }
@@ -215,9 +215,9 @@ fn a_composed_model_comes_after_its_components() {
 fn an_id_that_is_both_needs_a_kind_and_a_classifier_is_found_without_one() {
     let lab = Lab::new(1);
     lab.copy(&["classifier-v4.0-1"]).expect(0, &["copied classifier classifier-v4.0-1"]);
-    let mut twin = lab.emulator.get(SOURCE, Shelf::DocumentClassifiers, "classifier-v4.0-1").unwrap();
+    let mut twin = lab.emulator.get(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-1").unwrap();
     twin["classifierId"] = json!("invoices-v4.0-1");
-    lab.emulator.put(SOURCE, Shelf::DocumentClassifiers, "invoices-v4.0-1", twin);
+    lab.emulator.put(SOURCE, Collection::DocumentClassifiers, "invoices-v4.0-1", twin);
     lab.copy(&["invoices-v4.0-1"]).expect(2, &["has a model and a classifier invoices-v4.0-1", "--kind"]);
     lab.copy(&["invoices-v4.0-1", "--kind", "classifier"]).expect(0, &["copied classifier"]);
     lab.copy(&["invoices-v4.0-1", "--kind", "model"]).expect(0, &["copied model"]);
@@ -229,7 +229,7 @@ fn a_classifier_of_an_older_version_is_refused_with_the_version_that_it_takes() 
     let lab = Lab::new(1);
     lab.copy(&["classifier-v4.0-1", "--kind", "classifier", "--api-version", "3.1"])
         .expect(2, &["v3.1 does not copy classifiers", "use --api-version 4.0"]);
-    lab.set(SOURCE, Shelf::DocumentClassifiers, "classifier-v4.0-1", "/apiVersion", json!("2023-07-31"));
+    lab.set(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-1", "/apiVersion", json!("2023-07-31"));
     for selection in [&["classifier-v4.0-1"][..], &["--all", "--kind", "classifier"]] {
         lab.copy(selection)
             .expect(2, &["was trained with v3.1, and only v4.0 copies its own", "train the classifier again"]);
@@ -244,7 +244,7 @@ fn what_is_not_ready_is_left_out_of_everything() {
     let blank = json!({"modelInfo": {"modelId": id, "status": "creating", "createdDateTime": "2026-01-01T00:00:00Z",
         "lastUpdatedDateTime": "2026-01-01T00:00:00Z"}});
     for resource in [SOURCE, TARGET] {
-        lab.emulator.put(resource, Shelf::CustomModels, id, blank.clone());
+        lab.emulator.put(resource, Collection::CustomModels, id, blank.clone());
     }
     lab.copy(&["--all"]).expect(0, &[&format!("left out, because they are not ready: 1 ({id})"), "5 copied"]);
     lab.run(&["check"]).expect(0, &["5 same", "not ready: 1 models of the target"]);
@@ -261,7 +261,7 @@ fn description_and_tags_travel_unless_others_are_given() {
     {
         for version in ["3.0", "4.0"] {
             let id = format!("invoices-v{version}-{number}");
-            let copy = lab.emulator.get(TARGET, Shelf::DocumentModels, &id).unwrap();
+            let copy = lab.emulator.get(TARGET, Collection::DocumentModels, &id).unwrap();
             assert_eq!((&copy["description"], &copy["tags"]), (&json!(description), &tags), "{id}");
         }
     }
@@ -382,13 +382,13 @@ fn models_of_v2_1_that_wait_for_their_minute_hold_up_no_others() {
 fn a_staging_copy_on_the_source_is_no_model_of_its_own() {
     let lab = Lab::new(1);
     let staging = "invoices-v4.0-1.frcopy-staging";
-    let mut left = lab.emulator.get(SOURCE, Shelf::DocumentModels, "invoices-v4.0-1").unwrap();
+    let mut left = lab.emulator.get(SOURCE, Collection::DocumentModels, "invoices-v4.0-1").unwrap();
     left["modelId"] = json!(staging);
-    lab.emulator.put(SOURCE, Shelf::DocumentModels, staging, left);
+    lab.emulator.put(SOURCE, Collection::DocumentModels, staging, left);
     for _ in 0..2 {
         lab.copy(&["--all", "--if-exists", "replace"]).expect(0, &["left out, because they are staging copies: 1"]);
     }
-    assert!(!lab.ids(TARGET, Shelf::DocumentModels).contains(staging));
+    assert!(!lab.ids(TARGET, Collection::DocumentModels).contains(staging));
     lab.copy(&[staging, "--if-exists", "replace"]).expect(2, &["is the id of a staging copy"]);
 }
 
@@ -399,7 +399,7 @@ fn the_id_map_tells_which_copy_belongs_to_which_model_of_v2_1() {
     let path = folder.path().join("map.json");
     let map = path.to_str().unwrap();
     let read = || serde_json::from_str::<Value>(&fs::read_to_string(&path).unwrap()).unwrap();
-    let custom: Vec<_> = lab.ids(SOURCE, Shelf::CustomModels).into_iter().collect();
+    let custom: Vec<_> = lab.ids(SOURCE, Collection::CustomModels).into_iter().collect();
     lab.copy(&[&custom[0], "--id-map", map, "--dry-run"]).expect(0, &[]);
     assert!(!path.exists(), "a rehearsal writes nothing");
     let first = lab.copy(&[&custom[0], "--id-map", map]).expect(0, &[]);
@@ -426,7 +426,7 @@ fn the_id_map_tells_which_copy_belongs_to_which_model_of_v2_1() {
     assert_eq!(skipped.stdout.trim(), known);
     lab.run(&["check"]).expect(0, &["10 same", "the target has 2 more copies of v2.1 models that have one"]);
     // The applications would look for it in vain, though the target has other copies of the same training.
-    lab.emulator.remove(TARGET, Shelf::CustomModels, &known);
+    lab.emulator.remove(TARGET, Collection::CustomModels, &known);
     let ending =
         lab.run(&["check", "--id-map", map]).expect(9, &["which the target has not: its copy is", "1 different"]);
     assert!(ending.stdout.contains(&format!("* {}", custom[0])), "{ending:#?}");
@@ -442,7 +442,7 @@ fn an_id_map_keeps_its_permissions_and_what_a_later_version_has_added() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("map.json");
     let map = path.to_str().unwrap();
-    let custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
+    let custom = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
     lab.copy(&[&custom, "--id-map", map]).expect(0, &[]);
     let mut content: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     content["newer"] = json!(1);
@@ -467,7 +467,7 @@ fn a_rehearsal_of_many_finds_a_target_that_lets_nobody_in() {
 #[test]
 fn skip_leaves_alone_what_is_the_same_and_fails_where_it_is_not() {
     let lab = Lab::new(1);
-    let custom = lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap();
+    let custom = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
     for id in [custom.as_str(), "invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "classifier-v4.0-1"] {
         let first = lab.copy(&[id]).expect(0, &[]);
         lab.changes();

@@ -8,7 +8,7 @@ use super::pipeline::Pipeline;
 use super::plan::classifiers_need_newer;
 use crate::api::version::ApiVersion;
 use crate::api::{self, Answer};
-use crate::client::{Client, Patience};
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind, Finding};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::resource::Side;
@@ -18,7 +18,7 @@ pub(super) struct Look {
     /// On the source.
     pub(super) found: Found,
     /// Under the target id.
-    pub(super) target: Vacancy,
+    pub(super) target: TargetId,
 }
 
 /// What the source has shown.
@@ -35,7 +35,7 @@ pub(super) struct Found {
 }
 
 /// Whether the target id can be had.
-pub(super) enum Vacancy {
+pub(super) enum TargetId {
     /// The target says that it has no such model. An authorization may have reserved the id all the same.
     Free,
     /// The target does not say; or, in v2.1, it will choose the id itself.
@@ -45,7 +45,7 @@ pub(super) enum Vacancy {
 }
 
 /// What one resource said to one question for a model.
-pub(super) enum Sight {
+pub(super) enum Lookup {
     Seen(Model),
     /// The service itself says that there is none.
     Absent(Error),
@@ -57,13 +57,13 @@ impl Pipeline<'_> {
     pub(super) async fn look(&self) -> Result<Look, Error> {
         let first = self.first_version();
         let kind = self.plan.kind.unwrap_or(Kind::Model);
-        if self.terms().api_version.is_some() || first.has_document_models() {
+        if self.options().api_version.is_some() || first.has_document_models() {
             // What cannot be is refused before the first request.
             self.plan.protocol(first, kind, None)?;
         }
         let (found, early) = tokio::try_join!(self.look_at_source(first), self.look_at_target(first, kind))?;
         // One namespace holds the models of v3.0 and later, so the answer for one version stands for all.
-        let stands = !matches!(early, Vacancy::Unknown) && found.version.has_document_models();
+        let stands = !matches!(early, TargetId::Unknown) && found.version.has_document_models();
         if found.kind == kind && found.seen_with == first && (found.version == first || stands) {
             return Ok(Look { found, target: early });
         }
@@ -73,10 +73,10 @@ impl Pipeline<'_> {
     /// Looks at the target alone, for something that the source has shown before.
     pub(super) async fn look_at_target_of(&self, found: Found) -> Result<Look, Error> {
         self.plan.protocol(found.version, found.kind, found.model.as_ref())?;
-        let mut target = Vacancy::Unknown;
+        let mut target = TargetId::Unknown;
         if found.version.has_document_models() {
             target = self.look_at_target(found.seen_with, found.kind).await?;
-            if matches!(target, Vacancy::Unknown) && found.seen_with != found.version {
+            if matches!(target, TargetId::Unknown) && found.seen_with != found.version {
                 target = self.look_at_target(found.version, found.kind).await?;
             }
         }
@@ -86,9 +86,9 @@ impl Pipeline<'_> {
     /// The version that is asked first: v2.1 where all that it needs was given, else the newest.
     fn first_version(&self) -> ApiVersion {
         let may_be_custom_model = self.plan.kind != Some(Kind::Classifier) && self.plan.model_id.is_uuid();
-        match self.terms().api_version {
+        match self.options().api_version {
             Some(version) => version,
-            None if self.terms().target_address.is_some() && may_be_custom_model => ApiVersion::V2_1,
+            None if self.options().target_address.is_some() && may_be_custom_model => ApiVersion::V2_1,
             None => ApiVersion::NEWEST,
         }
     }
@@ -99,7 +99,7 @@ impl Pipeline<'_> {
     }
 
     async fn look_at_source(&self, first: ApiVersion) -> Result<Found, Error> {
-        let copies_classifiers = self.terms().api_version.is_none_or(ApiVersion::copies_classifiers);
+        let copies_classifiers = self.options().api_version.is_none_or(ApiVersion::copies_classifiers);
         match self.plan.kind {
             Some(kind) => self.find_kind(first, kind).await,
             None if copies_classifiers => self.find_either(first).await,
@@ -128,18 +128,18 @@ impl Pipeline<'_> {
         }
         let classifier = self.sight(self.source, version, Kind::Classifier, id).await;
         match (model, classifier) {
-            (Ok(found), Ok(Sight::Seen(_))) => Err(Error::settings(
+            (Ok(found), Ok(Lookup::Seen(_))) => Err(Error::settings(
                 match found.model {
                     Some(_) => format!("the source has a model and a classifier {id}"),
                     None => format!("the source has a classifier {id}, and does not say whether it has a model {id}"),
                 },
                 "say which one with --kind",
             )),
-            (Err(error), Ok(Sight::Seen(seen))) if error.finding() == Finding::NoSuchModel => {
+            (Err(error), Ok(Lookup::Seen(seen))) if error.finding() == Finding::NoSuchModel => {
                 Ok(Found { version, seen_with: version, kind: Kind::Classifier, model: Some(seen) })
             }
-            (Err(error), Ok(Sight::Absent(_))) if error.finding() == Finding::NoSuchModel => {
-                Err(error.saying(format!("the source has no model or classifier {id}")))
+            (Err(error), Ok(Lookup::Absent(_))) if error.finding() == Finding::NoSuchModel => {
+                Err(error.with_message(format!("the source has no model or classifier {id}")))
             }
             // There is no such model, and nobody knows of a classifier.
             (Err(error), Err(unclear)) if error.finding() == Finding::NoSuchModel => Err(unclear),
@@ -149,29 +149,29 @@ impl Pipeline<'_> {
 
     async fn find_kind(&self, first: ApiVersion, kind: Kind) -> Result<Found, Error> {
         let sight = self.sight(self.source, first, kind, &self.plan.model_id).await?;
-        match (self.terms().api_version, sight) {
-            (_, Sight::Seen(model)) => self.found(first, model),
-            (Some(_), Sight::Absent(error)) => Err(error),
-            (Some(version), Sight::Inconclusive) => Ok(unseen(version, kind)),
+        match (self.options().api_version, sight) {
+            (_, Lookup::Seen(model)) => self.found(first, model),
+            (Some(_), Lookup::Absent(error)) => Err(error),
+            (Some(version), Lookup::Inconclusive) => Ok(unseen(version, kind)),
             (None, sight) => self.search(first, kind, sight).await,
         }
     }
 
     /// Asks the versions that were not asked first, the newest first, until one of them shows the model.
-    async fn search(&self, first: ApiVersion, kind: Kind, sight: Sight) -> Result<Found, Error> {
+    async fn search(&self, first: ApiVersion, kind: Kind, sight: Lookup) -> Result<Found, Error> {
         // v3.0 and later share their models, so one definitive "no" speaks for all that are unclear.
         let mut absent_from_custom_models = None;
         let mut absent_from_document_models = None;
         match sight {
-            Sight::Absent(error) if first == ApiVersion::V2_1 => absent_from_custom_models = Some(error),
-            Sight::Absent(error) => absent_from_document_models = Some(error),
+            Lookup::Absent(error) if first == ApiVersion::V2_1 => absent_from_custom_models = Some(error),
+            Lookup::Absent(error) => absent_from_document_models = Some(error),
             _ => {}
         }
         for version in searched(kind).filter(|version| *version != first) {
             match self.sight(self.source, version, kind, &self.plan.model_id).await? {
-                Sight::Seen(model) => return self.found(version, model),
-                Sight::Absent(error) => absent_from_document_models = absent_from_document_models.or(Some(error)),
-                Sight::Inconclusive => {}
+                Lookup::Seen(model) => return self.found(version, model),
+                Lookup::Absent(error) => absent_from_document_models = absent_from_document_models.or(Some(error)),
+                Lookup::Inconclusive => {}
             }
         }
         match (absent_from_custom_models, absent_from_document_models) {
@@ -185,15 +185,15 @@ impl Pipeline<'_> {
     /// Somebody who copies a classifier may not know which version that takes.
     async fn or_say_that_it_is_a_classifier(&self, version: ApiVersion, error: Error) -> Error {
         let sight = self.sight(self.source, ApiVersion::NEWEST, Kind::Classifier, &self.plan.model_id).await;
-        if matches!(sight, Ok(Sight::Seen(_))) { classifiers_need_newer(version) } else { error }
+        if matches!(sight, Ok(Lookup::Seen(_))) { classifiers_need_newer(version) } else { error }
     }
 
     /// Somebody who copies a v2.1 model may not know what that takes.
     async fn or_say_that_it_is_a_custom_model(&self, kind: Kind, error: Error) -> Error {
         let (v2_1, id) = (ApiVersion::V2_1, &self.plan.model_id);
-        let unasked = kind == Kind::Model && id.is_uuid() && self.terms().target_address.is_none();
+        let unasked = kind == Kind::Model && id.is_uuid() && self.options().target_address.is_none();
         if unasked
-            && let Ok(Sight::Seen(_)) = self.sight(self.source, v2_1, kind, id).await
+            && let Ok(Lookup::Seen(_)) = self.sight(self.source, v2_1, kind, id).await
             && let Err(needs) = self.plan.protocol(v2_1, kind, None)
         {
             return needs;
@@ -204,19 +204,19 @@ impl Pipeline<'_> {
     /// A model that was seen with some version, and the version to copy it with: the pinned one, or the model's own.
     fn found(&self, seen_with: ApiVersion, model: Model) -> Result<Found, Error> {
         refuse_unless_ready(&model)?;
-        let version = self.terms().api_version.unwrap_or_else(|| version_of(seen_with, &model));
+        let version = self.options().api_version.unwrap_or_else(|| version_of(seen_with, &model));
         Ok(Found { version, seen_with, kind: model.kind, model: Some(model) })
     }
 
     /// Whether the target id is free.
-    async fn look_at_target(&self, version: ApiVersion, kind: Kind) -> Result<Vacancy, Error> {
+    async fn look_at_target(&self, version: ApiVersion, kind: Kind) -> Result<TargetId, Error> {
         if !version.has_document_models() {
-            return Ok(Vacancy::Unknown);
+            return Ok(TargetId::Unknown);
         }
         Ok(match self.sight(self.target, version, kind, self.plan.new_model_id()).await? {
-            Sight::Absent(_) => Vacancy::Free,
-            Sight::Inconclusive => Vacancy::Unknown,
-            Sight::Seen(model) => Vacancy::Taken(Box::new(model)),
+            Lookup::Absent(_) => TargetId::Free,
+            Lookup::Inconclusive => TargetId::Unknown,
+            Lookup::Seen(model) => TargetId::Taken(Box::new(model)),
         })
     }
 
@@ -227,17 +227,17 @@ impl Pipeline<'_> {
         version: ApiVersion,
         kind: Kind,
         id: &ModelId,
-    ) -> Result<Sight, Error> {
+    ) -> Result<Lookup, Error> {
         let error = match read_model(client, version, kind, id).await {
-            Ok(model) => return Ok(Sight::Seen(model)),
+            Ok(model) => return Ok(Lookup::Seen(model)),
             Err(error) => error,
         };
         if error.finding() == Finding::NoSuchModel {
-            return Ok(Sight::Absent(error.saying(format!("the {} has no {kind} {id}", client.side()))));
+            return Ok(Lookup::Absent(error.with_message(format!("the {} has no {kind} {id}", client.side()))));
         }
         if is_inconclusive(&error) || self.concerns_a_version_among_others(&error, client.side()) {
             (self.observer)(Event::Inconclusive { error: &error });
-            return Ok(Sight::Inconclusive);
+            return Ok(Lookup::Inconclusive);
         }
         Err(error)
     }
@@ -245,7 +245,7 @@ impl Pipeline<'_> {
     /// A version that is retired, or that another one has outgrown, ends no search: the next one may do. The target is
     /// asked for the same model in all of them.
     fn concerns_a_version_among_others(&self, error: &Error, side: Side) -> bool {
-        let is_searching = self.terms().api_version.is_none() || side == Side::Target;
+        let is_searching = self.options().api_version.is_none() || side == Side::Target;
         is_searching && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused)
     }
 }
@@ -258,7 +258,7 @@ pub(super) async fn read_model(
     id: &ModelId,
 ) -> Result<Model, Error> {
     let read = |answer: &Answer| api::read_model(version, answer);
-    let model = client.call(&api::model(version, kind, id), Patience::READ, read).await?;
+    let model = client.call(&api::model(version, kind, id), RetryPolicy::READ, read).await?;
     Ok(Model { kind, ..model })
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assert_cmd::Command;
-use frcopy::emulator::{Options, Shelf};
+use frcopy::emulator::{Collection, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -68,7 +68,7 @@ impl Parties {
     }
 
     fn v2_1_model(&self) -> String {
-        self.lab.ids(SOURCE, Shelf::CustomModels).into_iter().next().unwrap()
+        self.lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap()
     }
 }
 
@@ -93,12 +93,12 @@ fn a_model_of_every_version_is_copied_between_parties_that_share_no_key() {
         for ending in [&authorized, &copied] {
             assert!(!ending.stderr.contains(&token) && !ending.stdout.contains(&token), "leaked: {ending:#?}");
         }
-        let shelf = match (is_v2_1, kind) {
-            (true, _) => Shelf::CustomModels,
-            (_, "model") => Shelf::DocumentModels,
-            _ => Shelf::DocumentClassifiers,
+        let collection = match (is_v2_1, kind) {
+            (true, _) => Collection::CustomModels,
+            (_, "model") => Collection::DocumentModels,
+            _ => Collection::DocumentClassifiers,
         };
-        assert!(parties.lab.ids(TARGET, shelf).contains(authorized.stdout.trim()), "{version} {kind}");
+        assert!(parties.lab.ids(TARGET, collection).contains(authorized.stdout.trim()), "{version} {kind}");
         let changes = parties.lab.changes();
         assert_eq!(changes.len(), 2, "{changes:?}");
         assert!(changes[0].starts_with("target POST") && changes[1].starts_with("source POST"), "{changes:?}");
@@ -157,7 +157,7 @@ fn nothing_is_reserved_where_it_cannot_be_kept_and_what_was_is_given_back() {
 #[test]
 fn a_refused_authorization_leaves_no_file() {
     let parties = Parties::new();
-    parties.lab.emulator.put(TARGET, Shelf::DocumentModels, "backup", json!({"modelId": "backup"}));
+    parties.lab.emulator.put(TARGET, Collection::DocumentModels, "backup", json!({"modelId": "backup"}));
     parties.authorize(&["backup"]).expect(6, &["the target already has a model backup"]);
     assert!(!parties.file().exists());
     assert!(parties.lab.changes().is_empty());
@@ -169,7 +169,7 @@ fn one_that_was_not_used_is_given_back_and_the_id_is_free_again() {
         let parties = Parties::new();
         parties.authorize(arguments).expect(0, &[]);
         parties.revoke().expect(0, &["given back"]);
-        assert!(parties.lab.ids(TARGET, Shelf::CustomModels).is_empty());
+        assert!(parties.lab.ids(TARGET, Collection::CustomModels).is_empty());
         fs::remove_file(parties.file()).unwrap();
         parties.authorize(arguments).expect(0, &[]);
     }
@@ -181,7 +181,7 @@ fn one_that_was_used_is_not_given_back_and_its_copy_stays() {
     parties.authorize(&["backup"]).expect(0, &[]);
     parties.copy(&[MODEL]).expect(0, &[]);
     parties.revoke().expect(6, &["the authorization was used: the target has a ready model backup"]);
-    assert!(parties.lab.ids(TARGET, Shelf::DocumentModels).contains("backup"));
+    assert!(parties.lab.ids(TARGET, Collection::DocumentModels).contains("backup"));
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! The target's part of a copy: it gives leave, and reserves an id with it.
 
-use super::give_back::{GivenBack, give_back};
+use super::release::{Released, release};
 use super::start::may_begin;
 use super::{Event, Observer};
 use crate::api::version::ApiVersion;
 use crate::api::{Answer, Protocol};
 use crate::authorization::CopyAuthorization;
-use crate::client::{Client, Patience};
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId};
-use crate::stop::Stop;
+use tokio_util::sync::CancellationToken;
 
 /// How often an authorize is sent at most while its answers are lost.
 const MOST_AUTHORIZES: u32 = 3;
@@ -19,7 +19,7 @@ const MOST_AUTHORIZES: u32 = 3;
 pub(super) struct Reserving<'a> {
     pub(super) target: &'a Client<'a>,
     pub(super) observer: Observer<'a>,
-    pub(super) stop: &'a Stop,
+    pub(super) cancel: &'a CancellationToken,
     pub(super) version: ApiVersion,
     pub(super) kind: Kind,
     pub(super) wanted: Wanted<'a>,
@@ -70,8 +70,8 @@ impl Reserving<'_> {
         // How often a conflict may still be about our own request.
         let mut may_be_ours = MOST_AUTHORIZES;
         loop {
-            may_begin(self.target, self.stop)?;
-            let error = match self.target.call(&protocol.authorize(), Patience::AUTHORIZE, read).await {
+            may_begin(self.target, self.cancel)?;
+            let error = match self.target.call(&protocol.authorize(), RetryPolicy::AUTHORIZE, read).await {
                 Ok(obtained) => return Ok(obtained),
                 Err(error) => error,
             };
@@ -80,7 +80,7 @@ impl Reserving<'_> {
                 if matches!(self.wanted, Wanted::Any) {
                     (self.observer)(Event::MayBeReserved { target_model_id: None });
                 }
-                if *lost == MOST_AUTHORIZES || self.stop.is_told() {
+                if *lost == MOST_AUTHORIZES || self.cancel.is_cancelled() {
                     return Err(error);
                 }
                 self.target.wait_before_again(&error, *lost).await?;
@@ -91,10 +91,10 @@ impl Reserving<'_> {
             {
                 // The id was free, so it is our own request that has reserved it, the one whose answer was lost.
                 may_be_ours -= 1;
-                match self.give_back(id).await {
-                    GivenBack::Deleted => *lost = 0,
-                    GivenBack::NothingThere => may_be_ours = 0,
-                    GivenBack::Ready | GivenBack::NotGiven => return Err(error),
+                match self.release(id).await {
+                    Released::Deleted => *lost = 0,
+                    Released::NothingThere => may_be_ours = 0,
+                    Released::Ready | Released::NotGiven => return Err(error),
                 }
             } else {
                 return Err(error);
@@ -107,15 +107,15 @@ impl Reserving<'_> {
         match self.wanted {
             // That was tried already, and what was not given back has been named.
             Wanted::Free(_) if error.kind() == ErrorKind::Exists => {}
-            Wanted::Free(id) => drop(self.give_back(id).await),
+            Wanted::Free(id) => drop(self.release(id).await),
             // Nobody has seen the id free: what is there may be somebody else's.
             Wanted::Unseen(id) => (self.observer)(Event::MayBeReserved { target_model_id: Some(id) }),
             Wanted::Any => {}
         }
     }
 
-    pub(super) async fn give_back(&self, id: &ModelId) -> GivenBack {
-        give_back(self.target, self.observer, self.version, self.kind, id).await
+    pub(super) async fn release(&self, id: &ModelId) -> Released {
+        release(self.target, self.observer, self.version, self.kind, id).await
     }
 
     /// Tells an id that exists from one that somebody's unused authorization holds, and says what an answer that never

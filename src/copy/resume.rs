@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::follow::{Pursuit, has_ended};
-use super::give_back::give_back;
-use super::{Connect, Event, Observer, Outcome, Record, Success, circumstances};
+use super::poll::{Pursuit, has_ended};
+use super::release::release;
+use super::{Connect, Event, Observer, Outcome, Report, context};
 use crate::api;
 use crate::client::{Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::model::Kind;
 use crate::operation::OperationUrl;
 use crate::resource::Resource;
-use crate::stop::Stop;
+use tokio_util::sync::CancellationToken;
 
 /// A copy that is under way, and who may be asked about it.
 #[derive(Debug, Clone)]
@@ -31,30 +31,30 @@ pub struct WaitPlan {
 }
 
 /// Follows a copy to its verdict, until the end or until told to stop.
-pub async fn wait(plan: &WaitPlan, observer: Observer<'_>, stop: &Stop) -> Outcome {
-    wait_over(plan, observer, stop, &Connection::http).await
+pub async fn wait(plan: &WaitPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    wait_over(plan, observer, cancel, &Connection::http).await
 }
 
 pub(super) async fn wait_over<'a>(
     plan: &'a WaitPlan,
     observer: Observer<'a>,
-    stop: &'a Stop,
+    cancel: &'a CancellationToken,
     connect: Connect<'a>,
-) -> Outcome {
+) -> Report {
     let target = plan.target.as_ref().map(|target| &target.endpoint);
-    let mut record = Record::new(Kind::Model, &plan.source.endpoint, target);
-    record.operation = Some(plan.operation.clone());
-    record.source_model_id = plan.operation.source_model_id();
-    let result = resume(plan, observer, stop, connect, &mut record).await;
-    record.outcome(result.map(|()| Success::Copied))
+    let mut report = Report::new(Kind::Model, &plan.source.endpoint, target);
+    report.operation = Some(plan.operation.clone());
+    report.source_model_id = plan.operation.source_model_id();
+    let result = resume(plan, observer, cancel, connect, &mut report).await;
+    report.outcome(result.map(|()| Outcome::Copied))
 }
 
 async fn resume<'a>(
     plan: &'a WaitPlan,
     observer: Observer<'a>,
-    stop: &'a Stop,
+    cancel: &'a CancellationToken,
     connect: Connect<'a>,
-    record: &mut Record,
+    report: &mut Report,
 ) -> Result<(), Error> {
     let version = api::version_of_operation(&plan.operation).ok_or_else(|| {
         Error::settings(
@@ -62,18 +62,18 @@ async fn resume<'a>(
             "give the URL that frcopy printed, with /copyresults/ or /operations/ in it",
         )
     })?;
-    record.api_version = Some(version);
-    let circumstances = circumstances(plan.timeout, observer, stop);
+    report.api_version = Some(version);
+    let context = context(plan.timeout, observer, cancel);
     let source = connect(&plan.source)?;
     let target = plan.target.as_ref().map(|target| Ok(connect(target)?.beside(&source))).transpose()?;
-    let target = target.map(|target| target.client(circumstances.clone()));
-    let source = source.client(circumstances);
+    let target = target.map(|target| target.client(context.clone()));
+    let source = source.client(context);
     let deadline = source.deadline();
     let (source, poll_interval) = (&source, plan.poll_interval);
     let pursuit = Pursuit { version, source, observer, poll_interval, deadline, accepted: false };
-    let followed = pursuit.follow(&plan.operation, record).await;
+    let followed = pursuit.follow(&plan.operation, report).await;
     let Some(target) = target else { return followed.map(drop) };
-    finish(plan, &pursuit, followed.map(drop), &target, record).await
+    finish(plan, &pursuit, followed.map(drop), &target, report).await
 }
 
 /// With the target at hand: a success is verified, and the blank model of a failure is given back.
@@ -82,10 +82,10 @@ async fn finish(
     pursuit: &Pursuit<'_, '_>,
     followed: Result<(), Error>,
     target: &Client<'_>,
-    record: &mut Record,
+    report: &mut Report,
 ) -> Result<(), Error> {
     let Pursuit { version, observer, .. } = *pursuit;
-    let Some(id) = record.target_model_id.clone() else {
+    let Some(id) = report.target_model_id.clone() else {
         if followed.is_ok() && plan.verify {
             let error = Error::new(ErrorKind::Unforeseen, "the operation does not name the copy");
             observer(Event::NotVerified { error: &error });
@@ -95,14 +95,14 @@ async fn finish(
     let ending = async {
         followed?;
         if plan.verify {
-            record.verified = pursuit.verify(target, record.kind, &id).await?;
+            report.verified = pursuit.verify(target, report.kind, &id).await?;
         }
         Ok(())
     };
     let ending = ending.await;
     // v2.1 gave the copy an id of its own; later, the id may have been reserved anew by somebody else.
     if ending.as_ref().is_err_and(has_ended) && !version.has_document_models() {
-        give_back(target, observer, version, record.kind, &id).await;
+        release(target, observer, version, report.kind, &id).await;
     }
     ending
 }

@@ -1,0 +1,105 @@
+//! Text that came over the wire: held as it came, shown only after sanitising.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// The longest text of a service that is shown, in characters.
+const MAX_SHOWN: usize = 1000;
+
+/// Text from a service, a file of the service, or another program's output.
+///
+/// Comparisons use the text as it came. `Display`, `Debug` and `Serialize` replace control characters and characters
+/// that change the direction or the length of a line, break up `##` (Azure Pipelines obeys `##vso[…]` anywhere in a
+/// line), and cut off what is longer than 1000 characters. So no code can print it raw by accident.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(transparent)]
+pub struct UntrustedText(Box<str>);
+
+impl UntrustedText {
+    /// The text as it came, for comparisons and for requests. Never print it.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for UntrustedText {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for UntrustedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&sanitize(&self.0))
+    }
+}
+
+impl fmt::Debug for UntrustedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", sanitize(&self.0))
+    }
+}
+
+impl Serialize for UntrustedText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&sanitize(&self.0))
+    }
+}
+
+/// Makes text fit for a terminal, a log and a CI system; see [`UntrustedText`].
+pub(crate) fn sanitize(text: &str) -> String {
+    let mut clean = String::new();
+    for c in text.chars().take(MAX_SHOWN) {
+        if c == '#' && clean.ends_with('#') {
+            clean.push(' ');
+        }
+        clean.push(if c.is_control() || is_invisible(c) { ' ' } else { c });
+    }
+    let mut clean = clean.trim().to_owned();
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        clean.push('…');
+    }
+    clean
+}
+
+/// Characters that are not control characters and still rewrite the line that they stand in.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_compared_raw_and_shown_clean() {
+        let text = UntrustedText::from("failed\u{0}");
+        assert_ne!(text, UntrustedText::from("failed"));
+        assert_eq!(text.to_string(), "failed");
+        assert_eq!(text.raw(), "failed\u{0}");
+    }
+
+    #[test]
+    fn no_output_form_lets_a_control_sequence_or_a_ci_command_through() {
+        let text = UntrustedText::from("a\u{1b}[31m\r\n::error::b ##vso[task.setvariable]\u{202e}c");
+        let shown = [text.to_string(), format!("{text:?}"), serde_json::to_string(&text).unwrap()];
+        for shown in shown {
+            assert!(!shown.contains(['\u{1b}', '\r', '\n', '\u{202e}']) && !shown.contains("##"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_longer_than_a_screen_is_cut() {
+        assert_eq!(UntrustedText::from("x".repeat(5000)).to_string().chars().count(), MAX_SHOWN + 1);
+    }
+}
