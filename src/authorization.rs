@@ -1,34 +1,52 @@
-//! The target's leave to copy one model into it: single use, passed on exactly as it came.
+//! A copy authorization: single use, passed on exactly as it came.
 
 use std::fmt;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 
 use crate::model::ModelId;
+use crate::text::UntrustedText;
 
 /// What the target answered to an authorize request.
 ///
-/// It lives 24 hours in v2.1 and one hour later, and a copy that was accepted or refused has used it up. Its payload
-/// is kept byte for byte: numbers in it do not survive a double, and the service refuses what was changed.
+/// It is valid for 24 hours in v2.1 and for one hour in later versions. The service accepts it for one copy only.
 pub struct CopyAuthorization {
     /// The id that the authorization has reserved on the target.
     pub target_model_id: ModelId,
     /// The target's resource id, as the target says (v3.0 and later).
-    pub target_resource_id: Option<String>,
+    pub target_resource_id: Option<UntrustedText>,
     /// The target's region, as the target says (v3.0 and later).
-    pub target_region: Option<String>,
+    pub target_region: Option<UntrustedText>,
     /// Where the copy will be, as the target says, without the query (v3.0 and later).
-    pub target_location: Option<String>,
-    /// When it was given out, by the service's own clock where the answer tells it.
+    pub target_location: Option<UntrustedText>,
+    /// When it was issued, by the target's clock where its answer has a date.
     pub issued: Timestamp,
-    /// When it expires, as the target says or as long as such ones live.
+    /// When it expires, by the target's clock; computed from the documented lifetime where the target does not say.
     pub expires: Timestamp,
-    /// The secret in the payload, to find it where it does not belong.
+    /// The access token in the payload, to redact it elsewhere.
     pub access_token: SecretString,
-    /// The whole answer. It contains the access token.
-    pub payload: Box<RawValue>,
+    /// The whole answer.
+    pub payload: Payload,
+}
+
+impl CopyAuthorization {
+    /// The whole answer, byte for byte: the service refuses a payload that was changed.
+    #[must_use]
+    pub fn payload(&self) -> Box<RawValue> {
+        // The text was parsed before.
+        RawValue::from_string(self.payload.0.expose_secret().to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    }
+}
+
+/// JSON that contains an access token, kept byte for byte: its numbers do not survive a conversion to a double.
+pub struct Payload(SecretString);
+
+impl From<Box<RawValue>> for Payload {
+    fn from(json: Box<RawValue>) -> Self {
+        Self(json.get().into())
+    }
 }
 
 impl fmt::Debug for CopyAuthorization {

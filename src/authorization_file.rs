@@ -1,5 +1,5 @@
-//! An authorization on its way from the party that has the target to the one that has the source: the form of the file,
-//! and what is believed of one that arrives.
+//! The file that hands a copy authorization from the target's operator to the source's operator: its JSON form, and the
+//! checks when it is read.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -10,27 +10,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::api::version::ApiVersion;
-use crate::api::{self, NewModel, Protocol, custom_models_protocol, document_models_protocol};
+use crate::api::{self, Naming, NewCopy};
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
 use crate::model::{Kind, ModelId};
 use crate::resource::{Endpoint, TargetAddress};
 
 const SCHEMA: &str = "frcopy.authorization/1";
-const ASK_ANEW: &str = "ask the target's side for another one, made with frcopy authorize";
+const ASK_FOR_NEW_ONE: &str = "ask the target's operator for a new one (frcopy authorize)";
 
-/// Leave to copy one model into a resource that somebody else has the credential of.
+/// A copy authorization and what the source's operator needs to know to use it.
 #[derive(Debug)]
 pub struct AuthorizationFile {
-    /// The resource that has given it.
+    /// The resource that has issued it.
     pub target: Endpoint,
     /// The version to copy with.
     pub version: ApiVersion,
-    /// What may be copied.
+    /// A model or a classifier.
     pub kind: Kind,
-    /// Where the target is in Azure: the source of a v2.1 copy must be told, a later one reads it in the authorization.
+    /// Where the target is in Azure. A v2.1 start must name it; in later versions the authorization contains it.
     pub address: Option<TargetAddress>,
-    /// What the target has answered.
+    /// The authorization.
     pub authorization: CopyAuthorization,
 }
 
@@ -57,7 +57,7 @@ struct Target {
 }
 
 impl AuthorizationFile {
-    /// What is handed over: one object of JSON. It contains the access token.
+    /// The file's content: one JSON object. It contains the access token.
     #[must_use]
     pub fn to_json(&self) -> SecretString {
         let Self { target, version, kind, address, authorization } = self;
@@ -73,20 +73,20 @@ impl AuthorizationFile {
             target_model_id: authorization.target_model_id.to_string(),
             issued_at: authorization.issued,
             expires_at: authorization.expires,
-            authorization: authorization.payload.clone(),
+            authorization: authorization.payload(),
         };
         // Strings, dates and JSON that was parsed before cannot fail to be written.
         serde_json::to_string(&content).unwrap_or_default().into()
     }
 
-    /// Understands what was handed over. What is said twice in it must be the same twice.
+    /// Reads the file's content. Values that it contains twice must be equal.
     ///
     /// # Errors
-    /// When it is something else, or was changed on the way. The error does not repeat the access token.
+    /// When it is another file, or was changed. The error does not repeat the access token.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let content: Content = serde_json::from_str(json.trim_start_matches('\u{feff}')).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            unusable("is no authorization that frcopy authorize has made").with_source(place)
+            unusable("is not an authorization that frcopy authorize has written").with_source(place)
         })?;
         if content.schema != SCHEMA {
             return Err(unusable("is not an authorization of this version of frcopy"));
@@ -95,30 +95,30 @@ impl AuthorizationFile {
         let kind = match content.kind.as_str() {
             "model" => Kind::Model,
             "classifier" => Kind::Classifier,
-            _ => return Err(unusable("names a kind that is not known")),
+            _ => return Err(unusable("has an unknown kind")),
         };
         let id: ModelId = part("targetModelId", &content.target_model_id)?;
         let address = content.target.address(version)?;
-        let protocol = protocol(version, kind, &id, address.clone())?;
-        let authorization = api::read_handed_over(&*protocol, &content.authorization, content.issued_at)
+        let copy = new_copy(version, kind, &id, address.clone())?;
+        let authorization = api::parse_authorization(version, &copy, content.authorization.get(), content.issued_at)
             .ok()
             .filter(|authorization| authorization.target_model_id == id)
             .ok_or_else(|| changed("authorization", format!("it is not the target's for {id}")))?;
         if content.expires_at != authorization.expires {
-            return Err(changed("expiresAt", "the authorization says something else"));
+            return Err(changed("expiresAt", "the authorization has another date"));
         }
         Ok(Self { target: part("target.endpoint", &content.target.endpoint)?, version, kind, address, authorization })
     }
 
-    /// How the source is asked to copy with it.
+    /// The copy that the start request asks for.
     ///
     /// # Errors
-    /// When it is for v2.1 and does not say where the target is.
-    pub fn protocol(&self) -> Result<Box<dyn Protocol + Send + Sync>, Error> {
-        protocol(self.version, self.kind, &self.authorization.target_model_id, self.address.clone())
+    /// When the version needs the target's address and the file does not have it.
+    pub fn copy(&self) -> Result<NewCopy, Error> {
+        new_copy(self.version, self.kind, &self.authorization.target_model_id, self.address.clone())
     }
 
-    /// Refuses one that the service would refuse.
+    /// Refuses an authorization that the service would refuse.
     ///
     /// # Errors
     /// When it has expired, by this machine's clock.
@@ -127,33 +127,39 @@ impl AuthorizationFile {
         if now < expires {
             return Ok(());
         }
-        Err(Error::settings(format!("the authorization expired at {expires:.0}, by this machine's clock"), ASK_ANEW))
+        Err(Error::settings(
+            format!("the authorization expired at {expires:.0}, by this machine's clock"),
+            ASK_FOR_NEW_ONE,
+        ))
     }
 }
 
 impl Target {
     fn address(&self, version: ApiVersion) -> Result<Option<TargetAddress>, Error> {
         match (&self.resource_id, &self.region) {
-            _ if version.has_document_models() => Ok(None),
+            _ if !version.wire().needs_target_address() => Ok(None),
             (Some(id), Some(region)) => {
                 let (resource_id, region) = (part("target.resourceId", id)?, part("target.region", region)?);
                 Ok(Some(TargetAddress { resource_id, region }))
             }
-            _ => Err(changed("target", "resourceId and region are missing, which v2.1 needs")),
+            _ => Err(changed("target", no_address(version))),
         }
     }
 }
 
-/// The protocol of a copy whose id is known.
-fn protocol(
-    version: ApiVersion,
-    kind: Kind,
-    id: &ModelId,
-    address: Option<TargetAddress>,
-) -> Result<Box<dyn Protocol + Send + Sync>, Error> {
-    let new = NewModel { id: id.clone(), description: None, tags: None };
-    let protocol = document_models_protocol(version, kind, new).or_else(|| address.map(custom_models_protocol));
-    protocol.ok_or_else(|| changed("target", "resourceId and region are missing, which v2.1 needs"))
+fn new_copy(version: ApiVersion, kind: Kind, id: &ModelId, address: Option<TargetAddress>) -> Result<NewCopy, Error> {
+    let naming = match address {
+        _ if !version.wire().service_names_the_copy() => {
+            Naming::ByCaller { id: id.clone(), description: None, tags: None }
+        }
+        Some(address) => Naming::ByService(address),
+        None => return Err(changed("target", no_address(version))),
+    };
+    Ok(NewCopy { kind, naming })
+}
+
+fn no_address(version: ApiVersion) -> String {
+    format!("resourceId and region are missing, which {version} needs")
 }
 
 fn part<T: FromStr<Err = Error>>(field: &str, text: &str) -> Result<T, Error> {
@@ -161,9 +167,9 @@ fn part<T: FromStr<Err = Error>>(field: &str, text: &str) -> Result<T, Error> {
 }
 
 fn changed(field: &str, why: impl Display) -> Error {
-    unusable("was changed on the way").with_source(format!("{field}: {why}"))
+    unusable("was changed").with_source(format!("{field}: {why}"))
 }
 
 fn unusable(why: &str) -> Error {
-    Error::settings(format!("the file {why}"), ASK_ANEW)
+    Error::settings(format!("the file {why}"), ASK_FOR_NEW_ONE)
 }

@@ -8,9 +8,9 @@ use futures_util::StreamExt;
 use crate::api::version::ApiVersion;
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
-use crate::inventory::{Inventory, Listed, READS_AT_A_TIME, Scope, complete};
+use crate::inventory::{Inventory, Listed, PARALLEL_READS, Scope, complete};
 use crate::model::{Kind, Model, ModelId};
-use crate::model_diff::{differences, is_custom_model_of};
+use crate::model_diff::{differences, has_same_name_and_dates};
 use crate::resource::{Resource, Side};
 use crate::selection::Selection;
 use tokio_util::sync::CancellationToken;
@@ -104,7 +104,7 @@ pub async fn check(
 ) -> Result<Vec<Comparison>, Error> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| observer(CheckEvent::Waiting { error, wait }));
     let source = Connection::http(&plan.source)?;
-    let target = Connection::http(&plan.target)?.beside(&source);
+    let target = Connection::http(&plan.target)?.sharing_limits_with(&source);
     let (source, target) = (source.client(context.clone()), target.client(context));
     let (on_source, on_target) =
         tokio::try_join!(Inventory::read(&source, plan.scope), Inventory::read(&target, plan.scope))?;
@@ -122,7 +122,7 @@ pub async fn check(
         both.into_iter().any(|listed| plan.selection.picks(&listed.model))
     };
     let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(&source, &target, pair));
-    let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(READS_AT_A_TIME).collect().await;
+    let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
     comparisons.extend(left_out.into_iter().filter(|one| plan.selection.names(&one.listed.model)).map(not_comparable));
     Ok(comparisons)
 }
@@ -158,8 +158,8 @@ struct NotReady {
 fn ready(inventory: Inventory, side: Side, observer: &dyn Fn(CheckEvent<'_>)) -> (Vec<Listed>, Vec<NotReady>) {
     let (not_ready, ready): (Vec<_>, Vec<_>) =
         inventory.listed.into_iter().partition(|listed| listed.model.readiness.is_unusable());
-    if inventory.unread > 0 {
-        observer(CheckEvent::Unread { side, count: inventory.unread });
+    if inventory.unreadable > 0 {
+        observer(CheckEvent::Unread { side, count: inventory.unreadable });
     }
     if !not_ready.is_empty() {
         observer(CheckEvent::NotReady { side, count: not_ready.len() });
@@ -188,7 +188,8 @@ fn pair(on_source: Vec<Listed>, on_target: &[Listed], known: &BTreeMap<ModelId, 
     // Two v2.1 models of one training are one model under two ids: neither of them is left over.
     let is_another_copy = |listed: &Listed| {
         let mut paired = paired.iter().filter_map(|at| on_target.get(*at));
-        is_custom(listed) && paired.any(|other| is_custom(other) && is_custom_model_of(&other.model, &listed.model))
+        is_named_by_service(listed)
+            && paired.any(|other| is_named_by_service(other) && has_same_name_and_dates(&other.model, &listed.model))
     };
     let left_over = on_target.iter().enumerate().filter(|(at, _)| !paired.contains(at)).map(|(_, listed)| listed);
     let (spare, left_over): (Vec<_>, Vec<_>) = left_over.partition(|listed| is_another_copy(listed));
@@ -199,28 +200,29 @@ fn pair(on_source: Vec<Listed>, on_target: &[Listed], known: &BTreeMap<ModelId, 
 
 /// The copy that applications were told of, where the target has another one in its place.
 fn missing_copy(source: &Listed, target: Option<&Listed>, known: &BTreeMap<ModelId, ModelId>) -> Option<ModelId> {
-    let copy = known.get(&source.model.id).filter(|_| is_custom(source))?;
+    let copy = known.get(&source.model.id).filter(|_| is_named_by_service(source))?;
     target.filter(|target| target.model.id != *copy).map(|_| copy.clone())
 }
 
 fn partner_of(source: &Listed, on_target: &[Listed], known: &BTreeMap<ModelId, ModelId>) -> Option<usize> {
     let find = |is: &dyn Fn(&Listed) -> bool| on_target.iter().position(is);
-    if is_custom(source) {
+    if is_named_by_service(source) {
         let copy = known.get(&source.model.id);
-        return find(&|target| is_custom(target) && Some(&target.model.id) == copy)
-            .or_else(|| find(&|target| is_custom(target) && is_custom_model_of(&source.model, &target.model)));
+        return find(&|target| is_named_by_service(target) && Some(&target.model.id) == copy).or_else(|| {
+            find(&|target| is_named_by_service(target) && has_same_name_and_dates(&source.model, &target.model))
+        });
     }
     let Model { id, kind, .. } = &source.model;
-    find(&|target| !is_custom(target) && (&target.model.id, target.model.kind) == (id, *kind))
+    find(&|target| !is_named_by_service(target) && (&target.model.id, target.model.kind) == (id, *kind))
 }
 
-fn is_custom(listed: &Listed) -> bool {
-    !listed.version.has_document_models()
+fn is_named_by_service(listed: &Listed) -> bool {
+    listed.version.wire().service_names_the_copy()
 }
 
 async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Comparison {
     let one = pair.source.as_ref().or(pair.target.as_ref());
-    let (version, kind) = one.map_or((ApiVersion::NEWEST, Kind::Model), |one| (one.version, one.model.kind));
+    let (version, kind) = one.map_or((ApiVersion::newest(), Kind::Model), |one| (one.version, one.model.kind));
     let verdict = match (&pair.source, &pair.target, &pair.missing) {
         (Some(_), Some(on_target), Some(missing)) => {
             let other = &on_target.model.id;
@@ -236,7 +238,7 @@ async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Compar
 
 /// Reads what the lists have left out of the two, and compares them.
 async fn tell_apart(source: &Client<'_>, target: &Client<'_>, on_source: &Listed, on_target: &Listed) -> Verdict {
-    if is_custom(on_source) {
+    if is_named_by_service(on_source) {
         return verdict(&on_source.model, &on_target.model);
     }
     match tokio::try_join!(complete(source, on_source.clone()), complete(target, on_target.clone())) {

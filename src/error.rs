@@ -1,9 +1,11 @@
-//! What went wrong: what happened, what it means for the caller, the service's own words, and what to do.
+//! Errors: what happened, what it means for the caller, the service's own words, and what to do.
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
-/// Says what the caller may do about an [`Error`]. Coarse on purpose, and exhaustive: the exit codes are one `match` on it.
+use crate::text::UntrustedText;
+
+/// What the caller may do about an [`Error`]. Coarse on purpose, and exhaustive: the exit codes are one `match` on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The settings contradict each other or the service: correct the call.
@@ -14,96 +16,109 @@ pub enum ErrorKind {
     NotFound,
     /// The target model id exists, or an authorization has reserved it.
     Exists,
-    /// The service understood the request and will not do it.
+    /// The service understood the request and refuses it.
     Refused,
-    /// The copy was carried out and failed: the service's verdict.
+    /// The copy operation failed: the service's verdict.
     Failed,
-    /// The copy was canceled on the service's side.
+    /// The service canceled the copy.
     Canceled,
     /// The service skipped the copy.
     Skipped,
-    /// Not reachable, throttled or out of quota, and nothing is under way: try again later.
+    /// Not reachable, throttled or out of quota, and nothing is running: try again later.
     Unavailable,
-    /// The copy was accepted and there is no verdict yet: follow its operation.
+    /// The copy was accepted and there is no verdict yet: poll its operation.
     UnderWay,
-    /// Somebody stopped the command before its end.
+    /// The command was cancelled.
     Interrupted,
-    /// Something nobody foresaw, or a request of which nobody knows whether the service acted on it: look first.
+    /// An unexpected answer or state.
     Unforeseen,
 }
 
-/// Whether a request that ended in an [`Error`] reached the service, which decides if it may be sent again.
+/// Whether a request that ended in an [`Error`] reached the service, and what its answer proves. It decides whether the
+/// request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// It never left: no connection could be made, but one may be made later.
+    /// The request was not sent: no connection could be made, but a later one may succeed.
     NotSent,
-    /// The service turned it away unprocessed (429, 503), and may have said how long to wait.
+    /// The service refused it unprocessed (429, 503).
     Throttled {
-        /// The wait that `Retry-After` asks for, counted from the answer.
+        /// The wait of the answer's `Retry-After`, counted from the answer.
         retry_after: Option<Duration>,
     },
-    /// It was sent and no usable answer came: lost connection, time-out, 408, 5xx, an unreadable body.
+    /// It was sent, and no usable answer came: lost connection, time-out, 408, 5xx, an unreadable body.
     Unanswered,
+    /// It was sent and got no usable answer, and later reads proved that the service did not act on it.
+    NotProcessed,
     /// The call volume of the resource is used up; the wait is of days, not of seconds.
     OutOfQuota {
-        /// The wait that `Retry-After` asks for, counted from the answer.
+        /// The wait of the answer's `Retry-After`, counted from the answer.
         retry_after: Option<Duration>,
     },
-    /// The service answered, or the request can never be sent: again would be the same.
-    Final,
+    /// The service answered, or the request can never be sent: sending it again would change nothing.
+    Final(Finding),
 }
 
-/// What a refusal says for certain.
+/// What a final answer proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
-    /// Nothing: somebody else may have answered, or the service knows neither.
+    /// Nothing: a proxy may have answered, or the code says nothing about the model.
     Inconclusive,
-    /// The service itself said so and meant it, in its own envelope.
+    /// What it says: the service answered in its own error envelope.
     Definitive,
-    /// The service itself said that it has no such model.
+    /// The service itself says that there is no such model.
     NoSuchModel,
 }
 
 /// Anything that can end a copy.
 ///
-/// Its `Display` says what happened and never repeats its source; the chain of sources says why, the innermost of the
-/// service's own words first.
+/// Its `Display` says what happened and never repeats its source; the chain of sources says why, with the innermost of
+/// the service's own messages first.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}")]
+#[error("{message}")]
 pub struct Error {
     kind: ErrorKind,
     delivery: Delivery,
-    finding: Finding,
-    what: Box<str>,
+    message: Box<str>,
     remedy: Option<Box<str>>,
-    request_id: Option<Box<str>>,
+    request_id: Option<UntrustedText>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// An error that says `what` happened: lower case, no final stop, without its cause.
-    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+    /// An error whose message says what happened: lower case, no final full stop, without its cause.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            delivery: Delivery::Final,
-            finding: Finding::Inconclusive,
-            what: what.into().into(),
+            delivery: Delivery::Final(Finding::Inconclusive),
+            message: message.into().into(),
             remedy: None,
             request_id: None,
             source: None,
         }
     }
 
-    /// The same error in the words of somebody who knows more.
+    /// A [`ErrorKind::Settings`] error with its remedy.
+    pub fn settings(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Settings, message).with_remedy(remedy)
+    }
+
+    /// An [`ErrorKind::Interrupted`] error.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Interrupted, message)
+    }
+
+    /// Replaces the message.
     #[must_use]
-    pub fn with_message(mut self, what: impl Into<String>) -> Self {
-        self.what = what.into().into();
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into().into();
         self
     }
 
-    /// A [`ErrorKind::Settings`] error with its remedy.
-    pub fn settings(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Settings, what).with_remedy(remedy)
+    /// Replaces the kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// Adds what to do: one imperative sentence.
@@ -113,31 +128,24 @@ impl Error {
         self
     }
 
-    /// Adds why it happened.
+    /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Adds the id under which the service's support finds the request (`apim-request-id`).
+    /// Adds the service's id of the request (`apim-request-id`).
     #[must_use]
-    pub fn with_request_id(mut self, request_id: Option<String>) -> Self {
-        self.request_id = request_id.map(Into::into);
+    pub fn with_request_id(mut self, request_id: Option<UntrustedText>) -> Self {
+        self.request_id = request_id;
         self
     }
 
-    /// Says whether the request reached the service; [`Delivery::Final`] unless told.
+    /// Says whether the request reached the service; by default it did, with an inconclusive answer.
     #[must_use]
     pub fn with_delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
-        self
-    }
-
-    /// Says what is certain after this error; [`Finding::Inconclusive`] unless told.
-    #[must_use]
-    pub fn with_finding(mut self, finding: Finding) -> Self {
-        self.finding = finding;
         self
     }
 
@@ -153,10 +161,71 @@ impl Error {
         self.delivery
     }
 
-    /// What is certain after this error.
+    /// Whether the service itself says that there is no such model.
     #[must_use]
-    pub fn finding(&self) -> Finding {
-        self.finding
+    pub fn is_no_such_model(&self) -> bool {
+        self.delivery == Delivery::Final(Finding::NoSuchModel)
+    }
+
+    /// Whether the service itself says that there is no such operation.
+    #[must_use]
+    pub fn is_no_such_operation(&self) -> bool {
+        let is_definitive = matches!(self.delivery, Delivery::Final(Finding::Definitive | Finding::NoSuchModel));
+        self.kind == ErrorKind::NotFound && is_definitive
+    }
+
+    /// Whether the resource, or its region, does not offer the API version; that says nothing of its models. Only the
+    /// service itself can say so: a list that a proxy refused would be missed silently.
+    #[must_use]
+    pub fn is_version_not_offered(&self) -> bool {
+        let is_final = matches!(self.delivery, Delivery::Final(Finding::Inconclusive | Finding::Definitive));
+        self.kind == ErrorKind::NotFound && is_final && self.service().is_some()
+    }
+
+    /// Whether the service may have acted on the request: it was sent, and no usable answer came.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        self.delivery == Delivery::Unanswered || self.kind == ErrorKind::Unforeseen
+    }
+
+    /// Whether a read with this error proves nothing, so that a copy can go on as if the read had not been made.
+    #[must_use]
+    pub fn is_inconclusive(&self) -> bool {
+        match self.delivery {
+            // Cancelled is not an answer.
+            _ if self.is_interrupted() => false,
+            Delivery::Unanswered | Delivery::NotProcessed => true,
+            Delivery::Final(finding) => finding == Finding::Inconclusive && self.kind != ErrorKind::Unavailable,
+            // The resource is not reachable or throttled: a copy would meet the same.
+            Delivery::NotSent | Delivery::Throttled { .. } | Delivery::OutOfQuota { .. } => false,
+        }
+    }
+
+    /// Whether the target id exists or is reserved.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.kind == ErrorKind::Exists
+    }
+
+    /// Whether it is the service's verdict on an operation: failed, canceled or skipped.
+    #[must_use]
+    pub fn is_verdict(&self) -> bool {
+        matches!(self.kind, ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped)
+    }
+
+    /// Whether the command was cancelled.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.kind == ErrorKind::Interrupted
+    }
+
+    /// The wait that the answer asks for.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.delivery {
+            Delivery::Throttled { retry_after } | Delivery::OutOfQuota { retry_after } => retry_after,
+            _ => None,
+        }
     }
 
     /// What to do, of this error or of the nearest cause that knows.
@@ -167,11 +236,11 @@ impl Error {
 
     /// The service's id of the request that failed, of this error or of the nearest cause that has one.
     #[must_use]
-    pub fn request_id(&self) -> Option<&str> {
-        self.errors().find_map(|error| error.request_id.as_deref())
+    pub fn request_id(&self) -> Option<&UntrustedText> {
+        self.errors().find_map(|error| error.request_id.as_ref())
     }
 
-    /// The service's own words, when it said something.
+    /// The service's own words, where it answered with an error.
     #[must_use]
     pub fn service(&self) -> Option<&ServiceError> {
         self.causes().find_map(|cause| cause.downcast_ref::<ServiceError>())
@@ -189,23 +258,23 @@ impl Error {
 
 /// The service's own words: a code and a message, the innermost first, the outer ones as its sources.
 ///
-/// Codes are shown as they came; a message is for people and never looked into.
+/// Decisions use the code. The message is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceError {
     /// Such as `2024` or `ModelNotFound`. Some answers have none.
-    pub code: Option<String>,
-    /// The service's sentence, without control characters.
-    pub message: String,
-    /// The same failure in the next outer envelope, when that says something else.
+    pub code: Option<UntrustedText>,
+    /// The service's sentence.
+    pub message: UntrustedText,
+    /// The same failure in the next outer envelope, where that says something else.
     pub outer: Option<Box<ServiceError>>,
 }
 
 impl std::fmt::Display for ServiceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.code, self.message.as_str()) {
-            (Some(code), "") => f.write_str(code),
-            (Some(code), message) => write!(f, "{code}: {message}"),
-            (None, message) => f.write_str(message),
+        match &self.code {
+            Some(code) if self.message.is_empty() => code.fmt(f),
+            Some(code) => write!(f, "{code}: {}", self.message),
+            None => self.message.fmt(f),
         }
     }
 }
@@ -224,7 +293,7 @@ mod tests {
     fn the_remedy_and_the_request_id_of_a_cause_are_those_of_the_whole_error() {
         let cause = Error::new(ErrorKind::Refused, "inner").with_remedy("do it").with_request_id(Some("id".into()));
         let error = Error::new(ErrorKind::UnderWay, "outer").with_source(cause);
-        assert_eq!((error.remedy(), error.request_id()), (Some("do it"), Some("id")));
+        assert_eq!((error.remedy(), error.request_id()), (Some("do it"), Some(&"id".into())));
         assert_eq!(error.to_string(), "outer");
     }
 }

@@ -1,15 +1,15 @@
-//! What one resource has: its custom models and classifiers, read page by page.
+//! The custom models and classifiers of one resource, read page by page.
 
 use crate::api::version::ApiVersion;
-use crate::api::{self, Answer, Capacity, Page, Request};
-use crate::client::{Client, RetryPolicy};
-use crate::error::{Delivery, Error, ErrorKind, Finding};
+use crate::api::{Call, Capacity, Page};
+use crate::client::Client;
+use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, Readiness};
 
-/// How many models are asked for at the same time, where a list does not show enough of them.
-pub const READS_AT_A_TIME: usize = 20;
-/// More pages than any resource has: a list that goes on is a list that goes in circles.
-const MOST_PAGES: usize = 10_000;
+/// How many models are read at the same time, where a list does not have all fields.
+pub const PARALLEL_READS: usize = 20;
+/// More pages than any resource has. A longer list has a cycle.
+const MAX_PAGES: usize = 10_000;
 
 /// Which part of a resource is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,24 +34,24 @@ pub struct Listed {
 pub struct Inventory {
     /// Its custom models and classifiers: models first, by id.
     pub listed: Vec<Listed>,
-    /// How many things the lists name that cannot be read.
-    pub unread: usize,
+    /// How many entries of the lists cannot be read.
+    pub unreadable: usize,
 }
 
 impl Scope {
-    /// The lists to read: for each one, versions of which the first that the resource offers has it all.
+    /// The lists to read: for each one, the versions that show the same models. The first one that is offered is enough.
     fn lists(self) -> Vec<(Kind, Vec<ApiVersion>)> {
+        let groups = match self.api_version {
+            Some(version) => vec![vec![version]],
+            None => ApiVersion::groups(),
+        };
         let kinds =
             [Kind::Model, Kind::Classifier].into_iter().filter(|kind| self.kind.is_none_or(|only| only == *kind));
-        let lists = kinds.flat_map(|kind| match self.api_version {
-            Some(version) => vec![(kind, vec![version])],
-            // v3.0 and later share their models, and the newest shows them all.
-            None if kind == Kind::Model => {
-                vec![(kind, vec![ApiVersion::V2_1]), (kind, ApiVersion::document_models().collect())]
-            }
-            None => vec![(kind, ApiVersion::document_models().collect())],
-        });
-        lists.collect()
+        let with_kind = |kind: Kind| {
+            let groups = groups.iter().map(move |group| group.iter().copied().filter(move |one| one.wire().has(kind)));
+            groups.map(move |group| (kind, group.collect::<Vec<_>>())).collect::<Vec<_>>()
+        };
+        kinds.flat_map(with_kind).filter(|(_, versions)| !versions.is_empty()).collect()
     }
 }
 
@@ -68,15 +68,14 @@ impl Inventory {
         let mut answered = false;
         for (kind, versions) in scope.lists() {
             for version in versions {
-                // A version may know nothing of this kind.
-                let Some(first) = api::list(version, kind) else { continue };
-                match read_page(client, version, &first).await {
+                let call = version.wire().models(kind);
+                match client.read(&call).await {
                     Ok(page) => {
                         answered = true;
-                        inventory.add(client, version, first, page).await?;
+                        inventory.add(client, version, call, page).await?;
                         break;
                     }
-                    Err(error) if is_not_offered(&error) => refusal = Some(error),
+                    Err(error) if error.is_version_not_offered() => refusal = Some(error),
                     Err(error) => return Err(error),
                 }
             }
@@ -88,16 +87,16 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// All of it, whatever shows it.
+    /// All models and classifiers.
     #[must_use]
     pub fn models(&self) -> Vec<&Model> {
         self.listed.iter().map(|listed| &listed.model).collect()
     }
 
-    /// The models of v2.1 that can be used.
-    pub fn custom_models(&self) -> impl Iterator<Item = &Model> {
-        let custom = self.listed.iter().filter(|listed| !listed.version.has_document_models());
-        custom.map(|listed| &listed.model).filter(|model| model.readiness == Readiness::Ready)
+    /// The models whose ids the service chose (v2.1) and that are ready.
+    pub fn ready_and_named_by_service(&self) -> impl Iterator<Item = &Model> {
+        let named = self.listed.iter().filter(|listed| listed.version.wire().service_names_the_copy());
+        named.map(|listed| &listed.model).filter(|model| model.readiness == Readiness::Ready)
     }
 
     /// Adds a list from its first page to its last.
@@ -105,52 +104,47 @@ impl Inventory {
         &mut self,
         client: &Client<'_>,
         version: ApiVersion,
-        mut request: Request,
+        mut call: Call<'static, Page<Model>>,
         mut page: Page<Model>,
     ) -> Result<(), Error> {
-        for _ in 0..MOST_PAGES {
-            self.unread += page.unread;
+        for _ in 0..MAX_PAGES {
+            self.unreadable += page.unreadable;
             self.listed.extend(page.items.into_iter().map(|model| Listed { version, model }));
             let Some(link) = page.next_link else { return Ok(()) };
-            request = api::next_page(&link, client.endpoint(), &request)?;
-            page = read_page(client, version, &request).await?;
+            let request = call.request.next_page(&link, client.endpoint())?;
+            call = call.with_request(request);
+            page = client.read(&call).await?;
         }
         Err(Error::new(
             ErrorKind::Unforeseen,
-            format!("asked to {}, the {} goes on without end", request.purpose, client.side()),
+            format!("the list of the {} does not end ({})", client.side(), call.request.purpose),
         )
-        .with_remedy("check that no proxy answers in the place of the service"))
+        .with_remedy("check that no proxy answers instead of the service"))
     }
 }
 
-async fn read_page(client: &Client<'_>, version: ApiVersion, request: &Request) -> Result<Page<Model>, Error> {
-    client.call(request, RetryPolicy::READ, |answer: &Answer| api::read_list(version, answer)).await
-}
-
-/// Asks for what a list has left out of a model.
+/// Reads the fields that a list leaves out of a model.
 ///
 /// # Errors
-/// When the resource does not show it.
+/// When the resource does not show the model.
 pub async fn complete(client: &Client<'_>, listed: Listed) -> Result<Listed, Error> {
-    if listed.model.is_whole {
+    if listed.model.is_complete {
         return Ok(listed);
     }
     let Listed { version, model } = listed;
-    let request = api::model(version, model.kind, &model.id);
-    let model = client.call(&request, RetryPolicy::READ, |answer| api::read_model(version, answer)).await?;
+    let model = client.read(&version.wire().model(model.kind, &model.id)).await?;
     Ok(Listed { version, model })
 }
 
-/// How many models a resource has and may have, of v2.1 or of v3.0 and later.
+/// Reads how many models a resource has and may have, of all versions that share models with this one.
 ///
 /// # Errors
 /// When the resource does not say.
 pub async fn capacity(client: &Client<'_>, version: ApiVersion) -> Result<Capacity, Error> {
-    let request = api::capacity(version);
-    client.call(&request, RetryPolicy::READ, |answer| api::read_capacity(version, answer)).await
+    client.read(&version.wire().capacity()).await
 }
 
-/// What a target will say that has less room than is needed.
+/// The error of a target that has less room than is needed.
 #[must_use]
 pub fn shortage(Capacity { count, limit }: Capacity, needed: u64) -> Option<Error> {
     let room = limit.saturating_sub(count);
@@ -159,11 +153,4 @@ pub fn shortage(Capacity { count, limit }: Capacity, needed: u64) -> Option<Erro
         Error::new(ErrorKind::Refused, what)
             .with_remedy("delete models that are not needed from the target resource, or raise its pricing tier")
     })
-}
-
-/// Whether a resource, or its region, does not have a version at all; that says nothing of its models. Only the service
-/// itself can say so: a list that somebody on the way has swallowed would be missed by nobody.
-fn is_not_offered(error: &Error) -> bool {
-    let says_so = error.kind() == ErrorKind::NotFound && error.finding() != Finding::NoSuchModel;
-    says_so && error.delivery() == Delivery::Final && error.service().is_some()
 }

@@ -7,15 +7,14 @@
 //! | room | what for |
 //! |---|---|
 //! | [`resource`], [`model`], [`authorization`], [`operation`] | the service's nouns, checked when they are made |
-//! | [`credential`] | keys and tokens |
+//! | [`auth`] | keys and tokens |
 //! | [`error`] | what happened, what it means, what to do, and the request id |
 //! | [`api`] | the wire of every API version, without I/O |
 //! | [`client`] | the only room that opens a socket |
-//! | [`handover`] | an authorization on its way between two parties |
-//! | [`poll`] | asks until an operation is done, under a deadline |
+//! | [`authorization_file`] | an authorization on its way between two parties |
 //! | [`inventory`] | what one resource has |
 //! | [`selection`] | which of its models are meant |
-//! | [`training`] | whether two models come from the same training |
+//! | [`model_diff`] | whether two models come from the same training |
 //! | [`check`] | what the one resource has and the other has not |
 //! | [`copy`](mod@copy) | the pipeline: look, authorize, start, follow, verify |
 //! | `emulator` | the service on this machine, for rehearsals and tests (a feature, on by default) |
@@ -38,7 +37,6 @@ pub mod inventory;
 pub mod model;
 pub mod model_diff;
 pub mod operation;
-pub mod poll;
 pub mod redactor;
 pub mod resource;
 pub mod selection;

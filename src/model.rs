@@ -1,4 +1,4 @@
-//! What is copied: a custom model or classifier, and the id that names it.
+//! A custom model or classifier, and its id.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,8 +7,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use crate::error::Error;
+use crate::text::UntrustedText;
 
-/// The two kinds of trained things that the service copies, each with a path and ids of its own.
+/// The two kinds of models that the service copies, each with its own paths and ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A custom model, on every API version.
@@ -68,43 +69,43 @@ impl FromStr for ModelId {
         }
         if text.starts_with("prebuilt-") {
             return Err(Error::settings(
-                "it is a prebuilt model, which every resource has",
-                "copy custom models only, and use prebuilt models where they are",
+                "it is a prebuilt model",
+                "copy custom models only: every resource has the prebuilt ones",
             ));
         }
         Ok(Self(text.to_owned()))
     }
 }
 
-/// What a resource says of one of its models or classifiers.
+/// A model or classifier as a resource shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// Its id. In v2.1 the service has chosen it.
+    /// Its id. In v2.1 the service chooses it.
     pub id: ModelId,
     /// A model or a classifier.
     pub kind: Kind,
-    /// Whether it can be used, and so copied.
+    /// Whether it can be used, and so be copied.
     pub readiness: Readiness,
     /// The API version that trained it, as the service writes it (`2023-07-31`). v2.1 does not say.
-    pub api_version: Option<String>,
-    /// What its owner calls it (v2.1).
-    pub name: Option<String>,
-    /// What its owner says of it (v3.0 and later).
-    pub description: Option<String>,
-    /// Its owner's labels (v3.0 and later).
-    pub tags: BTreeMap<String, String>,
-    /// When it was made. A copy has the date of its source, but for v4.0, where it is the date of the copying.
+    pub api_version: Option<UntrustedText>,
+    /// Its name (v2.1).
+    pub name: Option<UntrustedText>,
+    /// Its description (v3.0 and later).
+    pub description: Option<UntrustedText>,
+    /// Its tags (v3.0 and later).
+    pub tags: BTreeMap<UntrustedText, UntrustedText>,
+    /// When it was created. A copy has the date of its source, except in v4.0, where it is the date of the copy.
     pub created: Option<Timestamp>,
-    /// When it was changed (v2.1 and v4.0). A copy has the date of its source.
+    /// When it was last changed (v2.1 and v4.0). A copy has the date of its source.
     pub modified: Option<Timestamp>,
-    /// When it stops working (v3.1 and later). A copy has the date of its source.
+    /// When it expires (v3.1 and later). A copy has the date of its source.
     pub expires: Option<Timestamp>,
-    /// What it makes of documents (v3.0 and later), by the name of the document type.
-    pub document_types: BTreeMap<String, DocumentType>,
+    /// Its document types (v3.0 and later), by name.
+    pub document_types: BTreeMap<UntrustedText, DocumentType>,
     /// The models, and from v4.0 on the classifier, that it is composed of.
     pub components: Vec<Component>,
-    /// Whether this is all that the resource knows of it. A list may leave out what its own GET shows.
-    pub is_whole: bool,
+    /// Whether all fields are known. A list may leave out fields that a GET of the model has.
+    pub is_complete: bool,
 }
 
 /// One type of documents of a model.
@@ -113,7 +114,7 @@ pub struct DocumentType {
     /// The fields, as JSON in one spelling: keys in order, no blanks. Classifiers have none.
     pub field_schema: Option<Box<str>>,
     /// How it was trained: `template`, `neural`.
-    pub build_mode: Option<Box<str>>,
+    pub build_mode: Option<UntrustedText>,
 }
 
 /// What a composed model is made of.
@@ -134,12 +135,12 @@ pub enum Readiness {
     Creating,
     /// Its training failed.
     Invalid,
-    /// A status that this version of frcopy does not know, as the service wrote it. It says nothing.
-    Unknown(String),
+    /// A status that this version of frcopy does not know. It decides nothing.
+    Unknown(UntrustedText),
 }
 
 impl Readiness {
-    /// Whether the resource says that the model cannot be used. A status that nobody knows says nothing.
+    /// Whether the resource says that the model cannot be used.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
         matches!(self, Self::Creating | Self::Invalid)

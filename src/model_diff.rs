@@ -1,6 +1,6 @@
-//! Whether two models come from the same training, which is not a matter of their ids or descriptions.
+//! Whether two models come from the same training. Ids and descriptions do not count.
 //!
-//! A copy keeps what it does to documents, when it expires, and a date: in v2.1 both dates and the name, in v3.0 and
+//! A copy keeps its document types, its expiry, and a date: in v2.1 both dates and the name, in v3.0 and
 //! v3.1 the date of creation, in v4.0 the source's date of modification, while it is created anew.
 
 use std::collections::BTreeMap;
@@ -8,21 +8,22 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::model::{DocumentType, Model};
+use crate::text::UntrustedText;
 
-/// What tells a copy from its source, in words; nothing where they come from the same training.
+/// The differences between a copy and its source, in words; none where they come from the same training.
 ///
-/// Both must be whole, and of the same format.
+/// Both must be complete, and read with the same API version.
 #[must_use]
 pub fn differences(source: &Model, copy: &Model) -> Vec<String> {
     let mut found = Vec::new();
     if source.name != copy.name {
-        let name = |model: &Model| model.name.clone().unwrap_or_else(|| "nothing".into());
+        let name = |model: &Model| model.name.clone().unwrap_or_else(|| "(no name)".into());
         found.push(format!("the source is called {}, the target {}", name(source), name(copy)));
     }
     if !have_same_date(source, copy) {
         found.push(format!("the source was trained {}, the target {}", trained(source), trained(copy)));
     }
-    // Where one side does not say, an older version was asked.
+    // An older API version does not show the expiry.
     if source.expires.zip(copy.expires).is_some_and(|(source, copy)| !is_same(source, copy)) {
         found.push(format!("the source expires {}, the target {}", day(source.expires), day(copy.expires)));
     }
@@ -30,9 +31,9 @@ pub fn differences(source: &Model, copy: &Model) -> Vec<String> {
     found
 }
 
-/// Whether two models of v2.1 come from the same training. The service names copies, so nothing else pairs them.
+/// Whether two v2.1 models come from the same training. The service names copies, so nothing else pairs them.
 #[must_use]
-pub fn is_custom_model_of(source: &Model, copy: &Model) -> bool {
+pub fn has_same_name_and_dates(source: &Model, copy: &Model) -> bool {
     source.name == copy.name && have_both_dates(source, copy)
 }
 
@@ -41,8 +42,8 @@ fn have_same_date(source: &Model, copy: &Model) -> bool {
         return have_both_dates(source, copy);
     }
     let same = |a: Option<Timestamp>, b: Option<Timestamp>| a.zip(b).is_some_and(|(a, b)| is_same(a, b));
-    // Which of its source's dates a v4.0 copy shows as that of its modification is not documented; either will do, and
-    // whatever is trained anew has two new ones.
+    // Which of its source's dates a v4.0 copy shows as that of its modification is not documented; either one counts, and
+    // a new training has two new dates.
     let of_source = [source.created, source.modified];
     let of_copy = [copy.created, copy.modified];
     of_source.iter().any(|a| of_copy.iter().any(|b| same(*a, *b)))
@@ -67,10 +68,10 @@ fn compare_document_types(source: &Model, copy: &Model, found: &mut Vec<String>)
     let own_names = [source.id.as_str(), copy.id.as_str()];
     let of_source = by_neutral_name(source, own_names);
     let of_copy = by_neutral_name(copy, own_names);
-    for name in of_source.keys().filter(|name| !of_copy.contains_key(*name)) {
+    for name in of_source.keys().filter(|name| !of_copy.contains_key(name)) {
         found.push(format!("the target has no document type {name}"));
     }
-    for name in of_copy.keys().filter(|name| !of_source.contains_key(*name)) {
+    for name in of_copy.keys().filter(|name| !of_source.contains_key(name)) {
         found.push(format!("the source has no document type {name}"));
     }
     for (name, source, copy) in of_source.iter().filter_map(|(name, source)| Some((name, source, of_copy.get(name)?))) {
@@ -85,10 +86,10 @@ fn compare_document_types(source: &Model, copy: &Model, found: &mut Vec<String>)
 }
 
 /// The one document type of a simple model has the name of the model: in a copy of v3.0 the source's, later its own.
-fn by_neutral_name<'m>(model: &'m Model, own_names: [&'m str; 2]) -> BTreeMap<&'m str, &'m DocumentType> {
+fn by_neutral_name<'m>(model: &'m Model, own_names: [&'m str; 2]) -> BTreeMap<UntrustedText, &'m DocumentType> {
     let [neutral, _] = own_names;
     let named = model.document_types.iter();
-    named.map(|(name, of)| (if own_names.contains(&name.as_str()) { neutral } else { name }, of)).collect()
+    named.map(|(name, of)| (if own_names.contains(&name.raw()) { neutral.into() } else { name.clone() }, of)).collect()
 }
 
 fn trained(model: &Model) -> String {
@@ -118,9 +119,9 @@ mod tests {
             created: Some(date(created)),
             modified: modified.map(date),
             expires: None,
-            document_types: BTreeMap::from([(id.to_owned(), fields)]),
+            document_types: BTreeMap::from([(id.into(), fields)]),
             components: Vec::new(),
-            is_whole: true,
+            is_complete: true,
         }
     }
 
@@ -153,13 +154,13 @@ mod tests {
     #[test]
     fn a_copy_of_v2_1_has_both_dates_and_the_name_of_its_source() {
         let source = custom(Some("invoices"), TRAINED, COPIED);
-        assert!(is_custom_model_of(&source, &custom(Some("invoices"), TRAINED, COPIED)));
+        assert!(has_same_name_and_dates(&source, &custom(Some("invoices"), TRAINED, COPIED)));
         for other in [
             custom(None, TRAINED, COPIED),
             custom(Some("invoices"), COPIED, COPIED),
             custom(Some("invoices"), TRAINED, TRAINED),
         ] {
-            assert!(!is_custom_model_of(&source, &other) && !differences(&source, &other).is_empty());
+            assert!(!has_same_name_and_dates(&source, &other) && !differences(&source, &other).is_empty());
         }
     }
 
@@ -176,7 +177,7 @@ mod tests {
         let source = Model { expires: Some(TRAINED.parse().unwrap()), ..model("invoices", TRAINED, None) };
         let with = |field_schema: &str, build_mode: &str| {
             let fields = DocumentType { field_schema: Some(field_schema.into()), build_mode: Some(build_mode.into()) };
-            Model { document_types: BTreeMap::from([("invoices".to_owned(), fields)]), ..source.clone() }
+            Model { document_types: BTreeMap::from([("invoices".into(), fields)]), ..source.clone() }
         };
         for (copy, what) in [
             (with(r#"{"Total":{}}"#, "template"), "the fields of document type invoices differ"),

@@ -1,4 +1,4 @@
-//! A copy that is under way: where to ask for it, and what the service says of it.
+//! A copy operation: its URL, and its status.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use crate::error::{Error, ErrorKind, ServiceError};
 use crate::model::{Kind, ModelId};
 use crate::redactor::Redactor;
 use crate::resource::Endpoint;
-use crate::text::sanitize;
+use crate::text::UntrustedText;
 
-/// Where an operation is followed: an Operation-Location on the source's own scheme, host and port.
+/// The URL of an operation: an Operation-Location on the source's own scheme, host and port, without a fragment.
 ///
-/// Its path and query are the service's business and are used as they came.
+/// Path and query are opaque and used as they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationUrl {
     url: Url,
-    /// What people see of it: a service that puts a secret there does not get it printed.
+    /// The text for people, without secrets: a service may put one there.
     shown: String,
 }
 
@@ -24,20 +24,21 @@ impl OperationUrl {
     /// Checks an Operation-Location that the source sent, which may be relative to it.
     ///
     /// # Errors
-    /// When it is no URL or leads elsewhere. Nothing may be sent there: the credential is the source's alone.
+    /// When it is not a URL or leads to another origin. Nothing may be sent there: the key is for the source only.
     pub fn new(location: &str, source: &Endpoint) -> Result<Self, Error> {
         let url = source.resolve(location).ok().filter(|url| source.is_origin_of(url) && url.path() != "/");
-        let url = url.ok_or_else(|| {
+        let mut url = url.ok_or_else(|| {
             Error::new(ErrorKind::Unforeseen, format!("the Operation-Location does not name an operation on {source}"))
         })?;
-        // Whoever pastes it into a shell puts it between single quotes.
+        url.set_fragment(None);
+        // In a shell command it stands between single quotes.
         Ok(Self { shown: url.as_str().replace('\'', "%27"), url })
     }
 
     /// Shows it without these secrets.
     #[must_use]
-    pub fn without(mut self, secrets: &Redactor) -> Self {
-        self.shown = secrets.redact(&self.shown);
+    pub fn redacted(mut self, redactor: &Redactor) -> Self {
+        self.shown = redactor.redact(&self.shown);
         self
     }
 
@@ -49,7 +50,7 @@ impl OperationUrl {
         segments.get(at.checked_sub(1)?)?.parse().ok()
     }
 
-    /// Path and query, to be asked of the source.
+    /// Path and query, for requests to the source.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
         &self.url[url::Position::BeforePath..url::Position::AfterQuery]
@@ -62,71 +63,76 @@ impl fmt::Display for OperationUrl {
     }
 }
 
-/// What the service says of an operation.
+/// An operation as the source shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// How far it is.
+    /// Its status.
     pub status: OperationStatus,
     /// Why it failed, when it did and the service says why.
     pub error: Option<ServiceError>,
     /// The id of the copy, where the answer names it.
     pub target_model_id: Option<ModelId>,
-    /// What is being copied, where the answer says so.
+    /// Where the copy will be, without the query, where the answer says so (v3.0 and later).
+    pub target_location: Option<UntrustedText>,
+    /// A model or a classifier, where the answer says so.
     pub kind: Option<Kind>,
 }
 
-/// How far an operation is. Only a terminal status is a verdict.
+/// The status of an operation. Only a terminal status is a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperationStatus {
-    /// Accepted, waiting for its turn.
+    /// Accepted, not yet running.
     NotStarted,
-    /// Being carried out.
+    /// Running.
     Running,
     /// Done: the copy is there.
     Succeeded,
     /// Done: there is no copy.
     Failed,
-    /// Given up on the service's side.
+    /// Canceled by the service.
     Canceled,
-    /// Left out on the service's side (v4.0).
+    /// Skipped by the service (v4.0).
     Skipped,
     /// A status that this version of frcopy does not know. It is not a verdict.
-    Unknown(String),
+    Unknown(UntrustedText),
 }
 
 impl OperationStatus {
-    /// Whether the operation has ended.
+    /// Whether the status is terminal.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Canceled | Self::Skipped)
     }
 }
 
-impl From<&str> for OperationStatus {
-    fn from(word: &str) -> Self {
-        match word {
+impl OperationStatus {
+    /// The status that the service's word means. The word is compared as it came.
+    #[must_use]
+    pub fn new(word: &UntrustedText) -> Self {
+        match word.raw() {
             "notStarted" => Self::NotStarted,
             "running" => Self::Running,
             "succeeded" => Self::Succeeded,
             "failed" => Self::Failed,
             "canceled" => Self::Canceled,
             "skipped" => Self::Skipped,
-            other => Self::Unknown(sanitize(other)),
+            _ => Self::Unknown(word.clone()),
         }
     }
 }
 
 impl fmt::Display for OperationStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let word = match self {
             Self::NotStarted => "notStarted",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Canceled => "canceled",
             Self::Skipped => "skipped",
-            Self::Unknown(word) => word,
-        })
+            Self::Unknown(word) => return word.fmt(f),
+        };
+        f.write_str(word)
     }
 }
 
@@ -164,10 +170,10 @@ mod tests {
     #[test]
     fn only_an_end_is_a_verdict() {
         for word in ["succeeded", "failed", "canceled", "skipped"] {
-            assert!(OperationStatus::from(word).is_terminal(), "{word}");
+            assert!(OperationStatus::new(&word.into()).is_terminal(), "{word}");
         }
-        for word in ["notStarted", "running", "completed", "Succeeded", ""] {
-            assert!(!OperationStatus::from(word).is_terminal(), "{word}");
+        for word in ["notStarted", "running", "completed", "Succeeded", "", "failed\u{0}", " succeeded"] {
+            assert!(!OperationStatus::new(&word.into()).is_terminal(), "{word}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which of a resource's models are meant: some by their ids, or all that patterns pick.
+//! Which of a resource's models are selected: by id, or by pattern.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Model, ModelId};
 
-/// Which models are meant.
+/// The selected models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// These, and nothing else.
+    /// The models with these ids.
     Ids(Vec<ModelId>),
-    /// All that a resource lists, as far as the patterns pick it.
+    /// All listed models that the patterns select.
     Matching(Patterns),
 }
 
@@ -29,7 +29,7 @@ pub struct Patterns {
 pub struct Pattern(glob::Pattern);
 
 impl Selection {
-    /// Whether a model is meant.
+    /// Whether it selects a model.
     #[must_use]
     pub fn picks(&self, model: &Model) -> bool {
         match self {
@@ -38,13 +38,13 @@ impl Selection {
         }
     }
 
-    /// Whether a model is meant by its own id.
+    /// Whether it selects a model by its id.
     #[must_use]
     pub fn names(&self, model: &Model) -> bool {
         matches!(self, Self::Ids(_)) && self.picks(model)
     }
 
-    /// Refuses a selection that means something which none of these models is.
+    /// Refuses a selection with an id or a pattern that none of these models has.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], for all such ids, or for the first such pattern.
@@ -82,7 +82,7 @@ impl Pattern {
     /// Whether it matches the id, or in v2.1 the name.
     #[must_use]
     pub fn matches(&self, model: &Model) -> bool {
-        self.0.matches(model.id.as_str()) || model.name.as_ref().is_some_and(|name| self.0.matches(name))
+        self.0.matches(model.id.as_str()) || model.name.as_ref().is_some_and(|name| self.0.matches(name.raw()))
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
             expires: None,
             document_types: BTreeMap::new(),
             components: Vec::new(),
-            is_whole: true,
+            is_complete: true,
         }
     }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_refused() {
+    fn an_id_or_pattern_without_a_model_is_refused() {
         let model = model("invoices-1", None);
         let models = [&model];
         for (selection, what) in [

@@ -13,114 +13,164 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::service_error::words;
-use super::{Answer, Capacity, Page, Protocol, Quota, Request, date, listed};
+use super::{
+    Answer, Call, Capacity, ListedCopy, NewCopy, Page, Quota, Request, WireFormat, date, not_pollable, read_start,
+    read_success, readable_models,
+};
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
 use crate::model::{Component, Kind, Model, ModelId, Readiness};
-use crate::operation::{Operation, OperationStatus};
-use crate::resource::TargetAddress;
+use crate::operation::{Operation, OperationStatus, OperationUrl};
+use crate::resource::Endpoint;
+use crate::text::UntrustedText;
 
 const MODELS: &str = "/formrecognizer/v2.1/custom/models";
-/// How long an authorization lives.
+/// How long an authorization is valid.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
-pub(super) struct CustomModels {
-    pub(super) target: TargetAddress,
-}
+/// The wire format of v2.1.
+pub(super) struct CustomModels;
 
-impl Protocol for CustomModels {
-    fn authorize(&self) -> Request {
-        Request::post(format!("{MODELS}/copyAuthorization"), None, "authorize the copy")
+impl WireFormat for CustomModels {
+    fn service_names_the_copy(&self) -> bool {
+        true
     }
 
-    fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error> {
-        let (authorization, payload): (Authorization, _) = answer.json_and_payload()?;
-        let issued = answer.server_time();
-        Ok(CopyAuthorization {
-            target_model_id: answer.reserved_id(&authorization.model_id)?,
-            target_resource_id: None,
-            target_region: None,
-            target_location: None,
-            issued,
-            expires: expiration(&authorization.expiration_date_time_ticks).unwrap_or(issued + LIFETIME),
-            access_token: authorization.access_token,
-            payload,
+    fn needs_target_address(&self) -> bool {
+        true
+    }
+
+    fn lists_operations(&self) -> bool {
+        false
+    }
+
+    fn limits_starts_per_minute(&self) -> bool {
+        true
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        kind == Kind::Model
+    }
+
+    fn copies(&self, kind: Kind) -> bool {
+        kind == Kind::Model
+    }
+
+    fn may_have_id(&self, id: &ModelId) -> bool {
+        id.is_uuid()
+    }
+
+    fn is_operation(&self, url: &OperationUrl) -> bool {
+        url.path_and_query().to_ascii_lowercase().contains("/copyresults/")
+    }
+
+    fn authorize<'a>(&self, _: &'a NewCopy) -> Call<'a, CopyAuthorization> {
+        Call::new(Request::post(format!("{MODELS}/copyAuthorization"), None, "authorize the copy"), read_authorization)
+    }
+
+    fn start<'a>(
+        &self,
+        source_id: &ModelId,
+        copy: &NewCopy,
+        authorization: &CopyAuthorization,
+        source: &'a Endpoint,
+    ) -> Call<'a, OperationUrl> {
+        let address = copy.address();
+        let body = CopyRequest {
+            target_resource_id: address.map(|address| address.resource_id.as_str()),
+            target_resource_region: address.map(|address| address.region.as_str()),
+            copy_authorization: authorization.payload(),
+        };
+        // Two strings and JSON that was parsed before always serialize.
+        let body = serde_json::to_string(&body).unwrap_or_default();
+        let request = Request::post(format!("{MODELS}/{source_id}/copy"), Some(body), "start the copy");
+        Call::new(request.counted_as(Quota::CustomModelCopy), |answer| read_start(answer, source))
+    }
+
+    fn operation(&self, url: &OperationUrl) -> Call<'static, Operation> {
+        Call::new(Request::get(url.path_and_query().to_owned(), "show the operation"), read_operation)
+    }
+
+    fn model(&self, _: Kind, id: &ModelId) -> Call<'static, Model> {
+        Call::new(Request::get(format!("{MODELS}/{id}"), format!("show model {id}")), read_model)
+    }
+
+    fn models(&self, _: Kind) -> Call<'static, Page<Model>> {
+        let request = Request::get(format!("{MODELS}?op=full"), "list the v2.1 models");
+        Call::new(request.counted_as(Quota::List), read_models)
+    }
+
+    fn delete(&self, _: Kind, id: &ModelId) -> Call<'static, ()> {
+        Call::new(Request::delete(format!("{MODELS}/{id}"), format!("delete model {id}")), read_success)
+    }
+
+    fn capacity(&self) -> Call<'static, Capacity> {
+        let request = Request::get(format!("{MODELS}?op=summary"), "count the v2.1 models");
+        Call::new(request.counted_as(Quota::List), |answer| {
+            let SummaryOfModels { summary } = answer.json()?;
+            Ok(summary)
         })
     }
 
-    fn starting(&self, source: &ModelId) -> Request {
-        Request::post(format!("{MODELS}/{source}/copy"), None, "start the copy").counted_as(Quota::CustomModelCopy)
+    fn operations(&self) -> Option<Call<'static, Page<ListedCopy>>> {
+        None
     }
 
-    fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request {
-        let order = CopyOrder {
-            target_resource_id: self.target.resource_id.as_str(),
-            target_resource_region: self.target.region.as_str(),
-            copy_authorization: &authorization.payload,
-        };
-        // Two strings and JSON that was parsed before cannot fail to be written.
-        let body = serde_json::to_string(&order).unwrap_or_default();
-        Request { body: Some(body), ..self.starting(source) }
+    fn operation_url(&self, _: &UntrustedText, _: &Endpoint) -> Result<OperationUrl, Error> {
+        Err(not_pollable())
     }
 }
 
-pub(super) fn model(id: &ModelId) -> Request {
-    Request::get(format!("{MODELS}/{id}"), format!("show model {id}"))
+fn read_authorization(answer: &Answer) -> Result<CopyAuthorization, Error> {
+    let (body, payload): (Authorization, _) = answer.json_and_payload()?;
+    let issued = answer.date_or_received();
+    Ok(CopyAuthorization {
+        target_model_id: answer.reserved_id(&body.model_id)?,
+        target_resource_id: None,
+        target_region: None,
+        target_location: None,
+        issued,
+        expires: expiration(&body.expiration_date_time_ticks).unwrap_or(issued + LIFETIME),
+        access_token: body.access_token,
+        payload: payload.into(),
+    })
 }
 
-pub(super) fn delete(id: &ModelId) -> Request {
-    Request::delete(format!("{MODELS}/{id}"), format!("delete model {id}"))
-}
-
-/// Every model, with what a list shows of it.
-pub(super) fn list() -> Request {
-    Request::get(format!("{MODELS}?op=full"), "list the v2.1 models").counted_as(Quota::List)
-}
-
-/// How many models there are and may be.
-pub(super) fn summary() -> Request {
-    Request::get(format!("{MODELS}?op=summary"), "say how many v2.1 models it has").counted_as(Quota::List)
-}
-
-pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
+fn read_model(answer: &Answer) -> Result<Model, Error> {
     let CustomModel { model_info, composed_train_results } = answer.json()?;
     let id = |part: &Value| part.get("modelId")?.as_str()?.parse().ok();
     let parts = composed_train_results.as_array().into_iter().flatten().filter_map(id);
     let components = parts.map(|id| Component { kind: Kind::Model, id }).collect();
-    let model = model_info.model(answer).ok_or_else(|| answer.unusable("something that is no model"))?;
-    Ok(Model { components, is_whole: true, ..model })
+    let model = model_info.model(answer).ok_or_else(|| answer.unusable("a body that is not a model"))?;
+    Ok(Model { components, is_complete: true, ..model })
 }
 
-pub(super) fn read_list(answer: &Answer) -> Result<Page<Model>, Error> {
+fn read_models(answer: &Answer) -> Result<Page<Model>, Error> {
     let ModelList { model_list, next_link } = answer.json()?;
-    let (items, unread) = listed(model_list, |info: ModelInfo| info.model(answer));
+    let (items, unreadable) = readable_models(model_list, |info: ModelInfo| info.model(answer));
     // The last page has an empty link.
-    Ok(Page { items, unread, next_link: next_link.filter(|link| !link.is_empty()) })
+    Ok(Page { items, unreadable, next_link: next_link.filter(|link| !link.is_empty()) })
 }
 
-pub(super) fn read_summary(answer: &Answer) -> Result<Capacity, Error> {
-    let SummaryOfModels { summary } = answer.json()?;
-    Ok(summary)
-}
-
-pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
+fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     let CopyOperation { status, copy_result } = answer.json()?;
     let errors = copy_result.get("errors").and_then(Value::as_array);
     Ok(Operation {
-        status: OperationStatus::from(answer.text(&status).as_str()),
+        status: OperationStatus::new(&answer.text(&status)),
         error: words(answer, errors.into_iter().flatten()),
         target_model_id: copy_result.get("modelId").and_then(Value::as_str).and_then(|id| id.parse().ok()),
+        target_location: None,
         kind: None,
     })
 }
 
-/// `CopyAuthorizationResult`. The rest of it is nobody's business but the service's.
+/// `CopyAuthorizationResult`. The other fields only matter to the service.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Authorization {
     model_id: String,
     access_token: SecretString,
-    /// Whatever form it has: it must not hide the rest.
+    /// Any form: it must not make the rest unreadable.
     #[serde(default)]
     expiration_date_time_ticks: Value,
 }
@@ -138,10 +188,10 @@ fn expiration(ticks: &Value) -> Option<Timestamp> {
 /// `CopyRequest`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CopyOrder<'a> {
-    target_resource_id: &'a str,
-    target_resource_region: &'a str,
-    copy_authorization: &'a RawValue,
+struct CopyRequest<'a> {
+    target_resource_id: Option<&'a str>,
+    target_resource_region: Option<&'a str>,
+    copy_authorization: Box<RawValue>,
 }
 
 /// `Model`, as far as a copy needs it.
@@ -149,7 +199,7 @@ struct CopyOrder<'a> {
 #[serde(rename_all = "camelCase")]
 struct CustomModel {
     model_info: ModelInfo,
-    /// Whatever form it has: it must not hide the status.
+    /// Any form: it must not make the status unreadable.
     #[serde(default)]
     composed_train_results: Value,
 }
@@ -162,13 +212,13 @@ struct ModelList {
     next_link: Option<String>,
 }
 
-/// `Models`, asked for the summary alone.
+/// `Models`, with `op=summary`.
 #[derive(Deserialize)]
 struct SummaryOfModels {
     summary: Capacity,
 }
 
-/// `ModelInfo`. What is not the status may have any form.
+/// `ModelInfo`. All fields but the status may have any form.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ModelInfo {
@@ -207,7 +257,7 @@ impl ModelInfo {
             expires: None,
             document_types: BTreeMap::new(),
             components: Vec::new(),
-            is_whole: !is_composed,
+            is_complete: !is_composed,
         })
     }
 }
@@ -217,7 +267,7 @@ impl ModelInfo {
 #[serde(rename_all = "camelCase")]
 struct CopyOperation {
     status: String,
-    /// Whatever form it has: it must not hide the status.
+    /// Any form: it must not make the status unreadable.
     #[serde(default)]
     copy_result: Value,
 }
@@ -226,25 +276,30 @@ struct CopyOperation {
 mod tests {
     use super::super::tests::{answer, lines};
     use super::*;
+    use crate::api::Naming;
     use crate::error::ErrorKind;
+    use crate::resource::TargetAddress;
 
     const ID: &str = "eccc3f13-8289-4020-ba16-9f1d1374e96f";
     const RESOURCE_ID: &str = "/subscriptions/1/resourceGroups/rg/providers/Microsoft.CognitiveServices/accounts/fr";
 
-    fn protocol() -> CustomModels {
-        let target = TargetAddress { resource_id: RESOURCE_ID.parse().unwrap(), region: "westus2".parse().unwrap() };
-        CustomModels { target }
+    fn copy() -> NewCopy {
+        let address = TargetAddress { resource_id: RESOURCE_ID.parse().unwrap(), region: "westus2".parse().unwrap() };
+        NewCopy { kind: Kind::Model, naming: Naming::ByService(address) }
     }
 
-    fn authorization(payload: &str) -> CopyAuthorization {
-        protocol().read_authorization(&answer(201, &[], payload)).unwrap()
+    fn start(payload: &str) -> Request {
+        let authorization = read_authorization(&answer(201, &[], payload)).unwrap();
+        let source = "https://a.example".parse().unwrap();
+        CustomModels.start(&ID.parse().unwrap(), &copy(), &authorization, &source).request
     }
 
     #[test]
     fn each_request_has_the_documented_method_and_path() {
         let id = ID.parse().unwrap();
         let payload = format!(r#"{{"modelId":"{ID}","accessToken":"t","expirationDateTimeTicks":1}}"#);
-        let requests = [protocol().authorize(), protocol().start(&id, &authorization(&payload)), model(&id)];
+        let (copy, model) = (copy(), CustomModels.model(Kind::Model, &id));
+        let requests = [CustomModels.authorize(&copy).request, start(&payload), model.request];
         assert_eq!(
             lines(&requests),
             [
@@ -253,7 +308,7 @@ mod tests {
                 format!("GET /formrecognizer/v2.1/custom/models/{ID}"),
             ]
         );
-        assert_eq!((&requests[0].body, &requests[2].body), (&None, &None));
+        assert_eq!((requests[0].json(), requests[2].json()), (None, None));
     }
 
     #[test]
@@ -261,9 +316,8 @@ mod tests {
         let payload = format!(
             r#"{{ "expirationDateTimeTicks":637233481531659440,"modelId":"{ID}", "new":1.0,"accessToken":"t" }}"#
         );
-        let body = protocol().start(&ID.parse().unwrap(), &authorization(&payload)).body.unwrap();
         assert_eq!(
-            body,
+            start(&payload).json().unwrap(),
             format!(
                 r#"{{"targetResourceId":"{RESOURCE_ID}","targetResourceRegion":"westus2","copyAuthorization":{payload}}}"#
             )
@@ -273,7 +327,7 @@ mod tests {
     #[test]
     fn what_is_no_authorization_is_unforeseen_and_not_shown() {
         for body in ["", "[]", r#"{"modelId":"x"}"#, r#"{"modelId":"../x","accessToken":"s3cret"}"#, "<html>"] {
-            let error = protocol().read_authorization(&answer(201, &[], body)).unwrap_err();
+            let error = read_authorization(&answer(201, &[], body)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unforeseen, "{body}");
             assert!(!format!("{error:?}").contains("s3cret"));
         }

@@ -12,38 +12,34 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::service_error::words;
-use super::{Answer, Capacity, ListedCopy, NewModel, Page, Protocol, Quota, Request, date, listed};
+use super::{
+    Answer, Call, Capacity, ListedCopy, Naming, NewCopy, Page, Quota, Request, WireFormat, date, not_pollable,
+    read_start, read_success, readable_models,
+};
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
 use crate::model::{Component, DocumentType, Kind, Model, ModelId, Readiness};
-use crate::operation::{Operation, OperationStatus};
+use crate::operation::{Operation, OperationStatus, OperationUrl};
+use crate::resource::Endpoint;
+use crate::text::UntrustedText;
 
-/// How long an authorization lives.
+/// How long an authorization is valid.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
-/// Where a version keeps its models or classifiers.
-pub(super) struct Collection {
+/// The wire format of one version from v3.0 on. The versions differ in these values only.
+pub(super) struct DocumentModels {
+    /// The first segment of every path.
     pub(super) service: &'static str,
+    /// The `api-version` of every query.
     pub(super) date: &'static str,
-    pub(super) kind: Kind,
+    pub(super) has_classifiers: bool,
+    pub(super) copies_classifiers: bool,
 }
 
-impl Collection {
-    pub(super) fn model(&self, id: &ModelId) -> Request {
-        Request::get(self.of(&format!("/{id}")), format!("show {} {id}", self.kind))
-    }
-
-    pub(super) fn list(&self) -> Request {
-        Request::get(self.of(""), format!("list the {}s", self.kind)).counted_as(Quota::List)
-    }
-
-    pub(super) fn delete(&self, id: &ModelId) -> Request {
-        Request::delete(self.of(&format!("/{id}")), format!("delete {} {id}", self.kind))
-    }
-
-    /// The path of one thing below the collection: `/{id}`, `/{id}:copyTo`, `:authorizeCopy`.
-    fn of(&self, rest: &str) -> String {
-        let collection = match self.kind {
+impl DocumentModels {
+    /// The path of the collection of a kind, or of something below it: `/{id}`, `/{id}:copyTo`, `:authorizeCopy`.
+    fn path(&self, kind: Kind, rest: &str) -> String {
+        let collection = match kind {
             Kind::Model => "documentModels",
             Kind::Classifier => "documentClassifiers",
         };
@@ -51,95 +47,144 @@ impl Collection {
     }
 }
 
-pub(super) struct DocumentModels {
-    pub(super) collection: Collection,
-    pub(super) new: NewModel,
-}
-
-impl Protocol for DocumentModels {
-    fn authorize(&self) -> Request {
-        let (model_id, classifier_id) = match self.collection.kind {
-            Kind::Model => (Some(self.new.id.as_str()), None),
-            Kind::Classifier => (None, Some(self.new.id.as_str())),
-        };
-        let order = AuthorizeOrder {
-            model_id,
-            classifier_id,
-            description: self.new.description.as_deref(),
-            tags: self.new.tags.as_ref(),
-        };
-        // Strings cannot fail to be written.
-        let body = serde_json::to_string(&order).unwrap_or_default();
-        Request::post(self.collection.of(":authorizeCopy"), Some(body), "authorize the copy")
+impl WireFormat for DocumentModels {
+    fn service_names_the_copy(&self) -> bool {
+        false
     }
 
-    fn read_authorization(&self, answer: &Answer) -> Result<CopyAuthorization, Error> {
-        let (authorization, payload): (Authorization, _) = answer.json_and_payload()?;
-        let id = match self.collection.kind {
-            Kind::Model => authorization.target_model_id,
-            Kind::Classifier => authorization.target_classifier_id,
-        };
-        let target_model_id = answer.reserved_id(&id.unwrap_or_default())?;
-        if target_model_id != self.new.id {
-            let with = format!("an authorization for {target_model_id} instead of {}", self.new.id);
-            return Err(answer.unusable(&with));
-        }
-        let issued = answer.server_time();
-        Ok(CopyAuthorization {
-            target_model_id,
-            target_resource_id: authorization.target_resource_id.map(|id| answer.text(&id)),
-            target_region: authorization.target_resource_region.map(|region| answer.text(&region)),
-            target_location: authorization
-                .target_model_location
-                .or(authorization.target_classifier_location)
-                .map(|location| without_query(&location).to_owned()),
-            issued,
-            expires: date(&authorization.expiration_date_time).unwrap_or(issued + LIFETIME),
-            access_token: authorization.access_token,
-            payload,
+    fn needs_target_address(&self) -> bool {
+        false
+    }
+
+    fn lists_operations(&self) -> bool {
+        true
+    }
+
+    fn limits_starts_per_minute(&self) -> bool {
+        false
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        kind == Kind::Model || self.has_classifiers
+    }
+
+    fn copies(&self, kind: Kind) -> bool {
+        kind == Kind::Model || self.copies_classifiers
+    }
+
+    fn may_have_id(&self, _: &ModelId) -> bool {
+        true
+    }
+
+    fn is_operation(&self, url: &OperationUrl) -> bool {
+        let path = url.path_and_query();
+        path.contains(&format!("/{}/operations/", self.service)) && path.contains(&format!("api-version={}", self.date))
+    }
+
+    fn authorize<'a>(&self, copy: &'a NewCopy) -> Call<'a, CopyAuthorization> {
+        // Strings always serialize.
+        let body = serde_json::to_string(&AuthorizeRequest::new(copy)).unwrap_or_default();
+        let request = Request::post(self.path(copy.kind, ":authorizeCopy"), Some(body), "authorize the copy");
+        Call::new(request, |answer| read_authorization(copy, answer))
+    }
+
+    fn start<'a>(
+        &self,
+        source_id: &ModelId,
+        copy: &NewCopy,
+        authorization: &CopyAuthorization,
+        source: &'a Endpoint,
+    ) -> Call<'a, OperationUrl> {
+        let path = self.path(copy.kind, &format!("/{source_id}:copyTo"));
+        let request = Request::post(path, Some(authorization.payload().get().to_owned()), "start the copy");
+        Call::new(request, |answer| read_start(answer, source))
+    }
+
+    fn operation(&self, url: &OperationUrl) -> Call<'static, Operation> {
+        Call::new(Request::get(url.path_and_query().to_owned(), "show the operation"), read_operation)
+    }
+
+    fn model(&self, kind: Kind, id: &ModelId) -> Call<'static, Model> {
+        Call::new(Request::get(self.path(kind, &format!("/{id}")), format!("show {kind} {id}")), move |answer| {
+            read_model(kind, answer)
         })
     }
 
-    fn starting(&self, source: &ModelId) -> Request {
-        Request::post(self.collection.of(&format!("/{source}:copyTo")), None, "start the copy")
+    fn models(&self, kind: Kind) -> Call<'static, Page<Model>> {
+        let request = Request::get(self.path(kind, ""), format!("list the {kind}s")).counted_as(Quota::List);
+        Call::new(request, move |answer| read_models(kind, answer))
     }
 
-    fn start(&self, source: &ModelId, authorization: &CopyAuthorization) -> Request {
-        let body = authorization.payload.get().to_owned();
-        Request { body: Some(body), ..self.starting(source) }
+    fn delete(&self, kind: Kind, id: &ModelId) -> Call<'static, ()> {
+        Call::new(Request::delete(self.path(kind, &format!("/{id}")), format!("delete {kind} {id}")), read_success)
+    }
+
+    fn capacity(&self) -> Call<'static, Capacity> {
+        let path = format!("/{}/info?api-version={}", self.service, self.date);
+        Call::new(Request::get(path, "count the models").counted_as(Quota::List), |answer| {
+            let ResourceDetails { custom_document_models } = answer.json()?;
+            Ok(custom_document_models)
+        })
+    }
+
+    fn operations(&self) -> Option<Call<'static, Page<ListedCopy>>> {
+        let path = format!("/{}/operations?api-version={}", self.service, self.date);
+        Some(Call::new(Request::get(path, "list the operations").counted_as(Quota::List), read_operations))
+    }
+
+    fn operation_url(&self, id: &UntrustedText, source: &Endpoint) -> Result<OperationUrl, Error> {
+        let id = id.raw();
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)) {
+            return Err(not_pollable());
+        }
+        OperationUrl::new(&format!("/{}/operations/{id}?api-version={}", self.service, self.date), source)
     }
 }
 
-pub(super) fn read_model(answer: &Answer) -> Result<Model, Error> {
+fn read_authorization(copy: &NewCopy, answer: &Answer) -> Result<CopyAuthorization, Error> {
+    let (body, payload): (Authorization, _) = answer.json_and_payload()?;
+    let id = match copy.kind {
+        Kind::Model => body.target_model_id,
+        Kind::Classifier => body.target_classifier_id,
+    };
+    let target_model_id = answer.reserved_id(&id.unwrap_or_default())?;
+    if let Some(asked) = copy.id().filter(|asked| **asked != target_model_id) {
+        return Err(answer.unusable(&format!("an authorization for {target_model_id} instead of {asked}")));
+    }
+    let issued = answer.date_or_received();
+    let location = body.target_model_location.or(body.target_classifier_location);
+    Ok(CopyAuthorization {
+        target_model_id,
+        target_resource_id: body.target_resource_id.map(|id| answer.text(&id)),
+        target_region: body.target_resource_region.map(|region| answer.text(&region)),
+        target_location: location.map(|location| without_query(&location).into()),
+        issued,
+        expires: date(&body.expiration_date_time).unwrap_or(issued + LIFETIME),
+        access_token: body.access_token,
+        payload: payload.into(),
+    })
+}
+
+fn read_model(kind: Kind, answer: &Answer) -> Result<Model, Error> {
     let details: Details = answer.json()?;
-    let model = details.model(answer).ok_or_else(|| answer.unusable("something that is no model"))?;
-    Ok(Model { is_whole: true, ..model })
+    let model = details.model(kind, answer).ok_or_else(|| answer.unusable(&format!("a body that is not a {kind}")))?;
+    Ok(Model { is_complete: true, ..model })
 }
 
-pub(super) fn read_list(answer: &Answer) -> Result<Page<Model>, Error> {
+fn read_models(kind: Kind, answer: &Answer) -> Result<Page<Model>, Error> {
     let ListPage { value, next_link } = answer.json()?;
-    let (items, unread) = listed(value, |details: Details| details.model(answer));
-    Ok(Page { items, unread, next_link: next_link.filter(|link| !link.is_empty()) })
+    let (items, unreadable) = readable_models(value, |details: Details| details.model(kind, answer));
+    Ok(Page { items, unreadable, next_link: next_link.filter(|link| !link.is_empty()) })
 }
 
-/// How many models a resource has and may have. Classifiers are not counted there.
-pub(super) fn info(service: &str, date: &str) -> Request {
-    let purpose = "say how many models it has";
-    Request::get(format!("/{service}/info?api-version={date}"), purpose).counted_as(Quota::List)
-}
-
-pub(super) fn read_info(answer: &Answer) -> Result<Capacity, Error> {
-    let ResourceDetails { custom_document_models } = answer.json()?;
-    Ok(custom_document_models)
-}
-
-pub(super) fn read_operation(answer: &Answer) -> Result<Operation, Error> {
+fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     let OperationDetails { status, error, kind, resource_location } = answer.json()?;
     let error = Some(&error).filter(|error| error.is_object());
     Ok(Operation {
-        status: OperationStatus::from(answer.text(&status).as_str()),
+        status: OperationStatus::new(&answer.text(&status)),
         error: words(answer, error),
         target_model_id: target_of(&resource_location).and_then(|id| id.parse().ok()),
+        target_location: resource_location.as_str().map(|location| without_query(location).into()),
         kind: copied_kind(&kind),
     })
 }
@@ -162,27 +207,30 @@ fn copied_kind(kind: &Value) -> Option<Kind> {
     }
 }
 
-/// The newest operations of a resource, or the page that a nextLink names.
-pub(super) fn operations(service: &str, date: &str) -> Request {
-    Request::get(format!("/{service}/operations?api-version={date}"), "list the operations").counted_as(Quota::List)
+fn read_operations(answer: &Answer) -> Result<Page<ListedCopy>, Error> {
+    let ListPage { value, next_link } = answer.json()?;
+    // Most operations are not copies.
+    let copies: Vec<_> = value.iter().filter(|item| !is_other_operation(item)).collect();
+    let items: Vec<_> = copies.iter().filter_map(|item| read_listed_copy(item, answer)).collect();
+    let unreadable = copies.len() - items.len();
+    Ok(Page { items, unreadable, next_link: next_link.filter(|link| !link.is_empty()) })
 }
 
-pub(super) fn read_operations(answer: &Answer) -> Result<Page<ListedCopy>, Error> {
-    let ListPage { value, next_link } = answer.json()?;
-    let copy = |item: &Value| {
-        let field = |name: &str| item.get(name).cloned().unwrap_or_default();
-        Some(ListedCopy {
-            id: field("operationId").as_str()?.to_owned(),
-            kind: copied_kind(&field("kind"))?,
-            target_model_id: target_of(&field("resourceLocation"))?.parse().ok()?,
-            target_location: without_query(field("resourceLocation").as_str()?).to_owned(),
-            created: date(&field("createdDateTime"))?,
-            status: OperationStatus::from(answer.text(field("status").as_str().unwrap_or_default()).as_str()),
-        })
-    };
-    // Most operations are no copies.
-    let items: Vec<_> = value.iter().filter_map(copy).collect();
-    Ok(Page { items, unread: 0, next_link: next_link.filter(|link| !link.is_empty()) })
+/// Whether a list entry is certainly not a copy: its kind is readable and another one.
+fn is_other_operation(item: &Value) -> bool {
+    item.get("kind").is_some_and(|kind| kind.is_string() && copied_kind(kind).is_none())
+}
+
+fn read_listed_copy(item: &Value, answer: &Answer) -> Option<ListedCopy> {
+    let location = item.get("resourceLocation")?;
+    Some(ListedCopy {
+        id: item.get("operationId")?.as_str()?.into(),
+        kind: copied_kind(item.get("kind")?)?,
+        target_model_id: target_of(location)?.parse().ok()?,
+        target_location: without_query(location.as_str()?).into(),
+        created: date(item.get("createdDateTime")?)?,
+        status: OperationStatus::new(&answer.text(item.get("status")?.as_str()?)),
+    })
 }
 
 /// `GetOperationsResponse`, `GetDocumentModelsResponse`, `GetDocumentClassifiersResponse`.
@@ -203,7 +251,7 @@ struct ResourceDetails {
 /// `AuthorizeCopyRequest`, `AuthorizeClassifierCopyRequest`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AuthorizeOrder<'a> {
+struct AuthorizeRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     model_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,7 +262,21 @@ struct AuthorizeOrder<'a> {
     tags: Option<&'a BTreeMap<String, String>>,
 }
 
-/// `CopyAuthorization`, `ClassifierCopyAuthorization`. The rest of it is nobody's business but the service's.
+impl<'a> AuthorizeRequest<'a> {
+    fn new(copy: &'a NewCopy) -> Self {
+        let (id, description, tags) = match &copy.naming {
+            Naming::ByCaller { id, description, tags } => (Some(id.as_str()), description.as_deref(), tags.as_ref()),
+            Naming::ByService(_) => (None, None, None),
+        };
+        let (model_id, classifier_id) = match copy.kind {
+            Kind::Model => (id, None),
+            Kind::Classifier => (None, id),
+        };
+        Self { model_id, classifier_id, description, tags }
+    }
+}
+
+/// `CopyAuthorization`, `ClassifierCopyAuthorization`. The other fields only matter to the service.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Authorization {
@@ -225,13 +287,13 @@ struct Authorization {
     target_model_location: Option<String>,
     target_classifier_location: Option<String>,
     access_token: SecretString,
-    /// Whatever form it has: it must not hide the rest.
+    /// Any form: it must not make the rest unreadable.
     #[serde(default)]
     expiration_date_time: Value,
 }
 
-/// `DocumentModelDetails`, `DocumentClassifierDetails` and their summaries. There is no status: what is shown is ready.
-/// The fields may have any form: one that is new must not hide the model.
+/// `DocumentModelDetails`, `DocumentClassifierDetails` and their summaries. There is no status: a model that is shown is ready.
+/// The fields may have any form: a new form must not make the model unreadable.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Details {
@@ -247,31 +309,30 @@ struct Details {
 }
 
 impl Details {
-    /// None where it has no id.
-    fn model(&self, answer: &Answer) -> Option<Model> {
-        // A composed model of v4.0 has both: its own id and that of the classifier in it.
-        let (kind, id) = match (self.model_id.as_str(), self.classifier_id.as_str()) {
-            (Some(id), _) => (Kind::Model, id),
-            (None, id) => (Kind::Classifier, id?),
+    /// None where the id is missing or belongs to another kind.
+    fn model(&self, kind: Kind, answer: &Answer) -> Option<Model> {
+        // A composed model of v4.0 has both: its own id, and that of its classifier.
+        let id = match kind {
+            Kind::Model => &self.model_id,
+            Kind::Classifier => &self.classifier_id,
         };
+        let id = id.as_str()?;
+        let text = |value: &Value| value.as_str().map(|text| answer.text(text));
         let tags = self.tags.as_object().into_iter().flatten();
         Some(Model {
             id: id.parse().ok()?,
             kind,
             readiness: Readiness::Ready,
-            api_version: self.api_version.as_str().map(|text| answer.text(text)),
+            api_version: text(&self.api_version),
             name: None,
-            description: self.description.as_str().map(str::to_owned),
-            tags: tags.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+            description: text(&self.description),
+            tags: tags.filter_map(|(name, value)| Some((answer.text(name), text(value)?))).collect(),
             created: date(&self.created_date_time),
             modified: date(&self.modified_date_time),
             expires: date(&self.expiration_date_time),
-            document_types: self
-                .document_types()
-                .map(|(name, details)| (name.clone(), document_type(details)))
-                .collect(),
+            document_types: self.document_types().map(|(name, of)| (answer.text(name), document_type(of))).collect(),
             components: if kind == Kind::Model { self.components(id) } else { Vec::new() },
-            is_whole: self.doc_types.is_object(),
+            is_complete: self.doc_types.is_object(),
         })
     }
 
@@ -305,7 +366,7 @@ fn document_type(details: &Value) -> DocumentType {
 #[serde(rename_all = "camelCase")]
 struct OperationDetails {
     status: String,
-    /// Whatever form the rest has: it must not hide the status.
+    /// Any form: the rest must not make the status unreadable.
     #[serde(default)]
     error: Value,
     #[serde(default)]
@@ -317,18 +378,19 @@ struct OperationDetails {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{answer, lines};
-    use super::super::version::{ApiVersion, Format};
     use super::*;
+    use crate::api::version::ApiVersion;
     use crate::error::ErrorKind;
 
-    fn collection(version: ApiVersion, kind: Kind) -> Collection {
-        let Format::DocumentModels { service, date } = version.format() else { panic!("{version}") };
-        Collection { service, date, kind }
+    fn copy(kind: Kind) -> NewCopy {
+        let id = "copy-1".parse().unwrap();
+        NewCopy { kind, naming: Naming::ByCaller { id, description: None, tags: None } }
     }
 
-    fn protocol(version: ApiVersion, kind: Kind) -> DocumentModels {
-        let new = NewModel { id: "copy-1".parse().unwrap(), description: None, tags: None };
-        DocumentModels { collection: collection(version, kind), new }
+    fn start(version: ApiVersion, kind: Kind, payload: &str) -> Request {
+        let (copy, source) = (copy(kind), "https://a.example".parse().unwrap());
+        let authorization = read_authorization(&copy, &answer(200, &[], payload)).unwrap();
+        version.wire().start(&"model_1".parse().unwrap(), &copy, &authorization, &source).request
     }
 
     fn authorization(name: &str) -> String {
@@ -354,10 +416,10 @@ mod tests {
                 "2024-11-30",
             ),
         ] {
-            let protocol = protocol(version, kind);
-            let reserved = protocol.read_authorization(&answer(200, &[], &authorization(name))).unwrap();
-            let id = "model_1".parse().unwrap();
-            let requests = [protocol.authorize(), protocol.start(&id, &reserved), protocol.collection.model(&id)];
+            let (copy, wire) = (copy(kind), version.wire());
+            let model = wire.model(kind, &"model_1".parse().unwrap());
+            let start = start(version, kind, &authorization(name));
+            let requests = [wire.authorize(&copy).request, start, model.request];
             assert_eq!(
                 lines(&requests),
                 [
@@ -371,31 +433,33 @@ mod tests {
 
     #[test]
     fn an_authorize_request_names_the_copy_and_leaves_out_what_was_not_given() {
-        let mut protocol = protocol(ApiVersion::V4_0, Kind::Model);
-        assert_eq!(protocol.authorize().body.unwrap(), r#"{"modelId":"copy-1"}"#);
-        protocol.new.description = Some(String::new());
-        protocol.new.tags = Some(BTreeMap::from([("a".into(), "1".into())]));
-        assert_eq!(protocol.authorize().body.unwrap(), r#"{"modelId":"copy-1","description":"","tags":{"a":"1"}}"#);
-        protocol.collection.kind = Kind::Classifier;
-        assert!(protocol.authorize().body.unwrap().starts_with(r#"{"classifierId":"copy-1""#));
+        let body = |copy: &NewCopy| ApiVersion::V4_0.wire().authorize(copy).request.json().unwrap().to_owned();
+        let mut copy = copy(Kind::Model);
+        assert_eq!(body(&copy), r#"{"modelId":"copy-1"}"#);
+        copy.naming = Naming::ByCaller {
+            id: "copy-1".parse().unwrap(),
+            description: Some(String::new()),
+            tags: Some(BTreeMap::from([("a".into(), "1".into())])),
+        };
+        assert_eq!(body(&copy), r#"{"modelId":"copy-1","description":"","tags":{"a":"1"}}"#);
+        copy.kind = Kind::Classifier;
+        assert!(body(&copy).starts_with(r#"{"classifierId":"copy-1""#));
     }
 
     #[test]
     fn the_authorization_is_the_body_of_the_start_request_byte_for_byte() {
         for (kind, name) in [(Kind::Model, "targetModelId"), (Kind::Classifier, "targetClassifierId")] {
-            let protocol = protocol(ApiVersion::V4_0, kind);
             let payload = authorization(name);
-            let reserved = protocol.read_authorization(&answer(200, &[], &payload)).unwrap();
-            assert_eq!(reserved.target_region.as_deref(), Some("westus2"));
-            assert_eq!(protocol.start(&"model_1".parse().unwrap(), &reserved).body.unwrap(), payload);
+            let read = read_authorization(&copy(kind), &answer(200, &[], &payload)).unwrap();
+            assert_eq!(read.target_region, Some("westus2".into()));
+            assert_eq!(start(ApiVersion::V4_0, kind, &payload).json().unwrap(), payload);
         }
     }
 
     #[test]
     fn what_is_no_authorization_is_unforeseen_and_not_shown() {
         for body in ["", "{}", r#"{"targetModelId":"x/y","accessToken":"s3cret"}"#, r#"{"accessToken":"s3cret"}"#] {
-            let protocol = protocol(ApiVersion::V3_0, Kind::Model);
-            let error = protocol.read_authorization(&answer(200, &[], body)).unwrap_err();
+            let error = read_authorization(&copy(Kind::Model), &answer(200, &[], body)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unforeseen, "{body}");
             assert!(!format!("{error:?}").contains("s3cret"));
         }
@@ -405,17 +469,20 @@ mod tests {
     fn a_model_that_is_shown_is_ready_and_tells_what_a_copy_may_keep() {
         let body = r#"{"modelId":"m1","apiVersion":"2023-07-31","description":"d","tags":{"a":"1"},
             "expirationDateTime":"2026-12-13T23:12:18Z","docTypes":{}}"#;
-        let model = read_model(&answer(200, &[], body)).unwrap();
+        let model = read_model(Kind::Model, &answer(200, &[], body)).unwrap();
         assert_eq!(model.readiness, Readiness::Ready);
-        assert_eq!((model.api_version.as_deref(), model.description.as_deref()), (Some("2023-07-31"), Some("d")));
+        assert_eq!((model.api_version, model.description), (Some("2023-07-31".into()), Some("d".into())));
         assert_eq!(model.expires.unwrap().to_string(), "2026-12-13T23:12:18Z");
         let composed = r#"{"modelId":"m1","classifierId":"c1","description":"d","tags":{"a":"1","b":null}}"#;
-        let composed = read_model(&answer(200, &[], composed)).unwrap();
-        assert_eq!((composed.description.as_deref(), composed.tags.len()), (Some("d"), 1));
-        let bare = read_model(&answer(200, &[], r#"{"classifierId":"c1","expirationDateTime":"one day","tags":null}"#));
+        let composed = read_model(Kind::Model, &answer(200, &[], composed)).unwrap();
+        assert_eq!((composed.description, composed.tags.len()), (Some("d".into()), 1));
+        let bare = read_model(
+            Kind::Classifier,
+            &answer(200, &[], r#"{"classifierId":"c1","expirationDateTime":"one day","tags":null}"#),
+        );
         assert_eq!(bare.unwrap().expires, None);
         for other in [r#"{"value":[]}"#, r#"{"modelId":[]}"#, r#"{"modelId":null,"classifierId":7}"#] {
-            assert!(read_model(&answer(200, &[], other)).is_err(), "{other}");
+            assert!(read_model(Kind::Model, &answer(200, &[], other)).is_err(), "{other}");
         }
     }
 

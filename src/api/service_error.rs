@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::fmt::rfc2822::DateTimeParser;
 use serde_json::Value;
 
 use super::Answer;
+use super::response::parse_http_date;
 use crate::auth::AuthMethod;
 use crate::error::{Delivery, Error, ErrorKind, Finding, ServiceError};
 use crate::resource::Side;
+use crate::text::UntrustedText;
 
 /// What a code of the service means for a copy.
 struct Entry {
@@ -165,7 +166,7 @@ pub(super) fn words<'v>(answer: &Answer, failures: impl IntoIterator<Item = &'v 
 }
 
 /// Adds a failure after its inner error and its details, each only while there is room.
-fn collect(answer: &Answer, failure: &Value, said: &mut Vec<(Option<String>, String)>) {
+fn collect(answer: &Answer, failure: &Value, said: &mut Vec<(Option<UntrustedText>, UntrustedText)>) {
     // v2.1 writes innerError, v3.0 and later innererror.
     let inner = ["innererror", "innerError"].iter().find_map(|name| failure.get(name));
     let details = failure.get("details").and_then(Value::as_array).into_iter().flatten();
@@ -177,7 +178,7 @@ fn collect(answer: &Answer, failure: &Value, said: &mut Vec<(Option<String>, Str
     // A name, or digits with or without quotes.
     let code = match failure.get("code") {
         Some(Value::String(name)) => Some(answer.text(name)).filter(|name| !name.is_empty()),
-        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(Value::Number(number)) => Some(number.to_string().into()),
         _ => None,
     };
     let message =
@@ -195,7 +196,9 @@ fn outward(error: &ServiceError) -> impl Iterator<Item = &ServiceError> {
 
 /// What the catalogue knows of a failure, the innermost code that it knows first.
 fn look_up(error: &ServiceError) -> Option<&'static Entry> {
-    outward(error).find_map(|error| CATALOGUE.iter().find(|entry| Some(entry.code) == error.code.as_deref()))
+    outward(error).find_map(|error| {
+        CATALOGUE.iter().find(|entry| error.code.as_ref().is_some_and(|code| code.raw() == entry.code))
+    })
 }
 
 /// What to do about an operation of this side that failed, where the catalogue knows.
@@ -208,7 +211,7 @@ pub fn remedy(error: &ServiceError, side: Side) -> Option<String> {
 #[must_use]
 pub fn is_about_authorization(error: &ServiceError) -> bool {
     const CODES: [&str; 5] = ["1002", "2024", "AuthorizationError", "AuthorizationFailed", "ResourceResolverError"];
-    outward(error).any(|error| error.code.as_deref().is_some_and(|code| CODES.contains(&code)))
+    outward(error).any(|error| error.code.as_ref().is_some_and(|code| CODES.contains(&code.raw())))
 }
 
 /// Names the side in a remedy.
@@ -223,35 +226,35 @@ pub fn refusal(answer: &Answer) -> Error {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let said = words(answer, body.get("error"));
     let entry = said.as_ref().and_then(look_up);
-    let out_of_quota = said.as_ref().is_some_and(|said| outward(said).any(|said| said.message.contains(OUT_OF_QUOTA)));
+    let out_of_quota =
+        said.as_ref().is_some_and(|said| outward(said).any(|said| said.message.raw().contains(OUT_OF_QUOTA)));
+    let finding = match (entry, status) {
+        (Some(entry), _) => entry.finding,
+        // An envelope with an unknown code, where the status alone says enough.
+        (None, 401 | 403) if said.is_some() => Finding::Definitive,
+        _ => Finding::Inconclusive,
+    };
     let delivery = match status {
         403 | 429 if out_of_quota => Delivery::OutOfQuota { retry_after: retry_after(answer) },
         429 | 503 => Delivery::Throttled { retry_after: retry_after(answer) },
         408 | 500..=599 => Delivery::Unanswered,
-        _ => Delivery::Final,
+        _ => Delivery::Final(finding),
     };
     let kind = match (delivery, entry, status) {
-        (Delivery::Final, Some(entry), 400..=499) => entry.kind,
-        (Delivery::Final, _, 401 | 403) => ErrorKind::Credentials,
-        (Delivery::Final, _, 300..=399 | 404 | 410) => ErrorKind::NotFound,
-        (Delivery::Final, _, 409) => ErrorKind::Exists,
-        (Delivery::Final, _, _) => ErrorKind::Refused,
+        (Delivery::Final(_), Some(entry), 400..=499) => entry.kind,
+        (Delivery::Final(_), _, 401 | 403) => ErrorKind::Credentials,
+        (Delivery::Final(_), _, 300..=399 | 404 | 410) => ErrorKind::NotFound,
+        (Delivery::Final(_), _, 409) => ErrorKind::Exists,
+        (Delivery::Final(_), _, _) => ErrorKind::Refused,
         _ => ErrorKind::Unavailable,
-    };
-    let finding = match (delivery, entry, status) {
-        (Delivery::Final, Some(entry), _) => entry.finding,
-        // An envelope with a code that is new, where the status alone says enough.
-        (Delivery::Final, None, 401 | 403) if said.is_some() => Finding::Definitive,
-        _ => Finding::Inconclusive,
     };
     let error = Error::new(kind, what_happened(answer, delivery))
         .with_delivery(delivery)
-        .with_finding(finding)
         .with_request_id(answer.request_id())
         .with_remedy(for_side(remedy_for(answer, kind, delivery, entry, said.as_ref()), answer.side));
     match said {
         Some(said) => error.with_source(said),
-        None => error.with_source(format!("the answer has no error message of the service ({})", answer.nature())),
+        None => error.with_source(format!("the answer has no error message of the service ({})", answer.content())),
     }
 }
 
@@ -261,7 +264,7 @@ fn what_happened(answer: &Answer, delivery: Delivery) -> String {
     match (delivery, status) {
         (_, 300..=399) => {
             let elsewhere =
-                answer.header("location").map_or("another address".into(), |location| answer.text(location));
+                answer.header("location").map_or_else(|| "another address".into(), |location| answer.text(location));
             format!("asked to {purpose}, the {side} redirects to {elsewhere}, which is not followed (HTTP {status})")
         }
         (Delivery::Throttled { .. } | Delivery::OutOfQuota { .. }, _) => {
@@ -280,8 +283,8 @@ fn remedy_for(
     said: Option<&ServiceError>,
 ) -> &'static str {
     match (delivery, entry) {
-        (Delivery::Final, _) if kind == ErrorKind::Credentials => {
-            let is_firewall = said.is_some_and(|said| outward(said).any(|said| said.message.contains(FIREWALL)));
+        (Delivery::Final(_), _) if kind == ErrorKind::Credentials => {
+            let is_firewall = said.is_some_and(|said| outward(said).any(|said| said.message.raw().contains(FIREWALL)));
             match answer.auth_method {
                 _ if is_firewall => CHECK_NETWORK,
                 AuthMethod::Token => CHECK_ROLE,
@@ -312,8 +315,8 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
         let seconds = Some(seconds.ceil()).filter(|seconds| *seconds >= 0.0);
         return seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST));
     }
-    let date = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(value).ok()?;
-    Some(Duration::try_from(answer.server_time().duration_until(date)).unwrap_or(Duration::ZERO).min(LONGEST))
+    let date = parse_http_date(value)?;
+    Some(Duration::try_from(answer.date_or_received().duration_until(date)).unwrap_or(Duration::ZERO).min(LONGEST))
 }
 
 #[cfg(test)]
@@ -356,15 +359,16 @@ mod tests {
     #[test]
     fn each_status_says_what_the_caller_may_do_and_whether_to_send_again() {
         let throttled = Delivery::Throttled { retry_after: None };
+        let is_final = Delivery::Final(Finding::Inconclusive);
         for (status, kind, delivery) in [
-            (301, ErrorKind::NotFound, Delivery::Final),
-            (400, ErrorKind::Refused, Delivery::Final),
-            (401, ErrorKind::Credentials, Delivery::Final),
-            (403, ErrorKind::Credentials, Delivery::Final),
-            (404, ErrorKind::NotFound, Delivery::Final),
+            (301, ErrorKind::NotFound, is_final),
+            (400, ErrorKind::Refused, is_final),
+            (401, ErrorKind::Credentials, is_final),
+            (403, ErrorKind::Credentials, is_final),
+            (404, ErrorKind::NotFound, is_final),
             (408, ErrorKind::Unavailable, Delivery::Unanswered),
-            (409, ErrorKind::Exists, Delivery::Final),
-            (410, ErrorKind::NotFound, Delivery::Final),
+            (409, ErrorKind::Exists, is_final),
+            (410, ErrorKind::NotFound, is_final),
             (429, ErrorKind::Unavailable, throttled),
             (500, ErrorKind::Unavailable, Delivery::Unanswered),
             (502, ErrorKind::Unavailable, Delivery::Unanswered),
@@ -374,7 +378,7 @@ mod tests {
             let error = refused(status, "<html>");
             assert_eq!((error.kind(), error.delivery()), (kind, delivery), "{status}");
             assert!(error.remedy().is_some(), "{status}");
-            assert_eq!(error.request_id(), Some("req-1"), "{status}");
+            assert_eq!(error.request_id(), Some(&"req-1".into()), "{status}");
         }
     }
 
@@ -445,9 +449,8 @@ mod tests {
             (404, &coded("404"), Finding::Inconclusive),
             (404, "", Finding::Inconclusive),
             (405, "", Finding::Inconclusive),
-            (500, not_found, Finding::Inconclusive),
         ] {
-            assert_eq!(refused(status, body).finding(), finding, "{status} {body}");
+            assert_eq!(refused(status, body).delivery(), Delivery::Final(finding), "{status} {body}");
         }
     }
 
@@ -487,7 +490,7 @@ mod tests {
 
     #[test]
     fn the_usual_cause_of_2024_is_named_first() {
-        let error = ServiceError { code: Some("2024".into()), message: String::new(), outer: None };
+        let error = ServiceError { code: Some("2024".into()), message: "".into(), outer: None };
         assert!(
             remedy(&error, Side::Source)
                 .unwrap()

@@ -1,9 +1,14 @@
-//! The API versions that are alive: one row each.
+//! The supported API versions: one row each.
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::WireFormat;
+use super::custom_models::CustomModels;
+use super::document_models::DocumentModels;
 use crate::error::Error;
+use crate::model::{Kind, ModelId};
+use crate::operation::OperationUrl;
 
 /// An API version that can copy a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,48 +23,59 @@ pub enum ApiVersion {
     V4_0,
 }
 
-/// The wire format that a version speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    /// `custom_models`: v2.1.
-    CustomModels,
-    /// `document_models`: v3.0 and later, which differ in these two words only.
-    DocumentModels {
-        /// The first segment of every path.
-        service: &'static str,
-        /// The `api-version` of every query.
-        date: &'static str,
-    },
-}
-
 struct Row {
     version: ApiVersion,
     number: &'static str,
-    format: Format,
+    /// The date that the service calls this version by (v3.0 and later).
+    date: Option<&'static str>,
+    /// The day on which Microsoft ends it, where that is announced.
+    retires: Option<&'static str>,
+    wire: &'static dyn WireFormat,
 }
 
 const ROWS: [Row; 4] = [
-    Row { version: ApiVersion::V2_1, number: "2.1", format: Format::CustomModels },
+    Row { version: ApiVersion::V2_1, number: "2.1", date: None, retires: Some("2027-09-15"), wire: &CustomModels },
     Row {
         version: ApiVersion::V3_0,
         number: "3.0",
-        format: Format::DocumentModels { service: "formrecognizer", date: "2022-08-31" },
+        date: Some("2022-08-31"),
+        retires: Some("2029-03-30"),
+        wire: &DocumentModels {
+            service: "formrecognizer",
+            date: "2022-08-31",
+            has_classifiers: false,
+            copies_classifiers: false,
+        },
     },
     Row {
         version: ApiVersion::V3_1,
         number: "3.1",
-        format: Format::DocumentModels { service: "formrecognizer", date: "2023-07-31" },
+        date: Some("2023-07-31"),
+        retires: None,
+        wire: &DocumentModels {
+            service: "formrecognizer",
+            date: "2023-07-31",
+            has_classifiers: true,
+            copies_classifiers: false,
+        },
     },
     Row {
         version: ApiVersion::V4_0,
         number: "4.0",
-        format: Format::DocumentModels { service: "documentintelligence", date: "2024-11-30" },
+        date: Some("2024-11-30"),
+        retires: None,
+        wire: &DocumentModels {
+            service: "documentintelligence",
+            date: "2024-11-30",
+            has_classifiers: true,
+            copies_classifiers: true,
+        },
     },
 ];
 
 impl ApiVersion {
     /// The newest version.
-    pub const NEWEST: Self = Self::V4_0;
+    const NEWEST: Self = Self::V4_0;
 
     /// Every version, the oldest first.
     #[must_use = "an iterator does nothing by itself"]
@@ -67,48 +83,91 @@ impl ApiVersion {
         ROWS.iter().map(|row| row.version)
     }
 
-    /// The versions that share v3.0's format and one namespace of models, the newest first.
-    #[must_use = "an iterator does nothing by itself"]
-    pub fn document_models() -> impl Iterator<Item = Self> {
-        Self::all().rev().filter(|version| version.has_document_models())
+    /// The oldest version.
+    #[must_use]
+    pub fn oldest() -> Self {
+        Self::V2_1
     }
 
-    /// Whether this is v3.0 or later: models have an id of the caller's choice, a description and tags.
+    /// The newest version.
     #[must_use]
-    pub fn has_document_models(self) -> bool {
-        self.date().is_some()
+    pub fn newest() -> Self {
+        Self::NEWEST
     }
 
-    /// Whether this version knows classifiers.
+    /// The wire format of this version: its calls and its capabilities.
     #[must_use]
-    pub fn has_classifiers(self) -> bool {
-        self >= Self::V3_1
+    pub fn wire(self) -> &'static dyn WireFormat {
+        self.row().wire
     }
 
-    /// Whether this version copies classifiers.
+    /// The versions, grouped by the models that they show: each group shares its models, and has its newest version first.
     #[must_use]
-    pub fn copies_classifiers(self) -> bool {
-        self >= Self::V4_0
+    pub fn groups() -> Vec<Vec<Self>> {
+        let (own, shared): (Vec<_>, Vec<_>) = Self::all().rev().partition(|version| version.date().is_none());
+        own.into_iter().map(|version| vec![version]).chain([shared]).collect()
+    }
+
+    /// Whether both versions show the same models of a resource.
+    #[must_use]
+    pub fn shares_models_with(self, other: Self) -> bool {
+        self == other || (self.date().is_some() && other.date().is_some())
+    }
+
+    /// What a group of versions with the same models is called: `v2.1`, `v3.0 and later`.
+    #[must_use]
+    pub fn group_name(self) -> String {
+        match Self::all().find(|version| version.shares_models_with(self)) {
+            Some(oldest) if self.date().is_some() => format!("{oldest} and later"),
+            _ => self.to_string(),
+        }
+    }
+
+    /// The newest version that copies models of this kind.
+    #[must_use]
+    pub fn newest_that_copies(kind: Kind) -> Self {
+        Self::all().rev().find(|version| version.wire().copies(kind)).unwrap_or(Self::NEWEST)
+    }
+
+    /// The version to ask first for a model of which only this is known. A version that needs the target's address comes
+    /// first where the address was given and the model may be one of its own; else the newest one.
+    #[must_use]
+    pub fn to_ask_first(kind: Option<Kind>, id: &ModelId, has_target_address: bool) -> Self {
+        let fits = |version: &Self| {
+            let wire = version.wire();
+            wire.needs_target_address() && wire.copies(kind.unwrap_or(Kind::Model)) && wire.may_have_id(id)
+        };
+        Self::all().find(|version| has_target_address && fits(version)).unwrap_or(Self::NEWEST)
     }
 
     /// The date that the service calls this version by (v3.0 and later).
     #[must_use]
     pub fn date(self) -> Option<&'static str> {
-        match self.format() {
-            Format::CustomModels => None,
-            Format::DocumentModels { date, .. } => Some(date),
-        }
+        self.row().date
+    }
+
+    /// The day on which Microsoft ends this version, where that is announced.
+    #[must_use]
+    pub fn retires(self) -> Option<&'static str> {
+        self.row().retires
     }
 
     /// The version to copy a model with that was trained with the API version of this name: the same one, or for a
-    /// preview the next that was released. Dates compare as text.
+    /// preview the next release. Dates compare as text.
     #[must_use]
     pub fn for_model_of(trained_with: &str) -> Self {
         Self::all().find(|version| version.date().is_some_and(|date| date >= trained_with)).unwrap_or(Self::NEWEST)
     }
 
-    pub(super) fn format(self) -> Format {
-        self.row().format
+    /// The version of the operation that a URL names.
+    #[must_use]
+    pub fn of_operation(url: &OperationUrl) -> Option<Self> {
+        if let Some(version) = Self::all().find(|version| version.wire().is_operation(url)) {
+            return Some(version);
+        }
+        let path = url.path_and_query();
+        let date = path.split_once("api-version=").map(|(_, date)| date.split('&').next().unwrap_or_default());
+        path.contains("/operations/").then(|| date.map_or(Self::NEWEST, Self::for_model_of))
     }
 
     fn row(self) -> &'static Row {

@@ -9,6 +9,7 @@ use crate::check::{CheckEvent, CheckPlan, Comparison, Verdict, check};
 use crate::error::{Error, ErrorKind};
 use crate::model::Model;
 use crate::resource::Endpoint;
+use crate::text::UntrustedText;
 use clap::{ArgAction, Args};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -270,13 +271,13 @@ struct Json<'a> {
 struct JsonSide<'a> {
     endpoint: String,
     model_id: Option<&'a str>,
-    name: Option<&'a str>,
+    name: Option<&'a UntrustedText>,
 }
 
 impl<'a> JsonSide<'a> {
     fn of(endpoint: &Endpoint, model: Option<&'a Model>) -> Self {
         let model_id = model.map(|model| model.id.as_str());
-        Self { endpoint: endpoint.to_string(), model_id, name: model.and_then(|model| model.name.as_deref()) }
+        Self { endpoint: endpoint.to_string(), model_id, name: model.and_then(|model| model.name.as_ref()) }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::api::Capacity;
+use crate::api::version::ApiVersion;
 use crate::copy::{
     self, BatchEvent, BatchPlan, Observer, Outcome, Plan, Report, Summary, copy_batch, copy_delegated, dry_run,
     dry_run_batch, dry_run_delegated,
@@ -66,7 +67,7 @@ fn run_authorized(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
         if args.how.dry_run {
             dry_run_delegated(&plan, observer, cancel).await
         } else {
-            copy_delegated(&plan, observer, cancel).await
+            copy_delegated(plan, observer, cancel).await
         }
     };
     super::run_copy(&args.output, work, |_| None)
@@ -103,8 +104,8 @@ fn run_batch(args: &CopyArgs, plan: &BatchPlan, id_map: Option<IdMap>) -> anyhow
         for error in &shortages {
             report::error(error);
         }
-        let unpublished = report::handed_on(ci::copies(&summary.outcomes));
-        let failures = summary.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
+        let unpublished = report::handed_on(ci::copies(&summary.reports));
+        let failures = summary.reports.iter().filter_map(|outcome| outcome.result.as_ref().err());
         let beside = shortages.iter().chain(refused(&summary)).chain(&unpublished);
         exit_code::of(failures.chain(beside).chain(&*faults.borrow()), signal)
     })
@@ -134,9 +135,9 @@ struct Tally {
 impl BatchReporter<'_> {
     fn show(&self, event: &BatchEvent<'_>) {
         match event {
-            BatchEvent::Waiting { error, wait } => self.progress.waiting(error, *wait),
+            BatchEvent::Retrying { error, wait } => self.progress.waiting(error, *wait),
             BatchEvent::Listing => self.progress.step("looking at the source"),
-            BatchEvent::Unread { count } => {
+            BatchEvent::Unreadable { count } => {
                 self.progress.with_still_screen(|| self.fault(unread(Side::Source, *count)));
             }
             BatchEvent::StagingLeftOut { count } => {
@@ -208,8 +209,8 @@ fn unread(side: Side, count: usize) -> Error {
 /// How it all ended, and every failure once more in a line: the first ones have long left the screen.
 fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> Vec<String> {
     let count =
-        |is: fn(&Outcome) -> bool| summary.outcomes.iter().filter(|one| one.result.as_ref().is_ok_and(is)).count();
-    let errors = || summary.outcomes.iter().filter_map(|one| Some((one, one.result.as_ref().err()?)));
+        |is: fn(&Outcome) -> bool| summary.reports.iter().filter(|one| one.result.as_ref().is_ok_and(is)).count();
+    let errors = || summary.reports.iter().filter_map(|one| Some((one, one.result.as_ref().err()?)));
     let not_begun = errors().filter(|(report, error)| report::was_not_begun(error, report)).count();
     let under_way = errors().filter(|(report, error)| report::is_under_way(error, report)).count();
     let failed = errors().count() - not_begun - under_way;
@@ -223,7 +224,7 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
         (failed, "failed"),
         (not_begun, "not begun"),
     ];
-    let (all, seconds) = (summary.outcomes.len(), began.elapsed().as_secs_f64());
+    let (all, seconds) = (summary.reports.len(), began.elapsed().as_secs_f64());
     if all == 0 {
         return vec!["there is nothing to copy".into()];
     }
@@ -235,7 +236,7 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
         lines.push(format!("to go on: the same command{how}, which follows what is under way"));
     }
     for (version, capacity) in &summary.capacities {
-        let namespace = if version.has_document_models() { "v3.0 and later" } else { "v2.1" };
+        let namespace = version.group_name();
         lines.push(match capacity {
             Ok(Capacity { count, limit }) => format!("the target has {count} of at most {limit} models of {namespace}"),
             Err(error) => format!("the target does not say how many models of {namespace} it may have: {error}"),
@@ -252,17 +253,17 @@ fn refused(summary: &Summary) -> impl Iterator<Item = &Error> {
 
 /// A target that has less room than the copies need would refuse some of them.
 fn shortages(summary: &Summary) -> Vec<Error> {
-    let needs = |of: bool| {
-        let new = summary.outcomes.iter().filter(|one| matches!(one.result, Ok(Outcome::WouldCopy)));
+    let needs = |group: ApiVersion| {
+        let new = summary.reports.iter().filter(|one| matches!(one.result, Ok(Outcome::WouldCopy)));
         let models = new.filter(|one| one.kind == Kind::Model);
-        models.filter(|one| one.api_version.is_some_and(|version| version.has_document_models() == of)).count()
+        models.filter(|one| one.api_version.is_some_and(|version| version.shares_models_with(group))).count()
     };
     let short = summary.capacities.iter().filter_map(|(version, capacity)| {
         let capacity = capacity.as_ref().ok()?;
-        let of_document_models = version.has_document_models();
+        let may_replace = !version.wire().service_names_the_copy();
         // What is replaced needs a place for its staging copy, one at a time at least.
-        let staging = summary.outcomes.iter().any(|one| matches!(one.result, Ok(Outcome::WouldReplace)));
-        let needed = needs(of_document_models) as u64 + u64::from(staging && of_document_models);
+        let staging = summary.reports.iter().any(|one| matches!(one.result, Ok(Outcome::WouldReplace)));
+        let needed = needs(*version) as u64 + u64::from(staging && may_replace);
         shortage(*capacity, needed)
     });
     short.collect()

@@ -36,12 +36,12 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         for (title, version, collection) in [
             (
                 "A v2.1 model. The target names the copy; the source must be told where the target is.",
-                ApiVersion::V2_1,
+                ApiVersion::oldest(),
                 Collection::CustomModels,
             ),
             (
                 "A v4.0 model. It keeps its id, its description and its tags.",
-                ApiVersion::V4_0,
+                ApiVersion::newest(),
                 Collection::DocumentModels,
             ),
         ] {
@@ -98,7 +98,7 @@ fn plan(source: &Emulated, target: &Emulated, id: &str, version: ApiVersion) -> 
 /// The step that the next request belongs to.
 fn advance(step: &Mutex<&'static str>, event: &Event<'_>) {
     let next = match event {
-        Event::Looking => "look",
+        Event::Preflight => "look",
         Event::Found { .. } => "authorize",
         Event::Authorized { .. } => "start",
         Event::Started { .. } => "follow",

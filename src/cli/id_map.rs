@@ -93,7 +93,7 @@ impl IdMap {
     /// Notes a copy, if it is one of v2.1.
     pub(crate) fn note(&mut self, report: &Report) -> Result<(), Error> {
         let is_there = matches!(report.result, Ok(Outcome::Copied | Outcome::AlreadyThere));
-        let is_custom = report.api_version.is_some_and(|version| !version.has_document_models());
+        let is_custom = report.api_version.is_some_and(|version| version.wire().service_names_the_copy());
         let (Some(source), Some(target)) = (&report.source_model_id, &report.target_model_id) else { return Ok(()) };
         let known = self.content.models.get(source.as_str());
         if !is_there || !is_custom || known.is_some_and(|copy| copy.target_model_id == target.as_str()) {
@@ -101,7 +101,7 @@ impl IdMap {
         }
         let copy = Copy {
             target_model_id: target.to_string(),
-            name: report.source_name.clone(),
+            name: report.source_name.as_ref().map(ToString::to_string),
             copied_at: format!("{:.0}", Timestamp::now()),
             more: BTreeMap::new(),
         };

@@ -1,5 +1,6 @@
 //! `frcopy list`: what one resource has, as a table for people, lines of JSON or bare ids for scripts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use crate::inventory::{Inventory, Listed, Scope};
 use crate::model::{Model, Readiness};
 use crate::resource::Resource;
 use crate::selection::{Patterns, Selection};
-use crate::text::sanitize;
+use crate::text::UntrustedText;
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -112,7 +113,7 @@ async fn read(plan: &Plan, progress: &Progress, cancel: &CancellationToken) -> R
     let client = Connection::http(&plan.resource)?.client(context);
     progress.step(&format!("listing the {}", plan.resource.side));
     let mut inventory = Inventory::read(&client, plan.scope).await?;
-    progress.warn_of_unread(plan.resource.side, inventory.unread);
+    progress.warn_of_unread(plan.resource.side, inventory.unreadable);
     let selection = Selection::Matching(plan.patterns.clone());
     selection.check(&inventory.models(), &format!("the {}", plan.resource.side))?;
     inventory.listed.retain(|listed| selection.picks(&listed.model));
@@ -169,24 +170,24 @@ pub(crate) fn expiry(expires: Timestamp, now: Timestamp) -> String {
 /// The version that trained a model: its number, or for a preview the date that the service gives.
 fn trained_with(version: ApiVersion, model: &Model) -> String {
     let Some(date) = &model.api_version else { return version.to_string() };
-    date.parse::<ApiVersion>().map_or_else(|_| date.clone(), |version| version.to_string())
+    date.raw().parse::<ApiVersion>().map_or_else(|_| date.to_string(), |version| version.to_string())
 }
 
 /// What its owner says of it; in v2.1 its name, and whether it can be used.
 fn words(model: &Model) -> String {
-    let said = model.name.as_ref().or(model.description.as_ref()).map(|text| sanitize(text)).unwrap_or_default();
+    let said = model.name.as_ref().or(model.description.as_ref()).map(ToString::to_string).unwrap_or_default();
     match &model.readiness {
         Readiness::Ready => said,
         other => format!("({}) {said}", status(other)),
     }
 }
 
-fn status(readiness: &Readiness) -> &str {
+fn status(readiness: &Readiness) -> Cow<'_, str> {
     match readiness {
-        Readiness::Ready => "ready",
-        Readiness::Creating => "creating",
-        Readiness::Invalid => "invalid",
-        Readiness::Unknown(status) => status,
+        Readiness::Ready => "ready".into(),
+        Readiness::Creating => "creating".into(),
+        Readiness::Invalid => "invalid".into(),
+        Readiness::Unknown(status) => status.to_string().into(),
     }
 }
 
@@ -199,10 +200,10 @@ struct Json<'a> {
     kind: String,
     model_id: &'a str,
     api_version: String,
-    status: &'a str,
-    name: Option<&'a str>,
-    description: Option<&'a str>,
-    tags: &'a BTreeMap<String, String>,
+    status: Cow<'a, str>,
+    name: Option<&'a UntrustedText>,
+    description: Option<&'a UntrustedText>,
+    tags: &'a BTreeMap<UntrustedText, UntrustedText>,
     created_at: Option<String>,
     modified_at: Option<String>,
     expires_at: Option<String>,
@@ -217,8 +218,8 @@ fn json(Listed { version, model }: &Listed, resource: &Resource) -> String {
         model_id: model.id.as_str(),
         api_version: trained_with(*version, model),
         status: status(&model.readiness),
-        name: model.name.as_deref(),
-        description: model.description.as_deref(),
+        name: model.name.as_ref(),
+        description: model.description.as_ref(),
         tags: &model.tags,
         created_at: model.created.map(date),
         modified_at: model.modified.map(date),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::api::Capacity;
 use crate::copy::Event;
-use crate::error::{Error, Finding};
+use crate::error::Error;
 use crate::model::{Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
 use crate::resource::Side;
@@ -147,23 +147,23 @@ impl Progress {
 impl CopyReporter<'_> {
     pub(crate) fn show(&self, event: &Event<'_>) {
         match event {
-            Event::Looking => self.step("looking at the source and the target"),
-            Event::LookingAt(side) => self.step(&format!("looking at the {side}")),
+            Event::Preflight => self.step("looking at the source and the target"),
+            Event::PreflightOf(side) => self.step(&format!("looking at the {side}")),
             Event::Inconclusive { error } => self.detail(&format!("going on without an answer: {error}")),
-            Event::Found { version, model } => {
+            Event::Found { version, model, .. } => {
                 self.step(&format!("copying with API {version}"));
                 self.warn_of_expiry(*model);
             }
-            Event::Authorized { target_model_id } => {
-                self.step(&format!("authorized: the copy will be {target_model_id}"));
+            Event::Authorized { authorization, .. } => {
+                self.step(&format!("authorized: the copy will be {}", authorization.target_model_id));
             }
-            Event::Started { operation } => self.started(operation),
-            Event::Status(status) => self.status(status),
-            Event::StatusUnknown(error) => {
+            Event::Started { operation, .. } => self.started(operation),
+            Event::Polled { status, .. } => self.status(status),
+            Event::PollFailed(error) => {
                 self.detail(&format!("asking again: {error}"));
                 self.bar.set_message(format!("no answer for the status: {error}"));
             }
-            Event::Waiting { error, wait } => self.step(&will_send_again(error, *wait)),
+            Event::Retrying { error, wait } => self.step(&will_send_again(error, *wait)),
             Event::Verifying => self.step("checking that the target has the copy"),
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but the target does not show whether it is there: {error}"));
@@ -176,8 +176,8 @@ impl CopyReporter<'_> {
                     "warning: no answer came to an authorization; {id} may stay reserved on the target"
                 ));
             }
-            Event::Searching { error } => self.note(&format!("{error}; looking for what came of it")),
-            Event::FoundOnTarget { target_model_id } => {
+            Event::RecoveringStart { error } => self.note(&format!("{error}; looking for what came of it")),
+            Event::ReadyOnTarget { target_model_id } => {
                 self.line(&format!("warning: the target has a ready model {target_model_id}, which is left alone"));
             }
             Event::StartingOver => self.note("the copy was not started; starting over with a fresh authorization"),
@@ -187,21 +187,22 @@ impl CopyReporter<'_> {
             Event::NotVerifiable => {
                 self.note("not verified: only the target's side can look there, with frcopy list target");
             }
-            Event::HeldByTarget { target_model_id } => self.urgent(&format!(
+            Event::ReservedForOtherParty { target_model_id } => self.urgent(&format!(
                 "{target_model_id} may stay reserved on the target; its side gives it back with frcopy authorize --revoke"
             )),
-            Event::LeftBehind { target_model_id, error } => self.left_behind(target_model_id, error),
-            Event::Room(Capacity { count, limit }) => {
+            Event::NotReleased { target_model_id, error } => self.left_behind(target_model_id, error),
+            Event::Capacity(Capacity { count, limit }) => {
                 self.note(&format!("the target has {count} of at most {limit} models"));
             }
             Event::WaitingForBlanks { count } => self.note(&format!(
                 "the target has {count} young v2.1 models that are still blank: waiting for what becomes of them"
             )),
-            Event::Adopted { operation } => {
+            Event::Adopted { operation, .. } => {
                 self.note(&format!("a copy to this id is under way already, and is followed: {operation}"));
             }
+            Event::Resumed { .. } | Event::AdoptionEnded | Event::AlreadyThere { .. } | Event::Staged => {}
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
-            Event::Removed { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
+            Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
             Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),
             Event::StagingLeft { staging_id, error } => {
                 self.warning(&format!("{staging_id} could not be deleted from the target: {error}"));
@@ -279,7 +280,7 @@ impl CopyReporter<'_> {
     }
 
     fn left_behind(&self, target_model_id: &ModelId, error: &Error) {
-        let verb = if error.finding() == Finding::NoSuchModel { "may stay" } else { "stays" };
+        let verb = if error.is_no_such_model() { "may stay" } else { "stays" };
         self.urgent(&format!("{target_model_id} {verb} reserved on the target, without a copy: {error}"));
     }
 }

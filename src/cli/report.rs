@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::copy::{Outcome, Report};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::ModelId;
+use crate::text::UntrustedText;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
@@ -123,7 +124,7 @@ fn explain(error: &Error) {
 pub(crate) fn explanation(error: &Error) -> impl Iterator<Item = (&'static str, String)> {
     let causes = error.causes().map(|cause| ("cause", cause.to_string()));
     let remedy = error.remedy().map(|remedy| (HELP_LABEL, remedy.to_owned()));
-    causes.chain(remedy).chain(error.request_id().map(|id| ("request id", id.to_owned())))
+    causes.chain(remedy).chain(error.request_id().map(|id| ("request id", id.to_string())))
 }
 
 fn ended_well(success: Outcome, report: &Report) -> String {
@@ -232,26 +233,26 @@ struct Side<'a> {
 struct Target<'a> {
     endpoint: Option<String>,
     model_id: Option<&'a str>,
-    resource_id: Option<&'a str>,
-    region: Option<&'a str>,
+    resource_id: Option<&'a UntrustedText>,
+    region: Option<&'a UntrustedText>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RequestIds<'a> {
-    authorize: Option<&'a str>,
-    start: Option<&'a str>,
-    last_poll: Option<&'a str>,
+    authorize: Option<&'a UntrustedText>,
+    start: Option<&'a UntrustedText>,
+    last_poll: Option<&'a UntrustedText>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JsonError<'a> {
     kind: &'static str,
-    code: Option<&'a str>,
+    code: Option<&'a UntrustedText>,
     message: String,
     remedy: Option<&'a str>,
-    request_id: Option<&'a str>,
+    request_id: Option<&'a UntrustedText>,
 }
 
 pub(crate) fn json(report: &Report) -> String {
@@ -268,17 +269,17 @@ pub(crate) fn json(report: &Report) -> String {
         target: Target {
             endpoint: report.target.as_ref().map(ToString::to_string),
             model_id: report.target_model_id.as_ref().map(ModelId::as_str),
-            resource_id: report.target_resource_id.as_deref(),
-            region: report.target_region.as_deref(),
+            resource_id: report.target_resource_id.as_ref(),
+            region: report.target_region.as_ref(),
         },
         operation: report.operation.as_ref().map(ToString::to_string),
         verified: report.verified,
         started_at: format!("{:.0}", report.started_at),
         elapsed_seconds: (report.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
         request_ids: RequestIds {
-            authorize: report.request_ids.authorize.as_deref(),
-            start: report.request_ids.start.as_deref(),
-            last_poll: report.request_ids.last_poll.as_deref(),
+            authorize: report.request_ids.authorize.as_ref(),
+            start: report.request_ids.start.as_ref(),
+            last_poll: report.request_ids.last_poll.as_ref(),
         },
         error: report.result.as_ref().err().map(json_error),
     };
@@ -290,8 +291,10 @@ pub(crate) fn json_error(error: &Error) -> JsonError<'_> {
     let service = error.service();
     JsonError {
         kind: kind(error.kind()),
-        code: service.and_then(|said| said.code.as_deref()),
-        message: service.map(|said| said.message.clone()).filter(|said| !said.is_empty()).unwrap_or(error.to_string()),
+        code: service.and_then(|said| said.code.as_ref()),
+        message: service
+            .filter(|said| !said.message.is_empty())
+            .map_or_else(|| error.to_string(), |said| said.message.to_string()),
         remedy: error.remedy(),
         request_id: error.request_id(),
     }

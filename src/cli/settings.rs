@@ -212,7 +212,7 @@ pub(crate) fn wait_plan(args: &WaitArgs, environment: Environment<'_>) -> Result
     let operation = OperationUrl::new(text, &origin).map_err(|error| {
         Error::settings("the operation is not usable", OPERATION_REMEDY).with_source(error.to_string())
     })?;
-    if crate::api::version_of_operation(&operation).is_none() {
+    if ApiVersion::of_operation(&operation).is_none() {
         return Err(Error::settings("the URL names no copy operation", OPERATION_REMEDY));
     }
     let knows_target = target.endpoint.is_some();
@@ -304,7 +304,7 @@ pub(crate) fn delegated_plan(
     let plan = DelegatedPlan {
         source: source.resource()?,
         model_id: model_id.clone(),
-        handover: authorization_file::read(path)?,
+        file: authorization_file::read(path)?,
         allow_degrade: args.how.allow_degrade,
         timeout: parse_duration("--timeout", &args.how.follow.timeout)?,
         poll_interval: parse_duration("--poll-interval", &args.how.follow.poll_interval)?,
@@ -314,7 +314,7 @@ pub(crate) fn delegated_plan(
 
 pub(crate) fn scope(args: &ScopeArgs) -> Result<Scope, Error> {
     let scope = Scope { api_version: parse_api_version(&args.api_version)?, kind: args.kind.map(Kind::from) };
-    if let Some(version) = scope.api_version.filter(|version| !version.has_classifiers())
+    if let Some(version) = scope.api_version.filter(|version| !version.wire().has(Kind::Classifier))
         && scope.kind == Some(Kind::Classifier)
     {
         return Err(Error::settings(

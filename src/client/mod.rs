@@ -1,4 +1,4 @@
-//! The only room that opens a socket: one way to send every request, and the rules for sending it again.
+//! Requests to one resource: authentication, rate limit, retries, deadline and cancellation.
 
 #[cfg(feature = "entra")]
 mod entra;
@@ -13,11 +13,11 @@ use std::time::Duration;
 use http::Method;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::api::{Answer, Request};
+use crate::api::{Answer, Call, Quota, Request, Response};
 use crate::auth::AuthHeader;
-use crate::backoff::{backoff, jitter};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Resource, Side};
@@ -25,63 +25,53 @@ use crate::resource::{Endpoint, Resource, Side};
 pub use entra::Entra;
 use rate_limit::RateLimiter;
 pub use retry::RetryPolicy;
-use tokio_util::sync::CancellationToken;
 use transport::REQUEST_TIMEOUT;
 pub use transport::{Http, Sending, Transport};
 
-/// What a read that begins at the deadline still gets, or it need not begin.
-const SHORTEST_READ: Duration = Duration::from_secs(1);
-/// What the limits of a second can hold a request back, whatever the deadline.
-const LONGEST_SPACING: Duration = Duration::from_secs(1);
-/// What a request that changes something still gets when everybody has been told to stop.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// Longer than any operation is remembered; and a time that far away can be reckoned with.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The time limit of a read that starts at the deadline. A shorter one would make the read pointless.
+const MIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the per-second limits can delay a request.
+const MAX_SPACING: Duration = Duration::from_secs(1);
+/// How long a mutating request still waits for its answer after cancellation.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// The longest deadline, so that sums of times do not overflow.
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What all requests of one command have in common.
 #[derive(Clone)]
 pub struct CallContext<'a> {
-    /// Nothing is waited for beyond this.
+    /// No wait goes beyond this.
     pub deadline: Instant,
     /// Ends every wait.
     pub cancel: &'a CancellationToken,
-    /// Told of each wait before a request is sent again.
-    pub on_wait: OnWait<'a>,
+    /// Called before each wait for a retry.
+    pub on_retry: OnRetry<'a>,
 }
 
+/// Receives why a request will be sent again, and after which wait.
+pub type OnRetry<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
+
 impl<'a> CallContext<'a> {
-    /// Those of a command that begins now.
-    pub fn new(timeout: Duration, cancel: &'a CancellationToken, on_wait: impl Fn(&Error, Duration) + 'a) -> Self {
-        Self { deadline: Instant::now() + timeout.min(LONGEST_TIMEOUT), cancel, on_wait: Rc::new(on_wait) }
+    /// The context of a command that starts now.
+    pub fn new(timeout: Duration, cancel: &'a CancellationToken, on_retry: impl Fn(&Error, Duration) + 'a) -> Self {
+        Self { deadline: Instant::now() + timeout.min(MAX_TIMEOUT), cancel, on_retry: Rc::new(on_retry) }
     }
 
-    /// The same ones, with somebody else to tell of waits.
-    pub fn telling<'b>(&self, on_wait: impl Fn(&Error, Duration) + 'b) -> CallContext<'b>
+    /// The same context with another receiver of retries.
+    pub fn with_on_retry<'b>(&self, on_retry: impl Fn(&Error, Duration) + 'b) -> CallContext<'b>
     where
         'a: 'b,
     {
-        CallContext { deadline: self.deadline, cancel: self.cancel, on_wait: Rc::new(on_wait) }
+        CallContext { deadline: self.deadline, cancel: self.cancel, on_retry: Rc::new(on_retry) }
     }
 }
 
-/// Is told why a request waits before it is sent again, and for how long.
-pub type OnWait<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
-
-/// The way to one resource: its connections and its pace, which all that talk to it share.
+/// The connections to one resource and its rate limiter, shared by all clients of it.
 #[derive(Clone)]
 pub struct Connection {
     resource: Rc<Resource>,
     transport: Rc<dyn Transport>,
     rate_limiter: RateLimiter,
-}
-
-/// Talks to one resource, with its credential and to no other host.
-pub struct Client<'a> {
-    connection: Connection,
-    context: CallContext<'a>,
-    /// What an answer may repeat and nobody may read.
-    secrets: Mutex<Redactor>,
 }
 
 impl Connection {
@@ -99,221 +89,252 @@ impl Connection {
         Self { resource: Rc::new(resource.clone()), transport, rate_limiter: RateLimiter::default() }
     }
 
-    /// Two connections to one and the same resource share its limits.
+    /// Shares the rate limiter of the other connection where both go to the same resource.
     #[must_use]
-    pub fn beside(self, other: &Self) -> Self {
-        if self.resource.endpoint == other.resource.endpoint {
-            Self { rate_limiter: other.rate_limiter.clone(), ..self }
-        } else {
-            self
+    pub fn sharing_limits_with(self, other: &Self) -> Self {
+        if self.resource.endpoint != other.resource.endpoint {
+            return self;
         }
+        Self { rate_limiter: other.rate_limiter.clone(), ..self }
     }
 
-    /// Somebody who talks over it.
+    /// A client over this connection.
     #[must_use]
     pub fn client<'a>(&self, context: CallContext<'a>) -> Client<'a> {
-        Client { connection: self.clone(), context, secrets: Mutex::default() }
+        Client { connection: self.clone(), context, redactor: Mutex::default() }
     }
 
-    /// Whether v2.1 copies from it were found to be limited by the minute.
+    /// Whether a limit of v2.1 starts per minute was met.
     #[must_use]
     pub fn copies_by_the_minute(&self) -> bool {
         self.rate_limiter.copies_by_the_minute()
     }
 
-    /// How many copies are well under way over it at the same time.
+    /// How many copies can usefully run over it at the same time.
     #[must_use]
     pub fn room(&self) -> usize {
         self.rate_limiter.room()
     }
 }
 
+/// Sends requests to one resource, with its credential and to no other host.
+pub struct Client<'a> {
+    connection: Connection,
+    context: CallContext<'a>,
+    /// Secrets that an answer may repeat.
+    redactor: Mutex<Redactor>,
+}
+
 impl Client<'_> {
-    /// Sends a request, reads its answer, and sends it again as far as that is safe and the policy lasts.
+    /// Sends a call, and again as far as the policy allows.
     ///
     /// # Errors
     /// The last attempt's, or [`ErrorKind::Interrupted`].
-    pub async fn call<T>(
-        &self,
-        request: &Request,
-        policy: RetryPolicy,
-        read: impl Fn(&Answer) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let persisting = retry::persist(
+    pub async fn send<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
+        retry::retry(
             policy,
-            self.context.deadline,
-            async |wait| self.pause(wait).await,
-            |error, wait| (self.context.on_wait)(error, wait),
-            async || self.once(request, &read).await,
-        );
-        persisting.await
+            policy.deadline(self.context.deadline),
+            async |wait| self.unless_cancelled(policy, sleep(wait)).await,
+            |error, wait| (self.context.on_retry)(error, wait),
+            async || self.attempt(call, policy).await,
+        )
+        .await
     }
 
-    /// Sends a request once, in its turn, and reads its answer.
+    /// Sends a call that only reads, and returns what it read.
+    ///
+    /// # Errors
+    /// The last attempt's, or [`ErrorKind::Interrupted`].
+    pub async fn read<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
+        Ok(self.send(call, RetryPolicy::READ).await?.value)
+    }
+
+    /// Sends a call once, when the rate limiter allows it.
     ///
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
-    pub async fn once<T>(&self, request: &Request, read: impl Fn(&Answer) -> Result<T, Error>) -> Result<T, Error> {
-        let until = self.context.deadline.max(Instant::now()) + LONGEST_SPACING;
-        let pass = self.interruptible(self.auth_header(until)).await??;
-        // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
-        let turn = self.interruptible(self.connection.rate_limiter.turn(request.quota, until)).await?;
-        let turn = turn.map_err(|_| self.held_back(request))?;
-        let result = self.admitted(request, pass, async |request| self.exchange(request).await, &read).await;
-        self.connection.rate_limiter.learn(turn, &result);
+    pub async fn send_once<T>(&self, call: &Call<'_, T>) -> Result<Response<T>, Error> {
+        self.attempt(call, RetryPolicy::ONCE).await
+    }
+
+    async fn attempt<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
+        let limiter = &self.connection.rate_limiter;
+        let until = policy.deadline(self.context.deadline).max(Instant::now()) + MAX_SPACING;
+        let header = self.unless_cancelled(policy, self.auth_header(until)).await??;
+        let turn = self.unless_cancelled(policy, limiter.turn(call.request.quota, until)).await?;
+        // A release is rather sent too early than not at all.
+        if turn.is_err() && !policy.is_cleanup() {
+            return Err(self.rate_limited(&call.request));
+        }
+        let result = self.send_authenticated(call, header, policy).await;
+        if let Ok(turn) = turn {
+            limiter.learn(turn, &result);
+        }
         result
     }
 
-    /// What the next request is let in with, and nobody may read.
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
-        let pass = timeout_at(until, self.connection.resource.credential.header()).await.map_err(|_| {
-            Error::new(ErrorKind::Unavailable, format!("no token for the {} came before the time was up", self.side()))
+        let header = timeout_at(until, self.connection.resource.credential.header()).await.map_err(|_| {
+            Error::new(ErrorKind::Unavailable, format!("no token for the {} came before the deadline", self.side()))
                 .with_delivery(Delivery::NotSent)
-                .with_remedy("run the command again later, or give it more time with --timeout")
+                .with_remedy("run the command again later, or with a longer --timeout")
         })??;
-        self.hide(pass.secret());
-        Ok(pass)
+        self.redact(header.secret());
+        Ok(header)
     }
 
-    /// Sends a request with what lets it in, and once more where that is refused and there is something else: a refused
-    /// request has done nothing.
-    async fn admitted<T>(
+    /// Sends a request, and once more with another token where the first one is refused: a refused request changed nothing.
+    async fn send_authenticated<T>(
         &self,
-        request: &Request,
-        pass: AuthHeader,
-        transmit: impl AsyncFn(&Request) -> Result<Answer, Error>,
-        read: impl Fn(&Answer) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let result = self.attempt(request, &pass, &transmit, &read).await;
+        call: &Call<'_, T>,
+        header: AuthHeader,
+        policy: RetryPolicy,
+    ) -> Result<Response<T>, Error> {
+        let result = self.exchange(call, &header, policy).await;
         if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credentials) {
             return result;
         }
-        let Some(other) = self.connection.resource.credential.refreshed(&pass).await else { return result };
-        self.hide(other.secret());
-        self.attempt(request, &other, &transmit, &read).await
+        let Some(other) = self.connection.resource.credential.refreshed(&header).await else { return result };
+        self.redact(other.secret());
+        self.exchange(call, &other, policy).await
     }
 
-    /// Sends a request once, under an id of its own, and understands and logs its answer.
-    async fn attempt<T>(
+    /// Sends one request under a client request id of its own, logs it, and reads the answer.
+    async fn exchange<T>(
         &self,
-        request: &Request,
-        pass: &AuthHeader,
-        transmit: impl AsyncFn(&Request) -> Result<Answer, Error>,
-        read: impl Fn(&Answer) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let (request, client_request_id) = request.identified();
-        let request = request.with(pass);
-        let began = Instant::now();
-        let answer = transmit(&request).await.map(|answer| Answer { secrets: self.secrets(), ..answer });
-        let took = began.elapsed();
-        let side = self.connection.resource.side;
-        let line = self.secrets().redact(&format!("{request:?}"));
+        call: &Call<'_, T>,
+        header: &AuthHeader,
+        policy: RetryPolicy,
+    ) -> Result<Response<T>, Error> {
+        let (request, client_request_id) = call.request.identified();
+        let request = request.with(header);
+        let started = Instant::now();
+        let answer = self.transmit(&request, policy).await.map(|answer| Answer { secrets: self.redactor(), ..answer });
+        let took = started.elapsed();
+        let side = self.side();
+        let line = self.redactor().redact(&format!("{request:?}"));
         match &answer {
-            Ok(answer) => info!(
-                "{side}: {line} -> {} in {took:.0?}, request id {}, client request id {client_request_id}",
-                answer.status.as_u16(),
-                answer.request_id().as_deref().unwrap_or("none"),
-            ),
+            Ok(answer) => {
+                let request_id = answer.request_id().map_or_else(|| "none".to_owned(), |id| id.to_string());
+                let status = answer.status.as_u16();
+                info!(
+                    "{side}: {line} -> {status} in {took:.0?}, request id {request_id}, client request id {client_request_id}"
+                );
+            }
             Err(error) => info!("{side}: {line} -> {error} after {took:.0?}, client request id {client_request_id}"),
         }
-        read(&answer?)
+        call.read(&answer?)
     }
 
-    /// Sends a request that may be repeated, whatever the deadline and whoever was told to stop: for what is left to do
-    /// at the end.
-    ///
-    /// # Errors
-    /// When it could not be sent, got no usable answer, or was refused.
-    pub async fn last_word<T>(
-        &self,
-        request: &Request,
-        until: Instant,
-        read: impl Fn(&Answer) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let pause = async |wait| {
-            sleep(wait).await;
-            Ok(())
-        };
-        let send = async || {
-            let pass = self.auth_header(Instant::now() + REQUEST_TIMEOUT).await?;
-            // In its turn, so as not to be turned away; but without one rather than not at all.
-            let turn = self.connection.rate_limiter.turn(request.quota, until).await.ok();
-            let transmit = async |request: &Request| {
-                self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT).await
-            };
-            let result = self.admitted(request, pass, transmit, &read).await;
-            if let Some(turn) = turn {
-                self.connection.rate_limiter.learn(turn, &result);
-            }
-            result
-        };
-        retry::persist(RetryPolicy::READ, until, pause, |error, wait| (self.context.on_wait)(error, wait), send).await
+    /// Cancellation aborts reads immediately. A mutating request still waits a short time for its answer: without it, its
+    /// effect is not known.
+    async fn transmit(&self, request: &Request, policy: RetryPolicy) -> Result<Answer, Error> {
+        let send = |limit| self.connection.transport.send(&self.connection.resource, request, limit);
+        if policy.is_cleanup() {
+            return send(REQUEST_TIMEOUT).await;
+        }
+        if request.method == Method::GET {
+            let left = self.context.deadline.saturating_duration_since(Instant::now()).max(MIN_READ_TIMEOUT);
+            return self.interruptible(send(REQUEST_TIMEOUT.min(left))).await?;
+        }
+        tokio::select! {
+            answer = send(REQUEST_TIMEOUT) => answer,
+            () = self.cancelled_and_grace_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
+        }
     }
 
-    /// Waits before an answer that was lost is asked for again.
+    /// Reports a retry and waits the backoff of the given 1-based attempt number.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
-    pub async fn wait_before_again(&self, error: &Error, failures: u32) -> Result<(), Error> {
-        let wait = backoff(failures, jitter());
-        (self.context.on_wait)(error, wait);
+    pub async fn wait_before_retry(&self, error: &Error, attempt: u32) -> Result<(), Error> {
+        let wait = crate::backoff::backoff(attempt, crate::backoff::jitter());
+        (self.context.on_retry)(error, wait);
         self.pause(wait).await
     }
 
-    /// Ends when what is left to do at the end must be done: in a while, or soon after being told to stop.
-    pub async fn end_of_grace(&self, longest: Duration) {
+    /// Completes after `longest`, or a short time after cancellation.
+    pub async fn cleanup_time(&self, longest: Duration) {
         tokio::select! {
-            () = self.grace_after_stop() => {}
+            () = self.cancelled_and_grace_over() => {}
             () = sleep(longest) => {}
         }
     }
 
-    /// Ends a little after being told to stop, and never otherwise.
-    async fn grace_after_stop(&self) {
+    async fn cancelled_and_grace_over(&self) {
         self.context.cancel.cancelled().await;
-        sleep(GRACE).await;
+        sleep(CANCEL_GRACE).await;
     }
 
-    /// Refuses what cannot have its turn before the deadline.
+    /// Checks that the rate limiter can allow a request before the deadline.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`].
-    pub fn has_turn_in_time(&self, request: &Request) -> Result<(), Error> {
-        let in_time = self.connection.rate_limiter.earliest(request.quota) <= self.context.deadline;
-        if in_time { Ok(()) } else { Err(self.held_back(request)) }
+    pub fn check_turn_before_deadline(&self, quota: Quota, purpose: &str) -> Result<(), Error> {
+        if self.connection.rate_limiter.earliest(quota) <= self.context.deadline {
+            return Ok(());
+        }
+        Err(self.rate_limited_until_deadline(purpose))
     }
 
-    /// Whether it takes so few requests that many copies at a time would only hold one another up.
+    /// Checks that a mutating request may be sent: not after cancellation, and not after the deadline.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Interrupted`] or [`ErrorKind::Unavailable`].
+    pub fn check_may_mutate(&self) -> Result<(), Error> {
+        if self.is_cancelled() {
+            return Err(Error::interrupted("interrupted before the copy was started"));
+        }
+        if !self.is_past_deadline() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the deadline passed before the copy was started")
+            .with_remedy("run the command again with a longer --timeout"))
+    }
+
+    /// Whether the command was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.context.cancel.is_cancelled()
+    }
+
+    /// Whether the deadline has passed.
+    #[must_use]
+    pub fn is_past_deadline(&self) -> bool {
+        Instant::now() >= self.context.deadline
+    }
+
+    /// Whether the resource accepts so few requests that parallel copies would only delay each other.
     #[must_use]
     pub fn is_slow(&self) -> bool {
         self.connection.rate_limiter.is_slow()
     }
 
-    /// When nothing is waited for any more.
+    /// The deadline of the command.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.context.deadline
     }
 
-    /// Which resource it talks to.
+    /// The side of the resource.
     #[must_use]
     pub fn side(&self) -> Side {
         self.connection.resource.side
     }
 
-    /// Where that resource is.
+    /// The endpoint of the resource.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.connection.resource.endpoint
     }
 
-    /// From now on a secret that an answer repeats is blotted out before anybody reads it.
-    pub fn hide(&self, secret: &SecretString) {
-        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        *secrets = secrets.and(secret);
+    /// From now on, replaces this secret in texts of answers.
+    pub fn redact(&self, secret: &SecretString) {
+        let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        *redactor = redactor.and(secret);
     }
 
-    /// Waits, unless told to stop.
+    /// Waits.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
@@ -321,33 +342,7 @@ impl Client<'_> {
         self.interruptible(sleep(wait)).await
     }
 
-    /// The limits of the resource, or what it has asked others of its kind to wait, leave no time for it.
-    fn held_back(&self, request: &Request) -> Error {
-        let Request { purpose, .. } = request;
-        let what = format!("the {} takes no more requests before the time is up, and was to {purpose}", self.side());
-        Error::new(ErrorKind::Unavailable, what)
-            .with_remedy("run the command again later, or give it more time with --timeout")
-    }
-
-    fn secrets(&self) -> Redactor {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whoever is told to stop drops a read at once. What changes something gets its answer: cut off, nobody would
-    /// know what came of it.
-    async fn exchange(&self, request: &Request) -> Result<Answer, Error> {
-        let left = self.context.deadline.saturating_duration_since(Instant::now()).max(SHORTEST_READ);
-        if request.method == Method::GET {
-            let sending = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT.min(left));
-            return self.interruptible(sending).await?;
-        }
-        tokio::select! {
-            answer = self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT) => answer,
-            () = self.grace_after_stop() => Err(interrupted().with_delivery(Delivery::Unanswered)),
-        }
-    }
-
-    /// Waits for something, unless told to stop.
+    /// Runs a future until cancellation.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
@@ -358,8 +353,25 @@ impl Client<'_> {
             () = self.context.cancel.cancelled() => Err(interrupted()),
         }
     }
+
+    async fn unless_cancelled<T>(&self, policy: RetryPolicy, future: impl Future<Output = T>) -> Result<T, Error> {
+        if policy.is_cleanup() { Ok(future.await) } else { self.interruptible(future).await }
+    }
+
+    fn rate_limited(&self, request: &Request) -> Error {
+        self.rate_limited_until_deadline(&request.purpose)
+    }
+
+    fn rate_limited_until_deadline(&self, purpose: &str) -> Error {
+        let what = format!("rate limited by the {} until after the deadline ({purpose})", self.side());
+        Error::new(ErrorKind::Unavailable, what).with_remedy("run the command again later, or with a longer --timeout")
+    }
+
+    fn redactor(&self) -> Redactor {
+        self.redactor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 fn interrupted() -> Error {
-    Error::new(ErrorKind::Interrupted, "interrupted")
+    Error::interrupted("interrupted")
 }

@@ -118,8 +118,10 @@ impl RateLimiter {
             Err(Delivery::Throttled { retry_after }) => {
                 self.state(|state| state.turned_away(turn, retry_after, now));
             }
-            Err(Delivery::NotSent | Delivery::Unanswered | Delivery::OutOfQuota { .. }) => return,
-            Ok(_) | Err(Delivery::Final) => self.state(|state| state.ceiling.passed(now)),
+            Err(Delivery::NotSent | Delivery::Unanswered | Delivery::NotProcessed | Delivery::OutOfQuota { .. }) => {
+                return;
+            }
+            Ok(_) | Err(Delivery::Final(_)) => self.state(|state| state.ceiling.passed(now)),
         }
         self.0.changed.notify_waiters();
     }

@@ -1,5 +1,4 @@
-//! When a request that went wrong is sent again: a pure function of what went wrong and of how long it has, and the
-//! loop that obeys it.
+//! When a failed request is sent again: a pure function of the failure and the policy, and the loop that uses it.
 
 use std::time::Duration;
 
@@ -9,83 +8,111 @@ use tracing::debug;
 use crate::backoff::{backoff, jitter};
 use crate::error::{Delivery, Error};
 
-/// How long a request is kept up.
+/// How often and how long a request is sent again.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// How often it is sent at most while no usable answer comes. One for what must not be repeated blindly.
-    sendings: u32,
+    /// How often it is sent at most while no usable answer comes; 1 for requests that must not be repeated blindly.
+    max_attempts: u32,
     /// How long to try while no connection can be made.
     unreachable_for: Duration,
-    /// Nothing is waited for beyond this, when it comes before the deadline.
+    /// When to end, if that is before the deadline; for a cleanup also if it is later.
     until: Option<Instant>,
+    /// Whether the request ignores the deadline and cancellation.
+    is_cleanup: bool,
 }
 
 impl RetryPolicy {
-    /// For a look: it changes nothing and may be repeated, but the pipeline can do without it.
-    pub const READ: Self = Self { sendings: 3, unreachable_for: Duration::from_secs(30), until: None };
-    /// For an authorize: sent once. Nothing is reserved yet, so a resource that is not there ends it soon.
-    pub const AUTHORIZE: Self = Self { sendings: 1, unreachable_for: Duration::from_secs(30), until: None };
-    /// For a start: sent once. An id is reserved, so no connection is too long in coming.
-    pub const START: Self = Self { sendings: 1, unreachable_for: Duration::MAX, until: None };
+    /// For reads before a copy: they may be repeated, and the copy can go on without them.
+    pub const READ: Self =
+        Self { max_attempts: 3, unreachable_for: Duration::from_secs(30), until: None, is_cleanup: false };
+    /// For one attempt, which the caller repeats by its own rules.
+    pub const ONCE: Self = Self { max_attempts: 1, unreachable_for: Duration::ZERO, until: None, is_cleanup: false };
+    /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon.
+    pub const AUTHORIZE: Self =
+        Self { max_attempts: 1, unreachable_for: Duration::from_secs(30), until: None, is_cleanup: false };
+    /// For a start request. An id is reserved, so a connection is tried until the deadline.
+    pub const START: Self = Self { max_attempts: 1, unreachable_for: Duration::MAX, until: None, is_cleanup: false };
 
-    /// The same, but not beyond a time.
+    /// For a release: whatever the deadline and cancellation say, until a time of its own.
+    #[must_use]
+    pub fn cleanup(until: Instant) -> Self {
+        Self { until: Some(until), is_cleanup: true, ..Self::READ }
+    }
+
+    /// The same policy with an earlier end.
     #[must_use]
     pub fn until(self, until: Instant) -> Self {
         Self { until: Some(until), ..self }
     }
+
+    /// When to end, given the deadline of the command.
+    pub(super) fn deadline(self, deadline: Instant) -> Instant {
+        match self.until {
+            Some(until) if self.is_cleanup => until,
+            Some(until) => until.min(deadline),
+            None => deadline,
+        }
+    }
+
+    pub(super) fn is_cleanup(self) -> bool {
+        self.is_cleanup
+    }
 }
 
-/// One sending that went wrong.
+/// One failed attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
-    /// How it went wrong.
+    /// How it failed.
     pub delivery: Delivery,
-    /// The how manieth that went wrong, from 1.
+    /// 1-based number of the failed attempt.
     pub number: u32,
-    /// The how manieth without a usable answer.
+    /// 1-based number of the failed attempt without a usable answer.
     pub unanswered: u32,
     /// For how long no connection could be made.
     pub unreachable: Duration,
-    /// Until the deadline.
+    /// Time until the deadline.
     pub remaining: Duration,
 }
 
-/// How long to wait before the next sending; `None` when there should be none.
+/// How long to wait before the next attempt; `None` when there must be none.
 ///
-/// `jitter` is a random number from 0 to 1, which keeps many waiting clients apart.
+/// `jitter` is a random number from 0 to 1, which spreads the retries of parallel clients.
 #[must_use]
 pub fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option<Duration> {
     let backoff = backoff(attempt.number, jitter);
     let wait = match attempt.delivery {
         Delivery::NotSent if attempt.unreachable < policy.unreachable_for => backoff,
         Delivery::Throttled { retry_after } => backoff.max(retry_after.unwrap_or_default()),
-        Delivery::Unanswered if attempt.unanswered < policy.sendings => backoff,
-        Delivery::NotSent | Delivery::Unanswered | Delivery::OutOfQuota { .. } | Delivery::Final => return None,
+        Delivery::Unanswered if attempt.unanswered < policy.max_attempts => backoff,
+        Delivery::NotSent
+        | Delivery::Unanswered
+        | Delivery::NotProcessed
+        | Delivery::OutOfQuota { .. }
+        | Delivery::Final(_) => return None,
     };
     (wait < attempt.remaining).then_some(wait)
 }
 
-/// Sends until there is an answer to go on with or none to hope for, and tells of each wait in between.
-pub(super) async fn persist<T>(
+/// Sends until an answer comes or the policy ends, and reports each wait in between.
+pub(super) async fn retry<T>(
     policy: RetryPolicy,
     deadline: Instant,
     pause: impl AsyncFn(Duration) -> Result<(), Error>,
-    on_wait: impl Fn(&Error, Duration),
+    on_retry: impl Fn(&Error, Duration),
     mut send: impl AsyncFnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let deadline = policy.until.map_or(deadline, |until| until.min(deadline));
     let (mut number, mut unanswered) = (0, 0);
     let mut unreachable_since = None;
     loop {
-        let began = Instant::now();
+        let started = Instant::now();
         let error = match send().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         number += 1;
         unanswered += u32::from(error.delivery() == Delivery::Unanswered);
-        // An answer of any kind shows that somebody is there again.
-        unreachable_since = (error.delivery() == Delivery::NotSent).then(|| unreachable_since.unwrap_or(began));
+        // Any answer shows that the resource is reachable again.
+        unreachable_since = (error.delivery() == Delivery::NotSent).then(|| unreachable_since.unwrap_or(started));
         let attempt = Attempt {
             delivery: error.delivery(),
             number,
@@ -93,31 +120,31 @@ pub(super) async fn persist<T>(
             unreachable: unreachable_since.map_or(Duration::ZERO, |since| since.elapsed()),
             remaining: deadline.saturating_duration_since(Instant::now()),
         };
-        let Some(wait) = wait(attempt, policy, jitter()) else { return Err(out_of_patience(error)) };
-        debug!("sending again in {wait:.1?}: {error}");
-        on_wait(&error, wait);
+        let Some(wait) = wait(attempt, policy, jitter()) else { return Err(with_requested_wait(error)) };
+        debug!("retry in {wait:.1?}: {error}");
+        on_retry(&error, wait);
         pause(wait).await?;
     }
 }
 
-/// Names the wait that the service asked for and that is not waited for.
-pub(crate) fn out_of_patience(error: Error) -> Error {
-    let what = match error.delivery() {
+/// Adds the service's own `Retry-After`, which is not waited for, to the message.
+pub(crate) fn with_requested_wait(error: Error) -> Error {
+    let message = match error.delivery() {
         Delivery::Throttled { retry_after: Some(wait) } => {
             format!("{error} and asks to wait {} s, which is past the deadline", wait.as_secs())
         }
         Delivery::OutOfQuota { retry_after: Some(wait) } => {
-            format!("{error} and asks to wait {} s, which is not waited for", wait.as_secs())
+            format!("{error} and asks to wait {} s, which is too long", wait.as_secs())
         }
         _ => return error,
     };
-    error.with_message(what)
+    error.with_message(message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::error::{ErrorKind, Finding};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -144,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_turned_away_or_never_sent_is_sent_again_whatever_it_is() {
+    fn a_throttled_or_unsent_request_is_sent_again_with_every_policy() {
         for policy in [RetryPolicy::READ, RetryPolicy::AUTHORIZE, RetryPolicy::START] {
             for delivery in [Delivery::NotSent, Delivery::Throttled { retry_after: None }] {
                 assert!(wait(attempt(delivery, 20), policy, 0.0).is_some());
@@ -177,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_answer_and_a_used_up_volume_are_final() {
-        for delivery in [Delivery::Final, Delivery::OutOfQuota { retry_after: None }] {
+        for delivery in [Delivery::Final(Finding::Definitive), Delivery::OutOfQuota { retry_after: None }] {
             assert_eq!(wait(attempt(delivery, 1), RetryPolicy::READ, 0.0), None);
         }
     }
@@ -197,12 +224,13 @@ mod tests {
             tokio::time::sleep(wait).await;
             Ok(())
         };
-        let ending = persist(policy, began + HOUR / 2, pause, |_, _| {}, send).await;
+        let deadline = policy.deadline(began + HOUR / 2);
+        let ending = retry(policy, deadline, pause, |_, _| {}, send).await;
         (ending, times)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_start_that_is_turned_away_is_sent_again_when_the_service_said() {
+    async fn a_throttled_start_is_sent_again_after_retry_after() {
         let (ending, sent) = sendings(RetryPolicy::START, &[throttled(55), throttled(43)]).await;
         assert!(ending.is_ok());
         // The clock of the runtime ticks in milliseconds.
@@ -226,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn being_turned_away_uses_up_no_patience_with_other_troubles() {
+    async fn throttling_does_not_count_as_a_lost_answer_or_as_unreachable() {
         let throttles = [throttled(40); 5];
         let unanswered = [throttles.as_slice(), &[Delivery::Unanswered; 2]].concat();
         assert!(sendings(RetryPolicy::READ, &unanswered).await.0.is_ok());
@@ -235,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn patience_may_end_before_the_deadline() {
+    async fn a_policy_may_end_before_the_deadline() {
         let policy = RetryPolicy::READ.until(Instant::now() + Duration::from_secs(10));
         let (ending, sent) = sendings(policy, &[throttled(8), throttled(8)]).await;
         assert!(ending.is_err());

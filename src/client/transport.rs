@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::api::{Answer, Request};
-use crate::error::{Delivery, Error, ErrorKind};
+use crate::error::{Delivery, Error, ErrorKind, Finding};
 use crate::redactor::Redactor;
 use crate::resource::{Resource, Side, TraceParent};
 
@@ -62,8 +62,8 @@ impl Http {
         if let Some((name, value)) = trace.as_ref().map(TraceParent::header) {
             builder = builder.header(name, value);
         }
-        builder = match (&request.body, &request.method) {
-            (Some(json), _) => builder.header(CONTENT_TYPE, "application/json").body(json.clone()),
+        builder = match (request.json(), &request.method) {
+            (Some(json), _) => builder.header(CONTENT_TYPE, "application/json").body(json.to_owned()),
             // Some gateways refuse a POST that does not say how long it is.
             (None, &Method::POST) => builder.header(CONTENT_LENGTH, HeaderValue::from_static("0")),
             (None, _) => builder,
@@ -129,10 +129,10 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
         if endpoint.has_host(host) {
             let what = format!("the {side} {endpoint} has no known address");
             let remedy = format!("check the {side} endpoint, and that this machine can resolve private endpoints");
-            (Delivery::Final, what, remedy)
+            (Delivery::Final(Finding::Inconclusive), what, remedy)
         } else {
             let what = format!("the proxy {host} on the way to the {side} has no known address");
-            (Delivery::Final, what, "check HTTPS_PROXY and NO_PROXY".to_owned())
+            (Delivery::Final(Finding::Inconclusive), what, "check HTTPS_PROXY and NO_PROXY".to_owned())
         }
     } else {
         match tls_problem(error) {
@@ -141,11 +141,11 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
                 let remedy = format!(
                     "check the {side} endpoint; where a company's proxy opens TLS, make this machine trust its certificate (on Linux: SSL_CERT_FILE)"
                 );
-                (Delivery::Final, what, remedy)
+                (Delivery::Final(Finding::Inconclusive), what, remedy)
             }
             Some(_) => {
                 let what = format!("the {side} {endpoint} does not speak TLS as it should");
-                (Delivery::Final, what, format!("check scheme and port of the {side} endpoint"))
+                (Delivery::Final(Finding::Inconclusive), what, format!("check scheme and port of the {side} endpoint"))
             }
             None => {
                 let what = format!("the {side} {endpoint} cannot be reached");

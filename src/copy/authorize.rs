@@ -1,100 +1,127 @@
-//! The target's part of a copy: it gives leave, and reserves an id with it.
+//! The first call: the target authorizes the copy and reserves an id for it.
 
-use super::release::{Released, release};
-use super::start::may_begin;
-use super::{Event, Observer};
+use tokio::sync::SemaphorePermit;
+
+use super::context::Job;
+use super::event::{Event, Observer};
+use super::preflight::{SourceModel, TargetId};
+use super::release::{Owner, Released, Reservation, release};
 use crate::api::version::ApiVersion;
-use crate::api::{Answer, Protocol};
+use crate::api::{NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::model::{Kind, ModelId};
-use tokio_util::sync::CancellationToken;
+use crate::model::ModelId;
 
-/// How often an authorize is sent at most while its answers are lost.
-const MOST_AUTHORIZES: u32 = 3;
+/// How often an authorize request is sent at most while its answers are lost.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// Who is asked for leave, and for what.
-#[derive(Clone, Copy)]
-pub(super) struct Reserving<'a> {
-    pub(super) target: &'a Client<'a>,
-    pub(super) observer: Observer<'a>,
-    pub(super) cancel: &'a CancellationToken,
+/// An authorization, and the copy that it is for.
+pub(super) struct Authorized<'a> {
     pub(super) version: ApiVersion,
-    pub(super) kind: Kind,
-    pub(super) wanted: Wanted<'a>,
+    pub(super) copy: NewCopy,
+    pub(super) authorization: CopyAuthorization,
+    /// Limits how many authorizations are unused; free again when the start request has its answer.
+    pub(super) _slot: Option<SemaphorePermit<'a>>,
 }
 
-/// The id that is wanted for the copy.
-#[derive(Clone, Copy)]
-pub(super) enum Wanted<'a> {
-    /// v2.1: the service chooses one.
-    Any,
-    /// The target has said that it has no such model.
-    Free(&'a ModelId),
-    /// The target has not said whether it has such a model.
-    Unseen(&'a ModelId),
+/// Asks the target to authorize a copy.
+///
+/// # Errors
+/// When there is no authorization. An id that a lost answer may have reserved is released, or named in a warning.
+pub(super) async fn authorize<'a>(
+    job: &Job<'a>,
+    model: &SourceModel,
+    target: &TargetId,
+) -> Result<(Authorized<'a>, Reservation), Error> {
+    let version = model.version;
+    let slot = job.cx.source.interruptible(job.shared.slot(version, job.target)).await?;
+    // A model whose start is not allowed before the deadline must not be authorized.
+    job.cx.source.check_may_mutate()?;
+    let quota = if version.wire().limits_starts_per_minute() { Quota::CustomModelCopy } else { Quota::Management };
+    job.cx.source.check_turn_before_deadline(quota, "start the copy")?;
+    let request = AuthorizeRequest {
+        version,
+        copy: job.plan.new_copy(version, model.kind, model.model.as_ref(), target.id())?,
+        is_free: matches!(target, TargetId::Free(_)),
+    };
+    let (authorized, reservation) = reserve(job.target, job.cx.observer, request).await?;
+    job.cx.source.redact(&authorized.authorization.access_token);
+    Ok((Authorized { _slot: slot, ..authorized }, reservation))
 }
 
-impl Reserving<'_> {
-    /// Obtains an authorization, and the id of the request that brought it.
-    ///
-    /// # Errors
-    /// When there is none. What an answer that never came may have reserved is given back, or named.
-    pub(super) async fn authorize(
-        &self,
-        protocol: &dyn Protocol,
-    ) -> Result<(CopyAuthorization, Option<String>), Error> {
-        let mut lost = 0;
-        let obtained = match self.obtain(protocol, &mut lost).await {
-            Ok(obtained) => obtained,
-            Err(error) => {
-                if lost > 0 {
-                    self.account_for_lost(&error).await;
-                }
-                return Err(self.explain(error, lost));
-            }
-        };
-        self.target.hide(&obtained.0.access_token);
-        (self.observer)(Event::Authorized { target_model_id: &obtained.0.target_model_id });
-        Ok(obtained)
-    }
+/// An authorize request, and what is known of the id that it asks for.
+pub(super) struct AuthorizeRequest {
+    pub(super) version: ApiVersion,
+    pub(super) copy: NewCopy,
+    /// Whether the target has said that it has no such model. Otherwise what is there may belong to another process.
+    pub(super) is_free: bool,
+}
 
-    /// Asks for leave until there is an answer, and counts the ones that are lost: each may have reserved an id.
-    async fn obtain(
-        &self,
-        protocol: &dyn Protocol,
-        lost: &mut u32,
-    ) -> Result<(CopyAuthorization, Option<String>), Error> {
-        let read = |answer: &Answer| Ok((protocol.read_authorization(answer)?, answer.request_id()));
-        // How often a conflict may still be about our own request.
-        let mut may_be_ours = MOST_AUTHORIZES;
+/// Sends an authorize request until it has an answer.
+pub(super) async fn reserve(
+    target: &Client<'_>,
+    observer: Observer<'_>,
+    request: AuthorizeRequest,
+) -> Result<(Authorized<'static>, Reservation), Error> {
+    let mut attempts = Attempts { target, observer, request: &request, lost: 0 };
+    let response = match attempts.send_until_answered().await {
+        Ok(response) => response,
+        Err(error) => {
+            attempts.account_for_lost_answers(&error).await;
+            return Err(attempts.explain(error));
+        }
+    };
+    let AuthorizeRequest { version, copy, .. } = request;
+    let authorization = response.value;
+    target.redact(&authorization.access_token);
+    let (address, request_id) = (copy.address(), response.request_id.as_ref());
+    observer(Event::Authorized { authorization: &authorization, address, request_id });
+    let id = authorization.target_model_id.clone();
+    let reservation = Reservation::new(version, copy.kind, id, Owner::ThisRun);
+    Ok((Authorized { version, copy, authorization, _slot: None }, reservation))
+}
+
+/// The attempts of one authorize request.
+struct Attempts<'r> {
+    target: &'r Client<'r>,
+    observer: Observer<'r>,
+    request: &'r AuthorizeRequest,
+    /// How many answers were lost: each lost request may have reserved an id.
+    lost: u32,
+}
+
+impl Attempts<'_> {
+    async fn send_until_answered(&mut self) -> Result<Response<CopyAuthorization>, Error> {
+        let call = self.request.version.wire().authorize(&self.request.copy);
+        // How often a conflict may still be about an own lost request.
+        let mut own_conflicts = MAX_ATTEMPTS;
         loop {
-            may_begin(self.target, self.cancel)?;
-            let error = match self.target.call(&protocol.authorize(), RetryPolicy::AUTHORIZE, read).await {
-                Ok(obtained) => return Ok(obtained),
+            self.target.check_may_mutate()?;
+            let error = match self.target.send(&call, RetryPolicy::AUTHORIZE).await {
+                Ok(response) => return Ok(response),
                 Err(error) => error,
             };
             if error.delivery() == Delivery::Unanswered {
-                *lost += 1;
-                if matches!(self.wanted, Wanted::Any) {
+                self.lost += 1;
+                if self.request.copy.id().is_none() {
                     (self.observer)(Event::MayBeReserved { target_model_id: None });
                 }
-                if *lost == MOST_AUTHORIZES || self.cancel.is_cancelled() {
+                if self.lost == MAX_ATTEMPTS || self.target.is_cancelled() {
                     return Err(error);
                 }
-                self.target.wait_before_again(&error, *lost).await?;
-            } else if let Wanted::Free(id) = self.wanted
-                && error.kind() == ErrorKind::Exists
-                && *lost > 0
-                && may_be_ours > 0
+                self.target.wait_before_retry(&error, self.lost).await?;
+            } else if let Some(id) = self.free_id()
+                && error.is_conflict()
+                && self.lost > 0
+                && own_conflicts > 0
             {
-                // The id was free, so it is our own request that has reserved it, the one whose answer was lost.
-                may_be_ours -= 1;
+                // The id was free, so the own request without an answer has reserved it.
+                own_conflicts -= 1;
                 match self.release(id).await {
-                    Released::Deleted => *lost = 0,
-                    Released::NothingThere => may_be_ours = 0,
-                    Released::Ready | Released::NotGiven => return Err(error),
+                    Released::Deleted => self.lost = 0,
+                    Released::NothingThere => own_conflicts = 0,
+                    Released::Ready | Released::Failed => return Err(error),
                 }
             } else {
                 return Err(error);
@@ -102,31 +129,35 @@ impl Reserving<'_> {
         }
     }
 
-    /// After an answer that never came and no authorization: from v3.0 on the id that it may have reserved is known.
-    async fn account_for_lost(&self, error: &Error) {
-        match self.wanted {
-            // That was tried already, and what was not given back has been named.
-            Wanted::Free(_) if error.kind() == ErrorKind::Exists => {}
-            Wanted::Free(id) => drop(self.release(id).await),
-            // Nobody has seen the id free: what is there may be somebody else's.
-            Wanted::Unseen(id) => (self.observer)(Event::MayBeReserved { target_model_id: Some(id) }),
-            Wanted::Any => {}
+    /// The id that is asked for, if the target said before that it is free.
+    fn free_id(&self) -> Option<&ModelId> {
+        self.request.copy.id().filter(|_| self.request.is_free)
+    }
+
+    async fn release(&self, id: &ModelId) -> Released {
+        release(self.target, self.observer, self.request.version, self.request.copy.kind, id).await
+    }
+
+    /// Releases or names the id that a request without an answer may have reserved.
+    async fn account_for_lost_answers(&self, error: &Error) {
+        match (self.free_id(), self.request.copy.id()) {
+            _ if self.lost == 0 => {}
+            // The release was tried before, and its result was reported.
+            (Some(_), _) if error.is_conflict() => {}
+            (Some(id), _) => drop(self.release(id).await),
+            // What is there may belong to another process.
+            (None, Some(id)) => (self.observer)(Event::MayBeReserved { target_model_id: Some(id) }),
+            (None, None) => {}
         }
     }
 
-    pub(super) async fn release(&self, id: &ModelId) -> Released {
-        release(self.target, self.observer, self.version, self.kind, id).await
-    }
-
-    /// Tells an id that exists from one that somebody's unused authorization holds, and says what an answer that never
-    /// came may have left behind.
-    fn explain(&self, error: Error, lost: u32) -> Error {
-        match self.wanted {
-            Wanted::Free(id) if error.kind() == ErrorKind::Exists => {
-                let by = if lost > 0 {
-                    "perhaps by this command's own request"
-                } else {
-                    "by an authorization that was not used"
+    /// Tells an id that exists from one that is reserved, and says what a lost answer may have left.
+    fn explain(&self, error: Error) -> Error {
+        match self.free_id() {
+            Some(id) if error.is_conflict() => {
+                let by = match self.lost {
+                    0 => "by an authorization that was not used",
+                    _ => "perhaps by this command's own request",
                 };
                 Error::new(ErrorKind::Exists, format!("the target id {id} is reserved {by}"))
                     .with_remedy(

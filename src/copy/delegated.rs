@@ -1,39 +1,45 @@
-//! A copy between two parties, each with the credential of its own resource and of no other: one gives leave, the other
-//! copies with it, and what was not used is given back.
+//! A copy between two parties, each with the credential of its own resource only: the target's operator authorizes, the
+//! source's operator copies with the authorization, and the target's operator revokes an unused one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-
-use super::authorize::{Reserving, Wanted};
-use super::plan::{classifiers_need_newer, needs_target_address, refuse_unless_uuid};
-use super::poll::{Pursuit, has_ended};
-use super::preflight::{is_inconclusive, read_model, refuse_unless_ready};
-use super::release::delete_unless_ready;
-use super::start::{Started, Starting, is_ambiguous};
-use super::{Event, Observer, Outcome, Report, context};
-use crate::api::version::ApiVersion;
-use crate::api::{NewModel, Protocol, custom_models_protocol, document_models_protocol, service_error};
-use crate::authorization_file::AuthorizationFile;
-use crate::client::{Client, Connection};
-use crate::error::{Error, ErrorKind, Finding};
-use crate::model::{Kind, Model, ModelId};
-use crate::resource::{Resource, Side, TargetAddress};
 use tokio_util::sync::CancellationToken;
 
-/// The target's part: for what leave is to be given.
+use super::authorize::{AuthorizeRequest, Authorized, reserve};
+use super::context::Context;
+use super::event::{Event, Observer};
+use super::plan::{
+    StepOptions, check_id, classifiers_need_newer, needs_target_address, not_with_copies_named_by_service,
+};
+use super::poll::{Polling, poll};
+use super::preflight::check_ready;
+use super::release::{Copied, Deletion, Owner, Reservation, delete_unless_ready, release};
+use super::report::{Done, Outcome, Recorder, Report};
+use super::run::call_context;
+use super::settle::settle;
+use super::start::{Start, start};
+use crate::api::version::ApiVersion;
+use crate::api::{Naming, NewCopy};
+use crate::authorization_file::AuthorizationFile;
+use crate::client::{Client, Connection};
+use crate::error::{Error, ErrorKind};
+use crate::model::{Kind, ModelId};
+use crate::resource::{Resource, Side, TargetAddress};
+
+/// The part of the target's operator: which copy to authorize.
 #[derive(Debug, Clone)]
 pub struct AuthorizePlan {
-    /// The resource that is to receive the copy.
+    /// The target resource.
     pub target: Resource,
-    /// The version to copy with. Nobody here can ask the source for it.
+    /// The version to copy with. The source cannot be asked.
     pub api_version: ApiVersion,
     /// A model or a classifier.
     pub kind: Kind,
-    /// The id of the copy (v3.0 and later); v2.1 chooses it itself.
+    /// The id of the copy (v3.0 and later); in v2.1 the service chooses it.
     pub target_model_id: Option<ModelId>,
-    /// Where the target is in Azure, which v2.1 needs.
+    /// Where the target is in Azure; v2.1 needs it.
     pub target_address: Option<TargetAddress>,
     /// The description of the copy (v3.0 and later); `None` leaves it to the service.
     pub description: Option<String>,
@@ -44,246 +50,248 @@ pub struct AuthorizePlan {
 }
 
 impl AuthorizePlan {
-    /// Refuses what can be seen to be impossible before anybody is asked.
+    /// Refuses what is impossible before any request is sent.
     ///
     /// # Errors
-    /// When the plan cannot be carried out with its version.
+    /// When the copy cannot be made with this version.
     pub fn check(&self) -> Result<(), Error> {
-        self.protocol().map(drop)
+        self.copy().map(drop)
     }
 
-    fn protocol(&self) -> Result<Box<dyn Protocol + Send + Sync>, Error> {
+    fn copy(&self) -> Result<NewCopy, Error> {
         let (version, kind) = (self.api_version, self.kind);
-        if kind == Kind::Classifier && !version.copies_classifiers() {
+        if !version.wire().copies(kind) {
             return Err(classifiers_need_newer(version));
         }
-        match &self.target_model_id {
-            Some(id) => {
-                let (id, description, tags) = (id.clone(), self.description.clone(), self.tags.clone());
-                let new = NewModel { id, description, tags };
-                document_models_protocol(version, kind, new).ok_or_else(|| chosen_by_service("a target model id"))
-            }
-            None if version.has_document_models() => Err(Error::settings(
-                format!("a {version} copy needs an id on the target"),
-                "name it: frcopy authorize TARGET_MODEL_ID --out FILE; or give --api-version 2.1, which names copies itself",
-            )),
-            None if self.description.is_some() => Err(chosen_by_service("--description")),
-            None if self.tags.is_some() => Err(chosen_by_service("--tag")),
-            None => self.target_address.clone().map(custom_models_protocol).ok_or_else(needs_target_address),
-        }
+        let naming = if version.wire().service_names_the_copy() {
+            Naming::ByService(self.address_for_copy_named_by_service()?)
+        } else {
+            let id = self.target_model_id.clone().ok_or_else(|| needs_target_model_id(version))?;
+            Naming::ByCaller { id, description: self.description.clone(), tags: self.tags.clone() }
+        };
+        Ok(NewCopy { kind, naming })
     }
 
-    async fn wanted(&self, target: &Client<'_>, observer: Observer<'_>) -> Result<Wanted<'_>, Error> {
-        let Some(id) = &self.target_model_id else { return Ok(Wanted::Any) };
-        observer(Event::LookingAt(Side::Target));
-        match read_model(target, self.api_version, self.kind, id).await {
+    fn address_for_copy_named_by_service(&self) -> Result<TargetAddress, Error> {
+        let version = self.api_version;
+        let refused = [
+            ("a target model id", self.target_model_id.is_some()),
+            ("--description", self.description.is_some()),
+            ("--tag", self.tags.is_some()),
+        ];
+        if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
+            return Err(not_with_copies_named_by_service(version, option));
+        }
+        self.target_address.clone().ok_or_else(|| needs_target_address(version))
+    }
+
+    /// Whether the target says that the id is free.
+    ///
+    /// # Errors
+    /// When the target has such a model, or refuses.
+    async fn check_free(&self, target: &Client<'_>, copy: &NewCopy, observer: Observer<'_>) -> Result<bool, Error> {
+        let Some(id) = copy.id() else { return Ok(false) };
+        observer(Event::PreflightOf(Side::Target));
+        match target.read(&self.api_version.wire().model(self.kind, id)).await {
             Ok(_) => Err(Error::new(ErrorKind::Exists, format!("the target already has a {} {id}", self.kind))
-                .with_remedy("choose another id, or delete what is there from the target resource")),
-            Err(error) if error.finding() == Finding::NoSuchModel => Ok(Wanted::Free(id)),
-            Err(error) if is_inconclusive(&error) => {
+                .with_remedy("choose another id, or delete the model from the target resource")),
+            Err(error) if error.is_no_such_model() => Ok(true),
+            Err(error) if error.is_inconclusive() => {
                 observer(Event::Inconclusive { error: &error });
-                Ok(Wanted::Unseen(id))
+                Ok(false)
             }
             Err(error) => Err(error),
         }
     }
 }
 
-fn chosen_by_service(what: &str) -> Error {
+fn needs_target_model_id(version: ApiVersion) -> Error {
+    let named_by_service = ApiVersion::all().filter(|version| version.wire().service_names_the_copy());
+    let named_by_service: Vec<_> = named_by_service.map(|version| version.to_string()).collect();
     Error::settings(
-        format!("{what} is not possible with {}", ApiVersion::V2_1),
-        format!("leave it out: {} names the copy itself and knows no descriptions and tags", ApiVersion::V2_1),
+        format!("a {version} copy needs an id on the target"),
+        format!(
+            "give it: frcopy authorize TARGET_MODEL_ID --out FILE; only {} chooses the id of a copy itself",
+            named_by_service.join(", ")
+        ),
     )
 }
 
-/// Gives leave for one copy, and hands it to whoever keeps it. What cannot be kept is given back.
+/// Authorizes one copy, and keeps the authorization. If it cannot be kept, its id is released.
 ///
 /// # Errors
-/// When the target refuses, or the leave cannot be kept.
+/// When the target refuses, or the authorization cannot be kept.
 pub async fn authorize(
     plan: &AuthorizePlan,
     observer: Observer<'_>,
     cancel: &CancellationToken,
     keep: impl FnOnce(&AuthorizationFile) -> Result<(), Error>,
 ) -> Result<AuthorizationFile, Error> {
-    let protocol = plan.protocol()?;
-    let target = &Connection::http(&plan.target)?.client(context(plan.timeout, observer, cancel));
+    let copy = plan.copy()?;
+    let address = copy.address().cloned();
+    let target = &Connection::http(&plan.target)?.client(call_context(plan.timeout, observer, cancel));
     let (version, kind) = (plan.api_version, plan.kind);
-    let wanted = plan.wanted(target, observer).await?;
-    let reserving = Reserving { target, observer, cancel, version, kind, wanted };
-    let (authorization, _) = reserving.authorize(&*protocol).await?;
-    let address = plan.target_address.clone().filter(|_| !version.has_document_models());
-    let handover = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
-    if let Err(error) = keep(&handover) {
-        reserving.release(&handover.authorization.target_model_id).await;
+    let is_free = plan.check_free(target, &copy, observer).await?;
+    let (authorized, _kept) = reserve(target, observer, AuthorizeRequest { version, copy, is_free }).await?;
+    let authorization = authorized.authorization;
+    let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
+    if let Err(error) = keep(&file) {
+        release(target, observer, version, kind, &file.authorization.target_model_id).await;
         return Err(error);
     }
-    Ok(handover)
+    Ok(file)
 }
 
-/// Gives back what an authorization has reserved, if it was not used.
+/// Releases the id of an unused authorization.
 ///
 /// # Errors
-/// When it was used, is not there any more, or the target does not delete it.
+/// When it was used, its id is not there, or the target does not delete it.
 pub async fn revoke(
     target: &Resource,
-    handover: &AuthorizationFile,
+    file: &AuthorizationFile,
     timeout: Duration,
     observer: Observer<'_>,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let AuthorizationFile { version, kind, authorization, .. } = handover;
+    let AuthorizationFile { version, kind, authorization, .. } = file;
     let id = &authorization.target_model_id;
-    let client = &Connection::http(target)?.client(context(timeout, observer, cancel));
+    let client = &Connection::http(target)?.client(call_context(timeout, observer, cancel));
     match client.interruptible(delete_unless_ready(client, *version, *kind, id)).await? {
-        Ok(Some(())) => {
+        Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });
             Ok(())
         }
-        Ok(None) => Err(Error::new(
-            ErrorKind::Exists,
-            format!("the authorization was used: the target has a ready {kind} {id}"),
-        )
-        .with_remedy("leave it where it is, or delete it from the target resource if nobody needs it")),
-        // A used authorization leaves a model, and an unused one of v2.1 a blank one: nothing is reserved any more.
-        Err(error) if error.finding() == Finding::NoSuchModel && !version.has_document_models() => Ok(()),
-        Err(error) if error.finding() == Finding::NoSuchModel => {
+        Ok(Deletion::Ready) => {
+            let what = format!("the authorization was used: the target has a ready {kind} {id}");
+            Err(Error::new(ErrorKind::Exists, what)
+                .with_remedy("keep the model, or delete it from the target resource if it is not needed"))
+        }
+        // Where the service chooses the ids, an unused authorization has a blank model: without it, nothing is reserved.
+        Err(error) if error.is_no_such_model() && version.wire().service_names_the_copy() => Ok(()),
+        Err(error) if error.is_no_such_model() => {
             let what = format!("the target has nothing under {id} that it could delete");
+            let expires = authorization.expires;
             Err(error.with_message(what).with_remedy(format!(
-                "wait until {:.0}: an authorization that nobody uses holds its id no longer",
-                authorization.expires
+                "wait until {expires:.0}: then the unused authorization has expired and its id is free"
             )))
         }
         Err(error) => Err(error),
     }
 }
 
-/// The source's part: what to copy with somebody's leave.
+/// The part of the source's operator: what to copy with an authorization.
 #[derive(Debug)]
 pub struct DelegatedPlan {
-    /// The resource that has the model.
+    /// The source resource.
     pub source: Resource,
-    /// What to copy.
+    /// The model to copy.
     pub model_id: ModelId,
-    /// The leave, which says where to, as what, and with which version.
-    pub handover: AuthorizationFile,
+    /// The authorization, which says where to, which kind, and with which version.
+    pub file: AuthorizationFile,
     /// Accepts a copy that is less protected than the source.
     pub allow_degrade: bool,
     /// For the whole command.
     pub timeout: Duration,
-    /// From one question for the status to the next.
+    /// Delay between status polls.
     pub poll_interval: Duration,
 }
 
 impl DelegatedPlan {
-    /// Refuses what can be seen to be impossible before anybody is asked.
+    /// Refuses what is impossible before any request is sent.
     ///
     /// # Errors
-    /// When the leave has expired, or is for another version than the model can be of.
+    /// When the authorization has expired, or is for another version than the model can be of.
     pub fn check(&self) -> Result<(), Error> {
-        self.handover.refuse_expired(Timestamp::now())?;
-        if self.handover.version.has_document_models() { Ok(()) } else { refuse_unless_uuid(&self.model_id) }
+        self.file.refuse_expired(Timestamp::now())?;
+        check_id(self.file.version, &self.model_id)
     }
 
     fn connect<'a>(&self, observer: Observer<'a>, cancel: &'a CancellationToken) -> Result<Client<'a>, Error> {
-        let source = Connection::http(&self.source)?.client(context(self.timeout, observer, cancel));
-        source.hide(&self.handover.authorization.access_token);
+        let source = Connection::http(&self.source)?.client(call_context(self.timeout, observer, cancel));
+        source.redact(&self.file.authorization.access_token);
         Ok(source)
     }
 
-    fn report(&self) -> Report {
-        let AuthorizationFile { target, version, kind, address, authorization } = &self.handover;
-        let mut report = Report::new(*kind, &self.source.endpoint, Some(target));
-        report.source_model_id = Some(self.model_id.clone());
-        report.api_version = Some(*version);
-        report.note_authorization(authorization, address.as_ref());
-        report
+    fn recorder(&self) -> Recorder {
+        let AuthorizationFile { target, version, kind, address, authorization } = &self.file;
+        Recorder::new(*kind, &self.source.endpoint, Some(target)).with(|report| {
+            report.source_model_id = Some(self.model_id.clone());
+            report.api_version = Some(*version);
+            report.record_authorization(authorization, address.as_ref());
+        })
     }
 
-    /// What the source shows of the model, where it shows it.
-    async fn look(&self, source: &Client<'_>, observer: Observer<'_>) -> Result<Option<Model>, Error> {
-        let AuthorizationFile { version, kind, .. } = self.handover;
-        observer(Event::LookingAt(Side::Source));
-        let model = match read_model(source, version, kind, &self.model_id).await {
+    /// Reads the model on the source.
+    async fn preflight(&self, source: &Client<'_>, observer: Observer<'_>) -> Result<(), Error> {
+        let AuthorizationFile { version, kind, .. } = self.file;
+        observer(Event::PreflightOf(Side::Source));
+        let model = match source.read(&version.wire().model(kind, &self.model_id)).await {
             Ok(model) => {
-                refuse_unless_ready(&model)?;
+                check_ready(&model)?;
                 Some(model)
             }
-            Err(error) if is_inconclusive(&error) => {
+            Err(error) if error.is_inconclusive() => {
                 observer(Event::Inconclusive { error: &error });
                 None
             }
-            Err(error) if error.finding() == Finding::NoSuchModel => {
-                return Err(error.with_message(format!("the source has no {kind} {} of API {version}", self.model_id)));
+            Err(error) if error.is_no_such_model() => {
+                let what = format!("the source has no {kind} {} of API {version}", self.model_id);
+                return Err(error.with_message(what));
             }
             Err(error) => return Err(error),
         };
-        observer(Event::Found { version, model: model.as_ref() });
-        Ok(model)
+        observer(Event::Found { version, kind, model: model.as_ref() });
+        Ok(())
     }
 
-    async fn start_and_follow(
-        &self,
-        source: &Client<'_>,
-        observer: Observer<'_>,
-        cancel: &CancellationToken,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        let AuthorizationFile { version, kind, ref authorization, .. } = self.handover;
-        let (allow_degrade, poll_interval) = (self.allow_degrade, self.poll_interval);
-        let target = None;
-        let starting = Starting { source, target, observer, cancel, version, kind, allow_degrade, poll_interval };
-        let started = starting.start(&*self.handover.protocol()?, &self.model_id, authorization, report).await;
-        let operation = match started {
-            Ok(Started::Follow(operation)) => operation,
-            Ok(Started::Done) => return Ok(()),
-            // The authorization was not used: the same command may be run again.
-            Ok(Started::Nothing(error)) => return Err(error),
-            Err(error) if is_ambiguous(&error) || error.kind() == ErrorKind::Interrupted => return Err(error),
-            Err(error) => return Err(self.held(error, observer)),
-        };
-        let deadline = source.deadline();
-        let pursuit = Pursuit { version, source, observer, poll_interval, deadline, accepted: true };
-        match pursuit.follow(&operation, report).await {
-            Ok(_) => {
-                observer(Event::NotVerifiable);
-                Ok(())
+    /// Starts, polls and settles: the same steps as after the authorize request of [`copy`](super::copy).
+    async fn transfer(self, cx: &Context<'_>) -> Result<Copied, Error> {
+        let Self { model_id, file, .. } = self;
+        let copy = file.copy()?;
+        let AuthorizationFile { version, kind, authorization, .. } = file;
+        let reservation = Reservation::new(version, kind, authorization.target_model_id.clone(), Owner::OtherParty);
+        match start(cx, &model_id, Authorized { version, copy, authorization, _slot: None }).await {
+            Start::Accepted(operation) => {
+                let verdict = poll(cx, &Polling::accepted(version, &operation)).await;
+                settle(cx, reservation, verdict).await
             }
-            Err(error) if has_ended(&error) => Err(self.held(error, observer)),
-            Err(error) => Err(error),
+            Start::Ready => Ok(reservation.copied(true)),
+            Start::Refused(error) => reservation.release(cx, error).await,
+            Start::Unknown(error) => reservation.keep(error),
         }
-    }
-
-    /// What the source refuses or fails to copy leaves an id on the target, and only its own side can give it back.
-    fn held(&self, error: Error, observer: Observer<'_>) -> Error {
-        observer(Event::HeldByTarget { target_model_id: &self.handover.authorization.target_model_id });
-        if error.service().is_some_and(service_error::is_about_authorization) {
-            return error.with_remedy(
-                "ask the target's side for another authorization: this one was used before, was changed, or does not name \
-                 the target's true resource id and region; where the message speaks of encryption, --allow-degrade helps",
-            );
-        }
-        error
     }
 }
 
-/// Copies a model with somebody's leave, until the end or until told to stop. The target is not asked anything.
-pub async fn copy_delegated(plan: &DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
-    let mut report = plan.report();
-    let result = async {
-        let source = &plan.connect(observer, cancel)?;
-        plan.look(source, observer).await?;
-        plan.start_and_follow(source, observer, cancel, &mut report).await.map(|()| Outcome::Copied)
+/// Copies a model with an authorization file, until there is a verdict or the command is cancelled. No request is sent to
+/// the target.
+pub async fn copy_delegated(plan: DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    let recorder = plan.recorder();
+    let record = |event: Event<'_>| {
+        recorder.record(&event);
+        observer(event);
     };
-    let result = result.await;
-    report.outcome(result)
+    let result = async {
+        let source = &plan.connect(&record, cancel)?;
+        plan.preflight(source, &record).await?;
+        let DelegatedPlan { allow_degrade, poll_interval, .. } = plan;
+        let options = StepOptions { allow_degrade, verify: false, poll_interval };
+        plan.transfer(&Context { source, target: None, options, observer: &record }).await
+    };
+    let result = result.await.map(|copied| Done {
+        outcome: Outcome::Copied,
+        target_model_id: Some(copied.id),
+        verified: copied.verified,
+    });
+    recorder.finish(result)
 }
 
-/// Says what [`copy_delegated`] would do, and what stands in its way on the source. It only reads.
+/// Says what [`copy_delegated`] would do, and what would prevent it on the source. It only reads.
 pub async fn dry_run_delegated(plan: &DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     let result = async {
         let source = &plan.connect(observer, cancel)?;
-        plan.look(source, observer).await.map(|_| Outcome::WouldCopy)
+        plan.preflight(source, observer).await
     };
-    plan.report().outcome(result.await)
+    let target_model_id = Some(plan.file.authorization.target_model_id.clone());
+    let done = |()| Done { outcome: Outcome::WouldCopy, target_model_id, verified: false };
+    plan.recorder().finish(result.await.map(done))
 }

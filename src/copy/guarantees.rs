@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::batch::copy_batch_over;
 use super::resume::wait_over;
-use super::{BatchEvent, BatchPlan, CopyOptions, Event, IfExists, Plan, Report, WaitPlan, copy_over};
+use super::run::{Connect, copy_over};
+use super::{BatchEvent, BatchPlan, CopyOptions, Event, IfExists, Plan, Report, WaitPlan};
 use crate::api::version::ApiVersion;
 use crate::api::{Answer, Request};
 use crate::auth::{Credential, Key};
@@ -194,8 +195,8 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
         let stage = Stage::new(&Options::default());
         let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
         let collection =
-            if version.has_document_models() { Collection::DocumentModels } else { Collection::CustomModels };
-        let suffix = if version.has_document_models() { format!("{version}-1") } else { String::new() };
+            if version.wire().service_names_the_copy() { Collection::CustomModels } else { Collection::DocumentModels };
+        let suffix = if version.wire().service_names_the_copy() { String::new() } else { format!("{version}-1") };
         let options = CopyOptions {
             api_version: Some(version),
             target_address: Some(TargetAddress {
@@ -214,7 +215,7 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
         let service = service(stage, faults, stop_at, cancel.clone());
         let admitted = RefCell::new(false);
         let observer = |event: Event<'_>| {
-            if matches!(event, Event::LeftBehind { .. } | Event::MayBeReserved { .. }) {
+            if matches!(event, Event::NotReleased { .. } | Event::MayBeReserved { .. }) {
                 admitted.replace(true);
             }
         };
@@ -260,7 +261,7 @@ fn modelled(service: &Rc<Service>, resource: &Resource) -> Connection {
 }
 
 /// Follows the line that was printed.
-async fn wait(plan: &WaitPlan, observer: super::Observer<'_>, connect: super::Connect<'_>) -> Report {
+async fn wait(plan: &WaitPlan, observer: super::Observer<'_>, connect: Connect<'_>) -> Report {
     wait_over(plan, observer, &CancellationToken::new(), connect).await
 }
 
@@ -366,7 +367,7 @@ fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) 
         let admitted = RefCell::new(Vec::new());
         let observer = |event: BatchEvent<'_>| {
             if let BatchEvent::OfCopy {
-                model_id, event: Event::LeftBehind { .. } | Event::MayBeReserved { .. }, ..
+                model_id, event: Event::NotReleased { .. } | Event::MayBeReserved { .. }, ..
             } = event
             {
                 admitted.borrow_mut().push(model_id.to_string());
@@ -375,7 +376,7 @@ fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) 
         let connect = |resource: &Resource| Ok(modelled(&service, resource));
         let first = copy_batch_over(&plan, &observer, &cancel, &connect).await;
         let story = |what: &str| format!("{what}\n{first:#?}\n{}", service.sent.borrow().join("\n"));
-        let outcomes = first.as_ref().map_or(&[][..], |summary| &summary.outcomes);
+        let outcomes = first.as_ref().map_or(&[][..], |summary| &summary.reports);
         prop_assert!(first.is_err() || outcomes.len() == 10, "{}", story("not all have ended"));
         prop_assert!(service.stage.borrow().accepted(0).values().all(|count| *count <= 1), "{}", story("copied twice"));
         for outcome in outcomes {

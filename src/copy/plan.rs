@@ -1,26 +1,25 @@
-//! What one copy is to do, and what of it cannot be done with an API version.
+//! What was asked for: the options of a copy, and what an API version cannot do of it.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::replace::is_staging;
 use crate::api::version::ApiVersion;
-use crate::api::{NewModel, Protocol, custom_models_protocol, document_models_protocol};
+use crate::api::{Naming, NewCopy};
 use crate::error::Error;
 use crate::model::{Kind, Model, ModelId};
 use crate::resource::{Resource, TargetAddress};
 
-/// Between whom copies are made, and how.
+/// The two resources, and the options of a copy.
 #[derive(Debug, Clone)]
 pub struct CopyOptions {
     /// The resource that has the models.
     pub source: Resource,
     /// The resource that receives the copies.
     pub target: Resource,
-    /// The version to copy with; `None` finds out which one each model needs.
+    /// The version to copy with; `None` uses each model's own.
     pub api_version: Option<ApiVersion>,
-    /// Where the target is in Azure, which v2.1 needs.
+    /// Where the target is in Azure; v2.1 needs it.
     pub target_address: Option<TargetAddress>,
     /// The description of a copy (v3.0 and later); `None` keeps the source's, empty clears it.
     pub description: Option<String>,
@@ -28,38 +27,49 @@ pub struct CopyOptions {
     pub tags: Option<BTreeMap<String, String>>,
     /// Accepts a copy that is less protected than the source.
     pub allow_degrade: bool,
-    /// What to do where the target has the id already.
+    /// What to do where the target already has the id.
     pub if_exists: IfExists,
-    /// Copies of v2.1 models that were made before, the source's id first.
+    /// Known copies of v2.1 models: source id to target id.
     pub known_copies: BTreeMap<ModelId, ModelId>,
-    /// Looks at the target before a copy is said to be there.
+    /// Reads the target before a copy is reported as ready.
     pub verify: bool,
     /// For the whole command.
     pub timeout: Duration,
-    /// From one question for the status to the next.
+    /// Delay between status polls.
     pub poll_interval: Duration,
 }
 
-/// What to do where the target has the id already. In v2.1, where ids are the service's, what counts is whether the
-/// target has a copy of the same training; without `Fail`, none is made twice.
+/// The options of the steps after the authorize request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepOptions {
+    /// Accepts a copy that is less protected than the source.
+    pub(super) allow_degrade: bool,
+    /// Reads the target before a copy is reported as ready.
+    pub(super) verify: bool,
+    /// Delay between status polls.
+    pub(super) poll_interval: Duration,
+}
+
+/// What to do where the target already has the id. In v2.1, where the service chooses the ids, it counts whether the
+/// target has a copy of the same training; only `Fail` makes another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
-    /// Nothing: it is an error.
+    /// Report an error.
     Fail,
-    /// Nothing, and it is no error if the target's model comes from the same training.
+    /// Skip the model if the target's comes from the same training; else report an error.
     Skip,
-    /// Skips what comes from the same training, and replaces what does not, without ever being without a copy.
+    /// Skip the model if the target's comes from the same training; else replace it. At each moment the target has a copy.
     Replace,
 }
 
-/// One copy, as it was asked for.
+/// One copy.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Between whom, and how.
+    /// The two resources and the options.
     pub options: Rc<CopyOptions>,
     /// What to copy.
     pub model_id: ModelId,
-    /// A model or a classifier; `None` finds out.
+    /// A model or a classifier; `None` asks the source.
     pub kind: Option<Kind>,
     /// The id of the copy (v3.0 and later); `None` keeps the source's.
     pub target_model_id: Option<ModelId>,
@@ -72,10 +82,10 @@ impl Plan {
         self.target_model_id.as_ref().unwrap_or(&self.model_id)
     }
 
-    /// Refuses what can be seen to be impossible before anybody is asked.
+    /// Refuses what is impossible before any request is sent.
     ///
     /// # Errors
-    /// When the plan cannot be carried out with the version that it names.
+    /// When the copy cannot be made with the given version.
     pub fn check(&self) -> Result<(), Error> {
         if self.options.if_exists == IfExists::Replace && is_staging(&self.model_id) {
             return Err(Error::settings(
@@ -84,54 +94,70 @@ impl Plan {
             ));
         }
         match self.options.api_version {
-            Some(version) => self.protocol(version, self.kind.unwrap_or(Kind::Model), None).map(drop),
+            Some(version) => self.check_with(version, self.kind.unwrap_or(Kind::Model), None),
             None => Ok(()),
         }
     }
 
-    /// How this copy is made with a version, given what the source says of the model.
+    /// Refuses what cannot be done with a version, given what the source shows of the model.
     ///
     /// # Errors
-    /// When the plan cannot be carried out with this version.
-    pub fn protocol(
+    /// When this copy cannot be made with this version.
+    pub fn check_with(&self, version: ApiVersion, kind: Kind, model: Option<&Model>) -> Result<(), Error> {
+        self.naming(version, kind, model, self.new_model_id()).map(drop)
+    }
+
+    /// The copy that is asked for under a target id.
+    ///
+    /// # Errors
+    /// When it cannot be made with this version.
+    pub(super) fn new_copy(
         &self,
         version: ApiVersion,
         kind: Kind,
         model: Option<&Model>,
-    ) -> Result<Box<dyn Protocol + Send + Sync>, Error> {
+        id: Option<&ModelId>,
+    ) -> Result<NewCopy, Error> {
+        let id = id.unwrap_or_else(|| self.new_model_id());
+        Ok(NewCopy { kind, naming: self.naming(version, kind, model, id)? })
+    }
+
+    fn naming(&self, version: ApiVersion, kind: Kind, model: Option<&Model>, id: &ModelId) -> Result<Naming, Error> {
         if kind == Kind::Classifier {
             self.refuse_old_classifier(version, model)?;
         }
-        let CopyOptions { description, tags, .. } = &*self.options;
-        let new = NewModel {
-            id: self.new_model_id().clone(),
-            description: description.clone().or_else(|| model.and_then(|model| model.description.clone())),
-            tags: tags.clone().or_else(|| model.map(|model| model.tags.clone()).filter(|tags| !tags.is_empty())),
-        };
-        match document_models_protocol(version, kind, new) {
-            Some(protocol) => self.refuse_to_copy_onto_itself().map(|()| protocol),
-            None => self.target_of_custom_model().map(custom_models_protocol),
+        if version.wire().service_names_the_copy() {
+            return self.address_for_copy_named_by_service(version).map(Naming::ByService);
         }
+        self.refuse_to_copy_onto_itself(id)?;
+        let CopyOptions { description, tags, .. } = &*self.options;
+        let of_source = model.and_then(|model| model.description.as_ref());
+        Ok(Naming::ByCaller {
+            id: id.clone(),
+            description: description.clone().or_else(|| of_source.map(|text| text.raw().to_owned())),
+            tags: tags.clone().or_else(|| model.map(raw_tags).filter(|tags| !tags.is_empty())),
+        })
     }
 
     fn refuse_old_classifier(&self, version: ApiVersion, model: Option<&Model>) -> Result<(), Error> {
-        let trained_with = model.and_then(|model| model.api_version.as_deref()).map(ApiVersion::for_model_of);
-        let too_old = trained_with.filter(|version| !version.copies_classifiers());
-        match too_old {
-            None if version.copies_classifiers() => Ok(()),
+        let trained_with = model.and_then(|model| model.api_version.as_ref());
+        let trained_with = trained_with.map(|version| ApiVersion::for_model_of(version.raw()));
+        let newest = ApiVersion::newest_that_copies(Kind::Classifier);
+        match trained_with.filter(|version| !version.wire().copies(Kind::Classifier)) {
+            None if version.wire().copies(Kind::Classifier) => Ok(()),
             None => Err(classifiers_need_newer(version)),
             Some(trained_with) => Err(Error::settings(
                 format!(
-                    "the classifier {} was trained with {trained_with}, and only v4.0 copies its own",
+                    "the classifier {} was trained with {trained_with}, and only {newest} copies its own",
                     self.model_id
                 ),
-                "train the classifier again with v4.0, and copy that one",
+                format!("train the classifier again with {newest}, and copy that one"),
             )),
         }
     }
 
-    fn refuse_to_copy_onto_itself(&self) -> Result<(), Error> {
-        if self.options.source.endpoint != self.options.target.endpoint || self.model_id != *self.new_model_id() {
+    fn refuse_to_copy_onto_itself(&self, id: &ModelId) -> Result<(), Error> {
+        if self.options.source.endpoint != self.options.target.endpoint || self.model_id != *id {
             return Ok(());
         }
         Err(Error::settings(
@@ -140,18 +166,22 @@ impl Plan {
         ))
     }
 
-    /// v2.1: the target must be described, and the service names the copy.
-    fn target_of_custom_model(&self) -> Result<TargetAddress, Error> {
-        refuse_unless_uuid(&self.model_id)?;
+    /// Where the target is, for a copy that the service names (v2.1).
+    fn address_for_copy_named_by_service(&self, version: ApiVersion) -> Result<TargetAddress, Error> {
+        check_id(version, &self.model_id)?;
         if self.target_model_id.is_some() {
-            return Err(not_with_custom_models("--target-model-id"));
+            return Err(not_with_copies_named_by_service(version, "--target-model-id"));
         }
-        self.options.target_of_custom_models()
+        self.options.address_for_copies_named_by_service(version)
     }
 }
 
+fn raw_tags(model: &Model) -> BTreeMap<String, String> {
+    model.tags.iter().map(|(name, value)| (name.raw().to_owned(), value.raw().to_owned())).collect()
+}
+
 impl CopyOptions {
-    /// The options that hold unless somebody asks for others.
+    /// The default options.
     #[must_use]
     pub fn new(source: Resource, target: Resource) -> Self {
         Self {
@@ -170,51 +200,96 @@ impl CopyOptions {
         }
     }
 
-    /// Where the target of v2.1 copies is.
+    /// Where the target is, for copies that the service names (v2.1).
     ///
     /// # Errors
-    /// When nobody has said it, or something else was asked that v2.1 cannot do.
-    pub fn target_of_custom_models(&self) -> Result<TargetAddress, Error> {
+    /// When the address is missing, or an option was given that such copies do not have.
+    pub fn address_for_copies_named_by_service(&self, version: ApiVersion) -> Result<TargetAddress, Error> {
         let refused = [("--description", self.description.is_some()), ("--tag", self.tags.is_some())];
         if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
-            return Err(not_with_custom_models(option));
+            return Err(not_with_copies_named_by_service(version, option));
         }
-        self.target_address.clone().ok_or_else(needs_target_address)
+        self.target_address.clone().ok_or_else(|| needs_target_address(version))
+    }
+
+    pub(super) fn step_options(&self) -> StepOptions {
+        StepOptions { allow_degrade: self.allow_degrade, verify: self.verify, poll_interval: self.poll_interval }
     }
 }
 
-/// Nobody has said where the target of a v2.1 copy is.
-pub(super) fn needs_target_address() -> Error {
+/// The error of a copy whose source must be told where the target is.
+pub(super) fn needs_target_address(version: ApiVersion) -> Error {
     Error::settings(
-        format!("a {} copy needs the target's resource id and region", ApiVersion::V2_1),
+        format!("a {version} copy needs the target's resource id and region"),
         "give --target-resource-id and --target-region (`az cognitiveservices account show` prints both as id and \
          location)",
     )
 }
 
-/// What v2.1 cannot have named.
-pub(super) fn refuse_unless_uuid(id: &ModelId) -> Result<(), Error> {
-    if id.is_uuid() {
+/// Refuses an id that no model of this version can have.
+pub(super) fn check_id(version: ApiVersion, id: &ModelId) -> Result<(), Error> {
+    if version.wire().may_have_id(id) {
         return Ok(());
     }
     Err(Error::settings(
-        format!("{id} is not the id of a {} model, which is a UUID", ApiVersion::V2_1),
+        format!("{id} is not the id of a {version} model, which is a UUID"),
         "check the model id, or leave out --api-version to find the model's own version",
     ))
 }
 
-/// A version that cannot copy any classifier.
+/// The error of a version that does not copy classifiers.
 pub(super) fn classifiers_need_newer(version: ApiVersion) -> Error {
+    let newest = ApiVersion::newest_that_copies(Kind::Classifier);
     Error::settings(
         format!("{version} does not copy classifiers"),
-        "use --api-version 4.0; a classifier that was trained before must be trained again with v4.0",
+        format!(
+            "leave out --api-version or give {newest}; a classifier that was trained before must be trained again with {newest}"
+        ),
     )
 }
 
-fn not_with_custom_models(option: &str) -> Error {
-    let v2_1 = ApiVersion::V2_1;
+/// The error of an option for a copy that the service names.
+pub(super) fn not_with_copies_named_by_service(version: ApiVersion, option: &str) -> Error {
     Error::settings(
-        format!("{option} is not possible with a {v2_1} model"),
-        format!("leave out {option}: {v2_1} names the copy itself and knows no descriptions and tags"),
+        format!("{option} is not possible with a {version} model"),
+        format!("leave out {option}: {version} chooses the id of a copy and has no descriptions and tags"),
     )
+}
+
+/// What makes an id the staging id of another one.
+const STAGING: &str = ".frcopy-staging";
+/// The longest id that the service accepts.
+const MAX_ID: usize = 64;
+
+/// Whether an id is that of a staging copy, which a replacement made.
+pub(super) fn is_staging(id: &ModelId) -> bool {
+    id.as_str().ends_with(STAGING)
+}
+
+/// The id of a model's staging copy: always the same, so that the next run finds it.
+pub(super) fn staging_id(id: &ModelId) -> Result<ModelId, Error> {
+    let longest = MAX_ID - STAGING.len();
+    let whole = id.as_str();
+    if whole.len() <= longest {
+        return format!("{whole}{STAGING}").parse();
+    }
+    // FNV-1a, which is the same in every build: two long ids must not share a staging id.
+    let hash = whole
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let beginning: String = whole.chars().take(longest - 17).collect();
+    format!("{beginning}-{hash:016x}{STAGING}").parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_has_a_staging_id_of_its_own() {
+        let staging = |id: &str| staging_id(&id.parse().unwrap()).unwrap().to_string();
+        assert_eq!(staging("invoices"), "invoices.frcopy-staging");
+        let (one, other) = ("x".repeat(64), format!("{}y", "x".repeat(63)));
+        assert!(staging(&one).len() == MAX_ID && staging(&one) != staging(&other));
+    }
 }

@@ -1,152 +1,300 @@
-//! From an accepted copy to its verdict, and from the verdict to the copy itself.
+//! Polls an operation until its status is terminal.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use super::{Event, Observer, Report};
+use super::context::Context;
+use super::event::Event;
 use crate::api::version::ApiVersion;
-use crate::api::{self, Answer, service_error};
-use crate::client::{Client, RetryPolicy};
-use crate::error::{Error, ErrorKind, Finding};
-use crate::model::{Kind, ModelId, Readiness};
+use crate::api::{Response, service_error};
+use crate::backoff::{backoff, jitter};
+use crate::client::retry::with_requested_wait;
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
-use crate::poll::{self, Schedule};
 use crate::resource::Side;
+use crate::text::UntrustedText;
 
-/// How long the target may take to show a model whose operation has succeeded.
-const VERIFY_FOR: Duration = Duration::from_secs(10);
-/// How often the target is asked for a copy that it does not show yet, at most.
-const VERIFY_EVERY: Duration = Duration::from_secs(1);
-const LOOK_LATER: &str = "look for the copy in the target resource in a few minutes";
-const ASK_SUPPORT: &str = "run the command again, and give the request id to Azure support if the copy fails again";
+/// How often a source must say that there is no such operation before that is believed.
+const NOT_FOUND_BELIEVED_AFTER: u32 = 3;
+/// No pause is longer, so that sums of times do not overflow.
+const MAX_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const ASK_SUPPORT: &str =
+    "run the command again, and give the request id to Azure support if the copy fails again";
 
-/// How an accepted copy is followed.
-pub(super) struct Pursuit<'p, 'c> {
-    pub(super) version: ApiVersion,
-    pub(super) source: &'p Client<'c>,
-    pub(super) observer: Observer<'p>,
-    pub(super) poll_interval: Duration,
-    pub(super) deadline: Instant,
-    /// Whether this command has seen the source accept the copy. Then "no such operation" is not believed.
-    pub(super) accepted: bool,
+/// The result of a copy operation.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The operation has a terminal status.
+    Terminal {
+        operation: Operation,
+        /// The service's id of the poll that showed it.
+        request_id: Option<UntrustedText>,
+    },
+    /// The operation is not known, but the target shows the copy, ready.
+    Ready,
+    /// There is no verdict. The copy goes on.
+    Open(Error),
 }
 
-/// How often a source must say that it knows no such operation before that is believed.
-const TIMES_TO_BELIEVE: u32 = 3;
+/// What is polled.
+pub(super) struct Polling<'a> {
+    version: ApiVersion,
+    operation: &'a OperationUrl,
+    /// Whether this run has seen the source accept the copy. Then "no such operation" is not believed.
+    accepted: bool,
+}
 
-impl Pursuit<'_, '_> {
-    /// Asks the source until the operation has ended, and returns what it said of a success.
-    pub(super) async fn follow(&self, url: &OperationUrl, report: &mut Report) -> Result<Operation, Error> {
-        let request = api::operation(url);
-        let (version, last_poll) = (self.version, &mut report.request_ids.last_poll);
-        let ask = async || {
-            let read = |answer: &Answer| Ok((api::read_operation(version, answer)?, answer.request_id()));
-            let (operation, request_id) = self.source.once(&request, read).await?;
-            *last_poll = request_id;
-            Ok(operation)
-        };
-        let seen = |answer: &Result<Operation, Error>| match answer {
-            Ok(operation) => (self.observer)(Event::Status(&operation.status)),
-            Err(error) => (self.observer)(Event::StatusUnknown(error)),
-        };
-        let schedule = Schedule { interval: self.poll_interval, deadline: self.deadline };
-        let mut unknown = 0;
-        let is_final = |error: &Error| {
-            unknown = if is_unknown_operation(error) { unknown + 1 } else { 0 };
-            error.kind() == ErrorKind::Credentials || (!self.accepted && unknown >= TIMES_TO_BELIEVE)
-        };
-        let polling = poll::until_done(schedule, ask, is_final, seen);
-        let operation = self.source.interruptible(polling).await.and_then(|ended| ended).map_err(goes_on)?;
-        if report.target_model_id.is_none() {
-            // Followed from its URL alone, a copy is told from what the service says of it.
-            report.kind = operation.kind.unwrap_or(report.kind);
-            report.target_model_id.clone_from(&operation.target_model_id);
-        }
-        let last_poll = report.request_ids.last_poll.clone();
-        verdict(operation).map_err(|error| error.with_request_id(last_poll))
+impl<'a> Polling<'a> {
+    /// An operation that this run has seen: its start was accepted, or it stood in the source's list.
+    pub(super) fn accepted(version: ApiVersion, operation: &'a OperationUrl) -> Self {
+        Self { version, operation, accepted: true }
     }
 
-    /// Whether the target shows the copy, ready. Asks again while the target does not show it yet.
-    pub(super) async fn verify(&self, target: &Client<'_>, kind: Kind, id: &ModelId) -> Result<bool, Error> {
-        (self.observer)(Event::Verifying);
-        let until = (Instant::now() + VERIFY_FOR).min(self.deadline);
-        let request = api::model(self.version, kind, id);
-        let read = |answer: &Answer| Ok((api::read_model(self.version, answer)?.readiness, answer.request_id()));
-        loop {
-            let answer = target.call(&request, RetryPolicy::READ.until(until), read).await;
-            let not_yet = match answer {
-                Ok((Readiness::Ready, _)) => return Ok(true),
-                Ok((Readiness::Invalid, request_id)) => {
-                    let what = format!("the target says that the copy {id} is invalid");
-                    let error = Error::new(ErrorKind::Failed, what).with_remedy(ASK_SUPPORT);
-                    return Err(error.with_request_id(request_id));
+    /// An operation that is only known from its URL.
+    pub(super) fn from_url(version: ApiVersion, operation: &'a OperationUrl) -> Self {
+        Self { version, operation, accepted: false }
+    }
+}
+
+/// Polls an operation on the source until its status is terminal, the deadline passes, or the command is cancelled.
+pub(super) async fn poll(cx: &Context<'_>, polling: &Polling<'_>) -> Verdict {
+    let call = polling.version.wire().operation(polling.operation);
+    let on_answer = |answer: &Result<Response<Operation>, Error>| match answer {
+        Ok(Response { value, request_id, .. }) => {
+            cx.emit(Event::Polled { status: &value.status, request_id: request_id.as_ref() });
+        }
+        Err(error) => cx.emit(Event::PollFailed(error)),
+    };
+    let mut not_found = 0;
+    let is_final = |error: &Error| {
+        not_found = if error.is_no_such_operation() { not_found + 1 } else { 0 };
+        error.kind() == ErrorKind::Credentials || (!polling.accepted && not_found >= NOT_FOUND_BELIEVED_AFTER)
+    };
+    let schedule = PollSchedule { interval: cx.options.poll_interval, deadline: cx.source.deadline() };
+    let polls = poll_until_terminal(schedule, async || cx.source.send_once(&call).await, is_final, on_answer);
+    match cx.source.interruptible(polls).await.and_then(|result| result) {
+        Ok(Response { value, request_id, .. }) => Verdict::Terminal { operation: value, request_id },
+        Err(error) => Verdict::Open(continues(error)),
+    }
+}
+
+/// When to poll.
+#[derive(Debug, Clone, Copy)]
+struct PollSchedule {
+    /// Delay between status polls. The service recommends one second.
+    interval: Duration,
+    /// When to stop. The last poll is sent then.
+    deadline: Instant,
+}
+
+/// Polls immediately, then once per interval, until the status is terminal.
+///
+/// A failed poll is not a verdict; polling continues with backoff. It ends early only on a final error (`is_final`), an
+/// exhausted call volume, or a `Retry-After` beyond the deadline.
+///
+/// # Errors
+/// The final error, or [`ErrorKind::UnderWay`]. The copy continues on the service.
+async fn poll_until_terminal(
+    schedule: PollSchedule,
+    mut send: impl AsyncFnMut() -> Result<Response<Operation>, Error>,
+    mut is_final: impl FnMut(&Error) -> bool,
+    mut on_answer: impl FnMut(&Result<Response<Operation>, Error>),
+) -> Result<Response<Operation>, Error> {
+    let mut failures = 0;
+    loop {
+        let sent = Instant::now();
+        let answer = send().await;
+        let next = match &answer {
+            Ok(operation) => {
+                failures = 0;
+                // The interval counts from request to request.
+                let next = (sent + schedule.interval.min(MAX_PAUSE)).max(Instant::now());
+                if operation.value.status.is_terminal() {
+                    on_answer(&answer);
+                    return answer;
                 }
-                Ok((Readiness::Creating, request_id)) => {
-                    not_yet(&format!("{id} is still being created on the target")).with_request_id(request_id)
-                }
-                Ok((Readiness::Unknown(status), request_id)) => {
-                    not_yet(&format!("{id} is {status} on the target")).with_request_id(request_id)
-                }
-                Err(error) if error.finding() == Finding::NoSuchModel => {
-                    not_yet(&format!("the target does not show {id}"))
-                        .with_finding(Finding::NoSuchModel)
-                        .with_source(error)
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => return Err(goes_on(error)),
-                Err(error) => {
-                    (self.observer)(Event::NotVerified { error: &error });
-                    return Ok(false);
-                }
-            };
-            let pause = self.poll_interval.min(VERIFY_EVERY);
-            if Instant::now() + pause > until {
-                return Err(not_yet);
+                next
             }
-            target.pause(pause).await.map_err(goes_on)?;
+            Err(error) if is_final(error) => return answer,
+            Err(error) => {
+                failures += 1;
+                // A Retry-After counts from the answer.
+                Instant::now() + pause_after(error, failures, schedule.interval)
+            }
+        };
+        let error = answer.as_ref().err();
+        let waits_too_long = next > schedule.deadline && error.is_some_and(|error| error.retry_after().is_some());
+        let is_out_of_quota = error.is_some_and(|error| matches!(error.delivery(), Delivery::OutOfQuota { .. }));
+        if Instant::now() >= schedule.deadline || waits_too_long || is_out_of_quota {
+            return Err(no_verdict(answer, waits_too_long || is_out_of_quota));
         }
+        on_answer(&answer);
+        sleep_until(next.min(schedule.deadline)).await;
     }
 }
 
-/// An accepted copy does not end with the command that was interrupted.
-fn goes_on(error: Error) -> Error {
+fn pause_after(error: &Error, failures: u32, interval: Duration) -> Duration {
+    let requested = error.retry_after().unwrap_or_default();
+    interval.max(backoff(failures, jitter())).max(requested).min(MAX_PAUSE)
+}
+
+fn no_verdict(last: Result<Response<Operation>, Error>, is_blocked: bool) -> Error {
+    let error = match last {
+        Ok(Response { value, .. }) => {
+            let what = format!("the copy was still running when the deadline passed (status {})", value.status);
+            Error::new(ErrorKind::UnderWay, what)
+        }
+        Err(error) if is_blocked => {
+            Error::new(ErrorKind::UnderWay, "the copy is running, and its operation cannot be polled any longer")
+                .with_source(with_requested_wait(error))
+        }
+        Err(error) => {
+            Error::new(ErrorKind::UnderWay, "the copy was still running when the deadline passed").with_source(error)
+        }
+    };
+    error.with_remedy("poll the operation with frcopy wait before you copy again")
+}
+
+/// Says that an accepted copy goes on without this command.
+pub(super) fn continues(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Interrupted => error.with_message("interrupted; the copy goes on without this command"),
+        ErrorKind::Interrupted => error.with_message("interrupted; the copy continues on the service"),
         ErrorKind::NotFound => error
-            .with_message("the source knows no such operation")
-            .with_remedy("look for the model in the target resource: operations are forgotten after 24 hours"),
+            .with_message("the source has no such operation")
+            .with_remedy("look for the model in the target resource: operations are kept for 24 hours"),
         _ => error,
     }
 }
 
-/// Whether the service itself says that it knows no such operation, or has forgotten it.
-fn is_unknown_operation(error: &Error) -> bool {
-    error.kind() == ErrorKind::NotFound && error.finding() != Finding::Inconclusive
-}
-
-fn not_yet(what: &str) -> Error {
-    let what = format!("the source says that the copy succeeded, but {what}");
-    Error::new(ErrorKind::UnderWay, what).with_remedy(LOOK_LATER)
-}
-
-/// Whether a copy has ended without success.
-pub(super) fn has_ended(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped)
-}
-
-/// The service's verdict.
-fn verdict(operation: Operation) -> Result<Operation, Error> {
+/// The error of an operation that did not succeed.
+pub(super) fn failure(operation: Operation) -> Option<Error> {
     let (kind, what) = match operation.status {
-        OperationStatus::Succeeded => return Ok(operation),
-        OperationStatus::Canceled => (ErrorKind::Canceled, "the copy was canceled by the service"),
-        OperationStatus::Skipped => (ErrorKind::Skipped, "the copy was skipped by the service"),
+        OperationStatus::Succeeded => return None,
+        OperationStatus::Canceled => (ErrorKind::Canceled, "the service canceled the copy"),
+        OperationStatus::Skipped => (ErrorKind::Skipped, "the service skipped the copy"),
         _ => (ErrorKind::Failed, "the copy failed"),
     };
-    let known = operation.error.as_ref().and_then(|said| service_error::remedy(said, Side::Source));
-    let remedy = known.unwrap_or_else(|| ASK_SUPPORT.to_owned());
-    let error = Error::new(kind, what).with_remedy(remedy);
-    Err(match operation.error {
+    let remedy = operation.error.as_ref().and_then(|said| service_error::remedy(said, Side::Source));
+    let error = Error::new(kind, what).with_remedy(remedy.unwrap_or_else(|| ASK_SUPPORT.to_owned()));
+    Some(match operation.error {
         Some(said) => error.with_source(said),
         None => error.with_source("the service gives no reason"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::error::Finding;
+
+    #[expect(clippy::unnecessary_wraps, reason = "stands in scripts beside answers that are errors")]
+    fn operation(status: &str) -> Result<Response<Operation>, Error> {
+        let status = OperationStatus::new(&status.into());
+        let value = Operation { status, error: None, target_model_id: None, target_location: None, kind: None };
+        Ok(Response { value, request_id: None, date: None })
+    }
+
+    fn failed(delivery: Delivery) -> Result<Response<Operation>, Error> {
+        Err(Error::new(ErrorKind::Unavailable, "failed").with_delivery(delivery))
+    }
+
+    fn throttled(seconds: u64) -> Result<Response<Operation>, Error> {
+        failed(Delivery::Throttled { retry_after: Some(Duration::from_secs(seconds)) })
+    }
+
+    /// Polls with the answers of a script, the last of which repeats, and returns the result and when it was sent.
+    async fn poll(
+        deadline: u64,
+        script: impl IntoIterator<Item = Result<Response<Operation>, Error>>,
+    ) -> (Result<Response<Operation>, Error>, Vec<f64>) {
+        let began = Instant::now();
+        let schedule =
+            PollSchedule { interval: Duration::from_secs(1), deadline: began + Duration::from_secs(deadline) };
+        let script = RefCell::new(script.into_iter().collect::<VecDeque<_>>());
+        let sent = RefCell::new(Vec::new());
+        let send = async || {
+            sent.borrow_mut().push(began.elapsed().as_secs_f64());
+            script.borrow_mut().pop_front().unwrap_or_else(|| operation("running"))
+        };
+        let result = poll_until_terminal(schedule, send, |error| error.kind() == ErrorKind::Credentials, |_| {}).await;
+        (result, sent.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_poll_is_immediate_and_then_one_each_second() {
+        let script = ["notStarted", "running", "running", "succeeded"].map(operation);
+        let (result, sent) = poll(1800, script).await;
+        assert_eq!(result.unwrap().value.status, OperationStatus::Succeeded);
+        assert_eq!(sent, [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_interval_counts_from_request_to_request() {
+        let began = Instant::now();
+        let schedule = PollSchedule { interval: Duration::from_secs(1), deadline: began + Duration::from_secs(60) };
+        let sent = RefCell::new(Vec::new());
+        let slow = async || {
+            sent.borrow_mut().push(began.elapsed().as_millis());
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            operation(if sent.borrow().len() == 3 { "failed" } else { "running" })
+        };
+        poll_until_terminal(schedule, slow, |_| false, |_| {}).await.unwrap();
+        assert_eq!(sent.into_inner(), [0, 1000, 2000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_poll_is_not_a_verdict() {
+        let script = [
+            failed(Delivery::Unanswered),
+            failed(Delivery::NotSent),
+            failed(Delivery::Final(Finding::Inconclusive)),
+            throttled(5),
+            operation("completed"),
+            operation("canceled"),
+        ];
+        let (result, sent) = poll(1800, script).await;
+        assert_eq!(result.unwrap().value.status, OperationStatus::Canceled);
+        // A millisecond less than said: differences of such numbers are not exact.
+        assert!(sent.windows(2).all(|pair| pair[1] - pair[0] > 0.999), "{sent:?}");
+        assert!(sent[4] - sent[3] > 4.999, "{sent:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_poll_is_sent_at_the_deadline() {
+        let (result, sent) = poll(1800, []).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnderWay);
+        assert!(error.to_string().contains("running"));
+        assert_eq!(sent.len(), 1801);
+        assert_eq!(sent.last(), Some(&1800.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_an_hour_of_failures_is_polled_through_with_backoff() {
+        let (result, sent) = poll(1800, (0..500).map(|_| failed(Delivery::Unanswered))).await;
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::UnderWay);
+        assert!((60..200).contains(&sent.len()), "{}", sent.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_after_beyond_the_deadline_ends_polling_at_once() {
+        let began = Instant::now();
+        let (result, _) = poll(60, [throttled(61)]).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnderWay);
+        assert!(error.causes().next().unwrap().to_string().contains("asks to wait 61 s"));
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_credentials_and_an_exhausted_volume_end_polling_at_once() {
+        let refused = Err(Error::new(ErrorKind::Credentials, "401"));
+        assert_eq!(poll(60, [refused]).await.0.unwrap_err().kind(), ErrorKind::Credentials);
+        let (result, sent) = poll(60, [failed(Delivery::OutOfQuota { retry_after: None })]).await;
+        assert_eq!((result.unwrap_err().kind(), sent.len()), (ErrorKind::UnderWay, 1));
+    }
 }

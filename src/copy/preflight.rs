@@ -1,307 +1,334 @@
-//! The look before the leap: reads on both sides that say whether a copy can work, and with which API version.
+//! Reads before a copy: does the source have the model, is the target id free, which API version is needed?
 //!
-//! Only a definitive answer, the service's own error with a code that says so, stops a copy here. Whatever else comes
-//! back is inconclusive: the service decides when it is asked to copy.
+//! Only a definitive answer, the service's own error with a code that says so, ends a copy here. After an inconclusive
+//! one, the service decides when it is asked to copy.
 
-use super::Event;
-use super::pipeline::Pipeline;
-use super::plan::classifiers_need_newer;
+use super::context::Job;
+use super::event::Event;
+use super::plan::{Plan, classifiers_need_newer};
 use crate::api::version::ApiVersion;
-use crate::api::{self, Answer};
-use crate::client::{Client, RetryPolicy};
-use crate::error::{Delivery, Error, ErrorKind, Finding};
+use crate::client::Client;
+use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, ModelId, Readiness};
+use crate::model_diff::differences;
 use crate::resource::Side;
 
 /// What the reads have shown.
-pub(super) struct Look {
+pub(super) struct Preflight {
     /// On the source.
-    pub(super) found: Found,
-    /// Under the target id.
+    pub(super) source: SourceModel,
+    /// On the target.
     pub(super) target: TargetId,
 }
 
-/// What the source has shown.
+/// The model to copy.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
-    /// The version to copy with.
-    pub(super) version: ApiVersion,
-    /// The version that shows it: what is compared with it must be seen with the same eyes.
-    pub(super) seen_with: ApiVersion,
+pub(super) struct SourceModel {
+    pub(super) id: ModelId,
     /// A model or a classifier.
     pub(super) kind: Kind,
+    /// The version to copy with.
+    pub(super) version: ApiVersion,
+    /// The version that shows it. A comparison must read the other model with the same version.
+    pub(super) shown_by: ApiVersion,
     /// The model, where the source shows it.
     pub(super) model: Option<Model>,
 }
 
-/// Whether the target id can be had.
+impl SourceModel {
+    /// The differences between this model and another one; none where they come from the same training.
+    ///
+    /// # Errors
+    /// When the source does not show its model.
+    pub(super) fn differences(&self, other: &Model) -> Result<Vec<String>, Error> {
+        let model = self.model.as_ref().ok_or_else(|| {
+            let what = format!("the source does not show {}, so it cannot be compared with the target's", self.id);
+            Error::new(ErrorKind::Unavailable, what).with_remedy(
+                "run the command again later, or leave out --if-exists and choose another --target-model-id",
+            )
+        })?;
+        Ok(differences(model, other))
+    }
+
+    /// Whether another model comes from the same training.
+    ///
+    /// # Errors
+    /// When the source does not show its model.
+    pub(super) fn is_same_training(&self, other: &Model) -> Result<bool, Error> {
+        Ok(self.differences(other)?.is_empty())
+    }
+
+    /// The error of a target that has a model of another training under the id.
+    pub(super) fn differs(&self, id: &ModelId, differences: &[String]) -> Error {
+        Error::new(ErrorKind::Exists, format!("the target has another {} {id}", self.kind))
+            .with_source(differences.join("; "))
+            .with_remedy("replace it with --if-exists replace, or choose another --target-model-id")
+    }
+}
+
+/// The id of the copy, and whether it is free.
+#[derive(Debug, Clone)]
 pub(super) enum TargetId {
-    /// The target says that it has no such model. An authorization may have reserved the id all the same.
-    Free,
-    /// The target does not say; or, in v2.1, it will choose the id itself.
-    Unknown,
-    /// The target has this.
+    /// The service will choose it (v2.1).
+    ByService,
+    /// The target says that it has no such model. An authorization may have reserved the id.
+    Free(ModelId),
+    /// The target does not say whether it has such a model.
+    Unseen(ModelId),
+    /// The target has this model.
     Taken(Box<Model>),
 }
 
-/// What one resource said to one question for a model.
+impl TargetId {
+    /// The id, unless the service chooses it.
+    pub(super) fn id(&self) -> Option<&ModelId> {
+        match self {
+            Self::ByService => None,
+            Self::Free(id) | Self::Unseen(id) => Some(id),
+            Self::Taken(model) => Some(&model.id),
+        }
+    }
+}
+
+/// What a resource shows under an id.
 pub(super) enum Lookup {
-    Seen(Model),
+    /// This model.
+    Found(Model),
     /// The service itself says that there is none.
     Absent(Error),
+    /// The answer proves nothing.
     Inconclusive,
 }
 
-impl Pipeline<'_> {
-    /// Looks at both sides at the same time.
-    pub(super) async fn look(&self) -> Result<Look, Error> {
-        let first = self.first_version();
+impl Job<'_> {
+    /// Reads both sides at the same time.
+    pub(super) async fn preflight(&self) -> Result<Preflight, Error> {
+        let options = &self.plan.options;
+        let has_address = options.target_address.is_some();
+        let asked_first = ApiVersion::to_ask_first(self.plan.kind, &self.plan.model_id, has_address);
+        let first = options.api_version.unwrap_or(asked_first);
         let kind = self.plan.kind.unwrap_or(Kind::Model);
-        if self.options().api_version.is_some() || first.has_document_models() {
-            // What cannot be is refused before the first request.
-            self.plan.protocol(first, kind, None)?;
+        if options.api_version.is_some() || !first.wire().service_names_the_copy() {
+            // What is impossible is refused before the first request.
+            self.plan.check_with(first, kind, None)?;
         }
-        let (found, early) = tokio::try_join!(self.look_at_source(first), self.look_at_target(first, kind))?;
-        // One namespace holds the models of v3.0 and later, so the answer for one version stands for all.
-        let stands = !matches!(early, TargetId::Unknown) && found.version.has_document_models();
-        if found.kind == kind && found.seen_with == first && (found.version == first || stands) {
-            return Ok(Look { found, target: early });
+        let reads = (self.find_on_source(first), self.look_up_target(first, kind, self.plan.new_model_id()));
+        let (source, early) = tokio::try_join!(reads.0, reads.1)?;
+        let is_conclusive = matches!(early, TargetId::Free(_) | TargetId::Taken(_));
+        let applies = source.version == first || (is_conclusive && source.version.shares_models_with(first));
+        if source.kind == kind && source.shown_by == first && applies {
+            return Ok(Preflight { source, target: early });
         }
-        self.look_at_target_of(found).await
+        self.preflight_of(source).await
     }
 
-    /// Looks at the target alone, for something that the source has shown before.
-    pub(super) async fn look_at_target_of(&self, found: Found) -> Result<Look, Error> {
-        self.plan.protocol(found.version, found.kind, found.model.as_ref())?;
-        let mut target = TargetId::Unknown;
-        if found.version.has_document_models() {
-            target = self.look_at_target(found.seen_with, found.kind).await?;
-            if matches!(target, TargetId::Unknown) && found.seen_with != found.version {
-                target = self.look_at_target(found.version, found.kind).await?;
-            }
+    /// Reads the target for a model that the source has shown before.
+    pub(super) async fn preflight_of(&self, source: SourceModel) -> Result<Preflight, Error> {
+        self.plan.check_with(source.version, source.kind, source.model.as_ref())?;
+        let target = self.look_up_target_for(&source, self.plan.new_model_id()).await?;
+        Ok(Preflight { source, target })
+    }
+
+    /// Whether an id is free for the copy of this model.
+    pub(super) async fn look_up_target_for(&self, source: &SourceModel, id: &ModelId) -> Result<TargetId, Error> {
+        if source.version.wire().service_names_the_copy() {
+            return Ok(TargetId::ByService);
         }
-        Ok(Look { found, target })
-    }
-
-    /// The version that is asked first: v2.1 where all that it needs was given, else the newest.
-    fn first_version(&self) -> ApiVersion {
-        let may_be_custom_model = self.plan.kind != Some(Kind::Classifier) && self.plan.model_id.is_uuid();
-        match self.options().api_version {
-            Some(version) => version,
-            None if self.options().target_address.is_some() && may_be_custom_model => ApiVersion::V2_1,
-            None => ApiVersion::NEWEST,
+        let target = self.look_up_target(source.shown_by, source.kind, id).await?;
+        if matches!(target, TargetId::Unseen(_)) && source.shown_by != source.version {
+            return self.look_up_target(source.version, source.kind, id).await;
         }
+        Ok(target)
     }
 
-    /// What the source has under the id.
-    pub(super) async fn find(&self) -> Result<Found, Error> {
-        self.look_at_source(self.first_version()).await
+    /// The model to copy, as the source shows it.
+    pub(super) async fn find(&self) -> Result<SourceModel, Error> {
+        let options = &self.plan.options;
+        let has_address = options.target_address.is_some();
+        let asked_first = ApiVersion::to_ask_first(self.plan.kind, &self.plan.model_id, has_address);
+        self.find_on_source(options.api_version.unwrap_or(asked_first)).await
     }
 
-    async fn look_at_source(&self, first: ApiVersion) -> Result<Found, Error> {
-        let copies_classifiers = self.options().api_version.is_none_or(ApiVersion::copies_classifiers);
+    async fn find_on_source(&self, first: ApiVersion) -> Result<SourceModel, Error> {
+        let pinned = self.plan.options.api_version;
         match self.plan.kind {
             Some(kind) => self.find_kind(first, kind).await,
-            None if copies_classifiers => self.find_either(first).await,
+            None if pinned.is_none_or(|version| version.wire().copies(Kind::Classifier)) => {
+                self.find_model_or_classifier(first).await
+            }
             None => match self.find_kind(first, Kind::Model).await {
-                Err(error) if error.finding() == Finding::NoSuchModel => {
-                    Err(self.or_say_that_it_is_a_classifier(first, error).await)
-                }
+                Err(error) if error.is_no_such_model() => Err(self.or_name_the_classifier(first, error).await),
                 found => found,
             },
         }
     }
 
-    /// Nobody has said whether the id is that of a model or of a classifier, and it may be both.
-    async fn find_either(&self, first: ApiVersion) -> Result<Found, Error> {
-        let version = ApiVersion::NEWEST;
-        let id = &self.plan.model_id;
+    /// The kind was not given, and the id may be that of a model, of a classifier, or of both.
+    async fn find_model_or_classifier(&self, first: ApiVersion) -> Result<SourceModel, Error> {
+        let (id, kind) = (&self.plan.model_id, Kind::Classifier);
+        let version = ApiVersion::newest_that_copies(kind);
         // One after the other, over one connection.
         let model = self.find_kind(first, Kind::Model).await;
         let is_settled = match &model {
-            Err(error) => error.finding() != Finding::NoSuchModel,
-            // v2.1 knows no classifiers, and no other version its models.
-            Ok(found) => !found.version.has_document_models() && found.model.is_some(),
+            Err(error) => !error.is_no_such_model(),
+            // A version without classifiers whose models no other version shows.
+            Ok(found) => found.model.is_some() && !found.version.shares_models_with(version),
         };
         if is_settled {
             return model;
         }
-        let classifier = self.sight(self.source, version, Kind::Classifier, id).await;
+        let classifier = self.look_up(self.cx.source, version, kind, id).await;
         match (model, classifier) {
-            (Ok(found), Ok(Lookup::Seen(_))) => Err(Error::settings(
+            (Ok(found), Ok(Lookup::Found(_))) => Err(Error::settings(
                 match found.model {
                     Some(_) => format!("the source has a model and a classifier {id}"),
-                    None => format!("the source has a classifier {id}, and does not say whether it has a model {id}"),
+                    None => format!("the source has a classifier {id}, and does not show whether it has a model {id}"),
                 },
-                "say which one with --kind",
+                "choose one with --kind",
             )),
-            (Err(error), Ok(Lookup::Seen(seen))) if error.finding() == Finding::NoSuchModel => {
-                Ok(Found { version, seen_with: version, kind: Kind::Classifier, model: Some(seen) })
+            (Err(error), Ok(Lookup::Found(model))) if error.is_no_such_model() => {
+                Ok(SourceModel { id: id.clone(), kind, version, shown_by: version, model: Some(model) })
             }
-            (Err(error), Ok(Lookup::Absent(_))) if error.finding() == Finding::NoSuchModel => {
+            (Err(error), Ok(Lookup::Absent(_))) if error.is_no_such_model() => {
                 Err(error.with_message(format!("the source has no model or classifier {id}")))
             }
-            // There is no such model, and nobody knows of a classifier.
-            (Err(error), Err(unclear)) if error.finding() == Finding::NoSuchModel => Err(unclear),
+            // There is no such model, and whether there is a classifier is not known.
+            (Err(error), Err(unclear)) if error.is_no_such_model() => Err(unclear),
             (model, _) => model,
         }
     }
 
-    async fn find_kind(&self, first: ApiVersion, kind: Kind) -> Result<Found, Error> {
-        let sight = self.sight(self.source, first, kind, &self.plan.model_id).await?;
-        match (self.options().api_version, sight) {
-            (_, Lookup::Seen(model)) => self.found(first, model),
+    async fn find_kind(&self, first: ApiVersion, kind: Kind) -> Result<SourceModel, Error> {
+        let lookup = self.look_up(self.cx.source, first, kind, &self.plan.model_id).await?;
+        match (self.plan.options.api_version, lookup) {
+            (_, Lookup::Found(model)) => self.found(first, model),
             (Some(_), Lookup::Absent(error)) => Err(error),
-            (Some(version), Lookup::Inconclusive) => Ok(unseen(version, kind)),
-            (None, sight) => self.search(first, kind, sight).await,
+            (Some(version), Lookup::Inconclusive) => Ok(self.not_shown(version, kind)),
+            (None, lookup) => self.search(first, kind, lookup).await,
         }
     }
 
-    /// Asks the versions that were not asked first, the newest first, until one of them shows the model.
-    async fn search(&self, first: ApiVersion, kind: Kind, sight: Lookup) -> Result<Found, Error> {
-        // v3.0 and later share their models, so one definitive "no" speaks for all that are unclear.
-        let mut absent_from_custom_models = None;
-        let mut absent_from_document_models = None;
-        match sight {
-            Lookup::Absent(error) if first == ApiVersion::V2_1 => absent_from_custom_models = Some(error),
-            Lookup::Absent(error) => absent_from_document_models = Some(error),
+    /// Asks the other versions, the newest first, until one of them shows the model.
+    async fn search(&self, first: ApiVersion, kind: Kind, lookup: Lookup) -> Result<SourceModel, Error> {
+        let newest = ApiVersion::newest();
+        // Versions that share models: one definitive "no" is enough for all of them.
+        let mut absent_from_first = None;
+        let mut absent_from_shared = None;
+        match lookup {
+            Lookup::Absent(error) if !first.shares_models_with(newest) => absent_from_first = Some(error),
+            Lookup::Absent(error) => absent_from_shared = Some(error),
             _ => {}
         }
-        for version in searched(kind).filter(|version| *version != first) {
-            match self.sight(self.source, version, kind, &self.plan.model_id).await? {
-                Lookup::Seen(model) => return self.found(version, model),
-                Lookup::Absent(error) => absent_from_document_models = absent_from_document_models.or(Some(error)),
+        let others = ApiVersion::all().rev().filter(|version| version.shares_models_with(newest) && *version != first);
+        for version in others.filter(|version| version.wire().copies(kind)) {
+            match self.look_up(self.cx.source, version, kind, &self.plan.model_id).await? {
+                Lookup::Found(model) => return self.found(version, model),
+                Lookup::Absent(error) => absent_from_shared = absent_from_shared.or(Some(error)),
                 Lookup::Inconclusive => {}
             }
         }
-        match (absent_from_custom_models, absent_from_document_models) {
-            (None, _) if first == ApiVersion::V2_1 => Ok(unseen(first, kind)),
-            (None, None) => Ok(unseen(ApiVersion::NEWEST, kind)),
-            (_, Some(error)) => Err(self.or_say_that_it_is_a_custom_model(kind, error).await),
+        match (absent_from_first, absent_from_shared) {
+            (None, _) if !first.shares_models_with(newest) => Ok(self.not_shown(first, kind)),
+            (None, None) => Ok(self.not_shown(newest, kind)),
+            (_, Some(error)) => Err(self.or_name_what_is_missing(kind, error).await),
             (Some(error), None) => Err(error),
         }
     }
 
-    /// Somebody who copies a classifier may not know which version that takes.
-    async fn or_say_that_it_is_a_classifier(&self, version: ApiVersion, error: Error) -> Error {
-        let sight = self.sight(self.source, ApiVersion::NEWEST, Kind::Classifier, &self.plan.model_id).await;
-        if matches!(sight, Ok(Lookup::Seen(_))) { classifiers_need_newer(version) } else { error }
+    /// Says that the id is that of a classifier, which the given version does not copy.
+    async fn or_name_the_classifier(&self, version: ApiVersion, error: Error) -> Error {
+        let newest = ApiVersion::newest_that_copies(Kind::Classifier);
+        let lookup = self.look_up(self.cx.source, newest, Kind::Classifier, &self.plan.model_id).await;
+        if matches!(lookup, Ok(Lookup::Found(_))) { classifiers_need_newer(version) } else { error }
     }
 
-    /// Somebody who copies a v2.1 model may not know what that takes.
-    async fn or_say_that_it_is_a_custom_model(&self, kind: Kind, error: Error) -> Error {
-        let (v2_1, id) = (ApiVersion::V2_1, &self.plan.model_id);
-        let unasked = kind == Kind::Model && id.is_uuid() && self.options().target_address.is_none();
-        if unasked
-            && let Ok(Lookup::Seen(_)) = self.sight(self.source, v2_1, kind, id).await
-            && let Err(needs) = self.plan.protocol(v2_1, kind, None)
+    /// Says what is missing for a model of a version that was not asked for lack of it: v2.1 needs the target's address.
+    async fn or_name_what_is_missing(&self, kind: Kind, error: Error) -> Error {
+        let id = &self.plan.model_id;
+        let has_address = self.plan.options.target_address.is_some();
+        let version = ApiVersion::to_ask_first(Some(kind), id, true);
+        if version.wire().needs_target_address()
+            && !has_address
+            && let Ok(Lookup::Found(_)) = self.look_up(self.cx.source, version, kind, id).await
+            && let Err(missing) = self.plan.check_with(version, kind, None)
         {
-            return needs;
+            return missing;
         }
         error
     }
 
-    /// A model that was seen with some version, and the version to copy it with: the pinned one, or the model's own.
-    fn found(&self, seen_with: ApiVersion, model: Model) -> Result<Found, Error> {
-        refuse_unless_ready(&model)?;
-        let version = self.options().api_version.unwrap_or_else(|| version_of(seen_with, &model));
-        Ok(Found { version, seen_with, kind: model.kind, model: Some(model) })
+    /// A model that a version shows, and the version to copy it with: the given one, or the model's own.
+    fn found(&self, shown_by: ApiVersion, model: Model) -> Result<SourceModel, Error> {
+        check_ready(&model)?;
+        let version = self.plan.options.api_version.unwrap_or_else(|| version_of(shown_by, &model));
+        Ok(SourceModel { id: self.plan.model_id.clone(), kind: model.kind, version, shown_by, model: Some(model) })
     }
 
-    /// Whether the target id is free.
-    async fn look_at_target(&self, version: ApiVersion, kind: Kind) -> Result<TargetId, Error> {
-        if !version.has_document_models() {
-            return Ok(TargetId::Unknown);
+    /// A model that the source neither shows nor denies.
+    fn not_shown(&self, version: ApiVersion, kind: Kind) -> SourceModel {
+        SourceModel { id: self.plan.model_id.clone(), kind, version, shown_by: version, model: None }
+    }
+
+    /// Whether a target id is free.
+    async fn look_up_target(&self, version: ApiVersion, kind: Kind, id: &ModelId) -> Result<TargetId, Error> {
+        if version.wire().service_names_the_copy() {
+            return Ok(TargetId::ByService);
         }
-        Ok(match self.sight(self.target, version, kind, self.plan.new_model_id()).await? {
-            Lookup::Absent(_) => TargetId::Free,
-            Lookup::Inconclusive => TargetId::Unknown,
-            Lookup::Seen(model) => TargetId::Taken(Box::new(model)),
+        Ok(match self.look_up(self.target, version, kind, id).await? {
+            Lookup::Absent(_) => TargetId::Free(id.clone()),
+            Lookup::Inconclusive => TargetId::Unseen(id.clone()),
+            Lookup::Found(model) => TargetId::Taken(Box::new(model)),
         })
     }
 
-    /// Asks one resource for one model.
-    pub(super) async fn sight(
+    /// Reads one model of one resource.
+    pub(super) async fn look_up(
         &self,
         client: &Client<'_>,
         version: ApiVersion,
         kind: Kind,
         id: &ModelId,
     ) -> Result<Lookup, Error> {
-        let error = match read_model(client, version, kind, id).await {
-            Ok(model) => return Ok(Lookup::Seen(model)),
+        let error = match client.read(&version.wire().model(kind, id)).await {
+            Ok(model) => return Ok(Lookup::Found(model)),
             Err(error) => error,
         };
-        if error.finding() == Finding::NoSuchModel {
+        if error.is_no_such_model() {
             return Ok(Lookup::Absent(error.with_message(format!("the {} has no {kind} {id}", client.side()))));
         }
-        if is_inconclusive(&error) || self.concerns_a_version_among_others(&error, client.side()) {
-            (self.observer)(Event::Inconclusive { error: &error });
+        if error.is_inconclusive() || is_about_one_of_several_versions(self.plan, &error, client.side()) {
+            self.cx.emit(Event::Inconclusive { error: &error });
             return Ok(Lookup::Inconclusive);
         }
         Err(error)
     }
-
-    /// A version that is retired, or that another one has outgrown, ends no search: the next one may do. The target is
-    /// asked for the same model in all of them.
-    fn concerns_a_version_among_others(&self, error: &Error, side: Side) -> bool {
-        let is_searching = self.options().api_version.is_none() || side == Side::Target;
-        is_searching && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused)
-    }
 }
 
-/// What one resource shows under an id.
-pub(super) async fn read_model(
-    client: &Client<'_>,
-    version: ApiVersion,
-    kind: Kind,
-    id: &ModelId,
-) -> Result<Model, Error> {
-    let read = |answer: &Answer| api::read_model(version, answer);
-    let model = client.call(&api::model(version, kind, id), RetryPolicy::READ, read).await?;
-    Ok(Model { kind, ..model })
+/// A version that is not offered does not end a search: the next one may be. The target is asked with all of them.
+fn is_about_one_of_several_versions(plan: &Plan, error: &Error, side: Side) -> bool {
+    let is_searching = plan.options.api_version.is_none() || side == Side::Target;
+    is_searching && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused)
 }
 
-/// Nobody has shown it, and nobody has said that it is not there.
-fn unseen(version: ApiVersion, kind: Kind) -> Found {
-    Found { version, seen_with: version, kind, model: None }
-}
-
-/// The version to copy a model with that was seen with some version: the one that trained it.
-pub(super) fn version_of(seen_with: ApiVersion, model: &Model) -> ApiVersion {
+/// The version to copy a model with that another version shows: the one that trained it.
+pub(super) fn version_of(shown_by: ApiVersion, model: &Model) -> ApiVersion {
     match &model.api_version {
-        Some(trained_with) if model.kind == Kind::Model => ApiVersion::for_model_of(trained_with),
-        _ => seen_with,
+        Some(trained_with) if model.kind == Kind::Model => ApiVersion::for_model_of(trained_with.raw()),
+        _ => shown_by,
     }
 }
 
-/// The versions of the document format that can copy a kind, the newest first.
-fn searched(kind: Kind) -> impl Iterator<Item = ApiVersion> {
-    ApiVersion::document_models().filter(move |version| kind == Kind::Model || version.copies_classifiers())
-}
-
-/// Whether a copy may go on as if the read had not been made.
-pub(super) fn is_inconclusive(error: &Error) -> bool {
-    match error.delivery() {
-        // Somebody said to stop: that is no answer, and nothing goes on.
-        _ if error.kind() == ErrorKind::Interrupted => false,
-        Delivery::Unanswered => true,
-        Delivery::Final => error.finding() == Finding::Inconclusive && error.kind() != ErrorKind::Unavailable,
-        // Nobody is there, or nobody has time: a copy would fare no better.
-        Delivery::NotSent | Delivery::Throttled { .. } | Delivery::OutOfQuota { .. } => false,
-    }
-}
-
-pub(super) fn refuse_unless_ready(model: &Model) -> Result<(), Error> {
-    let (side, kind) = (Side::Source, model.kind);
+/// Refuses a model that cannot be copied yet, or never.
+pub(super) fn check_ready(model: &Model) -> Result<(), Error> {
+    let kind = model.kind;
     let (what, remedy) = match &model.readiness {
-        // A status that nobody knows decides nothing: the service does.
+        // An unknown status decides nothing: the service does.
         Readiness::Ready | Readiness::Unknown(_) => return Ok(()),
         Readiness::Creating => {
-            (format!("the {side} {kind} is still being created"), "wait until its training has succeeded")
+            (format!("the source {kind} is still being created"), "wait until its training has succeeded")
         }
         Readiness::Invalid => {
-            (format!("the {side} {kind} cannot be used: its status is invalid"), "train it again, and copy that one")
+            (format!("the source {kind} cannot be used: its status is invalid"), "train it again, and copy that one")
         }
     };
     Err(Error::new(ErrorKind::Refused, what).with_remedy(remedy))

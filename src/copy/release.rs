@@ -1,91 +1,185 @@
-//! Giving back: what this run has reserved and not used is deleted on the target, and nothing else ever is.
+//! The reserved id of a copy, and its release. A release deletes the one id that the authorization of this run named, and
+//! nothing else.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pipeline::Pipeline;
-use super::preflight::Look;
-use super::{Event, Observer};
+use super::context::Context;
+use super::event::{Event, Observer};
+use crate::api::service_error;
 use crate::api::version::ApiVersion;
-use crate::api::{self, Answer};
-use crate::client::Client;
-use crate::error::{Error, ErrorKind, Finding};
+use crate::client::{Client, RetryPolicy};
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId, Readiness};
 
-/// All of it, the read and the deletion, on a resource that takes a request in a second and has others to answer. After
-/// a signal it is over much sooner.
-const TIME_TO_GIVE_BACK: Duration = Duration::from_secs(60);
+/// The time for a release, with its read and its deletion. After cancellation it is much shorter.
+const RELEASE_TIME: Duration = Duration::from_secs(60);
 
-/// What came of giving an id back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Released {
-    /// The target says that it is deleted.
-    Deleted,
-    /// The target has a ready model of this id: there was nothing to give back.
-    Ready,
-    /// The target says that it has no such model, which says nothing of a reservation.
-    NothingThere,
-    /// The target could not be asked, or refused.
-    NotGiven,
+/// An id that is reserved on the target for a copy.
+#[must_use = "a reserved id must be settled, released or kept"]
+pub(super) struct Reservation {
+    version: ApiVersion,
+    kind: Kind,
+    id: ModelId,
+    owner: Owner,
 }
 
-impl Pipeline<'_> {
-    /// Gives a reserved id back and says what came of it.
-    pub(super) async fn release(&self, look: &Look, id: &ModelId) -> Released {
-        release(self.target, self.observer, look.found.version, look.found.kind, id).await
+/// A copy that is there. Only the owner of a [`Reservation`] can construct it.
+#[derive(Debug)]
+pub(super) struct Copied {
+    pub(super) id: ModelId,
+    /// Whether the target itself showed it, ready.
+    pub(super) verified: bool,
+}
+
+/// Who may release the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// This run: its own authorization reserved the id, or, in v2.1, the operation names a blank model that only this
+    /// copy uses.
+    ThisRun,
+    /// Another process: the id is left alone.
+    OtherRun,
+    /// The target's operator, who issued the authorization.
+    OtherParty,
+}
+
+impl Reservation {
+    pub(super) fn new(version: ApiVersion, kind: Kind, id: ModelId, owner: Owner) -> Self {
+        Self { version, kind, id, owner }
     }
+
+    pub(super) fn version(&self) -> ApiVersion {
+        self.version
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn id(&self) -> &ModelId {
+        &self.id
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Gives up the reservation because the copy is there.
+    pub(super) fn copied(self, verified: bool) -> Copied {
+        Copied { id: self.id, verified }
+    }
+
+    /// Leaves the id reserved because the copy is running, or may be.
+    pub(super) fn keep(self, error: Error) -> Result<Copied, Error> {
+        Err(error)
+    }
+
+    /// Releases the id because there is no copy under it.
+    ///
+    /// # Errors
+    /// The given error. If the start request got no answer and the target shows the copy after all, that is a success.
+    pub(super) async fn release(self, cx: &Context<'_>, error: Error) -> Result<Copied, Error> {
+        match (self.owner, cx.target) {
+            (Owner::ThisRun, Some(target)) => {
+                let released = release(target, cx.observer, self.version, self.kind, &self.id).await;
+                if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
+                    return Ok(self.copied(true));
+                }
+                Err(error)
+            }
+            (Owner::OtherParty, _) => Err(self.release_by_other_party(cx, error)),
+            (Owner::ThisRun | Owner::OtherRun, _) => Err(error),
+        }
+    }
+
+    /// Says that only the target's operator can release the id, unless the authorization was not used.
+    fn release_by_other_party(&self, cx: &Context<'_>, error: Error) -> Error {
+        if error.is_interrupted() || error.delivery() == Delivery::NotProcessed {
+            return error;
+        }
+        cx.emit(Event::ReservedForOtherParty { target_model_id: &self.id });
+        if !error.service().is_some_and(service_error::is_about_authorization) {
+            return error;
+        }
+        error.with_remedy(
+            "ask the target's operator for another authorization: this one was used before, was changed, or does not name \
+             the target's true resource id and region; where the message speaks of encryption, --allow-degrade helps",
+        )
+    }
+}
+
+/// The result of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Released {
+    /// The target says that the id is deleted.
+    Deleted,
+    /// The target shows a ready model: it is left alone.
+    Ready,
+    /// The target says that there is no such model, which says nothing about a reservation.
+    NothingThere,
+    /// The target could not be read, or refused.
+    Failed,
 }
 
 /// Deletes one reserved id, after a read that does not show a ready model.
 ///
-/// Whether that frees an id of v3.0 and later is not documented: the target's answer is reported, nothing is promised.
+/// Whether that frees an id of v3.0 and later is not documented: the event reports the target's answer and promises
+/// nothing.
 pub(super) async fn release(
     target: &Client<'_>,
     observer: Observer<'_>,
     version: ApiVersion,
     kind: Kind,
-    target_model_id: &ModelId,
+    id: &ModelId,
 ) -> Released {
     let deletion = tokio::select! {
-        deletion = delete_unless_ready(target, version, kind, target_model_id) => deletion,
-        () = target.end_of_grace(TIME_TO_GIVE_BACK) => {
+        deletion = delete_unless_ready(target, version, kind, id) => deletion,
+        () = target.cleanup_time(RELEASE_TIME) => {
             Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time"))
         }
     };
     match deletion {
-        Ok(Some(())) => {
-            observer(Event::Released { target_model_id });
+        Ok(Deletion::Deleted) => {
+            observer(Event::Released { target_model_id: id });
             Released::Deleted
         }
-        Ok(None) => {
-            observer(Event::FoundOnTarget { target_model_id });
+        Ok(Deletion::Ready) => {
+            observer(Event::ReadyOnTarget { target_model_id: id });
             Released::Ready
         }
-        // A deletion whose answer was lost has taken place; in v2.1 there is nothing else that could be there.
-        Err(error) if error.finding() == Finding::NoSuchModel && !version.has_document_models() => Released::Deleted,
+        // A deletion without an answer was carried out: where the service chooses the ids, nothing else can be there.
+        Err(error) if error.is_no_such_model() && version.wire().service_names_the_copy() => Released::Deleted,
         Err(error) => {
-            observer(Event::LeftBehind { target_model_id, error: &error });
-            if error.finding() == Finding::NoSuchModel { Released::NothingThere } else { Released::NotGiven }
+            observer(Event::NotReleased { target_model_id: id, error: &error });
+            if error.is_no_such_model() { Released::NothingThere } else { Released::Failed }
         }
     }
 }
 
-/// Deletes the id; nothing where the target has a ready model of it.
+/// Whether an id was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deletion {
+    /// The target says so.
+    Deleted,
+    /// No: the target shows a ready model.
+    Ready,
+}
+
+/// Deletes an id unless the target shows a ready model under it. Cancellation does not stop it.
 pub(super) async fn delete_unless_ready(
     target: &Client<'_>,
     version: ApiVersion,
     kind: Kind,
     id: &ModelId,
-) -> Result<Option<()>, Error> {
-    let until = Instant::now() + TIME_TO_GIVE_BACK;
-    let read = |answer: &Answer| api::read_model(version, answer);
-    // Being told to stop does not stop this: it is what is left to do.
-    match target.last_word(&api::model(version, kind, id), until, read).await {
-        Ok(model) if model.readiness == Readiness::Ready => return Ok(None),
+) -> Result<Deletion, Error> {
+    let policy = RetryPolicy::cleanup(Instant::now() + RELEASE_TIME);
+    match target.send(&version.wire().model(kind, id), policy).await {
+        Ok(model) if model.value.readiness == Readiness::Ready => return Ok(Deletion::Ready),
         Ok(_) => {}
-        Err(error) if error.finding() == Finding::NoSuchModel => {}
+        Err(error) if error.is_no_such_model() => {}
         Err(error) => return Err(error),
     }
-    target.last_word(&api::delete(version, kind, id), until, api::read_deleted).await.map(Some)
+    target.send(&version.wire().delete(kind, id), policy).await.map(|_| Deletion::Deleted)
 }

@@ -1,26 +1,25 @@
-//! Replacing without ever being without a copy: to a staging id first, then out with the old, in with the new.
+//! Replaces a model so that the target always has a good copy: first copies to a staging id, then deletes the old model,
+//! then copies to its id, then deletes the staging copy.
 //!
-//! Each step leaves at least one good copy on the target, and what the target shows tells the next run where the last
-//! one stopped.
+//! What the target shows tells the next run where the last one stopped.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pipeline::{Action, Pipeline};
-use super::preflight::{Found, Look, Lookup, TargetId};
-use super::{Event, Outcome, Plan, Report};
-use crate::api;
+use super::context::Job;
+use super::copy_to::copy_to;
+use super::event::Event;
+use super::plan::staging_id;
+use super::preflight::{Lookup, SourceModel, TargetId};
+use super::release::Copied;
+use super::report::{Done, Outcome};
 use crate::client::RetryPolicy;
-use crate::error::{Delivery, Error, ErrorKind, Finding};
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Model, ModelId};
 
-/// What makes an id the staging id of another one.
-const STAGING: &str = ".frcopy-staging";
-/// The longest id that the service takes.
-const LONGEST_ID: usize = 64;
-/// How long the target may show what it has said to be deleted.
-const DELETE_FOR: Duration = Duration::from_secs(10);
+/// How long the target may still show a model that it has deleted.
+const DELETE_TIME: Duration = Duration::from_secs(10);
 const FINISH: &str = "run the same command again, which finishes the work";
 
 /// What the target has under the id of the copy.
@@ -30,204 +29,160 @@ pub(super) enum Place {
     Empty,
     /// A copy of the same training.
     Same,
-    /// Something else.
+    /// Another model.
     Other,
 }
 
-/// A copy that takes the place of what is there, and where it stands.
+/// A replacement, and how far an earlier command came with it.
 pub(super) struct Replacement {
-    look: Look,
+    source: SourceModel,
     place: Place,
     staging_id: ModelId,
-    /// What is there under the staging id: left behind by a command that did not get to its end.
+    /// The staging copy that an earlier command left.
     staged: Option<Model>,
 }
 
 impl Replacement {
-    /// Whether the copy is in its place, and only a staging copy is left to be deleted.
-    pub(super) fn only_clears(&self) -> bool {
+    /// Looks for a staging copy of an earlier command. None where there is nothing to replace and nothing to finish.
+    pub(super) async fn find(job: &Job<'_>, source: SourceModel, place: Place) -> Result<Option<Self>, Error> {
+        let staging_id = staging_id(job.plan.new_model_id())?;
+        let staged = match job.look_up(job.target, source.shown_by, source.kind, &staging_id).await? {
+            Lookup::Found(model) => Some(model),
+            Lookup::Absent(_) | Lookup::Inconclusive => None,
+        };
+        let has_work = place == Place::Other || staged.is_some();
+        Ok(has_work.then_some(Self { source, place, staging_id, staged }))
+    }
+
+    /// Whether the copy is in its place, and only a staging copy must be deleted.
+    pub(super) fn only_cleans_up(&self) -> bool {
         self.place == Place::Same
     }
 }
 
-/// Whether an id is that of a staging copy, which is no model of anybody's own.
-pub(super) fn is_staging(id: &ModelId) -> bool {
-    id.as_str().ends_with(STAGING)
-}
-
-impl Pipeline<'_> {
-    /// Looks for what an earlier command has left, and decides what there is to do.
-    pub(super) async fn replacement(&self, look: Look, place: Place) -> Result<Action, Error> {
-        let Found { seen_with, kind, .. } = look.found;
-        let staging_id = staging_id(self.plan.new_model_id())?;
-        let staged = match self.sight(self.target, seen_with, kind, &staging_id).await? {
-            Lookup::Seen(model) => Some(model),
-            Lookup::Absent(_) | Lookup::Inconclusive => None,
-        };
-        Ok(match (place, &staged) {
-            (Place::Empty, None) => Action::Copy(Box::new(look)),
-            (Place::Same, None) => Action::AlreadyThere(self.plan.new_model_id().clone()),
-            _ => Action::Replace(Box::new(Replacement { look, place, staging_id, staged })),
-        })
-    }
-
-    /// Does it, from wherever the last command has stopped.
-    pub(super) async fn replace(&self, replacement: &Replacement, report: &mut Report) -> Result<Outcome, Error> {
-        let Replacement { look, place, staging_id, .. } = replacement;
+impl Job<'_> {
+    /// Carries out a replacement, from where an earlier command stopped.
+    pub(super) async fn replace(&self, replacement: &Replacement) -> Result<Done, Error> {
+        let Replacement { source, place, staging_id, .. } = replacement;
         let id = self.plan.new_model_id();
         if *place == Place::Same {
-            report.target_model_id = Some(id.clone());
-            report.verified = true;
-            self.clear_staging(look, staging_id).await;
-            return Ok(Outcome::AlreadyThere);
+            self.delete_staging_copy(source, staging_id).await;
+            let target_model_id = Some(id.clone());
+            return Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true });
         }
         if *place == Place::Other {
-            self.stage(replacement, report).await?;
-            self.remove_old(look, staging_id).await?;
+            self.stage(replacement).await?;
+            self.delete_old(source, staging_id).await?;
         }
-        let copied = self.copy_anew(look, report).await;
-        copied.map_err(|error| but_staged(error, format!("the new {id} is not in its place yet"), staging_id))?;
-        if report.verified {
-            self.clear_staging(look, staging_id).await;
+        let copied = self.copy_when_free(source, id).await;
+        let copied =
+            copied.map_err(|error| but_staged(error, format!("the new {id} is not in its place yet"), staging_id))?;
+        if copied.verified {
+            self.delete_staging_copy(source, staging_id).await;
         } else {
-            (self.observer)(Event::StagingKept { staging_id });
+            self.cx.emit(Event::StagingKept { staging_id });
         }
-        Ok(Outcome::Replaced)
+        let Copied { id, verified } = copied;
+        Ok(Done { outcome: Outcome::Replaced, target_model_id: Some(id), verified })
     }
 
-    /// Deletes the old model, now that its successor waits. Whatever was seen before, both are looked at once more:
-    /// another command may have done all of this in the meantime.
-    async fn remove_old(&self, look: &Look, staging_id: &ModelId) -> Result<(), Error> {
+    /// Deletes the old model, now that the staging copy is there. Both are read again: another command may have done all of
+    /// this in the meantime.
+    async fn delete_old(&self, source: &SourceModel, staging_id: &ModelId) -> Result<(), Error> {
         let id = self.plan.new_model_id();
-        if !self.is_the_same(look, staging_id).await? || self.is_the_same(look, id).await? {
-            let what = format!("the target's {id} was changed while it was to be replaced");
+        if !self.is_copy_of(source, staging_id).await? || self.is_copy_of(source, id).await? {
+            let what = format!("the target's {id} was changed while it was being replaced");
             return Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH));
         }
-        self.remove(look, id).await.map_err(|error| {
+        self.delete(source, id).await.map_err(|error| {
             let what = match error.delivery() {
                 Delivery::Unanswered => format!("whether the old {id} was deleted is not known"),
-                _ if error.kind() == ErrorKind::Interrupted => format!("interrupted; the old {id} may be deleted"),
-                _ => format!("the old {id} was not deleted, and stays beside its successor"),
+                _ if error.is_interrupted() => format!("interrupted; the old {id} may be deleted"),
+                _ => format!("the old {id} was not deleted, and its staging copy stays beside it"),
             };
             but_staged(error, what, staging_id)
         })
     }
 
-    /// Whether the target has a copy of the source's training under an id, by what it shows now.
-    async fn is_the_same(&self, look: &Look, id: &ModelId) -> Result<bool, Error> {
-        let Found { seen_with, kind, .. } = look.found;
-        match self.sight(self.target, seen_with, kind, id).await? {
-            Lookup::Seen(copy) => Ok(self.differences(&look.found, &copy)?.is_empty()),
+    /// Whether the target now shows a copy of the source's training under an id.
+    async fn is_copy_of(&self, source: &SourceModel, id: &ModelId) -> Result<bool, Error> {
+        match self.look_up(self.target, source.shown_by, source.kind, id).await? {
+            Lookup::Found(copy) => source.is_same_training(&copy),
             Lookup::Absent(_) | Lookup::Inconclusive => Ok(false),
         }
     }
 
-    /// Sees to it that a good copy is there under the staging id, shown by the target itself.
-    async fn stage(&self, replacement: &Replacement, report: &mut Report) -> Result<(), Error> {
-        let Replacement { look, staging_id, staged, .. } = replacement;
+    /// Makes the staging copy, unless a good one is there.
+    async fn stage(&self, replacement: &Replacement) -> Result<(), Error> {
+        let Replacement { source, staging_id, staged, .. } = replacement;
         if let Some(staged) = staged {
-            if self.differences(&look.found, staged)?.is_empty() {
+            if source.is_same_training(staged)? {
                 return Ok(());
             }
-            // Of an older training, and nobody needs it: the target's own model is still there.
-            self.remove(look, staging_id).await?;
+            // It is of an older training, and the old model is still in its place.
+            self.delete(source, staging_id).await?;
         }
-        let plan = Plan { target_model_id: Some(staging_id.clone()), ..self.plan.clone() };
-        (self.observer)(Event::Staging { staging_id });
-        let staging = Pipeline { plan: &plan, ..*self };
-        let copied = staging.copy_anew(look, report).await;
-        copied.map_err(|error| {
+        self.cx.emit(Event::Staging { staging_id });
+        let copied = self.copy_when_free(source, staging_id).await.map_err(|error| {
             let id = self.plan.new_model_id();
-            let what = format!("nothing was replaced yet: the old {id} is in its place, its successor is not there");
-            half_way(error, what, FINISH)
+            half_done(error, format!("nothing was replaced yet: the old {id} is in its place"), FINISH)
         })?;
-        let verified = std::mem::take(&mut report.verified);
-        report.operation = None;
-        report.target_model_id = None;
-        if verified {
+        self.cx.emit(Event::Staged);
+        if copied.verified {
             return Ok(());
         }
-        let what = format!("the target does not show the staging copy {staging_id}, and the old model is left alone");
+        let what = format!("the target does not show the staging copy {staging_id}, and the old model is kept");
         Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH))
     }
 
     /// Copies to an id that should be free by now.
-    async fn copy_anew(&self, look: &Look, report: &mut Report) -> Result<(), Error> {
-        let until = Instant::now() + DELETE_FOR;
+    async fn copy_when_free(&self, source: &SourceModel, id: &ModelId) -> Result<Copied, Error> {
+        let until = Instant::now() + DELETE_TIME;
         loop {
-            let fresh = self.look_at_target_of(look.found.clone()).await?;
-            // What was deleted may be shown a little longer.
-            if !matches!(fresh.target, TargetId::Taken(_)) || Instant::now() >= until {
-                return self.copy(&fresh, report).await;
+            let target = self.look_up_target_for(source, id).await?;
+            // A deleted model may be shown a little longer.
+            if !matches!(target, TargetId::Taken(_)) || Instant::now() >= until {
+                return copy_to(self, source, &target).await;
             }
             self.target.pause(Duration::from_secs(1)).await?;
         }
     }
 
     /// Deletes a model from the target.
-    async fn remove(&self, look: &Look, id: &ModelId) -> Result<(), Error> {
-        self.may_begin()?;
-        let request = api::delete(look.found.version, look.found.kind, id);
-        match self.target.call(&request, RetryPolicy::READ, api::read_deleted).await {
-            Ok(()) => {}
-            // A deletion whose answer was lost has taken place.
-            Err(error) if error.finding() == Finding::NoSuchModel => {}
+    async fn delete(&self, source: &SourceModel, id: &ModelId) -> Result<(), Error> {
+        self.target.check_may_mutate()?;
+        match self.target.send(&source.version.wire().delete(source.kind, id), RetryPolicy::READ).await {
+            Ok(_) => {}
+            // A deletion without an answer was carried out.
+            Err(error) if error.is_no_such_model() => {}
             Err(error) => return Err(error),
         }
-        (self.observer)(Event::Removed { target_model_id: id });
+        self.cx.emit(Event::Deleted { target_model_id: id });
         Ok(())
     }
 
-    /// The staging copy has done its duty. One that stays does no harm, and the next run clears it.
-    async fn clear_staging(&self, look: &Look, staging_id: &ModelId) {
-        let cleared = async {
-            if self.is_the_same(look, self.plan.new_model_id()).await? {
-                return self.remove(look, staging_id).await;
+    /// Deletes the staging copy. If that fails, the next run does it.
+    async fn delete_staging_copy(&self, source: &SourceModel, staging_id: &ModelId) {
+        let deleted = async {
+            if self.is_copy_of(source, self.plan.new_model_id()).await? {
+                return self.delete(source, staging_id).await;
             }
             Err(Error::new(ErrorKind::Unavailable, "the target does not show the copy in its place"))
         };
-        if let Err(error) = cleared.await {
-            (self.observer)(Event::StagingLeft { staging_id, error: &error });
+        if let Err(error) = deleted.await {
+            self.cx.emit(Event::StagingLeft { staging_id, error: &error });
         }
     }
 }
 
-/// A failure when the staging copy is there: until the work is finished, that is the good one.
+/// An error while the staging copy is the good copy.
 fn but_staged(error: Error, what: String, staging_id: &ModelId) -> Error {
-    half_way(error, what, &format!("{FINISH}; until then {staging_id} holds a good copy on the target"))
+    half_done(error, what, &format!("{FINISH}; until then {staging_id} holds a good copy on the target"))
 }
 
-/// A failure half-way: its own remedy comes first, and then what finishes the work.
-fn half_way(error: Error, what: String, finish: &str) -> Error {
+/// An error in the middle of a replacement: its own remedy comes first, then what finishes the work.
+fn half_done(error: Error, what: String, finish: &str) -> Error {
     let first = error.remedy().map(|remedy| format!("{remedy}; then ")).unwrap_or_default();
     let remedy = format!("{first}{finish}");
     Error::new(error.kind(), what).with_delivery(error.delivery()).with_source(error).with_remedy(remedy)
-}
-
-/// The id under which the successor of a model waits: always the same, so that the next run finds it.
-fn staging_id(id: &ModelId) -> Result<ModelId, Error> {
-    let longest = LONGEST_ID - STAGING.len();
-    let whole = id.as_str();
-    if whole.len() <= longest {
-        return format!("{whole}{STAGING}").parse();
-    }
-    // FNV-1a, which is the same in every build: two long ids must not share a staging id.
-    let hash = whole
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let beginning: String = whole.chars().take(longest - 17).collect();
-    format!("{beginning}-{hash:016x}{STAGING}").parse()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_id_has_a_staging_id_of_its_own() {
-        let staging = |id: &str| staging_id(&id.parse().unwrap()).unwrap().to_string();
-        assert_eq!(staging("invoices"), "invoices.frcopy-staging");
-        let (one, other) = ("x".repeat(64), format!("{}y", "x".repeat(63)));
-        assert!(staging(&one).len() == LONGEST_ID && staging(&one) != staging(&other));
-    }
 }

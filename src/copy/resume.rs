@@ -1,108 +1,132 @@
-//! Following a copy that is already under way, from nothing but its operation's URL.
+//! Polls a copy that is already running, from its operation URL.
 
 use std::time::Duration;
 
-use super::poll::{Pursuit, has_ended};
-use super::release::release;
-use super::{Connect, Event, Observer, Outcome, Report, context};
-use crate::api;
-use crate::client::{Client, Connection};
-use crate::error::{Error, ErrorKind};
-use crate::model::Kind;
-use crate::operation::OperationUrl;
-use crate::resource::Resource;
 use tokio_util::sync::CancellationToken;
 
-/// A copy that is under way, and who may be asked about it.
+use super::context::Context;
+use super::event::{Event, Observer};
+use super::plan::StepOptions;
+use super::poll::{Polling, Verdict, failure, poll};
+use super::release::{Copied, Owner, Reservation};
+use super::report::{Done, Outcome, Recorder, Report};
+use super::run::{Connect, call_context};
+use super::settle::settle;
+use crate::api::version::ApiVersion;
+use crate::client::Connection;
+use crate::error::{Error, ErrorKind};
+use crate::model::Kind;
+use crate::operation::{Operation, OperationUrl};
+use crate::resource::Resource;
+
+/// A running copy, and the resources that can be read for it.
 #[derive(Debug, Clone)]
 pub struct WaitPlan {
-    /// The resource that copies.
+    /// The source resource.
     pub source: Resource,
-    /// The resource that receives the copy; without it nothing is verified and nothing given back.
+    /// The target resource; without it nothing is verified and nothing is released.
     pub target: Option<Resource>,
-    /// Where the copy is followed, on the source.
+    /// The operation on the source.
     pub operation: OperationUrl,
-    /// Looks at the target before the copy is said to be there.
+    /// Reads the target before the copy is reported as ready.
     pub verify: bool,
     /// For the whole command.
     pub timeout: Duration,
-    /// From one question for the status to the next.
+    /// Delay between status polls.
     pub poll_interval: Duration,
 }
 
-/// Follows a copy to its verdict, until the end or until told to stop.
+/// Polls a copy until there is a verdict or the command is cancelled.
 pub async fn wait(plan: &WaitPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     wait_over(plan, observer, cancel, &Connection::http).await
 }
 
-pub(super) async fn wait_over<'a>(
-    plan: &'a WaitPlan,
-    observer: Observer<'a>,
-    cancel: &'a CancellationToken,
-    connect: Connect<'a>,
+/// [`wait`] over another transport.
+pub(super) async fn wait_over(
+    plan: &WaitPlan,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+    connect: Connect<'_>,
 ) -> Report {
     let target = plan.target.as_ref().map(|target| &target.endpoint);
-    let mut report = Report::new(Kind::Model, &plan.source.endpoint, target);
-    report.operation = Some(plan.operation.clone());
-    report.source_model_id = plan.operation.source_model_id();
-    let result = resume(plan, observer, cancel, connect, &mut report).await;
-    report.outcome(result.map(|()| Outcome::Copied))
+    let version = ApiVersion::of_operation(&plan.operation);
+    let recorder = Recorder::new(Kind::Model, &plan.source.endpoint, target).with(|report| {
+        report.operation = Some(plan.operation.clone());
+        report.source_model_id = plan.operation.source_model_id();
+        report.api_version = version;
+    });
+    let record = |event: Event<'_>| {
+        recorder.record(&event);
+        observer(event);
+    };
+    let result = match version {
+        Some(version) => resume(plan, version, &record, cancel, connect).await,
+        None => Err(not_an_operation()),
+    };
+    let result = result.map(|copied| Done {
+        outcome: Outcome::Copied,
+        target_model_id: copied.as_ref().map(|copied| copied.id.clone()),
+        verified: copied.is_some_and(|copied| copied.verified),
+    });
+    recorder.finish(result)
 }
 
-async fn resume<'a>(
-    plan: &'a WaitPlan,
-    observer: Observer<'a>,
-    cancel: &'a CancellationToken,
-    connect: Connect<'a>,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let version = api::version_of_operation(&plan.operation).ok_or_else(|| {
-        Error::settings(
-            "the URL names no copy operation",
-            "give the URL that frcopy printed, with /copyresults/ or /operations/ in it",
-        )
-    })?;
-    report.api_version = Some(version);
-    let context = context(plan.timeout, observer, cancel);
-    let source = connect(&plan.source)?;
-    let target = plan.target.as_ref().map(|target| Ok(connect(target)?.beside(&source))).transpose()?;
-    let target = target.map(|target| target.client(context.clone()));
-    let source = source.client(context);
-    let deadline = source.deadline();
-    let (source, poll_interval) = (&source, plan.poll_interval);
-    let pursuit = Pursuit { version, source, observer, poll_interval, deadline, accepted: false };
-    let followed = pursuit.follow(&plan.operation, report).await;
-    let Some(target) = target else { return followed.map(drop) };
-    finish(plan, &pursuit, followed.map(drop), &target, report).await
-}
-
-/// With the target at hand: a success is verified, and the blank model of a failure is given back.
-async fn finish(
+/// Polls and settles. None where the operation succeeded and does not name the copy.
+async fn resume(
     plan: &WaitPlan,
-    pursuit: &Pursuit<'_, '_>,
-    followed: Result<(), Error>,
-    target: &Client<'_>,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let Pursuit { version, observer, .. } = *pursuit;
-    let Some(id) = report.target_model_id.clone() else {
-        if followed.is_ok() && plan.verify {
-            let error = Error::new(ErrorKind::Unforeseen, "the operation does not name the copy");
-            observer(Event::NotVerified { error: &error });
-        }
-        return followed;
-    };
-    let ending = async {
-        followed?;
-        if plan.verify {
-            report.verified = pursuit.verify(target, report.kind, &id).await?;
-        }
-        Ok(())
-    };
-    let ending = ending.await;
-    // v2.1 gave the copy an id of its own; later, the id may have been reserved anew by somebody else.
-    if ending.as_ref().is_err_and(has_ended) && !version.has_document_models() {
-        release(target, observer, version, report.kind, &id).await;
+    version: ApiVersion,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+    connect: Connect<'_>,
+) -> Result<Option<Copied>, Error> {
+    let context = call_context(plan.timeout, observer, cancel);
+    let source = connect(&plan.source)?;
+    let target = plan.target.as_ref().map(|target| Ok(connect(target)?.sharing_limits_with(&source))).transpose()?;
+    let target = target.map(|target| target.client(context.clone()));
+    let source = &source.client(context);
+    let options = StepOptions { allow_degrade: false, verify: plan.verify, poll_interval: plan.poll_interval };
+    let cx = &Context { source, target: target.as_ref(), options, observer };
+    let verdict = poll(cx, &Polling::from_url(version, &plan.operation)).await;
+    match reservation(cx, version, &verdict) {
+        Some(reservation) => settle(cx, reservation, verdict).await.map(Some),
+        None => without_id(cx, verdict).map(|()| None),
     }
-    ending
+}
+
+/// The id that the operation names.
+fn reservation(cx: &Context<'_>, version: ApiVersion, verdict: &Verdict) -> Option<Reservation> {
+    let Verdict::Terminal { operation: Operation { kind, target_model_id: Some(id), .. }, .. } = verdict else {
+        return None;
+    };
+    let kind = kind.unwrap_or(Kind::Model);
+    cx.emit(Event::Resumed { kind, target_model_id: id });
+    // Where the service chose the id, only this copy uses it. Any other id may be reserved again by another process.
+    let owner = if version.wire().service_names_the_copy() { Owner::ThisRun } else { Owner::OtherRun };
+    Some(Reservation::new(version, kind, id.clone(), owner))
+}
+
+/// The result of an operation that does not name the copy, or has no verdict.
+fn without_id(cx: &Context<'_>, verdict: Verdict) -> Result<(), Error> {
+    match verdict {
+        Verdict::Terminal { operation, request_id } => {
+            if let Some(error) = failure(operation) {
+                return Err(error.with_request_id(request_id));
+            }
+            if cx.target.is_some() && cx.options.verify {
+                let error = Error::new(ErrorKind::Unforeseen, "the operation does not name the copy");
+                cx.emit(Event::NotVerified { error: &error });
+            }
+            Ok(())
+        }
+        Verdict::Ready => Ok(()),
+        Verdict::Open(error) => Err(error),
+    }
+}
+
+/// The error of a URL that is not that of a copy operation.
+pub fn not_an_operation() -> Error {
+    Error::settings(
+        "the URL is not that of a copy operation",
+        "give the URL that frcopy printed, with /copyresults/ or /operations/ in it",
+    )
 }

@@ -42,7 +42,7 @@ impl Stage {
             path,
             query,
             headers: &request.headers,
-            body: request.body.as_deref().unwrap_or_default().as_bytes(),
+            body: request.json().unwrap_or_default().as_bytes(),
             request_id: &format!("request-{}", self.requests),
         };
         let reply = self.world.answer(account, &incoming, now);

@@ -228,7 +228,7 @@ fn an_id_that_is_both_needs_a_kind_and_a_classifier_is_found_without_one() {
 fn a_classifier_of_an_older_version_is_refused_with_the_version_that_it_takes() {
     let lab = Lab::new(1);
     lab.copy(&["classifier-v4.0-1", "--kind", "classifier", "--api-version", "3.1"])
-        .expect(2, &["v3.1 does not copy classifiers", "use --api-version 4.0"]);
+        .expect(2, &["v3.1 does not copy classifiers", "give v4.0"]);
     lab.set(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-1", "/apiVersion", json!("2023-07-31"));
     for selection in [&["classifier-v4.0-1"][..], &["--all", "--kind", "classifier"]] {
         lab.copy(selection)

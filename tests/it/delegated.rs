@@ -204,7 +204,8 @@ fn one_that_was_used_before_is_refused_and_the_target_s_side_is_named() {
         parties.authorize(arguments).expect(0, &[]);
         let model = if arguments.len() == 1 { MODEL.to_owned() } else { parties.v2_1_model() };
         parties.copy(&[&model]).expect(0, &[]);
-        let again = parties.copy(&[&model]).expect(3, &["ask the target's side for another authorization", "--revoke"]);
+        let again =
+            parties.copy(&[&model]).expect(3, &["ask the target's operator for another authorization", "--revoke"]);
         assert_eq!(again.stdout, "");
     }
 }
@@ -213,7 +214,7 @@ fn one_that_was_used_before_is_refused_and_the_target_s_side_is_named() {
 fn what_was_changed_on_the_way_is_refused_before_anything_is_sent() {
     for (pointer, value, text) in [
         ("/targetModelId", json!("other"), "authorization: it is not the target's for other"),
-        ("/expiresAt", json!("2199-01-01T00:00:00Z"), "expiresAt: the authorization says something else"),
+        ("/expiresAt", json!("2199-01-01T00:00:00Z"), "expiresAt: the authorization has another date"),
         ("/apiVersion", json!("v9.9"), "apiVersion: it is not an API version"),
         ("/kind", json!("prebuilt"), "names a kind that is not known"),
         ("/target/endpoint", json!("ftp://a.example"), "target.endpoint: ftp"),
@@ -224,7 +225,7 @@ fn what_was_changed_on_the_way_is_refused_before_anything_is_sent() {
         parties.authorize(&["backup"]).expect(0, &[]);
         parties.lab.changes();
         parties.tamper(pointer, value);
-        parties.copy(&[MODEL]).expect(2, &[text, "ask the target's side for another one"]);
+        parties.copy(&[MODEL]).expect(2, &[text, "ask the target's operator for a new one"]);
         assert!(parties.lab.changes().is_empty());
     }
     let parties = Parties::new();
@@ -239,7 +240,7 @@ fn a_changed_access_token_is_the_service_s_to_refuse() {
     let parties = Parties::new();
     parties.authorize(&["backup"]).expect(0, &[]);
     parties.tamper("/authorization/accessToken", json!("00000000-0000-4000-8000-000000000000"));
-    parties.copy(&[MODEL]).expect(3, &["ask the target's side for another authorization"]);
+    parties.copy(&[MODEL]).expect(3, &["ask the target's operator for another authorization"]);
 }
 
 #[test]
@@ -274,8 +275,8 @@ fn what_only_the_target_s_side_can_say_is_refused() {
     parties.copy(&[MODEL]).expect(0, &[]);
     for (arguments, text) in [
         (&[][..], "a v4.0 copy needs an id on the target"),
-        (&["backup", "--api-version", "2.1"], "a target model id is not possible with v2.1"),
-        (&["--api-version", "2.1", "--tag", "a=b"], "--tag is not possible with v2.1"),
+        (&["backup", "--api-version", "2.1"], "a target model id is not possible with a v2.1 model"),
+        (&["--api-version", "2.1", "--tag", "a=b"], "--tag is not possible with a v2.1 model"),
         (&["backup", "--api-version", "3.1", "--kind", "classifier"], "v3.1 does not copy classifiers"),
     ] {
         fs::remove_file(parties.file()).unwrap_or_default();
@@ -341,7 +342,7 @@ fn a_start_that_got_no_answer_is_looked_for_on_the_source_and_never_sent_again()
         world.on(Step::List, [reply(200).set_body_json(json!({"value": [version.listed("2026-11-24T00:00:00Z")]}))]);
         let ending = copy_with_leave(&world);
         if version.is_v2_1() {
-            ending.expect(1, &["whether the copy was started is not known", "look for 33f4d42c"]);
+            ending.expect(1, &["the start request got no answer; the copy may be running", "look for 33f4d42c"]);
         } else {
             ending.expect(0, &[]);
         }

@@ -156,7 +156,7 @@ fn the_deadline_hands_the_operation_over() {
         let world = World::new(version);
         world.on(Step::Follow, [reply(200).set_body_json(version.operation_body("running"))]);
         let url = world.operation_url();
-        let texts = ["still under way when the time was up (status running)", &format!("operation: {url}")];
+        let texts = ["still running when the deadline passed (status running)", &format!("operation: {url}")];
         let ending = run(world.copy().args(["--timeout", "1500ms", "--output", "json"])).expect(8, &texts);
         let json = ending.json();
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(url)));
@@ -279,7 +279,8 @@ fn an_operation_on_another_host_is_not_followed_and_nothing_is_sent_there() {
             // Nobody can say what came of it: the lists and the target know nothing either.
             world.on(Step::List, [ResponseTemplate::new(404)]);
             world.on(Step::Verify, [ResponseTemplate::new(404)]);
-            let texts = ["whether the copy was started is not known", version.copy_id(), "request id: req-202"];
+            let texts =
+                ["the start request got no answer; the copy may be running", version.copy_id(), "request id: req-202"];
             run(&mut world.copy()).expect(1, &texts);
             assert!(stranger.accept().is_err(), "something was sent to another host");
             assert_eq!((world.count(Step::Start), world.count(Step::GiveBack)), (1, 0));
@@ -308,7 +309,7 @@ fn a_page_of_html_instead_of_an_authorization_is_described_and_not_shown() {
         let world = World::new(version);
         let page = "<html><head><title>Sign in</title></head></html>";
         world.on(Step::Authorize, [reply(200).set_body_raw(page, "text/html; charset=utf-8")]);
-        let ending = run(&mut world.copy()).expect(1, &["text/html", "no proxy answers in its place"]);
+        let ending = run(&mut world.copy()).expect(1, &["text/html", "no proxy answers instead of it"]);
         assert!(!ending.stderr.contains("Sign in"), "{}", ending.stderr);
         // An authorization that was perhaps given out is asked for again, and a start is not made without one.
         assert_eq!((world.count(Step::Authorize), world.count(Step::Start)), (3, 0));
@@ -320,7 +321,7 @@ fn an_authorization_for_what_is_no_model_id_is_not_used() {
     on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Authorize, [reply(200).set_body_raw(version.authorization("../x"), "application/json")]);
-        run(&mut world.copy()).expect(1, &["something that is no model id"]);
+        run(&mut world.copy()).expect(1, &["whose model id is not valid"]);
         assert_eq!(world.count(Step::Start), 0);
     });
 }
@@ -433,7 +434,7 @@ fn an_endless_retry_after_hands_the_operation_over_and_is_named() {
         let endless = error_reply(429, "429", "Later.").insert_header("Retry-After", "9223372036854775807");
         world.on(Step::Follow, [endless]);
         let url = format!("operation: {}", world.operation_url());
-        let texts = ["cannot be followed any longer", "asks to wait 2592000 s", "help: follow the operation", &url];
+        let texts = ["cannot be polled any longer", "asks to wait 2592000 s", "help: poll the operation", &url];
         run(&mut world.copy()).expect(8, &texts);
     });
 }
@@ -455,14 +456,14 @@ fn nothing_is_authorized_or_started_when_the_time_is_up() {
         let slow = |answer: ResponseTemplate| answer.set_delay(Duration::from_millis(1500));
         let world = World::new(version);
         world.on(Step::LookSource, [slow(reply(200).set_body_json(version.model_body(MODEL)))]);
-        run(world.copy().args(["--timeout", "200ms"])).expect(7, &["the time was up before the copy was started"]);
+        run(world.copy().args(["--timeout", "200ms"])).expect(7, &["the deadline passed before the copy was started"]);
         assert_eq!(world.count(Step::Authorize), 0);
 
         let world = World::new(version);
         let authorization = version.authorization(version.copy_id());
         world.on(Step::Authorize, [slow(reply(200).set_body_raw(authorization, "application/json"))]);
         world.on(Step::LookTarget, [version.no_model()]);
-        let texts = ["the time was up before the copy was started", "given back: the target has deleted"];
+        let texts = ["the deadline passed before the copy was started", "given back: the target has deleted"];
         run(world.copy().args(["--timeout", "1s"])).expect(7, &texts);
         assert_eq!((world.count(Step::Start), world.count(Step::GiveBack)), (0, 1));
     });

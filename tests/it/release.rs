@@ -150,7 +150,7 @@ fn the_sums_are_checked_and_the_image_gets_a_binary_for_each_architecture() {
         fs::read_to_string(folder.path().join("output")).unwrap(),
         "name=ghcr.io/owner/frcopy\ndigest=sha256:0\n"
     );
-    // One that was changed on the way is not published.
+    // One that was changed is not published.
     fs::write(release.join("frcopy-0.1.0-a.tar.gz"), "changed").unwrap();
     fs::write(release.join("all.sha256"), fs::read(release.join("SHA256SUMS")).unwrap()).unwrap();
     assert!(!run(&check, &release));

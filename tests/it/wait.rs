@@ -106,7 +106,7 @@ fn an_operation_that_the_service_has_forgotten_is_not_waited_for() {
         let world = World::new(version);
         let code = if version.is_v2_1() { "1022" } else { "OperationNotFound" };
         world.on(Step::Follow, [error_reply(404, code, "The operation was not found.")]);
-        run(&mut wait(&world)).expect(5, &["the source knows no such operation", code, "24 hours"]);
+        run(&mut wait(&world)).expect(5, &["the source has no such operation", code, "24 hours"]);
     });
 }
 

@@ -1,0 +1,186 @@
+//! The report of a copy, assembled from its events and its result. No step reads it.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::event::Event;
+use crate::api::version::ApiVersion;
+use crate::authorization::CopyAuthorization;
+use crate::error::{Error, ErrorKind};
+use crate::model::{Kind, ModelId};
+use crate::operation::OperationUrl;
+use crate::resource::{Endpoint, TargetAddress};
+use crate::text::UntrustedText;
+
+/// A successful outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The copy is there and ready.
+    Copied,
+    /// The copy is there and ready, and has replaced another model.
+    Replaced,
+    /// The target already had a copy of the same training.
+    AlreadyThere,
+    /// Dry run: a copy would be made.
+    WouldCopy,
+    /// Dry run: a copy would replace another model.
+    WouldReplace,
+}
+
+/// What is known of one copy. Everything is absent until the service has said it.
+#[derive(Debug)]
+pub struct Report {
+    /// A model or a classifier.
+    pub kind: Kind,
+    /// The source resource.
+    pub source: Endpoint,
+    /// The model that was copied, where it is known.
+    pub source_model_id: Option<ModelId>,
+    /// Its name (v2.1).
+    pub source_name: Option<UntrustedText>,
+    /// The target resource, where it is known.
+    pub target: Option<Endpoint>,
+    /// The version that the copy used.
+    pub api_version: Option<ApiVersion>,
+    /// The id of the copy.
+    pub target_model_id: Option<ModelId>,
+    /// The target's resource id: as given for v2.1, as the target says in later versions.
+    pub target_resource_id: Option<UntrustedText>,
+    /// The target's region, likewise.
+    pub target_region: Option<UntrustedText>,
+    /// The operation.
+    pub operation: Option<OperationUrl>,
+    /// Whether the target itself showed the copy, ready.
+    pub verified: bool,
+    /// When the copy began, by the local clock.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The service's ids of the requests.
+    pub request_ids: RequestIds,
+    /// Whether the copy was begun before the command was cancelled.
+    pub begun: bool,
+    /// The outcome, or why there is none.
+    pub result: Result<Outcome, Error>,
+}
+
+/// The `apim-request-id` of each call of a copy, which Azure support asks for.
+#[derive(Debug, Default)]
+pub struct RequestIds {
+    /// Of the answer with the authorization.
+    pub authorize: Option<UntrustedText>,
+    /// Of the answer that accepted the copy.
+    pub start: Option<UntrustedText>,
+    /// Of the last answered poll.
+    pub last_poll: Option<UntrustedText>,
+}
+
+/// How a copy ended well.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    /// The id of the copy, where there is or will be one.
+    pub(super) target_model_id: Option<ModelId>,
+    /// Whether the target itself showed the copy, ready.
+    pub(super) verified: bool,
+}
+
+/// Collects a report while a copy runs.
+pub(super) struct Recorder {
+    report: RefCell<Report>,
+    began: Instant,
+}
+
+impl Recorder {
+    /// A recorder for a copy that begins now.
+    pub(super) fn new(kind: Kind, source: &Endpoint, target: Option<&Endpoint>) -> Self {
+        let report = Report {
+            kind,
+            source: source.clone(),
+            source_model_id: None,
+            source_name: None,
+            target: target.cloned(),
+            api_version: None,
+            target_model_id: None,
+            target_resource_id: None,
+            target_region: None,
+            operation: None,
+            verified: false,
+            started_at: Timestamp::now(),
+            elapsed: Duration::ZERO,
+            request_ids: RequestIds::default(),
+            begun: true,
+            result: Err(Error::new(ErrorKind::Unforeseen, "the copy has not ended")),
+        };
+        Self { report: RefCell::new(report), began: Instant::now() }
+    }
+
+    /// Sets what is known before the first event.
+    pub(super) fn with(self, set: impl FnOnce(&mut Report)) -> Self {
+        set(&mut self.report.borrow_mut());
+        self
+    }
+
+    /// Adds what an event says.
+    pub(super) fn record(&self, event: &Event<'_>) {
+        let report = &mut *self.report.borrow_mut();
+        match event {
+            Event::Found { version, kind, model } => {
+                report.api_version = Some(*version);
+                report.kind = *kind;
+                report.source_name = model.and_then(|model| model.name.clone());
+            }
+            Event::Authorized { authorization, address, request_id } => {
+                report.record_authorization(authorization, *address);
+                report.request_ids.authorize = request_id.cloned();
+            }
+            Event::Started { operation, request_id } => {
+                report.operation = Some((*operation).clone());
+                report.request_ids.start = request_id.cloned();
+            }
+            Event::Polled { request_id, .. } => report.request_ids.last_poll = request_id.cloned(),
+            Event::Adopted { target_model_id, operation } => {
+                report.operation = Some((*operation).clone());
+                report.target_model_id = Some((*target_model_id).clone());
+            }
+            Event::Resumed { kind, target_model_id } => {
+                report.kind = *kind;
+                report.target_model_id = Some((*target_model_id).clone());
+            }
+            Event::AdoptionEnded => report.operation = None,
+            Event::AlreadyThere { target_model_id } => report.target_model_id = Some((*target_model_id).clone()),
+            Event::StartingOver => report.target_model_id = None,
+            Event::Staged => {
+                report.operation = None;
+                report.target_model_id = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Completes the report.
+    pub(super) fn finish(self, result: Result<Done, Error>) -> Report {
+        let mut report = self.report.into_inner();
+        report.elapsed = self.began.elapsed();
+        report.result = result.map(|done| {
+            report.target_model_id = done.target_model_id;
+            report.verified = done.verified;
+            done.outcome
+        });
+        report
+    }
+}
+
+impl Report {
+    /// Adds what an authorization says. In v2.1 the target does not say where it is.
+    pub(super) fn record_authorization(&mut self, authorization: &CopyAuthorization, address: Option<&TargetAddress>) {
+        let resource_id = address.map(|address| address.resource_id.as_str().into());
+        let region = address.map(|address| address.region.as_str().into());
+        self.target_resource_id = resource_id.or_else(|| authorization.target_resource_id.clone());
+        self.target_region = region.or_else(|| authorization.target_region.clone());
+        self.target_model_id = Some(authorization.target_model_id.clone());
+    }
+}

@@ -1,0 +1,153 @@
+//! One copy from the preflight to its end: preflight, decide, then transfer or replace.
+
+use super::context::{Context, Job, Shared};
+use super::copy_to::copy_to;
+use super::event::{Event, Observer};
+use super::if_exists::Action;
+use super::plan::Plan;
+use super::preflight::{Preflight, SourceModel};
+use super::release::Copied;
+use super::report::{Done, Outcome, Recorder, Report};
+use crate::client::{CallContext, Connection};
+use crate::error::Error;
+use crate::inventory;
+use crate::model::Kind;
+use crate::resource::Resource;
+use tokio_util::sync::CancellationToken;
+
+/// Makes the connection to a resource.
+pub(super) type Connect<'a> = &'a dyn Fn(&Resource) -> Result<Connection, Error>;
+
+/// Copies one model, until there is a verdict or the command is cancelled.
+///
+/// After cancellation it releases what it has reserved and not used; a started copy continues on the service.
+pub async fn copy(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    copy_over(plan, observer, cancel, &Connection::http).await
+}
+
+/// Says what [`copy`] would do, and what would prevent it. It only reads.
+pub async fn dry_run(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    let work = async |job: Job<'_>| {
+        let (done, source) = job.plan_only(None).await?;
+        job.check_capacity(done.outcome, &source).await.map(|()| done)
+    };
+    with_job(plan, observer, cancel, &Connection::http, work).await
+}
+
+/// [`copy`] over another transport.
+pub(super) async fn copy_over(
+    plan: &Plan,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+    connect: Connect<'_>,
+) -> Report {
+    with_job(plan, observer, cancel, connect, async |job: Job<'_>| job.run(None).await).await
+}
+
+/// Connects to both resources, runs the work, and completes its report.
+async fn with_job(
+    plan: &Plan,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+    connect: Connect<'_>,
+    work: impl AsyncFnOnce(Job<'_>) -> Result<Done, Error>,
+) -> Report {
+    let recorder = recorder(plan);
+    let record = |event: Event<'_>| {
+        recorder.record(&event);
+        observer(event);
+    };
+    let result = async {
+        let options = &plan.options;
+        let context = call_context(options.timeout, &record, cancel);
+        let source = connect(&options.source)?;
+        let target = connect(&options.target)?.sharing_limits_with(&source);
+        let (source, target) = (&source.client(context.clone()), &target.client(context));
+        let cx = Context { source, target: Some(target), options: options.step_options(), observer: &record };
+        work(Job { plan, target, shared: &Shared::default(), cx }).await
+    };
+    let result = result.await;
+    recorder.finish(result)
+}
+
+/// The recorder of a copy that begins now.
+pub(super) fn recorder(plan: &Plan) -> Recorder {
+    let options = &plan.options;
+    let kind = plan.kind.unwrap_or(Kind::Model);
+    Recorder::new(kind, &options.source.endpoint, Some(&options.target.endpoint)).with(|report| {
+        report.source_model_id = Some(plan.model_id.clone());
+        report.api_version = options.api_version;
+    })
+}
+
+/// The call context of a command that begins now and reports its retries as events.
+pub(super) fn call_context<'a>(
+    timeout: std::time::Duration,
+    observer: Observer<'a>,
+    cancel: &'a CancellationToken,
+) -> CallContext<'a> {
+    CallContext::new(timeout, cancel, |error, wait| observer(Event::Retrying { error, wait }))
+}
+
+impl Job<'_> {
+    /// Preflight, decide, then transfer or replace. The source model may be known already.
+    pub(super) async fn run(&self, found: Option<SourceModel>) -> Result<Done, Error> {
+        match self.prepare(found).await?.0 {
+            Action::Copy(preflight) => {
+                let Copied { id, verified } = copy_to(self, &preflight.source, &preflight.target).await?;
+                Ok(Done { outcome: Outcome::Copied, target_model_id: Some(id), verified })
+            }
+            Action::Replace(replacement) => self.replace(&replacement).await,
+            Action::Nothing(id) => {
+                Ok(Done { outcome: Outcome::AlreadyThere, target_model_id: Some(id), verified: true })
+            }
+        }
+    }
+
+    /// Preflight and decide, by reads only.
+    pub(super) async fn plan_only(&self, found: Option<SourceModel>) -> Result<(Done, SourceModel), Error> {
+        let (action, source) = self.prepare(found).await?;
+        let new_id = Some(self.plan.new_model_id().clone());
+        let (outcome, target_model_id) = match action {
+            Action::Nothing(id) => (Outcome::AlreadyThere, Some(id)),
+            Action::Copy(preflight) => (Outcome::WouldCopy, preflight.target.id().cloned()),
+            Action::Replace(replacement) if replacement.only_cleans_up() => (Outcome::AlreadyThere, new_id),
+            Action::Replace(_) => (Outcome::WouldReplace, new_id),
+        };
+        Ok((Done { outcome, target_model_id, verified: false }, source))
+    }
+
+    async fn prepare(&self, found: Option<SourceModel>) -> Result<(Action, SourceModel), Error> {
+        self.cx.emit(Event::Preflight);
+        let preflight = match found {
+            Some(found) => self.preflight_of(found).await?,
+            None => self.preflight().await?,
+        };
+        let Preflight { source, .. } = &preflight;
+        let SourceModel { version, kind, ref model, .. } = *source;
+        self.cx.emit(Event::Found { version, kind, model: model.as_ref() });
+        // The version may be known only now, and what it cannot do is refused before anything is reserved.
+        self.plan.check_with(version, kind, model.as_ref())?;
+        let source = source.clone();
+        Ok((self.decide(preflight).await?, source))
+    }
+
+    /// Checks that the target has room for one more model: the copy, or in a replacement the staging copy.
+    async fn check_capacity(&self, outcome: Outcome, source: &SourceModel) -> Result<(), Error> {
+        let is_new = matches!(outcome, Outcome::WouldCopy | Outcome::WouldReplace);
+        if !is_new || source.kind != Kind::Model {
+            return Ok(());
+        }
+        match inventory::capacity(self.target, source.version).await {
+            Ok(capacity) => {
+                self.cx.emit(Event::Capacity(capacity));
+                inventory::shortage(capacity, 1).map_or(Ok(()), Err)
+            }
+            Err(error) if error.is_inconclusive() => {
+                self.cx.emit_inconclusive(&error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

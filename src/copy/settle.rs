@@ -1,0 +1,36 @@
+//! From a verdict to the copy itself, or to the release of its id. The only place where that is decided.
+
+use super::context::Context;
+use super::event::Event;
+use super::poll::{Verdict, failure};
+use super::release::{Copied, Owner, Reservation};
+use super::verify::verify;
+use crate::error::Error;
+
+/// Verifies a successful copy on the target, releases the id of a failed one, and keeps the id where there is no verdict.
+///
+/// # Errors
+/// The service's verdict, or why there is none.
+pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: Verdict) -> Result<Copied, Error> {
+    let (operation, request_id) = match verdict {
+        Verdict::Ready => return Ok(reservation.copied(true)),
+        Verdict::Open(error) => return reservation.keep(error),
+        Verdict::Terminal { operation, request_id } => (operation, request_id),
+    };
+    if let Some(error) = failure(operation) {
+        return reservation.release(cx, error.with_request_id(request_id)).await;
+    }
+    match cx.target {
+        Some(target) if cx.options.verify => match verify(cx, target, &reservation).await {
+            Ok(verified) => Ok(reservation.copied(verified)),
+            Err(error) if error.is_verdict() => reservation.release(cx, error).await,
+            Err(error) => reservation.keep(error),
+        },
+        _ => {
+            if reservation.owner() == Owner::OtherParty {
+                cx.emit(Event::NotVerifiable);
+            }
+            Ok(reservation.copied(false))
+        }
+    }
+}

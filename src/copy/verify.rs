@@ -1,0 +1,65 @@
+//! Reads the target until it shows the copy.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::event::Event;
+use super::poll::{ASK_SUPPORT, continues};
+use super::release::Reservation;
+use crate::client::{Client, RetryPolicy};
+use crate::error::{Delivery, Error, ErrorKind, Finding};
+use crate::model::Readiness;
+
+/// How long the target may take to show a model whose operation has succeeded.
+const VERIFY_TIME: Duration = Duration::from_secs(10);
+/// The longest delay between two reads of the target.
+const VERIFY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whether the target shows the copy, ready. False where the reads are inconclusive.
+///
+/// # Errors
+/// [`ErrorKind::Failed`] where the target says that the copy is invalid, [`ErrorKind::UnderWay`] where it does not show
+/// the copy in time.
+pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &Reservation) -> Result<bool, Error> {
+    cx.emit(Event::Verifying);
+    let id = reservation.id();
+    let until = (Instant::now() + VERIFY_TIME).min(target.deadline());
+    let call = reservation.version().wire().model(reservation.kind(), id);
+    loop {
+        let error = match target.send(&call, RetryPolicy::READ.until(until)).await {
+            Ok(answer) => {
+                let error = match answer.value.readiness {
+                    Readiness::Ready => return Ok(true),
+                    Readiness::Invalid => return Err(invalid(id).with_request_id(answer.request_id)),
+                    Readiness::Creating => not_ready_yet(&format!("{id} is still being created on the target")),
+                    Readiness::Unknown(status) => not_ready_yet(&format!("{id} is {status} on the target")),
+                };
+                error.with_request_id(answer.request_id)
+            }
+            Err(error) if error.is_no_such_model() => not_ready_yet(&format!("the target does not show {id}"))
+                .with_delivery(Delivery::Final(Finding::NoSuchModel))
+                .with_source(error),
+            Err(error) if error.is_interrupted() => return Err(continues(error)),
+            Err(error) => {
+                cx.emit(Event::NotVerified { error: &error });
+                return Ok(false);
+            }
+        };
+        let pause = cx.options.poll_interval.min(VERIFY_INTERVAL);
+        if Instant::now() + pause > until {
+            return Err(error);
+        }
+        target.pause(pause).await.map_err(continues)?;
+    }
+}
+
+fn invalid(id: &crate::model::ModelId) -> Error {
+    Error::new(ErrorKind::Failed, format!("the target says that the copy {id} is invalid")).with_remedy(ASK_SUPPORT)
+}
+
+fn not_ready_yet(what: &str) -> Error {
+    Error::new(ErrorKind::UnderWay, format!("the source says that the copy succeeded, but {what}"))
+        .with_remedy("look for the copy in the target resource in a few minutes")
+}
