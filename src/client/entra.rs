@@ -273,7 +273,7 @@ impl Entra {
             _ => false,
         });
         let secret = variable("AZURE_CLIENT_SECRET").unwrap_or_default().into();
-        let words = sanitize(&Redactor::default().and(&secret).redact(&root_cause(error).to_string()));
+        let words = sanitize(&Redactor::default().with(&secret).redact(&root_cause(error).to_string()));
         if is_transient {
             return self.unavailable(identity, &words);
         }

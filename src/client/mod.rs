@@ -310,7 +310,7 @@ impl Client<'_> {
     /// From now on a secret that an answer repeats is blotted out before anybody reads it.
     pub fn hide(&self, secret: &SecretString) {
         let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        *secrets = secrets.and(secret);
+        *secrets = secrets.with(secret);
     }
 
     /// Waits, unless told to stop.
