@@ -17,11 +17,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::auth::{AuthHeader, AuthMethod};
 use crate::authorization::CopyAuthorization;
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::guid;
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::redactor::Redactor;
@@ -93,8 +93,8 @@ impl Request {
     /// Returns the id as well.
     #[must_use]
     pub fn identified(&self) -> (Self, String) {
-        let (mut request, id) = (self.clone(), guid::random());
-        // A GUID is made of what a header may have.
+        let (mut request, id) = (self.clone(), Uuid::new_v4().to_string());
+        // A UUID contains only characters that a header value may have.
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers.insert(CLIENT_REQUEST_ID, value);
         }

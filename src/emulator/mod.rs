@@ -31,8 +31,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
-use crate::guid;
 pub use call::Collection;
 pub use faults::{FAULTS, Fault};
 use limits::Limiter;
@@ -233,7 +233,7 @@ fn emulated(at: usize, address: SocketAddr) -> Emulated {
     Emulated {
         endpoint: format!("http://{address}"),
         // The same in every run, so that scripts may know it; nobody but this machine can use it.
-        key: guid::of(&format!("key of {name}")).replace('-', ""),
+        key: seed::named_uuid(&format!("key of {name}")).simple().to_string(),
         resource_id: format!(
             "/subscriptions/00000000-0000-4000-8000-000000000000/resourceGroups/emulator/providers/Microsoft.CognitiveServices/accounts/{name}"
         ),
@@ -289,7 +289,7 @@ async fn serve(State(server): State<Server>, request: Request<axum::body::Body>)
     let (Parts { method, uri, headers, .. }, body) = request.into_parts();
     let body = axum::body::to_bytes(body, LONGEST_BODY).await;
     tokio::time::sleep(server.latency).await;
-    let request_id = guid::random();
+    let request_id = Uuid::new_v4().to_string();
     let incoming = |body| Incoming {
         method: method.as_str(),
         path: uri.path(),

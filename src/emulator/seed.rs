@@ -2,14 +2,19 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::call::{Collection, V4_0};
 use super::state::{Stored, date};
-use crate::guid;
 
 /// How long a model of v3.1 and later lives after its training.
 const MODELS_LIVE: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Returns the UUID (version 5) of a name: the same in every run.
+pub(super) fn named_uuid(name: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
+}
 
 /// A seeded model: where it stands, its id and what it is.
 pub(super) type Seed = ((Collection, String), Stored);
@@ -46,7 +51,7 @@ pub(super) fn prebuilt() -> impl Iterator<Item = Seed> {
 
 /// The v2.1 model of a number. Its id is a UUID, as v2.1 wants it.
 fn custom_model(number: usize, trained: Timestamp) -> Seed {
-    let id = guid::of(&format!("v2.1 model {number}"));
+    let id = named_uuid(&format!("v2.1 model {number}")).to_string();
     let document = |name: &str| json!({"documentName": name, "pages": 1, "errors": [], "status": "succeeded"});
     let body = json!({
         "modelInfo": {
@@ -111,4 +116,14 @@ fn age(body: &mut Value, api_version: &str, trained: Timestamp) {
 
 fn stored(body: Value) -> Stored {
     Stored { body, blank: false, prebuilt: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_of_seeded_models_do_not_change_between_releases() {
+        assert_eq!(named_uuid("v2.1 model 1").to_string(), "b88f9c8c-4feb-5c8f-8f96-cf6eed8b996c");
+    }
 }

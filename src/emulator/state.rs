@@ -6,13 +6,13 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::call::{Addressed, Call, Collection};
 use super::faults::{Fault, Step};
 use super::limits::{Limiter, Tier};
 use super::reply::{Failure, Reply};
 use super::{custom_models, document_models};
-use crate::guid;
 
 /// Operations are forgotten after a day.
 const OPERATIONS_LIVE: SignedDuration = SignedDuration::from_hours(24);
@@ -291,7 +291,7 @@ fn same_authorization(given: &Value, back: &Value) -> bool {
 
 /// A GUID for an access token or an operation.
 pub(super) fn new_guid() -> String {
-    guid::random()
+    Uuid::new_v4().to_string()
 }
 
 /// A date as the service writes it while nothing has happened: whole seconds.
