@@ -1,7 +1,5 @@
 //! The only room that opens a socket: one way to send every request, and the rules for sending it again.
 
-#[cfg(feature = "entra")]
-mod entra;
 mod rate_limit;
 pub mod retry;
 mod transport;
@@ -21,12 +19,12 @@ use crate::backoff::{backoff, jitter};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Resource, Side};
-#[cfg(feature = "entra")]
-pub use entra::Entra;
 use rate_limit::RateLimiter;
 pub use retry::RetryPolicy;
 use tokio_util::sync::CancellationToken;
 use transport::REQUEST_TIMEOUT;
+#[cfg(feature = "entra")]
+pub use transport::entra_http_clients;
 pub use transport::{Http, Sending, Transport};
 
 /// What a read that begins at the deadline still gets, or it need not begin.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::api::{Answer, Request};
-use crate::error::{Delivery, Error, ErrorKind};
+use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::redactor::Redactor;
 use crate::resource::{Resource, Side, TraceParent};
 
@@ -95,8 +95,20 @@ impl Transport for Http {
     }
 }
 
+/// Creates the HTTP clients for Entra ID token requests.
+///
+/// # Errors
+/// When the platform's trust store cannot be used.
+#[cfg(feature = "entra")]
+pub fn entra_http_clients() -> Result<crate::auth::entra::HttpClients, Error> {
+    let build = |builder: reqwest::ClientBuilder| {
+        builder.timeout(REQUEST_TIMEOUT).build().map_err(|error| unusable_client(&error))
+    };
+    Ok(crate::auth::entra::HttpClients { remote: build(builder())?, local: build(builder().no_proxy())? })
+}
+
 /// HTTP as every request here is sent: nothing is followed, and nothing sent again behind our back.
-pub(super) fn builder() -> reqwest::ClientBuilder {
+fn builder() -> reqwest::ClientBuilder {
     // The program around this library may have installed another provider; then that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -110,7 +122,7 @@ pub(super) fn builder() -> reqwest::ClientBuilder {
         .dns_resolver(SystemResolver)
 }
 
-pub(super) fn unusable_client(error: &reqwest::Error) -> Error {
+fn unusable_client(error: &reqwest::Error) -> Error {
     Error::new(ErrorKind::Unforeseen, "the HTTP client cannot be set up")
         .with_source(root_cause(error).to_string())
         .with_remedy("check the system's trusted certificates, and SSL_CERT_FILE if it is set")
@@ -163,15 +175,6 @@ fn too_long(side: Side, request: &Request) -> Error {
     Error::new(ErrorKind::Unforeseen, what)
         .with_delivery(Delivery::Unanswered)
         .with_remedy(format!("check the {side} endpoint: this is not an answer of the service"))
-}
-
-pub(super) fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// The innermost error: the outer ones say "error sending request for url (…)".
-pub(super) fn root_cause<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
-    chain(error).last().unwrap_or(error)
 }
 
 /// What the TLS library objects to. It arrives inside one or more I/O errors, whose sources leave it out.
