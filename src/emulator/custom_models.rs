@@ -196,7 +196,7 @@ fn list(world: &World, account: usize, page: usize, now: Timestamp) -> Reply {
 
 fn summary(world: &World, account: usize, now: Timestamp) -> Value {
     let count = world.accounts.get(account).map_or(0, |account| account.count(SHELF));
-    json!({"count": count, "limit": world.most_models.unwrap_or(MOST_MODELS), "lastUpdatedDateTime": date(now)})
+    json!({"count": count, "limit": world.max_models.unwrap_or(MOST_MODELS), "lastUpdatedDateTime": date(now)})
 }
 
 fn invalid(why: &str) -> Failure {

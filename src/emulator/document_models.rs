@@ -91,7 +91,7 @@ fn authorize(
     if let Some(failure) = world.ordered_failure(Step::Authorize) {
         return Err(failure);
     }
-    let most = world.most_models.unwrap_or(MOST_MODELS);
+    let most = world.max_models.unwrap_or(MOST_MODELS);
     let at = world.accounts.get_mut(account).ok_or_else(Failure::model_not_found)?;
     if call.collection == Collection::DocumentModels && at.count(call.collection) + at.reserved(call.collection) >= most
     {
@@ -352,7 +352,7 @@ fn next_link(at: &Account, call: &Addressed, collection: &str, page: usize) -> S
 
 fn info(world: &World, account: usize, call: &Addressed) -> Reply {
     let count = world.accounts.get(account).map_or(0, |account| account.count(Collection::DocumentModels));
-    let mut body = json!({"customDocumentModels": {"count": count, "limit": world.most_models.unwrap_or(MOST_MODELS)}});
+    let mut body = json!({"customDocumentModels": {"count": count, "limit": world.max_models.unwrap_or(MOST_MODELS)}});
     if call.date == Some("2023-07-31") {
         body["customNeuralDocumentModelBuilds"] =
             json!({"used": 0, "quota": 20, "quotaResetDateTime": "2099-01-01T00:00:00Z"});

@@ -9,11 +9,11 @@ mod call;
 mod custom_models;
 mod document_models;
 mod faults;
+#[cfg(test)]
+pub(crate) mod in_memory;
 mod limits;
 mod reply;
 mod seed;
-#[cfg(test)]
-pub(crate) mod stage;
 mod state;
 
 use std::io;
@@ -63,7 +63,7 @@ pub struct Options {
     /// Which resources, by name, have an encryption key of their own.
     pub encrypted: Vec<String>,
     /// How many models of v2.1, and of v3.0 and later, a resource may have; `None` takes the service's own numbers.
-    pub most_models: Option<usize>,
+    pub max_models: Option<usize>,
 }
 
 impl Default for Options {
@@ -77,14 +77,14 @@ impl Default for Options {
             fail: None,
             latency: Duration::ZERO,
             encrypted: Vec::new(),
-            most_models: None,
+            max_models: None,
         }
     }
 }
 
 /// One emulated resource, as a client must know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Emulated {
+pub struct EmulatedResource {
     /// `source`, `target`, `resource3` …
     pub name: String,
     /// On this machine only.
@@ -99,7 +99,7 @@ pub struct Emulated {
 
 /// One request that was answered.
 #[derive(Debug, Clone)]
-pub struct Served {
+pub struct ServedRequest {
     /// The name of the resource.
     pub resource: String,
     /// GET, POST or DELETE.
@@ -113,12 +113,12 @@ pub struct Served {
 }
 
 /// Is told of each request.
-pub type OnServed = Arc<dyn Fn(&Served) + Send + Sync>;
+pub type OnRequest = Arc<dyn Fn(&ServedRequest) + Send + Sync>;
 
 /// A running emulator. It stops when it is dropped.
 pub struct Emulator {
     world: Arc<Mutex<World>>,
-    resources: Vec<Emulated>,
+    resources: Vec<EmulatedResource>,
     servers: JoinSet<io::Result<()>>,
 }
 
@@ -127,7 +127,7 @@ impl Emulator {
     ///
     /// # Errors
     /// When a port cannot be listened on.
-    pub async fn start(options: &Options, on_served: OnServed) -> io::Result<Self> {
+    pub async fn start(options: &Options, on_request: OnRequest) -> io::Result<Self> {
         let mut listeners = Vec::new();
         for number in 0..options.resources {
             let port = match (options.port, u16::try_from(number)) {
@@ -143,7 +143,8 @@ impl Emulator {
             );
         }
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let resources: Vec<_> = addresses.iter().enumerate().map(|(at, address)| emulated(at, *address)).collect();
+        let resources: Vec<_> =
+            addresses.iter().enumerate().map(|(at, address)| emulated_resource(at, *address)).collect();
         let world = Arc::new(Mutex::new(world(options, &resources)));
         let mut servers = JoinSet::new();
         for (account, listener) in listeners.into_iter().enumerate() {
@@ -152,7 +153,7 @@ impl Emulator {
                 account,
                 name: resources.get(account).map(|resource| resource.name.clone()).unwrap_or_default(),
                 latency: options.latency,
-                on_served: Arc::clone(&on_served),
+                on_request: Arc::clone(&on_request),
             };
             let router = Router::new().fallback(serve).with_state(server);
             servers.spawn(async move { axum::serve(listener, router).await });
@@ -162,12 +163,12 @@ impl Emulator {
 
     /// The resources, the source first.
     #[must_use]
-    pub fn resources(&self) -> &[Emulated] {
+    pub fn resources(&self) -> &[EmulatedResource] {
         &self.resources
     }
 
     /// Lets a resource take a token for so many requests, as if it expired after them.
-    pub fn take_token(&self, resource: usize, token: &str, requests: usize) {
+    pub fn accept_token(&self, resource: usize, token: &str, requests: usize) {
         if let Some(account) = lock(&self.world).accounts.get_mut(resource) {
             account.tokens.insert(token.to_owned(), requests);
         }
@@ -219,7 +220,7 @@ impl Emulator {
 
 /// The name of a resource by its place, from 0: `source`, `target`, `resource3` …
 #[must_use]
-pub fn name_of(at: usize) -> String {
+pub fn resource_name(at: usize) -> String {
     match at {
         0 => "source".into(),
         1 => "target".into(),
@@ -227,10 +228,10 @@ pub fn name_of(at: usize) -> String {
     }
 }
 
-fn emulated(at: usize, address: SocketAddr) -> Emulated {
-    let name = name_of(at);
+fn emulated_resource(at: usize, address: SocketAddr) -> EmulatedResource {
+    let name = resource_name(at);
     let region = region(at).name.to_owned();
-    Emulated {
+    EmulatedResource {
         endpoint: format!("http://{address}"),
         // The same in every run, so that scripts may know it; nobody but this machine can use it.
         key: seed::named_uuid(&format!("key of {name}")).simple().to_string(),
@@ -247,9 +248,9 @@ fn region(at: usize) -> &'static state::Region {
     REGIONS.iter().cycle().nth(at % REGIONS.len()).unwrap_or(first)
 }
 
-fn world(options: &Options, resources: &[Emulated]) -> World {
+fn world(options: &Options, resources: &[EmulatedResource]) -> World {
     let now = Timestamp::now();
-    let account = |(at, resource): (usize, &Emulated)| Account {
+    let account = |(at, resource): (usize, &EmulatedResource)| Account {
         endpoint: resource.endpoint.clone(),
         key: resource.key.clone(),
         tokens: std::collections::BTreeMap::new(),
@@ -266,7 +267,7 @@ fn world(options: &Options, resources: &[Emulated]) -> World {
         tier: options.tier,
         operation_time: options.operation_time,
         fail_next: options.fail,
-        most_models: options.most_models,
+        max_models: options.max_models,
     }
 }
 
@@ -281,7 +282,7 @@ struct Server {
     account: usize,
     name: String,
     latency: Duration,
-    on_served: OnServed,
+    on_request: OnRequest,
 }
 
 async fn serve(State(server): State<Server>, request: Request<axum::body::Body>) -> Response {
@@ -307,7 +308,7 @@ async fn serve(State(server): State<Server>, request: Request<axum::body::Body>)
         }
         Err(_) => (Reply::gateway(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large."), ""),
     };
-    (server.on_served)(&Served {
+    (server.on_request)(&ServedRequest {
         resource: server.name.clone(),
         method: method.to_string(),
         path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
@@ -372,7 +373,7 @@ mod tests {
     impl Stage {
         fn new(options: &Options) -> Self {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-            let resources: Vec<_> = (0..options.resources).map(|at| emulated(at, address)).collect();
+            let resources: Vec<_> = (0..options.resources).map(|at| emulated_resource(at, address)).collect();
             Self { world: world(options, &resources), now: Timestamp::now() }
         }
 

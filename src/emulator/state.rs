@@ -26,7 +26,7 @@ pub(super) struct World {
     /// What the next copy ends with.
     pub(super) fail_next: Option<Fault>,
     /// How many models a resource may have, where it is not the service's own number.
-    pub(super) most_models: Option<usize>,
+    pub(super) max_models: Option<usize>,
 }
 
 /// One resource.

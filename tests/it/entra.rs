@@ -123,8 +123,8 @@ fn lab_with(tokens: &[(&str, usize)]) -> Lab {
 fn lab_taking(operation_time: Duration, tokens: &[(&str, usize)]) -> Lab {
     let lab = Lab::with(&Options { models: 1, operation_time, ..Options::default() });
     for (token, requests) in tokens {
-        lab.emulator.take_token(SOURCE, &name_of(token), *requests);
-        lab.emulator.take_token(TARGET, &name_of(token), *requests);
+        lab.emulator.accept_token(SOURCE, &name_of(token), *requests);
+        lab.emulator.accept_token(TARGET, &name_of(token), *requests);
     }
     lab
 }

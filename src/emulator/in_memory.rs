@@ -8,19 +8,19 @@ use jiff::Timestamp;
 
 use super::call::Collection;
 use super::state::{Incoming, World};
-use super::{Emulated, Options, emulated, world};
+use super::{EmulatedResource, Options, emulated_resource, world};
 
-pub(crate) struct Stage {
+pub(crate) struct InMemoryEmulator {
     world: World,
-    pub(crate) resources: Vec<Emulated>,
+    pub(crate) resources: Vec<EmulatedResource>,
     requests: u32,
 }
 
-impl Stage {
+impl InMemoryEmulator {
     pub(crate) fn new(options: &Options) -> Self {
         let resource = |at: usize| {
             let port = 8000 + u16::try_from(at).unwrap();
-            emulated(at, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            emulated_resource(at, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         };
         let resources: Vec<_> = (0..options.resources).map(resource).collect();
         Self { world: world(options, &resources), resources, requests: 0 }
