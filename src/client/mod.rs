@@ -155,10 +155,10 @@ impl Client<'_> {
         let until = self.context.deadline.max(Instant::now()) + LONGEST_SPACING;
         let pass = self.interruptible(self.auth_header(until)).await??;
         // To keep under a limit of a second takes a second at most; what is further away the service has asked for.
-        let turn = self.interruptible(self.connection.rate_limiter.turn(request.quota, until)).await?;
+        let turn = self.interruptible(self.connection.rate_limiter.acquire(request.quota, until)).await?;
         let turn = turn.map_err(|_| self.held_back(request))?;
         let result = self.admitted(request, pass, async |request| self.exchange(request).await, &read).await;
-        self.connection.rate_limiter.learn(turn, &result);
+        self.connection.rate_limiter.record(turn, &result);
         result
     }
 
@@ -235,13 +235,13 @@ impl Client<'_> {
         let send = async || {
             let pass = self.auth_header(Instant::now() + REQUEST_TIMEOUT).await?;
             // In its turn, so as not to be turned away; but without one rather than not at all.
-            let turn = self.connection.rate_limiter.turn(request.quota, until).await.ok();
+            let turn = self.connection.rate_limiter.acquire(request.quota, until).await.ok();
             let transmit = async |request: &Request| {
                 self.connection.transport.send(&self.connection.resource, request, REQUEST_TIMEOUT).await
             };
             let result = self.admitted(request, pass, transmit, &read).await;
             if let Some(turn) = turn {
-                self.connection.rate_limiter.learn(turn, &result);
+                self.connection.rate_limiter.record(turn, &result);
             }
             result
         };
