@@ -122,7 +122,7 @@ impl Connection {
     /// How many copies are well under way over it at the same time.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.rate_limiter.room()
+        self.rate_limiter.max_concurrent_copies()
     }
 }
 

@@ -148,7 +148,7 @@ impl RateLimiter {
     }
 
     /// The number of copies to run concurrently.
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn max_concurrent_copies(&self) -> usize {
         self.state(|state| state.total_limit.per_second * COPIES_PER_REQUEST)
     }
 
@@ -361,7 +361,7 @@ mod tests {
         let limiter = RateLimiter::default();
         let (seconds, throttled_count) = send(&limiter, Quota::Get, 200, 1).await;
         assert!(seconds < 200.0 * 1.15 && throttled_count <= 4, "{seconds} {throttled_count}");
-        assert_eq!(limiter.room(), COPIES_PER_REQUEST);
+        assert_eq!(limiter.max_concurrent_copies(), COPIES_PER_REQUEST);
     }
 
     #[tokio::test(start_paused = true)]
