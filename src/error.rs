@@ -285,6 +285,16 @@ impl StdError for ServiceError {
     }
 }
 
+/// An error and its sources, the outermost first.
+pub(crate) fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The innermost source of an error, or the error itself.
+pub(crate) fn root_cause<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
+    chain(error).last().unwrap_or(error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,6 @@ pub mod copy;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;
-mod guid;
 pub mod inventory;
 pub mod model;
 pub mod model_diff;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use uuid::fmt::Hyphenated;
 
 use crate::error::Error;
 use crate::text::UntrustedText;
@@ -43,9 +44,7 @@ impl ModelId {
     /// Whether v2.1 could have given this id.
     #[must_use]
     pub fn is_uuid(&self) -> bool {
-        let groups: Vec<_> = self.0.split('-').collect();
-        groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-            && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        self.0.parse::<Hyphenated>().is_ok()
     }
 }
 

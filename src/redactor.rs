@@ -1,31 +1,31 @@
-//! What may be sent to one resource and never be shown to anybody.
+//! Removes keys and tokens from text before it is shown or logged.
 
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// What is shorter is no secret of this service, and may stand in any text by chance.
-const SHORTEST: usize = 16;
+/// Shorter values are not redacted: no key or token is this short, and a short value can occur in ordinary text.
+const MIN_SECRET_LEN: usize = 16;
 
-/// The keys and tokens that a service may repeat in its answers.
+/// The keys and tokens that were sent to a service and that its answers may repeat.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor(Arc<[SecretString]>);
 
 impl Redactor {
-    /// These and one more, unless it is known.
+    /// Returns a redactor that also knows `secret`.
     #[must_use]
-    pub fn and(&self, secret: &SecretString) -> Self {
+    pub fn with(&self, secret: &SecretString) -> Self {
         if self.0.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
             return self.clone();
         }
         Self(self.0.iter().chain([secret]).cloned().collect())
     }
 
-    /// The text with every secret in it blotted out.
+    /// Replaces every known secret in a text by `***`.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let long_enough = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST);
-        long_enough.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let secrets = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= MIN_SECRET_LEN);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -34,14 +34,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_blotted_out_wherever_a_text_repeats_it() {
-        let secrets = Redactor::default().and(&"0123456789abcdef".into()).and(&"fedcba9876543210".into());
-        assert_eq!(secrets.redact("<0123456789abcdef0123456789abcdef fedcba9876543210>"), "<****** ***>");
-        assert!(!format!("{secrets:?}").contains("0123"));
+    fn every_occurrence_of_a_secret_is_replaced() {
+        let redactor = Redactor::default().with(&"0123456789abcdef".into()).with(&"fedcba9876543210".into());
+        assert_eq!(redactor.redact("<0123456789abcdef0123456789abcdef fedcba9876543210>"), "<****** ***>");
+        assert!(!format!("{redactor:?}").contains("0123"));
     }
 
     #[test]
-    fn what_is_too_short_for_a_secret_stays() {
-        assert_eq!(Redactor::default().and(&"stat".into()).redact("status"), "status");
+    fn a_value_that_is_too_short_for_a_secret_is_not_replaced() {
+        assert_eq!(Redactor::default().with(&"stat".into()).redact("status"), "status");
     }
 }

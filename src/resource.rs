@@ -1,4 +1,4 @@
-//! One side of a copy: where it is, how it lets us in, and how another resource finds it.
+//! A resource: endpoint, credential, and the id and region that v2.1 copies need.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use url::{Host, Url};
 use crate::auth::Credential;
 use crate::error::Error;
 
-/// Which of the two resources is meant. The same resource may be both.
+/// The role of a resource in a copy. One resource can have both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The resource that has the model.
@@ -27,33 +27,33 @@ impl fmt::Display for Side {
     }
 }
 
-/// A Form Recognizer / Document Intelligence resource that can be talked to.
+/// A Form Recognizer / Document Intelligence resource.
 #[derive(Debug, Clone)]
 pub struct Resource {
-    /// Its part in the copy.
+    /// Its role in the copy.
     pub side: Side,
-    /// Where it is.
+    /// Its endpoint.
     pub endpoint: Endpoint,
-    /// How it lets us in.
+    /// The credential for its requests.
     pub credential: Credential,
-    /// The trace that requests to it belong to.
+    /// The trace context that its requests carry.
     pub trace: Option<TraceParent>,
 }
 
 impl Resource {
-    /// A resource whose requests belong to no trace.
+    /// Creates a resource without a trace context.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
         Self { side, endpoint, credential, trace: None }
     }
 }
 
-/// A W3C trace context, as `traceparent` writes it: version, trace id, parent id and flags.
+/// A W3C trace context: the value of the header `traceparent` (version, trace id, parent id and flags).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent(HeaderValue);
 
 impl TraceParent {
-    /// The header that carries it on.
+    /// The header's name in lower case, and its value.
     #[must_use]
     pub fn header(&self) -> (&'static str, HeaderValue) {
         ("traceparent", self.0.clone())
@@ -67,27 +67,30 @@ impl FromStr for TraceParent {
         let parts: Vec<_> = text.trim().split('-').collect();
         let is_hex = |part: &&str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let has_form = parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(is_hex);
-        // A trace or a parent of zeros is none, and version ff is forbidden.
-        let is_none = |part: &&str| part.bytes().all(|byte| byte == b'0');
-        let means_nothing = parts.first() == Some(&"ff") || parts.get(1..3).is_some_and(|ids| ids.iter().any(is_none));
-        let header = HeaderValue::from_str(text.trim()).ok().filter(|_| has_form && !means_nothing);
+        // Ids of zeros and version ff are invalid.
+        let is_zero = |part: &&str| part.bytes().all(|byte| byte == b'0');
+        let is_invalid = parts.first() == Some(&"ff") || parts.get(1..3).is_some_and(|ids| ids.iter().any(is_zero));
+        let header = HeaderValue::from_str(text.trim()).ok().filter(|_| has_form && !is_invalid);
         header.map(Self).ok_or_else(|| {
-            Error::settings("it is no W3C trace context", "unset TRACEPARENT, or set it as 00-TRACE_ID-PARENT_ID-FLAGS")
+            Error::settings(
+                "it is not a W3C trace context",
+                "unset TRACEPARENT, or set it as 00-TRACE_ID-PARENT_ID-FLAGS",
+            )
         })
     }
 }
 
 /// Scheme, host and port of a resource, such as `https://contoso.cognitiveservices.azure.com`.
 ///
-/// There is never a path, a query or user information; the scheme is https, or http to this machine only.
+/// It has no path, query or user information. The scheme is https, or http for a loopback address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
 impl Endpoint {
-    /// The absolute URL of a path (and query) on this endpoint.
+    /// Returns the absolute URL of a path (and query) on this endpoint.
     ///
     /// # Errors
-    /// When the path does not start with `/` or leads away from the endpoint.
+    /// When the path does not start with `/` or the URL is on another host.
     pub fn url(&self, path_and_query: &str) -> Result<Url, Error> {
         let url = Url::parse(&format!("{self}{path_and_query}")).ok();
         url.filter(|url| path_and_query.starts_with('/') && self.is_origin_of(url))
@@ -108,13 +111,13 @@ impl Endpoint {
         self.0.join(url)
     }
 
-    /// Whether this is the endpoint's host.
+    /// Whether the endpoint has this host name.
     #[must_use]
     pub fn has_host(&self, host: &str) -> bool {
         self.0.host_str().is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
-    /// Whether it is that of a region, such as `https://westus2.api.cognitive.microsoft.com`. There keys are taken and no
+    /// Whether this is a regional endpoint, such as `https://westus2.api.cognitive.microsoft.com`. It accepts keys, but no
     /// tokens.
     #[must_use]
     pub fn is_regional(&self) -> bool {
@@ -122,7 +125,7 @@ impl Endpoint {
         labels.next() == Some("api") && labels.next() == Some("cognitive")
     }
 
-    /// Which of Azure's clouds it is in.
+    /// The Azure cloud of the endpoint.
     #[must_use]
     pub fn cloud(&self) -> Cloud {
         let host = self.0.host_str().unwrap_or_default();
@@ -134,7 +137,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether the endpoint is on this machine. Only there is http allowed, and no proxy is asked.
+    /// Whether the endpoint is a loopback address. If so, http is allowed and no proxy is used.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.0)
@@ -164,9 +167,9 @@ impl FromStr for Endpoint {
         if matches!(host, "http" | "https") {
             return Err(Error::settings("it has https:// twice", EXAMPLE));
         }
-        // A key that was put in the endpoint's place must not be printed, nor looked up in a DNS.
+        // A key in the place of the endpoint must be neither printed nor sent to a DNS server.
         if host.is_empty() || looks_like_a_key(host) {
-            return Err(Error::settings("it has no host name (is a key in its place?)", EXAMPLE));
+            return Err(Error::settings("it has no host name (is it a key?)", EXAMPLE));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Error::settings("it contains a user name or a password", EXAMPLE));
@@ -176,7 +179,7 @@ impl FromStr for Endpoint {
             return Err(Error::settings(what, "use https; http is for servers on this machine only"));
         }
         if !url.path().trim_matches('/').is_empty() || url.query().is_some() || url.fragment().is_some() {
-            let remedy = format!("leave out what follows the host: {}", url.origin().ascii_serialization());
+            let remedy = format!("remove everything after the host: {}", url.origin().ascii_serialization());
             return Err(Error::settings("it has a path, a query or a fragment", remedy));
         }
         let mut origin = url;
@@ -185,10 +188,10 @@ impl FromStr for Endpoint {
     }
 }
 
-/// One of the clouds that Azure consists of. Each has identities of its own.
+/// An Azure cloud. Each has its own Entra ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cloud {
-    /// The one that nearly everybody means.
+    /// Azure.
     Public,
     /// Azure Government.
     UsGovernment,
@@ -197,7 +200,7 @@ pub enum Cloud {
 }
 
 impl Cloud {
-    /// For what a token must be asked in it.
+    /// The scope of the access tokens for resources in this cloud.
     #[must_use]
     pub fn scope(self) -> &'static str {
         match self {
@@ -221,7 +224,7 @@ fn looks_like_a_key(host: &str) -> bool {
     host.len() >= 32 && host.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// A region's short name, such as `westus2`. `West US 2` is understood.
+/// A region's short name, such as `westus2`. The display name `West US 2` is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region(String);
 
@@ -254,7 +257,7 @@ impl FromStr for Region {
 pub struct ResourceId(String);
 
 impl ResourceId {
-    /// The id as it was given.
+    /// The id, unchanged.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -267,7 +270,7 @@ impl FromStr for ResourceId {
     fn from_str(text: &str) -> Result<Self, Error> {
         let id = text.trim().trim_end_matches('/');
         let segments: Vec<_> = id.split('/').collect();
-        // Names of an ARM id are compared without regard to case, and Azure's own tools print both spellings.
+        // ARM ids are case-insensitive, and Azure's own tools differ in the case they print.
         let is_arm_id = matches!(segments.as_slice(),
             ["", subscriptions, subscription, groups, group, providers, provider, accounts, account]
                 if subscriptions.eq_ignore_ascii_case("subscriptions")
@@ -287,7 +290,7 @@ impl FromStr for ResourceId {
     }
 }
 
-/// What the source of a v2.1 copy must be told to find the target. Only the true pair works.
+/// How a v2.1 start request names the target. The service accepts only the right pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetAddress {
     /// The target's id in Azure Resource Manager.
@@ -305,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_taken_as_the_portal_and_az_show_it() {
+    fn an_endpoint_is_accepted_as_the_portal_and_az_show_it() {
         for text in [
             "https://contoso.cognitiveservices.azure.com",
             "https://contoso.cognitiveservices.azure.com/",
@@ -360,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_cannot_lead_away_from_its_endpoint() {
+    fn a_path_cannot_leave_its_endpoint() {
         let endpoint: Endpoint = "https://a.example".parse().unwrap();
         assert_eq!(endpoint.url("/x?y=%20z").unwrap().as_str(), "https://a.example/x?y=%20z");
         for path in [".evil.example/x", ":444/x", "@evil.example/x", ""] {
@@ -369,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_domain_tells_the_cloud_and_whether_tokens_are_taken() {
+    fn the_domain_decides_the_cloud_and_whether_tokens_are_accepted() {
         for (host, cloud, is_regional) in [
             ("contoso.cognitiveservices.azure.com", Cloud::Public, false),
             ("westus2.api.cognitive.microsoft.com", Cloud::Public, true),

@@ -4,10 +4,10 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 use crate::auth::AuthHeader;
 use crate::error::{Error, ErrorKind};
-use crate::guid;
 use crate::resource::Endpoint;
 
 /// Accepts a copy that is less protected than its source: from customer-managed keys to service-managed ones.
@@ -70,7 +70,7 @@ impl Request {
     /// Returns the request with a new client request id, and that id.
     #[must_use]
     pub fn identified(&self) -> (Self, String) {
-        let (mut request, id) = (self.clone(), guid::random());
+        let (mut request, id) = (self.clone(), Uuid::new_v4().to_string());
         // A UUID consists of characters that a header may have.
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers.insert(CLIENT_REQUEST_ID, value);

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::auth::{Fetching, TokenSource};
+use crate::auth::{TokenFuture, TokenSource};
 use crate::copy::Report;
 use crate::error::{Error, ErrorKind};
 use jiff::Timestamp;
@@ -147,7 +147,7 @@ fn is_regular_file(handle: io::Result<impl Into<File>>) -> bool {
 pub(crate) struct Masked<S>(pub(crate) S);
 
 impl<S: TokenSource> TokenSource for Masked<S> {
-    fn fetch(&self) -> Fetching<'_> {
+    fn fetch(&self) -> TokenFuture<'_> {
         Box::pin(async { self.0.fetch().await.inspect(|token| mask(token.secret())) })
     }
 }

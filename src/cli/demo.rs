@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::api::version::ApiVersion;
 use crate::auth::{Credential, Key};
 use crate::copy::{CopyOptions, Event, Plan, Report, copy};
-use crate::emulator::{Collection, Emulated, Emulator, Options, Served};
+use crate::emulator::{Collection, EmulatedResource, Emulator, Options, ServedRequest};
 use crate::model::Kind;
 use crate::resource::{Resource, Side, TargetAddress};
 use anyhow::{Context, anyhow};
@@ -30,7 +30,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
             .context("the emulator cannot listen on this machine")?;
         let [source, target] = emulator.resources() else { return Err(anyhow!("the emulator has not two resources")) };
         say("Two resources on this machine stand in for two in Azure:\n");
-        for Emulated { name, endpoint, region, .. } in [source, target] {
+        for EmulatedResource { name, endpoint, region, .. } in [source, target] {
             say(&format!("  {name}  {endpoint}  {region}"));
         }
         for (title, version, collection) in [
@@ -80,8 +80,8 @@ For a v2.1 model also:
 
 To rehearse with scripts of your own: frcopy emulator";
 
-fn plan(source: &Emulated, target: &Emulated, id: &str, version: ApiVersion) -> anyhow::Result<Plan> {
-    let resource = |side, emulated: &Emulated| -> anyhow::Result<Resource> {
+fn plan(source: &EmulatedResource, target: &EmulatedResource, id: &str, version: ApiVersion) -> anyhow::Result<Plan> {
+    let resource = |side, emulated: &EmulatedResource| -> anyhow::Result<Resource> {
         let key = Key::new(&emulated.key.as_str().into())?;
         Ok(Resource::new(side, emulated.endpoint.parse()?, Credential::Key(key)))
     };
@@ -108,8 +108,8 @@ fn advance(step: &Mutex<&'static str>, event: &Event<'_>) {
     *lock(step) = next;
 }
 
-fn show(step: &str, served: &Served) {
-    let Served { resource, method, path, status, .. } = served;
+fn show(step: &str, served: &ServedRequest) {
+    let ServedRequest { resource, method, path, status, .. } = served;
     say(&format!("  {step:<9}  {resource}  {method:<4}  {path}  {status}"));
 }
 

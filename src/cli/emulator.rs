@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::emulator::{Collection, Emulated, Emulator, FAULTS, Fault, Options, Served, Tier};
+use crate::emulator::{Collection, EmulatedResource, Emulator, FAULTS, Fault, Options, ServedRequest, Tier};
 use crate::error::Error;
 use anyhow::Context;
 
@@ -48,7 +48,7 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
             )
         })
     });
-    let names: Vec<_> = (0..resources).map(crate::emulator::name_of).collect();
+    let names: Vec<_> = (0..resources).map(crate::emulator::resource_name).collect();
     if let Some(unknown) = args.encrypted.iter().find(|name| !names.contains(name)) {
         let what = format!("--encrypted {unknown:?} is not the name of a resource");
         return Err(Error::settings(what, format!("choose from {}", names.join(", "))));
@@ -66,7 +66,7 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
         models: usize::from(args.models),
         fail: fail.transpose()?,
         encrypted: args.encrypted.clone(),
-        most_models: args.most_models,
+        max_models: args.most_models,
     })
 }
 
@@ -74,7 +74,7 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
 fn settings_for(shell: Shell, emulator: &Emulator) -> String {
     let mut lines = Vec::new();
     for resource in emulator.resources() {
-        let Emulated { name, endpoint, key, resource_id, region } = resource;
+        let EmulatedResource { name, endpoint, key, resource_id, region } = resource;
         let prefix = format!("FRCOPY_{}", name.to_uppercase());
         let mut variables = vec![("ENDPOINT", endpoint), ("KEY", key)];
         if name != "source" {
@@ -101,7 +101,7 @@ fn settings_for(shell: Shell, emulator: &Emulator) -> String {
     lines.join("\n")
 }
 
-fn log(served: &Served) {
-    let Served { resource, method, path, status, took } = served;
+fn log(served: &ServedRequest) {
+    let ServedRequest { resource, method, path, status, took } = served;
     let _ = writeln!(io::stderr(), "{resource:<8} {method:<6} {path} {status} {took:.0?}");
 }

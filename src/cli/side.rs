@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::auth::{Credential, Key, ReadyToken, TokenFile, Tokens};
+use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
 use crate::error::Error;
 use crate::resource::{Endpoint, Resource, Side, TargetAddress, TraceParent};
 use secrecy::SecretString;
@@ -252,19 +252,19 @@ fn key(side: Side, secret: &SecretString) -> Result<Credential, Error> {
     Key::new(secret).map(Credential::Key).map_err(|error| about(&format!("the {side} key"), &error))
 }
 
-fn tokens(side: Side, secret: &Secret) -> Result<Tokens, Error> {
+fn tokens(side: Side, secret: &Secret) -> Result<TokenCache, Error> {
     match secret {
         Secret::File(path) if !secret.is_from_stdin() => {
-            TokenFile::new(path.clone()).map(|file| Tokens::of(Masked(file)))
+            TokenFile::new(path.clone()).map(|file| TokenCache::new(Masked(file)))
         }
-        secret => ReadyToken::new(&read(side, "token", secret)?).map(|token| Tokens::of(Masked(token))),
+        secret => StaticToken::new(&read(side, "token", secret)?).map(|token| TokenCache::new(Masked(token))),
     }
 }
 
 #[cfg(feature = "entra")]
 fn identity(side: Side, endpoint: &Endpoint, tenant: Option<&str>) -> Result<Credential, Error> {
-    let entra = crate::client::Entra::new(side, endpoint.cloud(), tenant)?;
-    Ok(Credential::Tokens(Tokens::of(Masked(entra))))
+    let entra = crate::auth::entra::Entra::new(side, endpoint.cloud(), tenant, crate::client::entra_http_clients()?)?;
+    Ok(Credential::Tokens(TokenCache::new(Masked(entra))))
 }
 
 #[cfg(not(feature = "entra"))]

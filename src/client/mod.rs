@@ -1,7 +1,5 @@
 //! Requests to one resource: authentication, rate limit, retries, deadline and cancellation.
 
-#[cfg(feature = "entra")]
-mod entra;
 mod rate_limit;
 pub mod retry;
 mod transport;
@@ -21,11 +19,11 @@ use crate::auth::AuthHeader;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Resource, Side};
-#[cfg(feature = "entra")]
-pub use entra::Entra;
 use rate_limit::RateLimiter;
 pub use retry::RetryPolicy;
 use transport::REQUEST_TIMEOUT;
+#[cfg(feature = "entra")]
+pub use transport::entra_http_clients;
 pub use transport::{Http, Sending, Transport};
 
 /// The time limit of a read that starts at the deadline. A shorter one would make the read pointless.
@@ -113,7 +111,7 @@ impl Connection {
     /// How many copies can usefully run over it at the same time.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.rate_limiter.room()
+        self.rate_limiter.max_concurrent_copies()
     }
 }
 
@@ -161,14 +159,14 @@ impl Client<'_> {
         let limiter = &self.connection.rate_limiter;
         let until = policy.deadline(self.context.deadline).max(Instant::now()) + MAX_SPACING;
         let header = self.unless_cancelled(policy, self.auth_header(until)).await??;
-        let turn = self.unless_cancelled(policy, limiter.turn(call.request.quota, until)).await?;
+        let permit = self.unless_cancelled(policy, limiter.acquire(call.request.quota, until)).await?;
         // A release is rather sent too early than not at all.
-        if turn.is_err() && !policy.is_cleanup() {
+        if permit.is_err() && !policy.is_cleanup() {
             return Err(self.rate_limited(&call.request));
         }
         let result = self.send_authenticated(call, header, policy).await;
-        if let Ok(turn) = turn {
-            limiter.learn(turn, &result);
+        if let Ok(permit) = permit {
+            limiter.record(permit, &result);
         }
         result
     }
@@ -331,7 +329,7 @@ impl Client<'_> {
     /// From now on, replaces this secret in texts of answers.
     pub fn redact(&self, secret: &SecretString) {
         let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
-        *redactor = redactor.and(secret);
+        *redactor = redactor.with(secret);
     }
 
     /// Waits.

@@ -1,106 +1,114 @@
-//! The pace-keeper of one resource: what it may be asked in a second, and how long it wants to be left alone.
+//! Client-side rate limiter for one resource.
 //!
-//! A standard resource (S0) takes 50 reads, 10 lists and 5 changes a second, a free one (F0) a single request, and no
-//! call tells which one it is. So the pace begins slowly, doubles while the answers are good, and learns from the first
-//! 429: as much as was accepted in the second before is what the resource takes.
+//! A standard resource (S0) accepts 50 GET, 10 list and 5 management requests per second, a free one (F0) a single
+//! request, and no call returns the tier. Two limits therefore apply at the same time:
+//!
+//! - **Per quota**: a sliding window with the S0 limit of each kind of request. A `Retry-After` pauses its kind.
+//! - **In total**: a sliding window whose size adapts. It starts at [`INITIAL_PER_SECOND`] and doubles with each
+//!   answer. A 429 reduces it to the number of requests that were accepted in the second before. It stays there for
+//!   [`FIRST_RAISE_DELAY`], then doubles again every [`RAISE_INTERVAL`]. Each further 429 makes that delay four times as
+//!   long.
+//!
+//! v2.1 may also limit copies to one per minute. A 429 with a long `Retry-After` on a copy enables a window of a minute.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as Line, Notify};
+use tokio::sync::{Mutex as Queue, Notify};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::api::Quota;
 use crate::error::{Delivery, Error};
 
-/// The second of the limits, and a little more: what leaves at even distances does not arrive at even distances.
+/// The window of the limits per second, with a margin: network delay changes the distances between requests.
 const SECOND: Duration = Duration::from_millis(1050);
-/// The minute in which v2.1 takes a copy, likewise.
+/// The window of the limit per minute for v2.1 copies, with a margin.
 const MINUTE: Duration = Duration::from_millis(60_500);
-/// Whoever is told to wait longer has met another limit than that of a second.
-const LONGEST_WAIT_OF_A_SECOND: Duration = Duration::from_secs(5);
-/// How many requests of any kind a resource is trusted with before it has answered the first one.
-const FIRST: usize = 2;
-/// All limits of a standard resource together: from here on there is none in all.
-const NO_CEILING: usize = 50 + 10 + 5;
-/// After how long a pace that has met a 429 is doubled again; four times as long each time that was too early.
-const FIRST_PATIENCE: Duration = Duration::from_secs(30);
-/// From one doubling to the next, once the first one has gone well.
-const STEP: Duration = Duration::from_secs(5);
-/// How many copies are under way for each request that a resource takes in a second: each one mostly waits.
+/// A longer `Retry-After` comes from another limit than one per second.
+const MAX_RETRY_AFTER_PER_SECOND: Duration = Duration::from_secs(5);
+/// The total limit per second before the first answer.
+const INITIAL_PER_SECOND: usize = 2;
+/// The sum of the S0 limits. At this value the total is not limited.
+const UNLIMITED: usize = 50 + 10 + 5;
+/// Delay from the first 429 until the total limit is raised again.
+const FIRST_RAISE_DELAY: Duration = Duration::from_secs(30);
+/// Delay from one raise to the next if no 429 comes in between.
+const RAISE_INTERVAL: Duration = Duration::from_secs(5);
+/// Concurrent copies per request per second: a copy waits most of the time.
 const COPIES_PER_REQUEST: usize = 10;
 
-/// Shared by everything that talks to one resource.
+/// The rate limiter of one resource. Clones share its state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RateLimiter(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Who waits for a turn stands in line with others of its kind, first come, first served.
-    lines: EachQuota<Line<()>>,
+    /// One first-in, first-out queue per quota.
+    queues: PerQuota<Queue<()>>,
     state: Mutex<State>,
-    /// The state may allow more than they did.
+    /// Wakes the queues when the limits have changed.
     changed: Notify,
 }
 
-/// One of them for each quota.
+/// One value per quota.
 #[derive(Debug, Default)]
-struct EachQuota<T> {
+struct PerQuota<T> {
     get: T,
     list: T,
     management: T,
     custom_model_copy: T,
 }
 
-/// What was sent and what has been learned from it.
+/// The requests that were sent, and the limits that were learned from their answers.
 #[derive(Debug, Default)]
 struct State {
-    quotas: EachQuota<Account>,
-    all: Account,
-    ceiling: Ceiling,
+    quotas: PerQuota<Usage>,
+    total: Usage,
+    total_limit: TotalLimit,
 }
 
-/// What counts together.
+/// The requests that count towards one quota, or towards the total.
 #[derive(Debug, Default)]
-struct Account {
-    /// When requests were sent that were not turned away, the oldest first, for a minute.
+struct Usage {
+    /// Send times of the last minute, the oldest first, without rate-limited requests.
     sent: VecDeque<Instant>,
-    /// What is taken in a minute, where that was learned.
+    /// The limit per minute, if a 429 has shown one.
     per_minute: Option<usize>,
-    /// A 429 pauses every request of its kind, not only the one that met it.
+    /// End of the `Retry-After` of the last 429. It applies to all requests of the quota.
     paused_until: Option<Instant>,
 }
 
-/// How many requests of all kinds the resource is believed to take in a second.
+/// The adaptive limit of the total number of requests per second.
 #[derive(Debug)]
-struct Ceiling {
+struct TotalLimit {
     per_second: usize,
-    /// When to try more, after a 429; until the first one, each good answer is reason enough.
+    /// When the limit may be raised. None before the first 429: every answer raises it.
     raise_at: Option<Instant>,
-    patience: Duration,
-    /// When the last 429 was met that was not of the same burst as the one before.
-    struck_at: Option<Instant>,
+    /// Delay from the next 429 to the next raise.
+    raise_delay: Duration,
+    /// Time of the last 429, without those of the same burst.
+    limited_at: Option<Instant>,
 }
 
-/// Leave to send one request now.
+/// A permit to send one request now.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Turn {
+pub(super) struct Permit {
     quota: Quota,
-    at: Instant,
+    sent_at: Instant,
 }
 
 impl RateLimiter {
     /// Waits until a request may be sent.
     ///
     /// # Errors
-    /// At once, when its turn would come after `until`: with the time of the turn.
-    pub(super) async fn turn(&self, quota: Quota, until: Instant) -> Result<Turn, Instant> {
-        let _place = timeout_at(until, self.0.lines.of(quota).lock()).await.map_err(|_| until)?;
+    /// Immediately, if that would be after `until`: the earliest time at which the request may be sent.
+    pub(super) async fn acquire(&self, quota: Quota, until: Instant) -> Result<Permit, Instant> {
+        let _guard = timeout_at(until, self.0.queues.of(quota).lock()).await.map_err(|_| until)?;
         loop {
             let changed = self.0.changed.notified();
-            let turn = self.state(|state| state.take(quota, Instant::now()));
-            let Err(at) = turn else { return turn };
+            let permit = self.state(|state| state.acquire(quota, Instant::now()));
+            let Err(at) = permit else { return permit };
             if at > until {
                 return Err(at);
             }
@@ -111,101 +119,105 @@ impl RateLimiter {
         }
     }
 
-    /// Learns from what came of a request.
-    pub(super) fn learn<T>(&self, turn: Turn, result: &Result<T, Error>) {
+    /// Adapts the limits to the result of a request.
+    pub(super) fn record<T>(&self, permit: Permit, result: &Result<T, Error>) {
         let now = Instant::now();
         match result.as_ref().map_err(Error::delivery) {
             Err(Delivery::Throttled { retry_after }) => {
-                self.state(|state| state.turned_away(turn, retry_after, now));
+                self.state(|state| state.record_throttled(permit, retry_after, now));
             }
             Err(Delivery::NotSent | Delivery::Unanswered | Delivery::NotProcessed | Delivery::OutOfQuota { .. }) => {
                 return;
             }
-            Ok(_) | Err(Delivery::Final(_)) => self.state(|state| state.ceiling.passed(now)),
+            Ok(_) | Err(Delivery::Final(_)) => self.state(|state| state.total_limit.record_answer(now)),
         }
         self.0.changed.notify_waiters();
     }
 
-    /// Whether it takes a request or two in a second.
+    /// Whether a 429 has reduced the total limit to the initial value or less.
     pub(super) fn is_slow(&self) -> bool {
-        self.state(|state| state.ceiling.raise_at.is_some() && state.ceiling.per_second <= FIRST)
+        self.state(|state| state.total_limit.raise_at.is_some() && state.total_limit.per_second <= INITIAL_PER_SECOND)
     }
 
-    /// Whether v2.1 copies were found to be limited by the minute.
+    /// Whether a 429 has shown that v2.1 copies are limited per minute.
     pub(super) fn copies_by_the_minute(&self) -> bool {
         self.state(|state| state.quotas.custom_model_copy.per_minute.is_some())
     }
 
-    /// When a request could be sent at the earliest, as far as is known.
+    /// The earliest time at which a request may be sent under the known limits.
     pub(super) fn earliest(&self, quota: Quota) -> Instant {
         self.state(|state| state.free_at(quota, Instant::now()))
     }
 
-    /// How many copies are well under way at the same time.
-    pub(super) fn room(&self) -> usize {
-        self.state(|state| state.ceiling.per_second * COPIES_PER_REQUEST)
+    /// The number of copies to run concurrently.
+    pub(super) fn max_concurrent_copies(&self) -> usize {
+        self.state(|state| state.total_limit.per_second * COPIES_PER_REQUEST)
     }
 
-    fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl State {
-    /// When there may be a turn.
+    /// The earliest time at which a request may be sent.
     fn free_at(&self, quota: Quota, now: Instant) -> Instant {
-        let own = counted_in(quota).iter().map(|counted| self.quotas.of(*counted).free_at(per_second(*counted), now));
-        let in_all = match self.ceiling.per_second {
-            NO_CEILING.. => now,
-            most => self.all.room_at(most, SECOND, now),
+        let per_quota =
+            counts_towards(quota).iter().map(|counted| self.quotas.of(*counted).free_at(per_second(*counted), now));
+        let in_total = match self.total_limit.per_second {
+            UNLIMITED.. => now,
+            limit => self.total.below(limit, SECOND, now),
         };
-        own.fold(in_all, Instant::max)
+        per_quota.fold(in_total, Instant::max)
     }
 
-    /// Takes a turn, or says when there may be one.
-    fn take(&mut self, quota: Quota, now: Instant) -> Result<Turn, Instant> {
+    /// Counts a request, or returns the earliest time at which it may be sent.
+    fn acquire(&mut self, quota: Quota, now: Instant) -> Result<Permit, Instant> {
         let at = self.free_at(quota, now);
         if at > now {
             return Err(at);
         }
-        self.all.sent.push_back(now);
-        for counted in counted_in(quota) {
+        self.total.sent.push_back(now);
+        for counted in counts_towards(quota) {
             self.quotas.of_mut(*counted).sent.push_back(now);
         }
-        self.forget(now);
-        Ok(Turn { quota, at: now })
+        self.discard_old(now);
+        Ok(Permit { quota, sent_at: now })
     }
 
-    fn turned_away(&mut self, turn: Turn, retry_after: Option<Duration>, now: Instant) {
-        self.all.strike_out(turn.at);
-        for counted in counted_in(turn.quota) {
-            self.quotas.of_mut(*counted).strike_out(turn.at);
+    /// Removes a rate-limited request from the windows, pauses its quota and reduces the limit that it has met.
+    fn record_throttled(&mut self, permit: Permit, retry_after: Option<Duration>, now: Instant) {
+        self.total.remove(permit.sent_at);
+        for counted in counts_towards(permit.quota) {
+            self.quotas.of_mut(*counted).remove(permit.sent_at);
         }
-        let account = self.quotas.of_mut(turn.quota);
-        account.paused_until = account.paused_until.max(retry_after.map(|wait| now + wait));
+        let usage = self.quotas.of_mut(permit.quota);
+        usage.paused_until = usage.paused_until.max(retry_after.map(|wait| now + wait));
         match retry_after {
-            Some(wait) if wait <= LONGEST_WAIT_OF_A_SECOND => {
-                self.ceiling.struck(turn.at, self.all.sent_within(SECOND, turn.at), now);
+            Some(wait) if wait <= MAX_RETRY_AFTER_PER_SECOND => {
+                let accepted = self.total.sent_within(SECOND, permit.sent_at);
+                self.total_limit.record_throttled(permit.sent_at, accepted, now);
             }
-            Some(_) if turn.quota == Quota::CustomModelCopy => {
-                account.per_minute = Some(account.sent_within(MINUTE, turn.at).max(1));
+            Some(_) if permit.quota == Quota::CustomModelCopy => {
+                usage.per_minute = Some(usage.sent_within(MINUTE, permit.sent_at).max(1));
             }
-            // A 429 says how long to wait. Without that, it is a service that is down, and no limit.
+            // Without a `Retry-After` the service is unavailable (503), and no limit was met.
             Some(_) | None => {}
         }
     }
 
-    fn forget(&mut self, now: Instant) {
-        let EachQuota { get, list, management, custom_model_copy } = &mut self.quotas;
-        for account in [get, list, management, custom_model_copy, &mut self.all] {
-            while account.sent.front().is_some_and(|then| *then + MINUTE <= now) {
-                account.sent.pop_front();
+    /// Removes the send times that are older than the longest window.
+    fn discard_old(&mut self, now: Instant) {
+        let PerQuota { get, list, management, custom_model_copy } = &mut self.quotas;
+        for usage in [get, list, management, custom_model_copy, &mut self.total] {
+            while usage.sent.front().is_some_and(|then| *then + MINUTE <= now) {
+                usage.sent.pop_front();
             }
         }
     }
 }
 
-impl<T> EachQuota<T> {
+impl<T> PerQuota<T> {
     fn of(&self, quota: Quota) -> &T {
         match quota {
             Quota::Get => &self.get,
@@ -225,68 +237,69 @@ impl<T> EachQuota<T> {
     }
 }
 
-impl Account {
+impl Usage {
+    /// The earliest time at which a request may be sent.
     fn free_at(&self, per_second: usize, now: Instant) -> Instant {
-        let of_second = self.room_at(per_second, SECOND, now);
-        let of_minute = self.per_minute.map_or(now, |most| self.room_at(most, MINUTE, now));
-        of_second.max(of_minute).max(self.paused_until.unwrap_or(now))
+        let in_second = self.below(per_second, SECOND, now);
+        let in_minute = self.per_minute.map_or(now, |limit| self.below(limit, MINUTE, now));
+        in_second.max(in_minute).max(self.paused_until.unwrap_or(now))
     }
 
-    /// When fewer than `most` will have been sent within the time before.
-    fn room_at(&self, most: usize, within: Duration, now: Instant) -> Instant {
-        let last_in_the_way = self.sent.len().checked_sub(most).and_then(|at| self.sent.get(at));
-        last_in_the_way.map_or(now, |then| now.max(*then + within))
+    /// The earliest time at which fewer than `limit` requests are in a window that ends then.
+    fn below(&self, limit: usize, window: Duration, now: Instant) -> Instant {
+        let last_counted = self.sent.len().checked_sub(limit).and_then(|index| self.sent.get(index));
+        last_counted.map_or(now, |sent_at| now.max(*sent_at + window))
     }
 
-    /// What was turned away does not count.
-    fn strike_out(&mut self, sent: Instant) {
-        if let Ok(at) = self.sent.binary_search(&sent) {
-            self.sent.remove(at);
+    fn remove(&mut self, sent_at: Instant) {
+        if let Ok(index) = self.sent.binary_search(&sent_at) {
+            self.sent.remove(index);
         }
     }
 
-    fn sent_within(&self, within: Duration, now: Instant) -> usize {
-        self.sent.iter().rev().filter(|then| **then <= now).take_while(|then| **then + within > now).count()
+    /// Number of requests in the window that ends at `end`.
+    fn sent_within(&self, window: Duration, end: Instant) -> usize {
+        let until_end = self.sent.iter().rev().filter(|sent_at| **sent_at <= end);
+        until_end.take_while(|sent_at| **sent_at + window > end).count()
     }
 }
 
-impl Ceiling {
-    /// A good answer: more may be tried.
-    fn passed(&mut self, now: Instant) {
-        if self.raise_at.is_none_or(|at| at <= now) && self.per_second < NO_CEILING {
-            self.per_second = (self.per_second * 2).min(NO_CEILING);
-            // Where that goes well, there was no lasting limit, and the next step comes soon.
-            self.raise_at = self.raise_at.map(|_| now + STEP);
+impl TotalLimit {
+    /// Doubles the limit after an answer, if a raise is due.
+    fn record_answer(&mut self, now: Instant) {
+        if self.raise_at.is_none_or(|at| at <= now) && self.per_second < UNLIMITED {
+            self.per_second = (self.per_second * 2).min(UNLIMITED);
+            self.raise_at = self.raise_at.map(|_| now + RAISE_INTERVAL);
         }
     }
 
-    /// A 429 to a request that was sent then, after this many had been accepted in a second.
-    fn struck(&mut self, sent: Instant, accepted: usize, now: Instant) {
+    /// Sets the limit to the number of requests that were accepted in the second before a rate-limited request.
+    fn record_throttled(&mut self, sent_at: Instant, accepted: usize, now: Instant) {
         self.per_second = self.per_second.min(accepted.max(1));
-        match self.struck_at {
-            // Of the same burst: it was sent before anything was learned.
-            Some(struck_at) if sent <= struck_at => {}
+        match self.limited_at {
+            // Part of the same burst: it was sent before the limit was reduced.
+            Some(limited_at) if sent_at <= limited_at => {}
             Some(_) => {
-                self.patience = self.patience.saturating_mul(4).min(MINUTE * 60);
-                self.wait(now);
+                self.raise_delay = self.raise_delay.saturating_mul(4).min(MINUTE * 60);
+                self.delay_raise(now);
             }
-            None => self.wait(now),
+            None => self.delay_raise(now),
         }
     }
 
-    fn wait(&mut self, now: Instant) {
-        self.struck_at = Some(now);
-        self.raise_at = Some(now + self.patience);
+    fn delay_raise(&mut self, now: Instant) {
+        self.limited_at = Some(now);
+        self.raise_at = Some(now + self.raise_delay);
     }
 }
 
-impl Default for Ceiling {
+impl Default for TotalLimit {
     fn default() -> Self {
-        Self { per_second: FIRST, raise_at: None, patience: FIRST_PATIENCE, struck_at: None }
+        Self { per_second: INITIAL_PER_SECOND, raise_at: None, raise_delay: FIRST_RAISE_DELAY, limited_at: None }
     }
 }
 
-/// What a standard resource takes in a second.
+/// The S0 limit per second.
 fn per_second(quota: Quota) -> usize {
     match quota {
         Quota::Get => 50,
@@ -295,7 +308,8 @@ fn per_second(quota: Quota) -> usize {
     }
 }
 
-fn counted_in(quota: Quota) -> &'static [Quota] {
+/// The quotas that a request counts towards: a v2.1 copy is also a management request.
+fn counts_towards(quota: Quota) -> &'static [Quota] {
     match quota {
         Quota::Get => &[Quota::Get],
         Quota::List => &[Quota::List],
@@ -316,66 +330,66 @@ mod tests {
         Err(Error::new(ErrorKind::Unavailable, "429").with_delivery(Delivery::Throttled { retry_after }))
     }
 
-    /// Sends as many requests as the pace allows to a resource that takes so many in a second, until so many were
-    /// accepted. Says how long that took and how often it was turned away.
-    async fn send(limiter: &RateLimiter, quota: Quota, count: usize, takes: usize) -> (f64, usize) {
+    /// Sends requests to a resource with a limit per second until `count` were accepted. Returns the time that this took
+    /// and the number of rate-limited requests.
+    async fn send(limiter: &RateLimiter, quota: Quota, count: usize, limit: usize) -> (f64, usize) {
         let began = Instant::now();
-        let (mut accepted, mut turned_away) = (VecDeque::<Instant>::new(), 0);
+        let (mut accepted, mut throttled_count) = (VecDeque::<Instant>::new(), 0);
         while accepted.len() < count {
-            let turn = limiter.turn(quota, began + FAR).await.unwrap();
+            let permit = limiter.acquire(quota, began + FAR).await.unwrap();
             let recent = accepted.iter().filter(|then| then.elapsed() < Duration::from_secs(1)).count();
-            if recent < takes {
+            if recent < limit {
                 accepted.push_back(Instant::now());
-                limiter.learn(turn, &Ok(()));
+                limiter.record(permit, &Ok(()));
             } else {
-                turned_away += 1;
-                limiter.learn(turn, &throttled(1));
+                throttled_count += 1;
+                limiter.record(permit, &throttled(1));
             }
         }
-        (began.elapsed().as_secs_f64(), turned_away)
+        (began.elapsed().as_secs_f64(), throttled_count)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn changes_are_spread_over_seconds_and_reads_are_not_held_up_by_them() {
+    async fn management_requests_are_spaced_and_do_not_delay_get_requests() {
         let limiter = RateLimiter::default();
-        let (seconds, turned_away) = send(&limiter, Quota::Management, 50, 5).await;
-        assert!((9.0..=10.0).contains(&seconds) && turned_away == 0, "{seconds} {turned_away}");
+        let (seconds, throttled_count) = send(&limiter, Quota::Management, 50, 5).await;
+        assert!((9.0..=10.0).contains(&seconds) && throttled_count == 0, "{seconds} {throttled_count}");
         let (seconds, _) = send(&limiter, Quota::Get, 50, 50).await;
         assert!(seconds < 0.01, "{seconds}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_free_resource_is_known_by_its_first_429_and_seldom_meets_another() {
+    async fn the_limit_of_a_free_resource_is_learned_from_its_first_429() {
         let limiter = RateLimiter::default();
-        let (seconds, turned_away) = send(&limiter, Quota::Get, 200, 1).await;
-        assert!(seconds < 200.0 * 1.15 && turned_away <= 4, "{seconds} {turned_away}");
-        assert_eq!(limiter.room(), COPIES_PER_REQUEST);
+        let (seconds, throttled_count) = send(&limiter, Quota::Get, 200, 1).await;
+        assert!(seconds < 200.0 * 1.15 && throttled_count <= 4, "{seconds} {throttled_count}");
+        assert_eq!(limiter.max_concurrent_copies(), COPIES_PER_REQUEST);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_429_on_a_busy_resource_does_not_slow_it_down_for_good() {
+    async fn the_limit_is_raised_again_after_a_429() {
         let limiter = RateLimiter::default();
-        let turn = limiter.turn(Quota::Get, Instant::now() + FAR).await.unwrap();
-        limiter.learn(turn, &throttled(1));
-        let (seconds, turned_away) = send(&limiter, Quota::Get, 5000, 50).await;
-        assert!(seconds < 300.0 && turned_away == 0, "{seconds} {turned_away}");
+        let permit = limiter.acquire(Quota::Get, Instant::now() + FAR).await.unwrap();
+        limiter.record(permit, &throttled(1));
+        let (seconds, throttled_count) = send(&limiter, Quota::Get, 5000, 50).await;
+        assert!(seconds < 300.0 && throttled_count == 0, "{seconds} {throttled_count}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_that_is_turned_away_counts_once_and_a_service_that_is_down_not_at_all() {
+    async fn a_rate_limited_burst_counts_once_and_a_503_does_not_count() {
         for (answer, longest) in [(throttled(1), 60.0), (Err(unavailable()), 5.0)] {
             let limiter = RateLimiter::default();
             send(&limiter, Quota::Get, 200, 50).await;
             let until = Instant::now() + FAR;
             let mut burst = Vec::new();
             for _ in 0..25 {
-                burst.push(limiter.turn(Quota::Get, until).await.unwrap());
+                burst.push(limiter.acquire(Quota::Get, until).await.unwrap());
             }
-            for turn in burst {
-                limiter.learn(turn, &answer);
+            for permit in burst {
+                limiter.record(permit, &answer);
             }
-            let (seconds, turned_away) = send(&limiter, Quota::Get, 100, 50).await;
-            assert!(seconds < longest && turned_away == 0, "{seconds} {turned_away}");
+            let (seconds, throttled_count) = send(&limiter, Quota::Get, 100, 50).await;
+            assert!(seconds < longest && throttled_count == 0, "{seconds} {throttled_count}");
         }
     }
 
@@ -384,44 +398,44 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_every_request_of_its_kind_and_no_other() {
+    async fn a_retry_after_pauses_its_quota_and_no_other() {
         let (limiter, now) = (RateLimiter::default(), Instant::now());
-        let turn = limiter.turn(Quota::Management, now + FAR).await.unwrap();
-        limiter.learn(turn, &throttled(43));
-        limiter.turn(Quota::Get, now + FAR).await.unwrap();
+        let permit = limiter.acquire(Quota::Management, now + FAR).await.unwrap();
+        limiter.record(permit, &throttled(43));
+        limiter.acquire(Quota::Get, now + FAR).await.unwrap();
         assert_eq!(now.elapsed(), Duration::ZERO);
-        let late = limiter.turn(Quota::Management, now + Duration::from_secs(42)).await.unwrap_err();
+        let late = limiter.acquire(Quota::Management, now + Duration::from_secs(42)).await.unwrap_err();
         assert_eq!(late, now + Duration::from_secs(43));
-        limiter.clone().turn(Quota::Management, now + FAR).await.unwrap();
+        limiter.clone().acquire(Quota::Management, now + FAR).await.unwrap();
         assert_eq!(now.elapsed(), Duration::from_secs(43));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_minute_between_two_copies_of_v2_1_is_learned_once() {
+    async fn the_limit_per_minute_of_v2_1_copies_is_learned_from_one_429() {
         let (limiter, began) = (RateLimiter::default(), Instant::now());
-        let (mut last, mut accepted, mut turned_away) = (None::<Instant>, 0, 0);
+        let (mut last, mut accepted, mut throttled_count) = (None::<Instant>, 0, 0);
         while accepted < 5 {
-            let turn = limiter.turn(Quota::CustomModelCopy, began + FAR).await.unwrap();
+            let permit = limiter.acquire(Quota::CustomModelCopy, began + FAR).await.unwrap();
             let since = last.map_or(60, |last| last.elapsed().as_secs());
             if since >= 60 {
                 (last, accepted) = (Some(Instant::now()), accepted + 1);
-                limiter.learn(turn, &Ok(()));
+                limiter.record(permit, &Ok(()));
             } else {
-                turned_away += 1;
-                limiter.learn(turn, &throttled(60 - since));
+                throttled_count += 1;
+                limiter.record(permit, &throttled(60 - since));
             }
         }
-        assert!(began.elapsed().as_secs() <= 243 && turned_away == 1, "{:?} {turned_away}", began.elapsed());
+        assert!(began.elapsed().as_secs() <= 243 && throttled_count == 1, "{:?} {throttled_count}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_cannot_have_a_turn_in_time_hears_it_at_once() {
+    async fn a_request_that_cannot_be_sent_in_time_fails_immediately() {
         let (limiter, now) = (RateLimiter::default(), Instant::now());
         for _ in 0..5 {
-            let turn = limiter.turn(Quota::Management, now + FAR).await.unwrap();
-            limiter.learn(turn, &Ok(()));
+            let permit = limiter.acquire(Quota::Management, now + FAR).await.unwrap();
+            limiter.record(permit, &Ok(()));
         }
-        assert!(limiter.turn(Quota::Management, now + Duration::from_millis(500)).await.is_err());
+        assert!(limiter.acquire(Quota::Management, now + Duration::from_millis(500)).await.is_err());
         assert_eq!(now.elapsed(), Duration::ZERO);
     }
 }

@@ -1,4 +1,4 @@
-//! One request over the wire and its answer back, within limits of time and size, to the resource and nobody else.
+//! Sends one HTTP request and reads its answer, with limits on time and size.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,52 +11,52 @@ use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::api::{Answer, Request};
-use crate::error::{Delivery, Error, ErrorKind, Finding};
+use crate::error::{Delivery, Error, ErrorKind, Finding, chain, root_cause};
 use crate::redactor::Redactor;
 use crate::resource::{Resource, Side, TraceParent};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// From the first byte of a request to the last one of its answer.
+/// Timeout of a request, from connecting to the last byte of the answer.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// A body that is longer is not read to its end.
-const LONGEST_BODY: usize = 16 * 1024 * 1024;
+/// Maximum size of an answer's body in bytes.
+const MAX_BODY: usize = 16 * 1024 * 1024;
 const USER_AGENT: &str = concat!("frcopy/", env!("CARGO_PKG_VERSION"));
 
-/// One request on its way.
+/// The future that [`Transport::send`] returns.
 pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + 'a>>;
 
-/// Takes a request to its resource and brings the answer back: HTTP, or a test's model of the service.
+/// Sends requests: [`Http`], or an emulated service in tests.
 pub trait Transport {
-    /// Sends a request once, as it is, and waits for the answer within a limit.
-    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, limit: Duration) -> Sending<'a>;
+    /// Sends a request once, unchanged, and waits for the answer at most for `timeout`.
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, timeout: Duration) -> Sending<'a>;
 }
 
-/// HTTP over the network.
+/// HTTP/1.1 over TLS, or over plain TCP to this machine.
 pub struct Http {
     http: reqwest::Client,
 }
 
 impl Http {
-    /// A connection pool for one resource.
+    /// Creates a connection pool for one resource.
     ///
     /// # Errors
     /// When the platform's trust store cannot be used.
     pub fn new(resource: &Resource) -> Result<Self, Error> {
         let mut builder = builder();
         if resource.endpoint.is_loopback() {
-            // A proxy would be handed the key, over http in the clear.
+            // A proxy would receive the key over plain HTTP.
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| unusable_client(&error))?;
         Ok(Self { http })
     }
 
-    async fn exchange(&self, resource: &Resource, request: &Request, limit: Duration) -> Result<Answer, Error> {
+    async fn exchange(&self, resource: &Resource, request: &Request, timeout: Duration) -> Result<Answer, Error> {
         let Resource { side, endpoint, credential, trace } = resource;
         let mut builder = self
             .http
             .request(request.method.clone(), endpoint.url(&request.path_and_query)?)
-            .timeout(limit)
+            .timeout(timeout)
             .headers(request.headers.clone())
             .header(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some((name, value)) = trace.as_ref().map(TraceParent::header) {
@@ -64,14 +64,14 @@ impl Http {
         }
         builder = match (request.json(), &request.method) {
             (Some(json), _) => builder.header(CONTENT_TYPE, "application/json").body(json.to_owned()),
-            // Some gateways refuse a POST that does not say how long it is.
+            // Some gateways reject a POST without Content-Length.
             (None, &Method::POST) => builder.header(CONTENT_LENGTH, HeaderValue::from_static("0")),
             (None, _) => builder,
         };
         let mut response = builder.send().await.map_err(|error| no_answer(resource, request, &error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(resource, request, &error))? {
-            if body.len() + chunk.len() > LONGEST_BODY {
+            if body.len() + chunk.len() > MAX_BODY {
                 return Err(too_long(*side, request));
             }
             body.extend_from_slice(&chunk);
@@ -90,61 +90,74 @@ impl Http {
 }
 
 impl Transport for Http {
-    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, limit: Duration) -> Sending<'a> {
-        Box::pin(self.exchange(resource, request, limit))
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, timeout: Duration) -> Sending<'a> {
+        Box::pin(self.exchange(resource, request, timeout))
     }
 }
 
-/// HTTP as every request here is sent: nothing is followed, and nothing sent again behind our back.
-pub(super) fn builder() -> reqwest::ClientBuilder {
-    // The program around this library may have installed another provider; then that one is used.
+/// Creates the HTTP clients for Entra ID token requests.
+///
+/// # Errors
+/// When the platform's trust store cannot be used.
+#[cfg(feature = "entra")]
+pub fn entra_http_clients() -> Result<crate::auth::entra::HttpClients, Error> {
+    let build = |builder: reqwest::ClientBuilder| {
+        builder.timeout(REQUEST_TIMEOUT).build().map_err(|error| unusable_client(&error))
+    };
+    Ok(crate::auth::entra::HttpClients { remote: build(builder())?, local: build(builder().no_proxy())? })
+}
+
+/// The client settings that all requests share: no redirects and no automatic retries.
+fn builder() -> reqwest::ClientBuilder {
+    // Fails if the program has installed another provider, which is then used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
-        // A redirect would carry the key to another host.
+        // A redirect would send the key to another host.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        // What may be sent again is decided in `retry`, and nowhere else.
+        // `retry` is the only module that repeats requests.
         .retry(reqwest::retry::never())
         .dns_resolver(SystemResolver)
 }
 
-pub(super) fn unusable_client(error: &reqwest::Error) -> Error {
+fn unusable_client(error: &reqwest::Error) -> Error {
     Error::new(ErrorKind::Unforeseen, "the HTTP client cannot be set up")
         .with_source(root_cause(error).to_string())
         .with_remedy("check the system's trusted certificates, and SSL_CERT_FILE if it is set")
 }
 
-/// Tells a request that was never sent from one whose answer is missing: only the first may be repeated blindly.
+/// Converts an error of the HTTP client. Its delivery says whether the request was sent: a request that was not sent may
+/// be repeated safely, a request without an answer may have been processed.
 fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> Error {
     let Resource { side, endpoint, .. } = resource;
     let purpose = &request.purpose;
     let cause = root_cause(error);
     let (delivery, what, remedy) = if !error.is_connect() {
         let when = if error.is_timeout() { " in time" } else { "" };
-        let what = format!("asked to {purpose}, the {side} did not answer{when}");
+        let what = format!("the {side} did not answer the request to {purpose}{when}");
         (Delivery::Unanswered, what, "run the command again in a few minutes".to_owned())
     } else if let Some(UnknownHost { host, .. }) = cause.downcast_ref() {
         if endpoint.has_host(host) {
-            let what = format!("the {side} {endpoint} has no known address");
+            let what = format!("the host name of the {side} {endpoint} could not be resolved");
             let remedy = format!("check the {side} endpoint, and that this machine can resolve private endpoints");
             (Delivery::Final(Finding::Inconclusive), what, remedy)
         } else {
-            let what = format!("the proxy {host} on the way to the {side} has no known address");
+            let what = format!("the host name of the proxy {host} for the {side} could not be resolved");
             (Delivery::Final(Finding::Inconclusive), what, "check HTTPS_PROXY and NO_PROXY".to_owned())
         }
     } else {
         match tls_problem(error) {
             Some(rustls::Error::InvalidCertificate(_)) => {
-                let what = format!("the {side} {endpoint} has no certificate that can be trusted");
+                let what = format!("the certificate of the {side} {endpoint} is not trusted");
                 let remedy = format!(
-                    "check the {side} endpoint; where a company's proxy opens TLS, make this machine trust its certificate (on Linux: SSL_CERT_FILE)"
+                    "check the {side} endpoint; if a proxy inspects TLS, add its certificate to the trust store of this machine (on Linux: SSL_CERT_FILE)"
                 );
                 (Delivery::Final(Finding::Inconclusive), what, remedy)
             }
             Some(_) => {
-                let what = format!("the {side} {endpoint} does not speak TLS as it should");
+                let what = format!("the TLS handshake with the {side} {endpoint} failed");
                 (Delivery::Final(Finding::Inconclusive), what, format!("check scheme and port of the {side} endpoint"))
             }
             None => {
@@ -159,22 +172,14 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
 }
 
 fn too_long(side: Side, request: &Request) -> Error {
-    let what = format!("asked to {}, the {side} sent more than {} MiB", request.purpose, LONGEST_BODY >> 20);
+    let what =
+        format!("the answer of the {side} to the request to {} is larger than {} MiB", request.purpose, MAX_BODY >> 20);
     Error::new(ErrorKind::Unforeseen, what)
         .with_delivery(Delivery::Unanswered)
-        .with_remedy(format!("check the {side} endpoint: this is not an answer of the service"))
+        .with_remedy(format!("check the {side} endpoint: the answer is not one of the service"))
 }
 
-pub(super) fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// The innermost error: the outer ones say "error sending request for url (…)".
-pub(super) fn root_cause<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
-    chain(error).last().unwrap_or(error)
-}
-
-/// What the TLS library objects to. It arrives inside one or more I/O errors, whose sources leave it out.
+/// Finds the error of the TLS library. It is wrapped in I/O errors, which do not return it as their source.
 fn tls_problem<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
     chain(error).find_map(|cause| {
         let inner = std::iter::successors(Some(cause), |&cause| {
@@ -185,7 +190,7 @@ fn tls_problem<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Er
     })
 }
 
-/// The system's resolver, with an error that can be told from a refused connection.
+/// The system's DNS resolver, with an error type that differs from that of a refused connection.
 struct SystemResolver;
 
 #[derive(Debug, thiserror::Error)]

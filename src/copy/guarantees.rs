@@ -18,8 +18,8 @@ use crate::api::version::ApiVersion;
 use crate::api::{Answer, Request};
 use crate::auth::{Credential, Key};
 use crate::client::{Connection, Sending, Transport};
-use crate::emulator::stage::Stage;
-use crate::emulator::{Collection, Emulated, Options};
+use crate::emulator::in_memory::InMemoryEmulator;
+use crate::emulator::{Collection, EmulatedResource, Options};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::Kind;
 use crate::redactor::Redactor;
@@ -80,7 +80,7 @@ const EVERY_FAULT: [Fault; 21] = [
 
 /// The service and what will happen to the requests to it, in their order.
 struct Service {
-    stage: RefCell<Stage>,
+    stage: RefCell<InMemoryEmulator>,
     faults: RefCell<VecDeque<Fault>>,
     epoch: Timestamp,
     began: Instant,
@@ -170,7 +170,7 @@ impl Transport for Modelled {
     }
 }
 
-fn resource(side: Side, emulated: &Emulated) -> Resource {
+fn resource(side: Side, emulated: &EmulatedResource) -> Resource {
     let key = Key::new(&emulated.key.as_str().into()).unwrap();
     Resource::new(side, emulated.endpoint.parse().unwrap(), Credential::Key(key))
 }
@@ -192,7 +192,7 @@ fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
 /// The same, and at some request everything is told to stop.
 fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> Shown {
     in_virtual_time(async {
-        let stage = Stage::new(&Options::default());
+        let stage = InMemoryEmulator::new(&Options::default());
         let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
         let collection =
             if version.wire().service_names_the_copy() { Collection::CustomModels } else { Collection::DocumentModels };
@@ -243,7 +243,12 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>) -> 
     })
 }
 
-fn service(stage: Stage, faults: &[Fault], stop_at: Option<usize>, cancel: CancellationToken) -> Rc<Service> {
+fn service(
+    stage: InMemoryEmulator,
+    faults: &[Fault],
+    stop_at: Option<usize>,
+    cancel: CancellationToken,
+) -> Rc<Service> {
     Rc::new(Service {
         stage: RefCell::new(stage),
         faults: RefCell::new(faults.iter().copied().collect()),
@@ -350,7 +355,7 @@ fn a_lost_answer_at_any_request_still_copies() {
 /// Everything that a resource has, copied while these faults happen; and the same again without any.
 fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) -> Result<(), TestCaseError> {
     in_virtual_time(async {
-        let stage = Stage::new(&Options { models: 2, ..Options::default() });
+        let stage = InMemoryEmulator::new(&Options { models: 2, ..Options::default() });
         let (source, target) = (stage.resources[0].clone(), stage.resources[1].clone());
         let options = CopyOptions {
             target_address: Some(TargetAddress {

@@ -1,343 +1,367 @@
-//! The emulator's v3.0, v3.1 and v4.0: ids of the caller's choice, reserved by an authorization that lives for an hour.
+//! v3.0, v3.1 and v4.0: ids of the caller's choice, reserved by an authorization that is valid for an hour.
 
 use http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::call::{Addressed, Call, Collection, NEXT_PAGE, V4_0};
+use super::call::{CallKind, Collection, NEXT_PAGE};
 use super::faults::Step;
+use super::handler::{Context, CopyRequest, TargetResource, WireFormat};
+use super::limits::Tier;
 use super::reply::{Failure, Reply};
-use super::state::{Accepted, Account, Ending, Incoming, Operation, Reservation, Stored, World, date, new_guid};
+use super::state::{Account, Operation, Outcome, Reservation, Stored, date, new_id};
+use super::version::Version;
 use crate::model::ModelId;
 
-const AUTHORIZATION_LIVES: SignedDuration = SignedDuration::from_hours(1);
-const PAGE: usize = 100;
-const MOST_MODELS: usize = 20_000;
-/// What a timestamp and the number of an operation add up to: the number falls by one each second.
-const OPERATION_NUMBERS: i64 = 33_166_368_000;
+const AUTHORIZATION_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
+const PAGE_SIZE: usize = 100;
+const MAX_MODELS: usize = 20_000;
+/// An operation id starts with this number minus the Unix time, so that a list starts with the newest operation.
+const OPERATION_NUMBER_BASE: i64 = 33_166_368_000;
 
-pub(super) fn answer(
-    world: &mut World,
-    account: usize,
-    call: &Addressed,
-    request: &Incoming<'_>,
-    now: Timestamp,
-) -> Reply {
-    let answer = match &call.call {
-        Call::Authorize => authorize(world, account, call, request, now),
-        Call::Copy { source } => copy(world, account, call, source, request, now),
-        Call::Operation { id } => operation(world, account, call, id, now),
-        Call::Get { id } => get(world, account, call, id),
-        Call::Delete { id } => delete(world, account, call.collection, id),
-        Call::List { page } => Ok(list(world, account, call, *page)),
-        Call::Operations { page } => Ok(operations(world, account, call, *page, now)),
-        Call::Info => Ok(info(world, account, call)),
-        Call::Summary => Ok(Reply::nothing_here()),
-    };
-    answer.unwrap_or_else(|failure| failure.nested())
+/// The wire format of v3.0 and later, for models or for classifiers.
+pub(super) struct DocumentModels {
+    pub(super) version: Version,
+    pub(super) collection: Collection,
 }
 
-/// The words in which the two shelves differ.
-struct Words {
+impl WireFormat for DocumentModels {
+    fn answer(&self, account: &mut Account, call: &CallKind, cx: &mut Context<'_>) -> Result<Reply, Failure> {
+        match call {
+            CallKind::Authorize => self.authorize(account, cx),
+            CallKind::Operation { id } => self.operation(account, id, cx),
+            CallKind::Get { id } => self.get(account, id),
+            CallKind::Delete { id } => self.delete(account, id),
+            CallKind::List { page } => Ok(self.list(account, *page)),
+            CallKind::Operations { page } => Ok(self.operations(account, *page, cx)),
+            CallKind::Info => Ok(self.info(account, cx)),
+            // Copies are dispatched to `check_copy`; only v2.1 has a summary.
+            CallKind::Copy { .. } | CallKind::Summary => Ok(Reply::not_found()),
+        }
+    }
+
+    fn check_copy(&self, source: &Account, model_id: &str, cx: &mut Context<'_>) -> Result<CopyRequest, Failure> {
+        let model = match source.get(self.collection, model_id) {
+            Some(model) if model.prebuilt => {
+                return Err(Failure::new(400, "InvalidRequest", "ModelReadOnly", "The requested model is read-only."));
+            }
+            Some(model) => self.supported(model)?.clone(),
+            None if source.is_reserved(self.collection, model_id) => {
+                let message = "Model is not ready for the requested operation. Wait for training to complete or check for operation errors.";
+                return Err(Failure::new(400, "InvalidRequest", "ModelNotReady", message));
+            }
+            None => return Err(Failure::model_not_found()),
+        };
+        let authorization = cx.request.json();
+        let text = |name: &str| authorization.get(name).and_then(Value::as_str).map(str::to_owned);
+        let names = self.names();
+        let (Some(target_id), Some(_)) = (text(names.target_id), text("accessToken")) else {
+            return Err(parameter_missing(names.target_id));
+        };
+        cx.inject_fault(Step::Start)?;
+        Ok(CopyRequest {
+            source_id: model_id.to_owned(),
+            model,
+            target: TargetResource::Id(text("targetResourceId")),
+            target_id,
+            location: text(names.target_location).unwrap_or_default(),
+            needs_encryption: cx.needs_encryption(source),
+            authorization,
+        })
+    }
+
+    fn receive_copy(&self, target: &mut Account, copy: &CopyRequest, cx: &mut Context<'_>) -> Result<Stored, Failure> {
+        let reservation = target.redeem(&copy.authorization, cx.now).ok_or_else(|| {
+            authorization_failed("the copy authorization is invalid, has expired or was used before.")
+        })?;
+        cx.inject_fault(Step::Operation)?;
+        if copy.needs_encryption && !target.encrypted {
+            return Err(authorization_failed("Cannot copy encrypted content to non-encrypted account."));
+        }
+        Ok(self.copy_of(copy, &reservation, cx))
+    }
+
+    fn unknown_target(&self, _: &CopyRequest) -> Failure {
+        authorization_failed("the target resource was not found.")
+    }
+
+    fn accept_copy(&self, source: &mut Account, copy: CopyRequest, outcome: Outcome, cx: &Context<'_>) -> Reply {
+        let id = format!("{}_{}", OPERATION_NUMBER_BASE - cx.now.as_second(), cx.request.id);
+        let url = self.url(source, &format!("operations/{id}"));
+        let operation = Operation {
+            collection: self.collection,
+            version: Some(self.version),
+            target_id: copy.target_id,
+            location: copy.location,
+            created: cx.now,
+            ends: cx.operation_end(),
+            outcome,
+            ended: false,
+        };
+        source.operations.insert(id, operation);
+        Reply::new(StatusCode::ACCEPTED, None).with("Operation-Location", url)
+    }
+
+    fn error(&self, failure: &Failure) -> Reply {
+        failure.nested()
+    }
+
+    fn rate_limit_message(&self, call: &CallKind, tier: Tier) -> String {
+        let operation = match call {
+            CallKind::Authorize => "Manage - Authorize model copy",
+            CallKind::Copy { .. } => "Manage - Copy model",
+            CallKind::Get { .. } => "Manage - Get model",
+            CallKind::Delete { .. } => "Manage - Delete model",
+            CallKind::Operation { .. } => "Operations - Get operation",
+            CallKind::Operations { .. } => "Operations - List operations",
+            CallKind::Info => "Manage - Get info",
+            CallKind::List { .. } | CallKind::Summary => "Manage - List models",
+        };
+        format!(
+            "Requests to the {operation} Operation under Azure AI Document Intelligence {} have exceeded call rate limit \
+             of your current FormRecognizer {} pricing tier.",
+            self.version.date(),
+            tier.name()
+        )
+    }
+}
+
+/// The names that differ between models and classifiers.
+struct Names {
     collection: &'static str,
     id: &'static str,
     target_id: &'static str,
     target_location: &'static str,
-    operation: &'static str,
+    operation_kind: &'static str,
 }
 
-fn words(collection: Collection) -> Words {
-    if collection == Collection::DocumentClassifiers {
-        Words {
-            collection: "documentClassifiers",
-            id: "classifierId",
-            target_id: "targetClassifierId",
-            target_location: "targetClassifierLocation",
-            operation: "documentClassifierCopyTo",
+const MODEL_NAMES: Names = Names {
+    collection: "documentModels",
+    id: "modelId",
+    target_id: "targetModelId",
+    target_location: "targetModelLocation",
+    operation_kind: "documentModelCopyTo",
+};
+
+const CLASSIFIER_NAMES: Names = Names {
+    collection: "documentClassifiers",
+    id: "classifierId",
+    target_id: "targetClassifierId",
+    target_location: "targetClassifierLocation",
+    operation_kind: "documentClassifierCopyTo",
+};
+
+fn names(collection: Collection) -> &'static Names {
+    if collection == Collection::DocumentClassifiers { &CLASSIFIER_NAMES } else { &MODEL_NAMES }
+}
+
+impl DocumentModels {
+    fn names(&self) -> &'static Names {
+        names(self.collection)
+    }
+
+    fn url(&self, account: &Account, path: &str) -> String {
+        let Account { endpoint, .. } = account;
+        format!("{endpoint}/{}/{path}?api-version={}", self.version.service(), self.version.date())
+    }
+
+    fn next_link(&self, account: &Account, collection: &str, page: usize) -> String {
+        format!("{}&{NEXT_PAGE}={}", self.url(account, collection), page + 1)
+    }
+
+    fn authorize(&self, account: &mut Account, cx: &mut Context<'_>) -> Result<Reply, Failure> {
+        let (body, names) = (cx.request.json(), self.names());
+        let id = body.get(names.id).and_then(Value::as_str).ok_or_else(|| parameter_missing(names.id))?;
+        if id.parse::<ModelId>().is_err() {
+            let message = format!("The parameter {} is invalid.", names.id);
+            return Err(Failure::new(400, "InvalidArgument", "InvalidParameter", message));
         }
-    } else {
-        Words {
-            collection: "documentModels",
-            id: "modelId",
-            target_id: "targetModelId",
-            target_location: "targetModelLocation",
-            operation: "documentModelCopyTo",
+        let description = body.get("description").and_then(Value::as_str).unwrap_or_default();
+        if description.chars().count() > 4096 {
+            let message = "The parameter description is too long.";
+            return Err(Failure::new(400, "InvalidArgument", "InvalidParameterLength", message));
         }
-    }
-}
-
-fn authorize(
-    world: &mut World,
-    account: usize,
-    call: &Addressed,
-    request: &Incoming<'_>,
-    now: Timestamp,
-) -> Result<Reply, Failure> {
-    let order: Value = serde_json::from_slice(request.body).unwrap_or_default();
-    let words = words(call.collection);
-    let Some(id) = order.get(words.id).and_then(Value::as_str) else {
-        let message = format!("The parameter {} is required.", words.id);
-        return Err(Failure::new(400, "InvalidArgument", "ParameterMissing", message));
-    };
-    if id.parse::<ModelId>().is_err() {
-        let message = format!("The parameter {} is invalid.", words.id);
-        return Err(Failure::new(400, "InvalidArgument", "InvalidParameter", message));
-    }
-    let description = order.get("description").and_then(Value::as_str).unwrap_or_default();
-    if description.chars().count() > 4096 {
-        let message = "The parameter description is too long.";
-        return Err(Failure::new(400, "InvalidArgument", "InvalidParameterLength", message));
-    }
-    if let Some(failure) = world.ordered_failure(Step::Authorize) {
-        return Err(failure);
-    }
-    let most = world.most_models.unwrap_or(MOST_MODELS);
-    let at = world.accounts.get_mut(account).ok_or_else(Failure::model_not_found)?;
-    if call.collection == Collection::DocumentModels && at.count(call.collection) + at.reserved(call.collection) >= most
-    {
-        let message = format!("Account can't create more than {most} models.");
-        return Err(Failure::new(400, "InvalidRequest", "DocumentModelLimit", message));
-    }
-    if at.get(call.collection, id).is_some() || at.is_reserved(call.collection, id) {
-        return Err(Failure::new(409, "Conflict", "ModelExists", "A model with the provided name already exists."));
-    }
-    let expires = now + AUTHORIZATION_LIVES;
-    let payload = json!({
-        "targetResourceId": at.resource_id,
-        "targetResourceRegion": at.region.name,
-        words.target_id: id,
-        words.target_location: location(at, call, id),
-        "accessToken": new_guid(),
-        "expirationDateTime": date(expires),
-    });
-    at.reservations.push(Reservation {
-        collection: call.collection,
-        id: id.to_owned(),
-        expires,
-        used: false,
-        payload: payload.clone(),
-        description: order.get("description").cloned(),
-        tags: order.get("tags").cloned(),
-    });
-    Ok(Reply::ok(payload))
-}
-
-fn copy(
-    world: &mut World,
-    account: usize,
-    call: &Addressed,
-    source: &str,
-    request: &Incoming<'_>,
-    now: Timestamp,
-) -> Result<Reply, Failure> {
-    let words = words(call.collection);
-    let at = world.accounts.get(account).ok_or_else(Failure::model_not_found)?;
-    let model = match at.get(call.collection, source) {
-        Some(model) if model.prebuilt => {
-            return Err(Failure::new(400, "InvalidRequest", "ModelReadOnly", "The requested model is read-only."));
+        cx.inject_fault(Step::Authorize)?;
+        let limit = cx.max_models.unwrap_or(MAX_MODELS);
+        let count = account.count(self.collection) + account.reserved(self.collection);
+        if self.collection == Collection::DocumentModels && count >= limit {
+            let message = format!("Account can't create more than {limit} models.");
+            return Err(Failure::new(400, "InvalidRequest", "DocumentModelLimit", message));
         }
-        Some(model) => supported(model, call).cloned()?,
-        None if at.is_reserved(call.collection, source) => {
-            let message = "Model is not ready for the requested operation. Wait for training to complete or check for operation errors.";
-            return Err(Failure::new(400, "InvalidRequest", "ModelNotReady", message));
+        if account.get(self.collection, id).is_some() || account.is_reserved(self.collection, id) {
+            return Err(Failure::new(409, "Conflict", "ModelExists", "A model with the provided name already exists."));
         }
-        None => return Err(Failure::model_not_found()),
-    };
-    let authorization: Value = serde_json::from_slice(request.body).unwrap_or_default();
-    let text = |name: &str| authorization.get(name).and_then(Value::as_str).map(str::to_owned);
-    let (Some(target_id), Some(_)) = (text(words.target_id), text("accessToken")) else {
-        let message = format!("The parameter {} is required.", words.target_id);
-        return Err(Failure::new(400, "InvalidArgument", "ParameterMissing", message));
-    };
-    if let Some(failure) = world.ordered_failure(Step::Start) {
-        return Err(failure);
+        let expires = cx.now + AUTHORIZATION_LIFETIME;
+        let payload = json!({
+            "targetResourceId": account.resource_id,
+            "targetResourceRegion": account.region.name,
+            names.target_id: id,
+            names.target_location: self.url(account, &format!("{}/{id}", names.collection)),
+            "accessToken": new_id(),
+            "expirationDateTime": date(expires),
+        });
+        account.reservations.push(Reservation {
+            collection: self.collection,
+            id: id.to_owned(),
+            expires,
+            used: false,
+            payload: payload.clone(),
+            description: body.get("description").cloned(),
+            tags: body.get("tags").cloned(),
+        });
+        Ok(Reply::ok(payload))
     }
-    let ending =
-        copied(world, account, call, &authorization, (source, &model), request, now).unwrap_or_else(Ending::Failed);
-    let id = format!("{}_{}", OPERATION_NUMBERS - now.as_second(), request.request_id);
-    let endpoint = world.accounts.get(account).map(|account| account.endpoint.clone()).unwrap_or_default();
-    let url = format!("{endpoint}/{}/operations/{id}?api-version={}", call.service(), call.date.unwrap_or_default());
-    let copy = Accepted {
-        collection: call.collection,
-        date: call.date,
-        target_id,
-        location: text(words.target_location).unwrap_or_default(),
-        ending,
-    };
-    world.accept(account, id, copy, now);
-    Ok(Reply::new(StatusCode::ACCEPTED, None).with("Operation-Location", url))
-}
 
-/// What an accepted copy will end with. The authorization is used up in any case.
-fn copied(
-    world: &mut World,
-    source: usize,
-    call: &Addressed,
-    authorization: &Value,
-    (source_id, model): (&str, &Stored),
-    request: &Incoming<'_>,
-    now: Timestamp,
-) -> Result<Ending, Failure> {
-    let failed =
-        |why: &str| Failure::new(200, "Forbidden", "AuthorizationFailed", format!("Authorization failed: {why}"));
-    let target = world.accounts.iter().position(|account| {
-        Some(account.resource_id.as_str()) == authorization.get("targetResourceId").and_then(Value::as_str)
-    });
-    let target = target.ok_or_else(|| failed("the target resource was not found."))?;
-    let reservation = world
-        .use_up(target, authorization, now)
-        .ok_or_else(|| failed("the copy authorization is invalid, has expired or was used before."))?;
-    if let Some(failure) = world.ordered_failure(Step::Operation) {
-        return Err(failure);
+    /// The copy as the service stores it. Which fields it takes from the source depends on the version.
+    fn copy_of(&self, request: &CopyRequest, reservation: &Reservation, cx: &Context<'_>) -> Stored {
+        let mut copy = request.model.clone();
+        let Some(body) = copy.body.as_object_mut() else { return copy };
+        body.insert(self.names().id.into(), json!(reservation.id));
+        if self.version.has_modification_date() {
+            let trained = body.get("modifiedDateTime").or_else(|| body.get("createdDateTime")).cloned();
+            body.insert("modifiedDateTime".into(), trained.unwrap_or_default());
+            body.insert("createdDateTime".into(), json!(date(cx.now)));
+        }
+        // Without a description in the request, a classifier keeps the source's. A classifier never has tags.
+        let is_classifier = self.collection == Collection::DocumentClassifiers;
+        match &reservation.description {
+            Some(description) => body.insert("description".into(), description.clone()),
+            None if is_classifier => None,
+            None => body.remove("description"),
+        };
+        match &reservation.tags {
+            Some(tags) if !is_classifier => body.insert("tags".into(), tags.clone()),
+            _ => body.remove("tags"),
+        };
+        if self.version.renames_document_type()
+            && let Some(types) = body.get_mut("docTypes").and_then(Value::as_object_mut)
+            && let Some(only) = types.remove(&request.source_id)
+        {
+            types.insert(reservation.id.clone(), only);
+        }
+        copy
     }
-    if world.would_degrade(source, target, request.headers) {
-        return Err(failed("Cannot copy encrypted content to non-encrypted account."));
-    }
-    let copy = copy_of(model, source_id, &reservation, call, now);
-    Ok(Ending::Copied { account: target, copy })
-}
 
-/// What the service keeps of the source, and what it does not: TRAFFIC of each version.
-fn copy_of(model: &Stored, source_id: &str, reservation: &Reservation, call: &Addressed, now: Timestamp) -> Stored {
-    let mut copy = model.clone();
-    let Some(body) = copy.body.as_object_mut() else { return copy };
-    body.insert(words(call.collection).id.into(), json!(reservation.id));
-    if call.date == Some(V4_0) {
-        // A copy of v4.0 is as old as the copying; the source's age lives on as the date of modification.
-        let trained = body.get("modifiedDateTime").or_else(|| body.get("createdDateTime")).cloned();
-        body.insert("modifiedDateTime".into(), trained.unwrap_or_default());
-        body.insert("createdDateTime".into(), json!(date(now)));
+    fn operation(&self, account: &Account, id: &str, cx: &Context<'_>) -> Result<Reply, Failure> {
+        let operation = account.operations.get(id).filter(|operation| self.shows(operation)).ok_or_else(|| {
+            let message =
+                "The requested operation was not found. The identifier may be invalid or the operation may have expired.";
+            Failure::new(404, "NotFound", "OperationNotFound", message)
+        })?;
+        let mut body = summary_of(id, operation, cx);
+        if operation.ended {
+            match &operation.outcome {
+                Outcome::Copied { copy, .. } => body["result"] = copy.body.clone(),
+                Outcome::Failed(failure) => body["error"] = failure.operation_error(),
+            }
+        }
+        Ok(Reply::ok(body))
     }
-    // A classifier keeps its description where none was given, and shows no tags, whatever was given.
-    let is_classifier = call.collection == Collection::DocumentClassifiers;
-    match &reservation.description {
-        Some(description) => body.insert("description".into(), description.clone()),
-        None if is_classifier => None,
-        None => body.remove("description"),
-    };
-    match &reservation.tags {
-        Some(tags) if !is_classifier => body.insert("tags".into(), tags.clone()),
-        _ => body.remove("tags"),
-    };
-    // From v3.1 on the one document type of a model is named after the model.
-    let renames = call.date.is_some_and(|date| date > "2022-08-31");
-    if let Some(types) = body.get_mut("docTypes").and_then(Value::as_object_mut)
-        && renames
-        && let Some(only) = types.remove(source_id)
-    {
-        types.insert(reservation.id.clone(), only);
-    }
-    copy
-}
 
-fn operation(world: &World, account: usize, call: &Addressed, id: &str, now: Timestamp) -> Result<Reply, Failure> {
-    let at = world.accounts.get(account).ok_or_else(Failure::model_not_found)?;
-    let operation = at.operations.get(id).filter(|operation| is_known(operation, call)).ok_or_else(|| {
-        let message =
-            "The requested operation was not found. The identifier may be invalid or the operation may have expired.";
-        Failure::new(404, "NotFound", "OperationNotFound", message)
-    })?;
-    let mut body = summary_of(id, operation, now);
-    if operation.settled {
-        match &operation.ending {
-            Ending::Copied { copy, .. } => body["result"] = copy.body.clone(),
-            Ending::Failed(failure) => body["error"] = failure.of_operation(),
+    /// Whether this version shows an operation: none of v2.1, and those of classifiers not before their version.
+    fn shows(&self, operation: &Operation) -> bool {
+        let is_model = operation.collection == Collection::DocumentModels;
+        operation.version.is_some_and(|version| is_model || self.version >= version)
+    }
+
+    fn get(&self, account: &Account, id: &str) -> Result<Reply, Failure> {
+        let model = account.get(self.collection, id).ok_or_else(Failure::model_not_found)?;
+        Ok(Reply::ok(self.supported(model)?.body.clone()))
+    }
+
+    /// Fails if the model was trained with a newer version.
+    fn supported<'m>(&self, model: &'m Stored) -> Result<&'m Stored, Failure> {
+        let trained_with = model.body.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        if model.prebuilt || self.version.supports(trained_with) {
+            return Ok(model);
+        }
+        let message = format!("The requested operation requires {trained_with} or later.");
+        Err(Failure::new(400, "InvalidRequest", "NotSupportedApiVersion", message))
+    }
+
+    fn delete(&self, account: &mut Account, id: &str) -> Result<Reply, Failure> {
+        if account.delete(self.collection, id) {
+            Ok(Reply::new(StatusCode::NO_CONTENT, None))
+        } else {
+            Err(Failure::model_not_found())
         }
     }
-    Ok(Reply::ok(body))
+
+    fn list(&self, account: &Account, page: usize) -> Reply {
+        let (models, has_more) =
+            account.page(self.collection, page, PAGE_SIZE, |stored| self.supported(stored).is_ok());
+        let items = models.into_iter().map(|model| self.list_item(model)).collect();
+        page_of(items, has_more.then(|| self.next_link(account, self.names().collection, page)))
+    }
+
+    /// A model without the fields that only a GET of it, or a later version, returns.
+    fn list_item(&self, model: &Stored) -> Value {
+        let mut body = model.body.clone();
+        let Some(fields) = body.as_object_mut() else { return body };
+        if !self.version.has_modification_date() {
+            fields.remove("modifiedDateTime");
+        }
+        if !self.version.lists_document_types() && self.collection == Collection::DocumentModels {
+            fields.remove("docTypes");
+        }
+        if !self.version.has_expiration_date() {
+            fields.remove("expirationDateTime");
+        }
+        body
+    }
+
+    fn operations(&self, account: &Account, page: usize, cx: &Context<'_>) -> Reply {
+        let shown = || account.operations.iter().filter(|(_, operation)| self.shows(operation));
+        let items = shown()
+            .skip(page.saturating_mul(PAGE_SIZE))
+            .take(PAGE_SIZE)
+            .map(|(id, operation)| summary_of(id, operation, cx))
+            .collect();
+        let has_more = shown().count() > page.saturating_add(1).saturating_mul(PAGE_SIZE);
+        page_of(items, has_more.then(|| self.next_link(account, "operations", page)))
+    }
+
+    fn info(&self, account: &Account, cx: &Context<'_>) -> Reply {
+        let (count, limit) = (account.count(Collection::DocumentModels), cx.max_models.unwrap_or(MAX_MODELS));
+        let mut body = json!({"customDocumentModels": {"count": count, "limit": limit}});
+        if self.version.info_has_neural_quota() {
+            body["customNeuralDocumentModelBuilds"] =
+                json!({"used": 0, "quota": 20, "quotaResetDateTime": "2099-01-01T00:00:00Z"});
+        }
+        Reply::ok(body)
+    }
 }
 
-/// v2.1's operations are none of v3.0's, and an older version knows no kind that came later.
-fn is_known(operation: &Operation, call: &Addressed) -> bool {
-    operation.date.is_some() && (operation.collection == Collection::DocumentModels || call.date >= operation.date)
-}
-
-/// An operation as a list shows it, which is all there is to it until its end.
-fn summary_of(id: &str, operation: &Operation, now: Timestamp) -> Value {
-    let half_way = operation.created.duration_until(now) * 2 >= operation.created.duration_until(operation.ends);
-    let (status, updated) = match (&operation.ending, operation.settled) {
-        (_, false) if half_way => ("running", operation.created),
+/// An operation as a list shows it. A GET of an ended operation adds the result or the error.
+fn summary_of(id: &str, operation: &Operation, cx: &Context<'_>) -> Value {
+    let elapsed = operation.created.duration_until(cx.now);
+    let is_running = elapsed * 2 >= operation.created.duration_until(operation.ends);
+    let (status, updated) = match (&operation.outcome, operation.ended) {
+        (_, false) if is_running => ("running", operation.created),
         (_, false) => ("notStarted", operation.created),
-        (Ending::Copied { .. }, true) => ("succeeded", operation.ends),
-        (Ending::Failed(_), true) => ("failed", operation.ends),
+        (Outcome::Copied { .. }, true) => ("succeeded", operation.ends),
+        (Outcome::Failed(_), true) => ("failed", operation.ends),
     };
     let mut body = json!({
         "operationId": id,
-        "kind": words(operation.collection).operation,
+        "kind": names(operation.collection).operation_kind,
         "status": status,
         "createdDateTime": date(operation.created),
         "lastUpdatedDateTime": date(updated),
         "resourceLocation": operation.location,
     });
-    if operation.settled {
-        // Absent until the end, and then 100 even of a failure.
+    if operation.ended {
+        // Absent before the end; 100 even if the operation failed.
         body["percentCompleted"] = json!(100);
     }
-    if operation.date == Some(V4_0) {
-        body["apiVersion"] = json!(V4_0);
+    if let Some(version) = operation.version.filter(|version| version.operation_has_api_version()) {
+        body["apiVersion"] = json!(version.date());
     }
     body
 }
 
-fn get(world: &World, account: usize, call: &Addressed, id: &str) -> Result<Reply, Failure> {
-    let model = world.accounts.get(account).and_then(|account| account.get(call.collection, id));
-    let model = supported(model.ok_or_else(Failure::model_not_found)?, call)?;
-    Ok(Reply::ok(model.body.clone()))
-}
-
-/// An older API version cannot handle a model that a newer one trained.
-fn supported<'m>(model: &'m Stored, call: &Addressed) -> Result<&'m Stored, Failure> {
-    let trained_with = model.body.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    if model.prebuilt || call.date.is_none_or(|date| date >= trained_with) {
-        return Ok(model);
-    }
-    let message = format!("The requested operation requires {trained_with} or later.");
-    Err(Failure::new(400, "InvalidRequest", "NotSupportedApiVersion", message))
-}
-
-fn delete(world: &mut World, account: usize, collection: Collection, id: &str) -> Result<Reply, Failure> {
-    let deleted = world.accounts.get_mut(account).is_some_and(|account| account.delete(collection, id));
-    if deleted { Ok(Reply::new(StatusCode::NO_CONTENT, None)) } else { Err(Failure::model_not_found()) }
-}
-
-fn list(world: &World, account: usize, call: &Addressed, page: usize) -> Reply {
-    let Some(at) = world.accounts.get(account) else { return Reply::nothing_here() };
-    let (models, more) = at.page(call.collection, page, PAGE, |stored| supported(stored, call).is_ok());
-    let items = models.into_iter().map(|model| listed(model, call)).collect();
-    paged(items, more.then(|| next_link(at, call, words(call.collection).collection, page)))
-}
-
-/// A model as a version lists it: without what only its own GET, or a later version, shows.
-fn listed(model: &Stored, call: &Addressed) -> Value {
-    let mut body = model.body.clone();
-    let Some(fields) = body.as_object_mut() else { return body };
-    if call.date < Some(V4_0) {
-        fields.remove("modifiedDateTime");
-        if call.collection == Collection::DocumentModels {
-            fields.remove("docTypes");
-        }
-    }
-    if call.date < Some("2023-07-31") {
-        fields.remove("expirationDateTime");
-    }
-    body
-}
-
-fn operations(world: &World, account: usize, call: &Addressed, page: usize, now: Timestamp) -> Reply {
-    let Some(at) = world.accounts.get(account) else { return Reply::nothing_here() };
-    let all = || at.operations.iter().filter(|(_, operation)| is_known(operation, call));
-    // The numbers of operations fall, so the newest come first.
-    let items = all()
-        .skip(page.saturating_mul(PAGE))
-        .take(PAGE)
-        .map(|(id, operation)| summary_of(id, operation, now))
-        .collect();
-    let more = all().count() > page.saturating_add(1).saturating_mul(PAGE);
-    paged(items, more.then(|| next_link(at, call, "operations", page)))
-}
-
-/// A page of a list; the last one has no link.
-fn paged(items: Vec<Value>, next: Option<String>) -> Reply {
+/// A page of a list. The last page has no link.
+fn page_of(items: Vec<Value>, next: Option<String>) -> Reply {
     let mut body = json!({"value": Value::Array(items)});
     if let Some(next) = next {
         body["nextLink"] = json!(next);
@@ -345,22 +369,10 @@ fn paged(items: Vec<Value>, next: Option<String>) -> Reply {
     Reply::ok(body)
 }
 
-fn next_link(at: &Account, call: &Addressed, collection: &str, page: usize) -> String {
-    let (service, date) = (call.service(), call.date.unwrap_or_default());
-    format!("{}/{service}/{collection}?api-version={date}&{NEXT_PAGE}={}", at.endpoint, page + 1)
+fn parameter_missing(name: &str) -> Failure {
+    Failure::new(400, "InvalidArgument", "ParameterMissing", format!("The parameter {name} is required."))
 }
 
-fn info(world: &World, account: usize, call: &Addressed) -> Reply {
-    let count = world.accounts.get(account).map_or(0, |account| account.count(Collection::DocumentModels));
-    let mut body = json!({"customDocumentModels": {"count": count, "limit": world.most_models.unwrap_or(MOST_MODELS)}});
-    if call.date == Some("2023-07-31") {
-        body["customNeuralDocumentModelBuilds"] =
-            json!({"used": 0, "quota": 20, "quotaResetDateTime": "2099-01-01T00:00:00Z"});
-    }
-    Reply::ok(body)
-}
-
-fn location(at: &Account, call: &Addressed, id: &str) -> String {
-    let collection = words(call.collection).collection;
-    format!("{}/{}/{collection}/{id}?api-version={}", at.endpoint, call.service(), call.date.unwrap_or_default())
+fn authorization_failed(reason: &str) -> Failure {
+    Failure::new(200, "Forbidden", "AuthorizationFailed", format!("Authorization failed: {reason}"))
 }

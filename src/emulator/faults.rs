@@ -1,35 +1,35 @@
-//! Errors to order: what `--fail CODE` makes the next copy end with.
+//! Errors that `--fail CODE` injects into the next copy.
 
 use super::reply::Failure;
 
-/// A code of the catalogue, and where the service lets it happen.
+/// An error of the service, and the step of a copy in which it occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// As the service writes it.
+    /// The service's error code.
     pub code: &'static str,
-    pub(super) at: Step,
+    pub(super) step: Step,
     status: u16,
     outer: &'static str,
     message: &'static str,
 }
 
-/// The step of a copy that a fault hits.
+/// The step of a copy in which a fault occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Authorize,
     Start,
-    /// The copy is accepted, and fails.
+    /// The start is accepted, and the operation fails.
     Operation,
 }
 
-const fn fault(code: &'static str, at: Step, status: u16, outer: &'static str, message: &'static str) -> Fault {
-    Fault { code, at, status, outer, message }
+const fn fault(code: &'static str, step: Step, status: u16, outer: &'static str, message: &'static str) -> Fault {
+    Fault { code, step, status, outer, message }
 }
 
 const NOT_READY: &str =
     "Model is not ready for the requested operation. Wait for training to complete or check for operation errors.";
 
-/// Every fault that can be ordered.
+/// All faults that can be injected.
 pub const FAULTS: &[Fault] = &[
     fault("1001", Step::Start, 400, "InvalidRequest", "Specified model not found or not ready."),
     fault("1002", Step::Start, 400, "InvalidRequest", "Copy request is invalid."),

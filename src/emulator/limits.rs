@@ -1,52 +1,59 @@
-//! The rate limits of a pricing tier, per resource.
+//! Rate limits of the pricing tiers, per resource.
 
 use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::call::{Addressed, Call, Collection};
+use super::call::{Call, CallKind, Collection};
 
-/// How often a resource may be asked.
+/// A pricing tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tier {
-    /// As often as anybody likes.
+    /// No rate limits.
     #[default]
     Unlimited,
-    /// One request a second in all.
+    /// One request per second.
     F0,
-    /// 50 reads, 10 lists and 5 changes a second.
+    /// 50 GET requests, 10 list requests and 5 management requests per second.
     S0,
 }
 
-/// What is counted together.
+impl Tier {
+    /// The name in the service's messages.
+    pub(super) fn name(self) -> &'static str {
+        if self == Self::F0 { "F0" } else { "S0" }
+    }
+}
+
+/// A group of calls that share a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Bucket {
-    Everything,
+    All,
     Get,
     List,
     Management,
-    /// v2.1 takes one copy a minute.
+    /// v2.1: one copy per minute.
     CustomModelCopy,
 }
 
-/// What a resource has been asked lately.
+/// The requests that a resource has accepted recently.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
     accepted: HashMap<Bucket, VecDeque<Timestamp>>,
 }
 
-/// A request that came too early.
+/// A rejected request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooMany {
-    /// For `Retry-After`, at least one.
-    pub(super) seconds: i64,
-    /// The header that names the limit.
+pub(super) struct RateLimited {
+    /// The value of `Retry-After`, at least 1.
+    pub(super) retry_after: i64,
+    /// The value of the header `policy-id`.
     pub(super) policy: &'static str,
 }
 
 impl Limiter {
-    /// Counts a request, or says when it may be made.
-    pub(super) fn admit(&mut self, tier: Tier, call: &Addressed, now: Timestamp) -> Result<(), TooMany> {
+    /// Counts a request, unless it exceeds a limit.
+    pub(super) fn acquire(&mut self, tier: Tier, call: &Call, now: Timestamp) -> Result<(), RateLimited> {
         let limits = limits(tier, call);
         for (bucket, count, window) in &limits {
             let accepted = self.accepted.entry(*bucket).or_default();
@@ -55,9 +62,9 @@ impl Limiter {
             }
             if let Some(first) = accepted.front().filter(|_| accepted.len() >= *count) {
                 let wait = *window - first.duration_until(now);
-                let seconds = (wait.as_secs() + i64::from(wait.subsec_nanos() > 0)).max(1);
+                let retry_after = (wait.as_secs() + i64::from(wait.subsec_nanos() > 0)).max(1);
                 let policy = if *window > SECOND { "ResourceRateLimitBy60s" } else { "ResourceRateLimitBy1s" };
-                return Err(TooMany { seconds, policy });
+                return Err(RateLimited { retry_after, policy });
             }
         }
         for (bucket, _, _) in limits {
@@ -70,19 +77,21 @@ impl Limiter {
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 
-fn limits(tier: Tier, call: &Addressed) -> Vec<(Bucket, usize, SignedDuration)> {
+fn limits(tier: Tier, call: &Call) -> Vec<(Bucket, usize, SignedDuration)> {
     let mut limits = match tier {
         Tier::Unlimited => return Vec::new(),
-        Tier::F0 => vec![(Bucket::Everything, 1, SECOND)],
-        Tier::S0 => match call.call {
-            Call::Get { .. } | Call::Operation { .. } => vec![(Bucket::Get, 50, SECOND)],
-            Call::List { .. } | Call::Summary | Call::Operations { .. } | Call::Info => {
+        Tier::F0 => vec![(Bucket::All, 1, SECOND)],
+        Tier::S0 => match call.kind {
+            CallKind::Get { .. } | CallKind::Operation { .. } => vec![(Bucket::Get, 50, SECOND)],
+            CallKind::List { .. } | CallKind::Summary | CallKind::Operations { .. } | CallKind::Info => {
                 vec![(Bucket::List, 10, SECOND)]
             }
-            Call::Authorize | Call::Copy { .. } | Call::Delete { .. } => vec![(Bucket::Management, 5, SECOND)],
+            CallKind::Authorize | CallKind::Copy { .. } | CallKind::Delete { .. } => {
+                vec![(Bucket::Management, 5, SECOND)]
+            }
         },
     };
-    if call.collection == Collection::CustomModels && matches!(call.call, Call::Copy { .. }) {
+    if call.collection == Collection::CustomModels && matches!(call.kind, CallKind::Copy { .. }) {
         limits.push((Bucket::CustomModelCopy, 1, MINUTE));
     }
     limits
@@ -96,39 +105,42 @@ mod tests {
         Timestamp::from_millisecond(1_800_000_000_000 + milliseconds).unwrap()
     }
 
-    fn call(collection: Collection, call: Call) -> Addressed {
-        Addressed { collection, date: None, call }
+    fn call(collection: Collection, kind: CallKind) -> Call {
+        Call { collection, version: None, kind }
     }
 
     #[test]
-    fn f0_takes_one_request_a_second_whatever_it_is() {
+    fn f0_accepts_one_request_of_any_kind_per_second() {
         let mut limiter = Limiter::default();
         let (get, list) = (
-            call(Collection::DocumentModels, Call::Get { id: "m".into() }),
-            call(Collection::DocumentModels, Call::Info),
+            call(Collection::DocumentModels, CallKind::Get { id: "m".into() }),
+            call(Collection::DocumentModels, CallKind::Info),
         );
-        assert_eq!(limiter.admit(Tier::F0, &get, at(0)), Ok(()));
-        assert_eq!(limiter.admit(Tier::F0, &list, at(999)).unwrap_err().seconds, 1);
-        assert_eq!(limiter.admit(Tier::F0, &list, at(1000)), Ok(()));
+        assert_eq!(limiter.acquire(Tier::F0, &get, at(0)), Ok(()));
+        assert_eq!(limiter.acquire(Tier::F0, &list, at(999)).unwrap_err().retry_after, 1);
+        assert_eq!(limiter.acquire(Tier::F0, &list, at(1000)), Ok(()));
     }
 
     #[test]
-    fn s0_counts_reads_lists_and_changes_apart() {
+    fn s0_has_separate_limits_for_get_list_and_management_requests() {
         let mut limiter = Limiter::default();
-        let mut taken = |what: Call| {
-            let call = call(Collection::DocumentModels, what);
-            (0..100).filter(|_| limiter.admit(Tier::S0, &call, at(0)).is_ok()).count()
+        let mut accepted = |kind: CallKind| {
+            let call = call(Collection::DocumentModels, kind);
+            (0..100).filter(|_| limiter.acquire(Tier::S0, &call, at(0)).is_ok()).count()
         };
-        assert_eq!((taken(Call::Get { id: "m".into() }), taken(Call::Info), taken(Call::Authorize)), (50, 10, 5));
+        assert_eq!(
+            (accepted(CallKind::Get { id: "m".into() }), accepted(CallKind::Info), accepted(CallKind::Authorize)),
+            (50, 10, 5)
+        );
     }
 
     #[test]
-    fn v2_1_takes_one_copy_a_minute_and_says_how_long_to_wait() {
+    fn v2_1_accepts_one_copy_per_minute_and_sends_retry_after() {
         let mut limiter = Limiter::default();
-        let copy = call(Collection::CustomModels, Call::Copy { source: "m".into() });
-        assert_eq!(limiter.admit(Tier::S0, &copy, at(0)), Ok(()));
-        let too_many = limiter.admit(Tier::S0, &copy, at(17_500)).unwrap_err();
-        assert_eq!(too_many, TooMany { seconds: 43, policy: "ResourceRateLimitBy60s" });
-        assert_eq!(limiter.admit(Tier::S0, &copy, at(60_000)), Ok(()));
+        let copy = call(Collection::CustomModels, CallKind::Copy { source_id: "m".into() });
+        assert_eq!(limiter.acquire(Tier::S0, &copy, at(0)), Ok(()));
+        let rate_limited = limiter.acquire(Tier::S0, &copy, at(17_500)).unwrap_err();
+        assert_eq!(rate_limited, RateLimited { retry_after: 43, policy: "ResourceRateLimitBy60s" });
+        assert_eq!(limiter.acquire(Tier::S0, &copy, at(60_000)), Ok(()));
     }
 }

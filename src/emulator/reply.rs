@@ -1,21 +1,23 @@
-//! Answers as the service gives them: status, headers and the error envelopes of each version.
+//! Answers of the service: status, headers and the error envelopes.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// One answer, before the headers that every answer has.
+/// One answer, without the headers that all answers have.
 #[derive(Debug, Clone)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Option<Value>,
-    /// Answered by the gateway in front of the service, which leaves out the service's own headers.
+    /// Whether the gateway in front of the service answered. Its answers lack some headers.
     pub(super) by_gateway: bool,
+    /// Whether `Content-Type` names a charset. That of an error never does.
+    pub(super) has_charset: bool,
 }
 
 impl Reply {
     pub(super) fn new(status: StatusCode, body: Option<Value>) -> Self {
-        Self { status, headers: Vec::new(), body, by_gateway: false }
+        Self { status, headers: Vec::new(), body, by_gateway: false, has_charset: true }
     }
 
     pub(super) fn ok(body: Value) -> Self {
@@ -33,13 +35,13 @@ impl Reply {
         Self { by_gateway: true, ..Self::new(status, Some(body)) }
     }
 
-    /// Nothing is known under this path, or not with this version.
-    pub(super) fn nothing_here() -> Self {
+    /// The gateway's answer for an unknown path or API version.
+    pub(super) fn not_found() -> Self {
         Self::gateway(StatusCode::NOT_FOUND, "Resource not found")
     }
 }
 
-/// A failure in the service's words, which each version wraps in its own envelope.
+/// An error of the service. Each API version wraps it in its own envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
@@ -59,18 +61,18 @@ impl Failure {
         Self::new(404, "NotFound", "ModelNotFound", "The requested model was not found.")
     }
 
-    /// v2.1: `{"error":{"code","message"}}`.
+    /// The envelope of v2.1: `{"error":{"code","message"}}`.
     pub(super) fn flat(&self) -> Reply {
         Reply::new(self.status, Some(json!({"error": {"code": self.code, "message": self.message}})))
     }
 
-    /// v3.0 and later: the code that helps is the inner one.
+    /// The envelope of v3.0 and later, with the specific code in `innererror`.
     pub(super) fn nested(&self) -> Reply {
         Reply::new(self.status, Some(json!({"error": self.with_inner("innererror", |inner| inner)})))
     }
 
-    /// How an operation of v3.0 and later says why it failed: in `details`.
-    pub(super) fn of_operation(&self) -> Value {
+    /// The error of a failed operation of v3.0 and later, with the specific code in `details`.
+    pub(super) fn operation_error(&self) -> Value {
         self.with_inner("details", |inner| json!([inner]))
     }
 

@@ -1,31 +1,32 @@
-//! What the emulated resources hold at the start: the same models in every run, trained in the month before.
+//! The models of the emulated resources at the start: the same in every run, trained in the last month.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::call::{Collection, V4_0};
+use super::call::Collection;
 use super::state::{Stored, date};
-use crate::guid;
+use super::version::Version;
 
-/// How long a model of v3.1 and later lives after its training.
-const MODELS_LIVE: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);
+/// A model with an expiration date expires this long after its training.
+const MODEL_LIFETIME: SignedDuration = SignedDuration::from_hours(2 * 365 * 24);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// A seeded model: where it stands, its id and what it is.
+/// Returns the UUID (version 5) of a name: the same in every run.
+pub(super) fn named_uuid(name: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
+}
+
+/// A seeded model with its collection and its id.
 pub(super) type Seed = ((Collection, String), Stored);
 
-/// The custom models of a source: `count` of each version and of v4.0's classifiers.
+/// The custom models of the source: `count` of each version, and `count` classifiers.
 pub(super) fn custom(count: usize, now: Timestamp) -> Vec<Seed> {
     (1..=count)
         .flat_map(|number| {
             let trained = now - DAY * (1 + i32::try_from(number % 28).unwrap_or_default());
-            [
-                custom_model(number, trained),
-                document_model(number, "3.0", "2022-08-31", trained),
-                document_model(number, "3.1", "2023-07-31", trained),
-                document_model(number, "4.0", V4_0, trained),
-                classifier(number, trained),
-            ]
+            let document_models = Version::ALL.map(|version| document_model(number, version, trained));
+            document_models.into_iter().chain([custom_model(number, trained), classifier(number, trained)])
         })
         .collect()
 }
@@ -39,14 +40,14 @@ pub(super) fn prebuilt() -> impl Iterator<Item = Seed> {
     ]
     .into_iter()
     .map(|(id, description)| {
-        let body = json!({"modelId": id, "createdDateTime": "2021-07-30T00:00:00Z", "apiVersion": V4_0, "description": description});
-        ((Collection::DocumentModels, id.to_owned()), Stored { body, blank: false, prebuilt: true })
+        let body = json!({"modelId": id, "createdDateTime": "2021-07-30T00:00:00Z", "apiVersion": Version::LATEST.date(), "description": description});
+        ((Collection::DocumentModels, id.to_owned()), Stored { prebuilt: true, ..Stored::ready(body) })
     })
 }
 
-/// The v2.1 model of a number. Its id is a UUID, as v2.1 wants it.
+/// The v2.1 model with this number. Its id is a UUID, as in the service.
 fn custom_model(number: usize, trained: Timestamp) -> Seed {
-    let id = guid::of(&format!("v2.1 model {number}"));
+    let id = named_uuid(&format!("v2.1 model {number}")).to_string();
     let document = |name: &str| json!({"documentName": name, "pages": 1, "errors": [], "status": "succeeded"});
     let body = json!({
         "modelInfo": {
@@ -64,16 +65,16 @@ fn custom_model(number: usize, trained: Timestamp) -> Seed {
             "errors": [],
         },
     });
-    ((Collection::CustomModels, id), stored(body))
+    ((Collection::CustomModels, id), Stored::ready(body))
 }
 
-fn document_model(number: usize, version: &str, api_version: &str, trained: Timestamp) -> Seed {
-    let id = format!("invoices-v{version}-{number}");
+fn document_model(number: usize, version: Version, trained: Timestamp) -> Seed {
+    let id = format!("invoices-v{}-{number}", version.number());
     let mut body = json!({
         "modelId": id,
         "description": format!("Invoices, training {number}"),
         "createdDateTime": date(trained),
-        "apiVersion": api_version,
+        "apiVersion": version.date(),
         "tags": {"team": "invoices"},
         "docTypes": {id.clone(): {
             "fieldSchema": {"Total": {"type": "number"}, "Vendor": {"type": "string"}},
@@ -81,34 +82,41 @@ fn document_model(number: usize, version: &str, api_version: &str, trained: Time
             "fieldConfidence": {"Total": 0.995, "Vendor": 0.925},
         }},
     });
-    age(&mut body, api_version, trained);
-    ((Collection::DocumentModels, id), stored(body))
+    add_dates(&mut body, version, trained);
+    ((Collection::DocumentModels, id), Stored::ready(body))
 }
 
 fn classifier(number: usize, trained: Timestamp) -> Seed {
-    let id = format!("classifier-v4.0-{number}");
+    let version = Version::LATEST;
+    let id = format!("classifier-v{}-{number}", version.number());
     let documents = |prefix: &str| json!({"kind": "azureBlob", "azureBlobSource": {"containerUrl": "https://example.blob.core.windows.net/train", "prefix": prefix}});
     let mut body = json!({
         "classifierId": id,
         "description": format!("Forms, training {number}"),
         "createdDateTime": date(trained),
-        "apiVersion": V4_0,
+        "apiVersion": version.date(),
         "docTypes": {"invoice": documents("invoice/"), "receipt": documents("receipt/")},
     });
-    age(&mut body, V4_0, trained);
-    ((Collection::DocumentClassifiers, id), stored(body))
+    add_dates(&mut body, version, trained);
+    ((Collection::DocumentClassifiers, id), Stored::ready(body))
 }
 
-/// The dates that came with later versions.
-fn age(body: &mut Value, api_version: &str, trained: Timestamp) {
-    if api_version > "2022-08-31" {
-        body["expirationDateTime"] = json!(date(trained + MODELS_LIVE));
+/// Adds the dates that not every version has.
+fn add_dates(body: &mut Value, version: Version, trained: Timestamp) {
+    if version.has_expiration_date() {
+        body["expirationDateTime"] = json!(date(trained + MODEL_LIFETIME));
     }
-    if api_version == V4_0 {
+    if version.has_modification_date() {
         body["modifiedDateTime"] = json!(date(trained));
     }
 }
 
-fn stored(body: Value) -> Stored {
-    Stored { body, blank: false, prebuilt: false }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_of_seeded_models_do_not_change_between_releases() {
+        assert_eq!(named_uuid("v2.1 model 1").to_string(), "b88f9c8c-4feb-5c8f-8f96-cf6eed8b996c");
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use assert_cmd::Command;
-use frcopy::emulator::{Collection, Emulated};
+use frcopy::emulator::{Collection, EmulatedResource};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ impl AzureCli {
         Self { folder }
     }
 
-    fn entry(name: &str, resource: &Emulated) -> String {
+    fn entry(name: &str, resource: &EmulatedResource) -> String {
         let details = json!({"id": resource.resource_id, "kind": "FormRecognizer", "location": "WEST US 2",
             "properties": {"endpoint": format!("{}/", resource.endpoint), "disableLocalAuth": false}});
         let keys = json!({"key1": resource.key, "key2": "unused"});

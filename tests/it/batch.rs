@@ -325,7 +325,7 @@ fn a_dry_run_only_reads_and_ends_as_the_real_run_would() {
 
 #[test]
 fn a_dry_run_says_when_the_target_has_too_little_room() {
-    let options = Options { models: 3, most_models: Some(4), ..Options::default() };
+    let options = Options { models: 3, max_models: Some(4), ..Options::default() };
     let lab = Lab::with(&options);
     lab.copy(&["--include", "invoices-v4*", "--dry-run"]).expect(0, &["has 0 of at most 4 models of v3.0 and later"]);
     let ending = lab
@@ -338,7 +338,7 @@ fn a_dry_run_says_when_the_target_has_too_little_room() {
 
 #[test]
 fn a_dry_run_counts_the_place_of_the_staging_copy() {
-    let lab = Lab::with(&Options { operation_time: Duration::ZERO, most_models: Some(1), ..Options::default() });
+    let lab = Lab::with(&Options { operation_time: Duration::ZERO, max_models: Some(1), ..Options::default() });
     lab.copy(&["invoices-v4.0-1"]).expect(0, &[]);
     lab.retrain("invoices-v4.0-1");
     for arguments in [&["invoices-v4.0-1"][..], &["--include", "invoices-v4*"]] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frcopy::emulator::{Collection, Emulated, Emulator, Fault, Options, Tier};
+use frcopy::emulator::{Collection, EmulatedResource, Emulator, Fault, Options, Tier};
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -46,7 +46,7 @@ fn the_emulator_answers_recorded_requests_as_the_service_did() {
 struct Session {
     name: String,
     emulator: Emulator,
-    resource: Emulated,
+    resource: EmulatedResource,
     http: reqwest::Client,
     /// The authorization that the emulator gave out, in the place of the recorded one.
     authorization: Value,

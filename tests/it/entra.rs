@@ -123,8 +123,8 @@ fn lab_with(tokens: &[(&str, usize)]) -> Lab {
 fn lab_taking(operation_time: Duration, tokens: &[(&str, usize)]) -> Lab {
     let lab = Lab::with(&Options { models: 1, operation_time, ..Options::default() });
     for (token, requests) in tokens {
-        lab.emulator.take_token(SOURCE, &name_of(token), *requests);
-        lab.emulator.take_token(TARGET, &name_of(token), *requests);
+        lab.emulator.accept_token(SOURCE, &name_of(token), *requests);
+        lab.emulator.accept_token(TARGET, &name_of(token), *requests);
     }
     lab
 }
@@ -193,8 +193,11 @@ fn a_service_principal_that_is_refused_is_told_why_and_what_to_correct() {
     let lab = lab_with(&[]);
     let words = format!("AADSTS7000215: Invalid client secret provided: {CLIENT_SECRET}.");
     let desk = Desk::answering(&[refusal(401, "invalid_client", 7_000_215, &words)]);
-    let texts =
-        ["gets no token for the source", "cause: AADSTS7000215", "correct AZURE_CLIENT_ID, AZURE_CLIENT_SECRET"];
+    let texts = [
+        "failed to get an Entra ID token for the source",
+        "cause: AADSTS7000215",
+        "correct AZURE_CLIENT_ID, AZURE_CLIENT_SECRET",
+    ];
     run_discreetly(&mut with_service_principal(command(&lab, &[MODEL]), desk.as_authority())).expect(4, &texts);
     assert!(lab.changes().is_empty());
 }
@@ -276,8 +279,10 @@ fn a_workload_identity_shows_its_federated_token() {
     let desk = Desk::answering(&[refusal(400, "invalid_request", 700_213, words)]);
     run_discreetly(&mut workload(&desk, &file))
         .expect(4, &["cause: AADSTS700213", "that the identity trusts this cluster"]);
-    run_discreetly(&mut workload(&desk, &folder.path().join("gone")))
-        .expect(4, &["the workload identity gets no token", "AZURE_FEDERATED_TOKEN_FILE"]);
+    run_discreetly(&mut workload(&desk, &folder.path().join("gone"))).expect(
+        4,
+        &["failed to get an Entra ID token for the source with the workload identity", "AZURE_FEDERATED_TOKEN_FILE"],
+    );
 }
 
 #[test]
@@ -322,7 +327,7 @@ fn a_machine_without_an_identity_is_told_to_have_one() {
     run_discreetly(&mut app_service).expect(
         4,
         &[
-            "the managed identity gets no token for the source",
+            "failed to get an Entra ID token for the source with the managed identity",
             "The requested identity has not been assigned to this resource",
             "assign a managed identity to this machine",
         ],
@@ -364,8 +369,8 @@ fn a_machine_where_nobody_is_signed_in_says_what_was_tried() {
     run_discreetly(command(&lab, &[MODEL]).env("PATH", path_with(folder.path()))).expect(
         4,
         &[
-            "nobody here can ask Entra ID for a token for the source",
-            "the managed identity: this machine is none of Azure's",
+            "no identity on this machine got an Entra ID token for the source",
+            "the managed identity: this machine is not in Azure",
             "the Azure CLI: ERROR: Please run 'az login' to setup account.",
             "the Azure Developer CLI: azd not found on PATH",
             "sign in with `az login`",
@@ -381,10 +386,10 @@ fn the_way_to_an_identity_can_be_chosen_and_one_that_cannot_be_gone_is_named() {
     program(folder.path(), "az", "ERROR: Please run 'az login' to setup account.", "2", 1);
     let mut chosen = with_service_principal(command(&lab, &[MODEL]), desk.as_authority());
     chosen.env("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential").env("PATH", path_with(folder.path()));
-    run_discreetly(&mut chosen).expect(4, &["the Azure CLI gets no token", "sign in with `az login`"]);
+    run_discreetly(&mut chosen).expect(4, &["for the source with the Azure CLI", "sign in with `az login`"]);
     assert!(desk.asked().is_empty());
     run_discreetly(chosen.env("AZURE_TOKEN_CREDENTIALS", "BrowserCredential"))
-        .expect(2, &["AZURE_TOKEN_CREDENTIALS names no way"]);
+        .expect(2, &["AZURE_TOKEN_CREDENTIALS names an unknown"]);
     let mut certificate = command(&lab, &[MODEL]);
     run_discreetly(certificate.env("AZURE_CLIENT_CERTIFICATE_PATH", "/nowhere.pem"))
         .expect(2, &["a service principal with a certificate cannot be used"]);

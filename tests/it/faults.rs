@@ -331,7 +331,7 @@ fn an_answer_of_more_than_16_mib_is_not_read_to_its_end() {
     on_every_version(|version| {
         let world = World::new(version);
         world.on(Step::Authorize, [reply(200).set_body_bytes(vec![b' '; 17 << 20])]);
-        run(&mut world.copy()).expect(1, &["more than 16 MiB"]);
+        run(&mut world.copy()).expect(1, &["larger than 16 MiB"]);
         assert_eq!(world.count(Step::Start), 0);
     });
 }

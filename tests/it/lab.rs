@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use assert_cmd::Command;
-use frcopy::emulator::{Collection, Emulator, OnServed, Options, Served};
+use frcopy::emulator::{Collection, Emulator, OnRequest, Options, ServedRequest};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -16,7 +16,7 @@ pub(crate) const TARGET: usize = 1;
 
 pub(crate) struct Lab {
     pub(crate) emulator: Emulator,
-    served: Arc<Mutex<Vec<Served>>>,
+    served: Arc<Mutex<Vec<ServedRequest>>>,
     // Dropped last: the servers live on it.
     _runtime: Runtime,
 }
@@ -32,10 +32,10 @@ impl Lab {
     }
 
     /// Resources that tell of each request before it is answered.
-    pub(crate) fn listening(options: &Options, listen: impl Fn(&Served) + Send + Sync + 'static) -> Self {
+    pub(crate) fn listening(options: &Options, listen: impl Fn(&ServedRequest) + Send + Sync + 'static) -> Self {
         let served = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&served);
-        let on_served: OnServed = Arc::new(move |request: &Served| {
+        let on_served: OnRequest = Arc::new(move |request: &ServedRequest| {
             noted.lock().unwrap().push(request.clone());
             listen(request);
         });
@@ -110,7 +110,7 @@ impl Lab {
 
     /// How often the v2.1 models of a resource have been listed.
     pub(crate) fn looks_at(&self, resource: usize) -> usize {
-        let name = frcopy::emulator::name_of(resource);
+        let name = frcopy::emulator::resource_name(resource);
         let served = self.served.lock().unwrap();
         served.iter().filter(|served| served.resource == name && served.path.contains("op=full")).count()
     }

@@ -18,7 +18,7 @@ const UNLIMITED: usize = 10_000;
 
 fn lab() -> Lab {
     let lab = Lab::new(1);
-    lab.emulator.take_token(SOURCE, FIRST, UNLIMITED);
+    lab.emulator.accept_token(SOURCE, FIRST, UNLIMITED);
     lab
 }
 
@@ -60,8 +60,8 @@ fn a_token_file_is_read_again_when_others_have_renewed_it() {
             }
         }
     });
-    lab.emulator.take_token(SOURCE, FIRST, UNLIMITED);
-    lab.emulator.take_token(SOURCE, SECOND, UNLIMITED);
+    lab.emulator.accept_token(SOURCE, FIRST, UNLIMITED);
+    lab.emulator.accept_token(SOURCE, SECOND, UNLIMITED);
     run_discreetly(command(&lab).arg("--source-token-file").arg(&file)).expect(0, &[]);
     assert_eq!(fs::read_to_string(&file).unwrap(), SECOND);
 }
@@ -69,7 +69,7 @@ fn a_token_file_is_read_again_when_others_have_renewed_it() {
 #[test]
 fn a_ready_token_that_expires_on_the_way_leaves_the_operation_in_hand() {
     let lab = Lab::with(&Options { models: 1, operation_time: Duration::from_secs(60), ..Options::default() });
-    lab.emulator.take_token(SOURCE, FIRST, 8);
+    lab.emulator.accept_token(SOURCE, FIRST, 8);
     run_discreetly(command(&lab).env("FRCOPY_SOURCE_TOKEN", FIRST))
         .expect(4, &["frcopy wait ", "Cognitive Services User on both resources, source and target"]);
 }

@@ -1,4 +1,4 @@
-//! Tokens of Microsoft Entra ID for the identity that this machine has, found where Azure's own SDKs look for it.
+//! Microsoft Entra ID tokens for the identity of this machine, found with the rules of Azure's SDKs.
 
 use std::cell::Cell;
 use std::env;
@@ -22,23 +22,22 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::transport::{REQUEST_TIMEOUT, builder, chain, root_cause, unusable_client};
-use crate::auth::{Fetching, Token, TokenSource};
-use crate::error::{Delivery, Error, ErrorKind};
+use super::{Token, TokenFuture, TokenSource};
+use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::redactor::Redactor;
 use crate::resource::{Cloud, Side};
 use crate::text::sanitize;
 
-/// The address at which every virtual machine of Azure finds its own identity, and nobody else anything.
+/// The address of the Azure instance metadata service. It is reachable from Azure machines only.
 const METADATA_HOST: &str = "169.254.169.254";
-/// Where Azure's other SDKs look for that address in tests.
+/// Replaces that address in tests, as in Azure's other SDKs.
 const METADATA_VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
-/// Somebody on the same machine answers sooner, or is not there.
+/// The metadata service is on the same host: without an answer in this time, this machine is not in Azure.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
-/// The metadata service may ask to be asked again for more than a minute.
-const LONGEST_FETCH: Duration = Duration::from_secs(90);
+/// Timeout for one token. The metadata service may ask for retries for more than a minute.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// An identity that can ask Entra ID for tokens, by the name that Azure's SDKs have for the way to it.
+/// The kinds of identity that can get tokens, one per credential type of Azure's SDKs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Identity {
     ServicePrincipal,
@@ -61,11 +60,11 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
-    /// The one that the environment names. Then it is that one, or none: nobody is to be somebody else by accident.
-    fn of_environment() -> Result<Option<Self>, Error> {
+    /// Returns the identity that the environment configures. If there is one, no other is tried.
+    fn from_environment() -> Result<Option<Self>, Error> {
         let is_set = |name: &str| variable(name).is_some();
         if let Some(name) = variable("AZURE_TOKEN_CREDENTIALS").filter(|name| !["dev", "prod"].contains(&&**name)) {
-            return Self::named(&name).map(Some);
+            return Self::from_credential_type(&name).map(Some);
         }
         if is_set("AZURE_CLIENT_SECRET") {
             return Ok(Some(Self::ServicePrincipal));
@@ -84,7 +83,7 @@ impl Identity {
         Ok(is_managed.then_some(Self::Managed))
     }
 
-    fn named(name: &str) -> Result<Self, Error> {
+    fn from_credential_type(name: &str) -> Result<Self, Error> {
         match name.to_ascii_lowercase().as_str() {
             "environmentcredential" => Ok(Self::ServicePrincipal),
             "workloadidentitycredential" => Ok(Self::Workload),
@@ -92,15 +91,15 @@ impl Identity {
             "azureclicredential" => Ok(Self::AzureCli),
             "azuredeveloperclicredential" => Ok(Self::AzureDeveloperCli),
             _ => Err(Error::settings(
-                "AZURE_TOKEN_CREDENTIALS names no way to an identity that is known here",
+                "AZURE_TOKEN_CREDENTIALS names an unknown credential type",
                 "unset it, or set EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential, \
                  AzureCliCredential or AzureDeveloperCliCredential",
             )),
         }
     }
 
-    /// Those that are tried in turn where the environment names none.
-    fn to_be_tried() -> &'static [Self] {
+    /// The identities to try, in this order, if the environment configures none.
+    fn candidates() -> &'static [Self] {
         match variable("AZURE_TOKEN_CREDENTIALS").as_deref() {
             Some("prod") => &[Self::Managed],
             Some("dev") => &[Self::AzureCli, Self::AzureDeveloperCli],
@@ -118,7 +117,8 @@ impl Identity {
                  that the identity trusts this cluster"
             ),
             Self::Managed => {
-                "assign a managed identity to this machine, and where it has several name one in AZURE_CLIENT_ID".into()
+                "assign a managed identity to this machine; if it has several, set AZURE_CLIENT_ID to one of them"
+                    .into()
             }
             Self::AzureCli => "sign in with `az login`".into(),
             Self::AzureDeveloperCli => "sign in with `azd auth login`".into(),
@@ -126,15 +126,26 @@ impl Identity {
     }
 }
 
-/// The tokens of whatever identity this machine has: that of the environment (service principal, workload or managed
-/// identity), else that of an Azure machine, else that of whoever is signed in to the Azure CLI or the Azure Developer CLI.
+/// A token source for the identity of this machine.
+///
+/// The identity is the one that the environment configures (service principal, workload or managed identity), else the
+/// managed identity of an Azure machine, else the account that is signed in to the Azure CLI or the Azure Developer CLI.
 pub struct Entra {
     side: Side,
     cloud: Cloud,
     tenant: Option<String>,
-    http: Arc<TokenHttp>,
-    /// The one that has given a token before. It stays the same for the whole command.
-    found: Cell<Option<Identity>>,
+    http: Arc<TokenHttpClient>,
+    /// The identity that returned the first token. It does not change during the command.
+    selected: Cell<Option<Identity>>,
+}
+
+/// The HTTP clients for token requests.
+#[derive(Debug)]
+pub struct HttpClients {
+    /// For Entra ID.
+    pub remote: reqwest::Client,
+    /// For plain HTTP to this machine and its link-local network. It must not use a proxy, which could read the token.
+    pub local: reqwest::Client,
 }
 
 impl fmt::Debug for Entra {
@@ -144,17 +155,17 @@ impl fmt::Debug for Entra {
 }
 
 impl TokenSource for Entra {
-    fn fetch(&self) -> Fetching<'_> {
+    fn fetch(&self) -> TokenFuture<'_> {
         Box::pin(self.token())
     }
 }
 
 impl Entra {
-    /// The identity of this machine, in the eyes of one cloud and of one tenant or the identity's own.
+    /// Creates a token source for a cloud, and for a tenant if it is not the identity's own.
     ///
     /// # Errors
-    /// When the tenant cannot be one, or the platform's trust store cannot be used.
-    pub fn new(side: Side, cloud: Cloud, tenant: Option<&str>) -> Result<Self, Error> {
+    /// When the tenant is neither a GUID nor a domain name.
+    pub fn new(side: Side, cloud: Cloud, tenant: Option<&str>, http: HttpClients) -> Result<Self, Error> {
         let tenant = tenant.map(str::trim);
         if tenant.is_some_and(|id| id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c)))
         {
@@ -163,59 +174,63 @@ impl Entra {
                 "give its id or domain name, as `az account show --query tenantId` prints it",
             ));
         }
-        let (tenant, http) = (tenant.map(str::to_owned), Arc::new(TokenHttp::new()?));
-        Ok(Self { side, cloud, tenant, http, found: Cell::default() })
+        let (tenant, http) = (tenant.map(str::to_owned), Arc::new(TokenHttpClient(http)));
+        Ok(Self { side, cloud, tenant, http, selected: Cell::default() })
     }
 
     async fn token(&self) -> Result<Token, Error> {
-        match self.found.get().map_or_else(Identity::of_environment, |found| Ok(Some(found)))? {
+        match self.selected.get().map_or_else(Identity::from_environment, |selected| Ok(Some(selected)))? {
             Some(identity) => self.token_of(identity).await,
-            None => self.token_of_anybody().await,
+            None => self.first_token().await,
         }
     }
 
-    async fn token_of_anybody(&self) -> Result<Token, Error> {
+    /// Tries the candidates in turn and selects the first one that returns a token.
+    async fn first_token(&self) -> Result<Token, Error> {
         let side = self.side;
-        let mut refusals = Vec::new();
-        for identity in Identity::to_be_tried() {
+        let mut failures = Vec::new();
+        for identity in Identity::candidates() {
             if *identity == Identity::Managed && !self.http.is_on_azure().await {
-                refusals.push(format!("{identity}: this machine is none of Azure's"));
+                failures.push(format!("{identity}: this machine is not in Azure"));
                 continue;
             }
             match self.token_of(*identity).await {
                 Ok(token) => {
-                    self.found.set(Some(*identity));
+                    self.selected.set(Some(*identity));
                     return Ok(token);
                 }
                 Err(error) => {
                     let cause = error.causes().last().map(ToString::to_string);
-                    refusals.push(format!("{identity}: {}", cause.unwrap_or_else(|| error.to_string())));
+                    failures.push(format!("{identity}: {}", cause.unwrap_or_else(|| error.to_string())));
                 }
             }
         }
-        Err(Error::new(ErrorKind::Credentials, format!("nobody here can ask Entra ID for a token for the {side}"))
-            .with_source(refusals.join("; "))
-            .with_remedy(format!(
-                "sign in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or give a \
+        Err(Error::new(
+            ErrorKind::Credentials,
+            format!("no identity on this machine got an Entra ID token for the {side}"),
+        )
+        .with_source(failures.join("; "))
+        .with_remedy(format!(
+            "sign in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or give a \
                  token in FRCOPY_{}_TOKEN",
-                side.to_string().to_uppercase()
-            )))
+            side.to_string().to_uppercase()
+        )))
     }
 
     async fn token_of(&self, identity: Identity) -> Result<Token, Error> {
-        let asked = async {
+        let request = async {
             let credential = self.credential(identity)?;
             credential.get_token(&[self.cloud.scope()], None).await
         };
         let answer =
-            timeout(LONGEST_FETCH, asked).await.map_err(|_| self.unavailable(identity, "no answer in time"))?;
-        let answer = answer.map_err(|error| self.refused(identity, &error))?;
+            timeout(TOKEN_TIMEOUT, request).await.map_err(|_| self.unavailable(identity, "no answer in time"))?;
+        let answer = answer.map_err(|error| self.failed(identity, &error))?;
         let expires = Timestamp::from_second(answer.expires_on.unix_timestamp()).ok();
-        info!("{}: a token of {identity}, good until {}", self.side, expires.unwrap_or_default());
+        info!("{}: got a token of {identity}, valid until {}", self.side, expires.unwrap_or_default());
         Token::new(&answer.token.secret().into(), expires)
     }
 
-    /// A way to an identity. It is made anew for each token, so that none is kept that was refused.
+    /// Creates the SDK's credential. A new one for each token, so that the SDK does not return a cached token that was rejected.
     fn credential(&self, identity: Identity) -> azure_core::Result<Arc<dyn TokenCredential>> {
         let client_options = self.client_options();
         let tenant_id = self.tenant.clone();
@@ -250,14 +265,14 @@ impl Entra {
 
     fn client_options(&self) -> ClientOptions {
         let cloud = match self.cloud {
-            // Somebody who names an authority means it.
+            // The SDK reads the authority from the environment.
             _ if variable("AZURE_AUTHORITY_HOST").is_some() => None,
             Cloud::Public => Some(CloudConfiguration::AzurePublic),
             Cloud::UsGovernment => Some(CloudConfiguration::AzureGovernment),
             Cloud::China => Some(CloudConfiguration::AzureChina),
         };
         ClientOptions {
-            // What may be sent again is decided in `retry`, and nowhere else.
+            // `client::retry` is the only place that repeats requests.
             retry: RetryOptions::none(),
             transport: Some(Transport::new(Arc::clone(&self.http) as Arc<dyn HttpClient>)),
             cloud: cloud.map(Arc::new),
@@ -265,7 +280,8 @@ impl Entra {
         }
     }
 
-    fn refused(&self, identity: Identity, error: &azure_core::Error) -> Error {
+    /// Converts an error of the SDK: transient ones to [`ErrorKind::Unavailable`], others to [`ErrorKind::Credentials`].
+    fn failed(&self, identity: Identity, error: &azure_core::Error) -> Error {
         let kinds = chain(error).filter_map(|cause| Some(cause.downcast_ref::<azure_core::Error>()?.kind()));
         let is_transient = kinds.into_iter().any(|kind| match kind {
             AzureErrorKind::Connection | AzureErrorKind::Io => !chain(error).any(is_missing_file),
@@ -273,51 +289,40 @@ impl Entra {
             _ => false,
         });
         let secret = variable("AZURE_CLIENT_SECRET").unwrap_or_default().into();
-        let words = sanitize(&Redactor::default().and(&secret).redact(&root_cause(error).to_string()));
+        let cause = sanitize(&Redactor::default().with(&secret).redact(&root_cause(error).to_string()));
         if is_transient {
-            return self.unavailable(identity, &words);
+            return self.unavailable(identity, &cause);
         }
-        let what = format!("{identity} gets no token for the {}", self.side);
-        Error::new(ErrorKind::Credentials, what).with_source(words).with_remedy(identity.remedy(self.side))
+        let what = format!("failed to get an Entra ID token for the {} with {identity}", self.side);
+        Error::new(ErrorKind::Credentials, what).with_source(cause).with_remedy(identity.remedy(self.side))
     }
 
-    /// Nothing was asked of the resource: it may be asked later.
-    fn unavailable(&self, identity: Identity, why: &str) -> Error {
-        let what = format!("asked for a token for the {} by {identity}, Entra ID did not answer", self.side);
+    /// No request was sent to the resource, so the caller may repeat it.
+    fn unavailable(&self, identity: Identity, cause: &str) -> Error {
+        let what = format!("Entra ID did not answer the token request for the {} with {identity}", self.side);
         Error::new(ErrorKind::Unavailable, what)
             .with_delivery(Delivery::NotSent)
-            .with_source(why)
+            .with_source(cause)
             .with_remedy("check that firewalls and proxies let this machine reach Entra ID (login.microsoftonline.com)")
     }
 }
 
-/// A federated token or a program that is not there comes as an I/O error, and will not be there later.
+/// Whether a federated token file or a program does not exist. The SDK reports this as an I/O error, but it is not transient.
 fn is_missing_file(cause: &(dyn StdError + 'static)) -> bool {
     cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// A variable of this process that is set to something.
+/// Returns an environment variable, trimmed, unless it is empty.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// HTTP for identities.
+/// Sends the SDK's requests with the client that fits their scheme.
 #[derive(Debug)]
-struct TokenHttp {
-    /// To Entra ID, as to everything else.
-    outward: reqwest::Client,
-    /// To this machine and its own network, where plain http is spoken. A proxy would be told the token.
-    nearby: reqwest::Client,
-}
+struct TokenHttpClient(HttpClients);
 
-impl TokenHttp {
-    fn new() -> Result<Self, Error> {
-        let outward = builder().timeout(REQUEST_TIMEOUT).build().map_err(|error| unusable_client(&error))?;
-        let nearby = builder().timeout(REQUEST_TIMEOUT).no_proxy().build().map_err(|error| unusable_client(&error))?;
-        Ok(Self { outward, nearby })
-    }
-
-    /// Whether the metadata service is there, which refuses a request that does not say that it means it.
+impl TokenHttpClient {
+    /// Whether the metadata service exists. It answers 400 to a request without the header `Metadata: true`.
     async fn is_on_azure(&self) -> bool {
         let Ok(url) = Url::parse(&format!("http://{METADATA_HOST}/metadata/identity/oauth2/token")) else {
             return false;
@@ -329,19 +334,19 @@ impl TokenHttp {
 }
 
 #[async_trait::async_trait]
-impl HttpClient for TokenHttp {
+impl HttpClient for TokenHttpClient {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         if request.url().scheme() == "https" {
-            return self.outward.execute_request(request).await;
+            return self.0.remote.execute_request(request).await;
         }
         let mut request = request.clone();
         if let Some(host) = metadata_host().filter(|_| request.url().host_str() == Some(METADATA_HOST)) {
             let url = request.url_mut();
-            // An address that cannot be put there leaves the true one.
+            // If the replacement is not a valid host, the real address stays.
             let _ = url.set_host(host.host_str());
             let _ = url.set_port(host.port());
         }
-        self.nearby.execute_request(&request).await
+        self.0.local.execute_request(&request).await
     }
 }
 

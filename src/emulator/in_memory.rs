@@ -1,4 +1,4 @@
-//! The emulated resources without a network and with a clock of the test's own: what the pipeline is tested against.
+//! The emulated service without a network, and with the time of the test. The property tests of the copy use it.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,23 +7,24 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 
 use super::call::Collection;
-use super::state::{Incoming, World};
-use super::{Emulated, Options, emulated, world};
+use super::handler::Request;
+use super::options::{EmulatedResource, Options};
+use super::service::Service;
 
-pub(crate) struct Stage {
-    world: World,
-    pub(crate) resources: Vec<Emulated>,
+pub(crate) struct InMemoryEmulator {
+    service: Service,
+    pub(crate) resources: Vec<EmulatedResource>,
     requests: u32,
 }
 
-impl Stage {
+impl InMemoryEmulator {
     pub(crate) fn new(options: &Options) -> Self {
-        let resource = |at: usize| {
-            let port = 8000 + u16::try_from(at).unwrap();
-            emulated(at, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        let resource = |index: usize| {
+            let port = 8000 + u16::try_from(index).unwrap();
+            EmulatedResource::new(index, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         };
         let resources: Vec<_> = (0..options.resources).map(resource).collect();
-        Self { world: world(options, &resources), resources, requests: 0 }
+        Self { service: Service::new(options, &resources), resources, requests: 0 }
     }
 
     pub(crate) fn answer(
@@ -37,15 +38,15 @@ impl Stage {
             None => (request.path_and_query.as_str(), None),
         };
         self.requests += 1;
-        let incoming = Incoming {
+        let request = Request {
             method: request.method.as_str(),
             path,
             query,
             headers: &request.headers,
             body: request.json().unwrap_or_default().as_bytes(),
-            request_id: &format!("request-{}", self.requests),
+            id: &format!("request-{}", self.requests),
         };
-        let reply = self.world.answer(account, &incoming, now);
+        let reply = self.service.answer(account, &request, now);
         let header = |(name, value): &(&'static str, String)| {
             (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap())
         };
@@ -53,30 +54,30 @@ impl Stage {
         (reply.status, reply.headers.iter().map(header).collect(), body)
     }
 
-    /// Whether a resource has a ready model of this id.
+    /// Whether a resource has a ready model with this id.
     pub(crate) fn is_ready(&mut self, account: usize, collection: Collection, id: &str, now: Timestamp) -> bool {
-        self.world.settle(now);
-        self.world.accounts[account].get(collection, id).is_some_and(|stored| !stored.blank)
+        self.service.update(now);
+        self.service.accounts[account].get(collection, id).is_some_and(|stored| !stored.blank)
     }
 
-    /// The ids that are reserved on a resource and that no accepted copy uses.
+    /// The reserved ids of a resource that no accepted copy has used.
     pub(crate) fn unused_reservations(&self, account: usize) -> Vec<String> {
-        let unused = self.world.accounts[account].reservations.iter().filter(|reservation| !reservation.used);
+        let unused = self.service.accounts[account].reservations.iter().filter(|reservation| !reservation.used);
         unused.map(|reservation| reservation.id.clone()).collect()
     }
 
-    /// How many copies a resource has accepted to each target id.
+    /// The number of copies that a resource has accepted, by target id.
     pub(crate) fn accepted(&self, account: usize) -> BTreeMap<String, usize> {
         let mut accepted = BTreeMap::new();
-        for operation in self.world.accounts[account].operations.values() {
+        for operation in self.service.accounts[account].operations.values() {
             *accepted.entry(operation.target_id.clone()).or_default() += 1;
         }
         accepted
     }
 
-    /// The id of the first seeded model that a version copies.
+    /// The id of the first seeded model of a collection with this suffix.
     pub(crate) fn model(&self, collection: Collection, suffix: &str) -> String {
-        let mut ids = self.world.accounts[0].stored.keys().filter(|(on, _)| *on == collection);
+        let mut ids = self.service.accounts[0].stored.keys().filter(|(on, _)| *on == collection);
         ids.find(|(_, id)| id.ends_with(suffix)).unwrap().1.clone()
     }
 }
