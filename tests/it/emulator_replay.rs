@@ -32,7 +32,7 @@ const UNSENT_HEADERS: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn the_emulator_answers_recorded_requests_as_the_service_did() {
+fn the_emulator_answers_recorded_requests_like_the_service() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     let folders = std::env::var_os("FRCOPY_RECORDINGS").into_iter().map(Into::into).chain([own]);
     for folder in folders {
@@ -43,7 +43,7 @@ fn the_emulator_answers_recorded_requests_as_the_service_did() {
 }
 
 /// One recording on its way through an emulator.
-struct Session {
+struct ReplayClient {
     name: String,
     emulator: Emulator,
     resource: Emulated,
@@ -67,13 +67,14 @@ async fn replay(name: &str, recording: Value) {
     let copy_fails = recording.exchanges.iter().any(|exchange| status_word(exchange) == Some("failed"));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let (authorization, operation) = (Value::Null, String::new());
-    let mut session = Session { name: name.to_owned(), emulator, resource, http, authorization, operation, copy_fails };
-    session.seed(&recording.exchanges);
+    let mut client =
+        ReplayClient { name: name.to_owned(), emulator, resource, http, authorization, operation, copy_fails };
+    client.seed(&recording.exchanges);
     for exchange in &recording.exchanges {
         if exchange.response.status == 429 {
-            session.compare(exchange, throttled(&exchange.request).await);
+            client.compare(exchange, throttled(&exchange.request).await);
         } else {
-            session.play(exchange).await;
+            client.play(exchange).await;
         }
     }
 }
@@ -86,7 +87,7 @@ fn is_terminal(word: &str) -> bool {
     matches!(word, "succeeded" | "failed")
 }
 
-impl Session {
+impl ReplayClient {
     /// Puts down what the recorded run had made before: the source, as the recording shows its copy, and taken ids.
     fn seed(&self, exchanges: &[Exchange]) {
         let copy = exchanges.iter().rev().find_map(|exchange| {
@@ -170,11 +171,11 @@ impl Session {
         if collection(&request.url) != Collection::CustomModels {
             return Some(if self.authorization.is_null() { json!({}) } else { self.authorization.clone() });
         }
-        let told = |name: &str| request.body.as_ref().and_then(|body| body.get(name)?.as_str().map(str::to_owned));
+        let sent = |name: &str| request.body.as_ref().and_then(|body| body.get(name)?.as_str().map(str::to_owned));
         // What the service refuses by its form goes there as it was; a pair is the emulator's, true or not.
         let resource_id =
-            told("targetResourceId").filter(|id| id == "resourceId").unwrap_or(self.resource.resource_id.clone());
-        let told_region = told("targetResourceRegion");
+            sent("targetResourceId").filter(|id| id == "resourceId").unwrap_or(self.resource.resource_id.clone());
+        let told_region = sent("targetResourceRegion");
         let region = match told_region.as_deref() {
             Some(nonsense @ ("resourceregion" | "nowhere1")) => nonsense,
             _ if self.copy_fails => "northeurope",

@@ -17,6 +17,7 @@ mod check;
 #[cfg(feature = "emulator")]
 mod ci;
 mod completions;
+mod connection_faults;
 mod copy;
 #[cfg(feature = "emulator")]
 mod delegated;
@@ -26,17 +27,15 @@ mod emulator;
 mod emulator_replay;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
+mod fault_matrix;
 mod faults;
 mod guarantees;
 #[cfg(all(unix, feature = "emulator"))]
-mod half_way;
+mod interrupted_batch;
 #[cfg(all(unix, feature = "emulator"))]
-mod kill;
-#[cfg(feature = "emulator")]
-mod lab;
+mod killed;
 #[cfg(feature = "emulator")]
 mod list;
-mod matrix;
 #[cfg(target_os = "linux")]
 mod proxy;
 mod readme;
@@ -54,9 +53,6 @@ mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;
 mod versions;
-#[cfg(all(unix, feature = "emulator"))]
-mod victim;
 mod wait;
-mod wire;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod workflows;

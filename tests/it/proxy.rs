@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{SOURCE_KEY, TARGET_KEY, V4_0, World, run};
+use crate::support::{SOURCE_KEY, ScriptedService, TARGET_KEY, V4_0, run};
 use crate::tls::{AUTHORITY, copy_from, server};
 
 /// No network knows this name; only the proxy does.
@@ -69,7 +69,7 @@ fn relay(mut from: TcpStream, mut to: TcpStream, seen: &Mutex<Vec<u8>>) {
 }
 
 #[test]
-fn a_resource_is_reached_through_the_proxy_and_the_proxy_learns_nothing_but_its_name() {
+fn the_proxy_sees_only_the_host_name_of_a_resource() {
     let proxy = Proxy::to(server());
     for variable in ["HTTPS_PROXY", "https_proxy"] {
         run(copy_from(ENDPOINT).env(variable, proxy.url()).env("SSL_CERT_FILE", AUTHORITY))
@@ -82,27 +82,27 @@ fn a_resource_is_reached_through_the_proxy_and_the_proxy_learns_nothing_but_its_
 }
 
 #[test]
-fn whoever_opens_tls_on_the_way_must_be_trusted_by_this_machine() {
+fn a_proxy_that_intercepts_tls_needs_a_trusted_certificate() {
     let proxy = Proxy::to(server());
     run(copy_from(ENDPOINT).env("HTTPS_PROXY", proxy.url()))
         .expect(7, &["has no certificate that can be trusted", "where a company's proxy opens TLS", "SSL_CERT_FILE"]);
 }
 
 #[test]
-fn no_proxy_and_this_machine_are_reached_without_it() {
+fn no_proxy_hosts_and_loopback_bypass_the_proxy() {
     let proxy = Proxy::to(server());
     for no_proxy in ["contoso.invalid", "*", "example.com, .invalid"] {
         run(copy_from(ENDPOINT).env("HTTPS_PROXY", proxy.url()).env("NO_PROXY", no_proxy))
             .expect(7, &["https://contoso.invalid has no known address", "can resolve private endpoints"]);
     }
-    let world = World::new(V4_0);
-    run(world.copy().env("HTTP_PROXY", proxy.url()).env("HTTPS_PROXY", proxy.url()).env("ALL_PROXY", proxy.url()))
+    let service = ScriptedService::new(V4_0);
+    run(service.copy().env("HTTP_PROXY", proxy.url()).env("HTTPS_PROXY", proxy.url()).env("ALL_PROXY", proxy.url()))
         .expect(0, &[]);
     assert!(proxy.seen.lock().unwrap().is_empty());
 }
 
 #[test]
-fn a_proxy_that_is_not_there_or_refuses_is_told_from_the_resource() {
+fn a_failing_proxy_is_reported_as_the_proxy() {
     run(copy_from(ENDPOINT).env("HTTPS_PROXY", "http://proxy.invalid:8080"))
         .expect(7, &["the proxy proxy.invalid on the way to the", "check HTTPS_PROXY and NO_PROXY"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

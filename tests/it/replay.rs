@@ -77,15 +77,15 @@ fn replay(recording: Value) -> Result<(), &'static str> {
     let server = runtime.block_on(MockServer::start());
     let recording: Recording = serde_json::from_value(localised(recording, &server.uri())).unwrap();
     let copy = Copy::of(&recording)?;
-    let player =
-        Arc::new(Mutex::new(Player { exchanges: recording.exchanges.clone(), next: 0, complaints: Vec::new() }));
-    let play = Arc::clone(&player);
+    let replay_server =
+        Arc::new(Mutex::new(ReplayServer { exchanges: recording.exchanges.clone(), next: 0, unexpected: Vec::new() }));
+    let play = Arc::clone(&replay_server);
     let mock = Mock::given(any()).respond_with(move |request: &Request| play.lock().unwrap().answer(request));
     runtime.block_on(mock.mount(&server));
 
     // One server under two names: in the recordings source and target are one resource, sometimes with one id.
     let target = server.uri().replace("127.0.0.1", "localhost");
-    let ending = run(frcopy()
+    let output = run(frcopy()
         .env("FRCOPY_SOURCE_ENDPOINT", server.uri())
         .env("FRCOPY_TARGET_ENDPOINT", target)
         .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
@@ -93,16 +93,17 @@ fn replay(recording: Value) -> Result<(), &'static str> {
         .args(["copy", "--poll-interval", "10ms"])
         .args(&copy.arguments));
 
-    let player = player.lock().unwrap();
-    let context = format!("{}: {ending:#?}", recording.name);
-    assert_eq!(player.complaints, Vec::<String>::new(), "{context}");
-    let left: Vec<_> = player.exchanges[player.next..].iter().filter(|exchange| !may_be_left_over(exchange)).collect();
+    let replay_server = replay_server.lock().unwrap();
+    let context = format!("{}: {output:#?}", recording.name);
+    assert_eq!(replay_server.unexpected, Vec::<String>::new(), "{context}");
+    let left: Vec<_> =
+        replay_server.exchanges[replay_server.next..].iter().filter(|exchange| !may_be_left_over(exchange)).collect();
     assert!(left.is_empty(), "not asked for: {} in {context}", left[0].request.url);
-    assert_eq!(ending.code, copy.expected.exit, "{context}");
-    for words in &copy.expected.words {
-        assert!(ending.stderr.contains(words), "{words:?} is missing in {context}");
+    assert_eq!(output.code, copy.expected.exit, "{context}");
+    for texts in &copy.expected.texts {
+        assert!(output.stderr.contains(texts), "{texts:?} is missing in {context}");
     }
-    assert_eq!(ending.stdout.trim(), copy.expected.stdout, "{context}");
+    assert_eq!(output.stdout.trim(), copy.expected.stdout, "{context}");
     Ok(())
 }
 
@@ -114,7 +115,7 @@ struct Copy {
 
 struct Expected {
     exit: i32,
-    words: Vec<String>,
+    texts: Vec<String>,
     stdout: String,
 }
 
@@ -140,8 +141,8 @@ impl Copy {
         if let Some(id) = target_id {
             option("--target-model-id", id);
         } else {
-            let told = start.and_then(|start| start.request.body.clone()).unwrap_or_default();
-            let text = |name: &str, default: &str| told.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
+            let sent = start.and_then(|start| start.request.body.clone()).unwrap_or_default();
+            let text = |name: &str, default: &str| sent.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
             option("--target-resource-id", &text("targetResourceId", RESOURCE_ID));
             option("--target-region", &text("targetResourceRegion", "westus2"));
         }
@@ -174,17 +175,17 @@ impl Expected {
             // Not a refusal: nobody knows what came of it.
             (500, _) => 1,
             (404, _) => 5,
-            other => panic!("{}: nothing is known of an ending with {other:?}", recording.name),
+            other => panic!("{}: nothing is known of an output with {other:?}", recording.name),
         };
-        let mut words = Vec::new();
+        let mut texts = Vec::new();
         if exit != 0 {
             let (code, message) = innermost(&body);
-            words.push(format!("cause: {code}: {message}"));
-            words.push(format!("help: {}", remedy(&code)));
-            words.extend(last.response.header("apim-request-id").map(|id| format!("request id: {id}")));
+            texts.push(format!("cause: {code}: {message}"));
+            texts.push(format!("help: {}", remedy(&code)));
+            texts.extend(last.response.header("apim-request-id").map(|id| format!("request id: {id}")));
         }
         let stdout = if exit == 0 { reserved.unwrap_or_default().to_owned() } else { String::new() };
-        Self { exit, words, stdout }
+        Self { exit, texts, stdout }
     }
 }
 
@@ -241,29 +242,29 @@ impl Response {
 }
 
 /// Hands out the recorded answers in their order, to the recorded requests alone.
-struct Player {
+struct ReplayServer {
     exchanges: Vec<Exchange>,
     next: usize,
-    complaints: Vec<String>,
+    unexpected: Vec<String>,
 }
 
-impl Player {
+impl ReplayServer {
     fn answer(&mut self, request: &Request) -> ResponseTemplate {
         let line = format!("{} {}", request.method, request.url);
         if !request.headers.contains_key("ocp-apim-subscription-key") {
-            self.complaints.push(format!("{line} without a key"));
+            self.unexpected.push(format!("{line} without a key"));
         }
         let expected = self.exchanges.get(self.next).filter(|exchange| matches(&exchange.request, request));
         let Some(Exchange { request: recorded, response }) = expected.cloned() else {
             // frcopy looks before it leaps and verifies after; the recorded clients did not.
-            if !is_look(request) {
+            if !is_model_read(request) {
                 let wanted = self.exchanges.get(self.next).map(|exchange| exchange.request.url.clone());
-                self.complaints.push(format!("{line} where {wanted:?} was recorded"));
+                self.unexpected.push(format!("{line} where {wanted:?} was recorded"));
             }
             return ResponseTemplate::new(404);
         };
         if let Some(problem) = self.compare_bodies(&recorded, request) {
-            self.complaints.push(format!("{line}: {problem}"));
+            self.unexpected.push(format!("{line}: {problem}"));
         }
         self.next += 1;
         replayed(&response)
@@ -295,7 +296,7 @@ fn matches(recorded: &Recorded, request: &Request) -> bool {
         && query == request.url.query()
 }
 
-fn is_look(request: &Request) -> bool {
+fn is_model_read(request: &Request) -> bool {
     let segments: Vec<_> = request.url.path_segments().unwrap().collect();
     request.method == wiremock::http::Method::GET
         && (matches!(segments[..], [_, "documentModels" | "documentClassifiers", _])

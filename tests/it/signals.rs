@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Step, V4_0, World, error_reply, on_every_version, reply};
+use crate::support::{ScriptedService, Step, V4_0, error_reply, on_every_version, reply};
 
 /// A copy that a test talks to with signals.
 struct Running {
@@ -16,8 +16,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(world: &World, arguments: &[&str]) -> Self {
-        let command = world.copy();
+    fn start(service: &ScriptedService, arguments: &[&str]) -> Self {
+        let command = service.copy();
         let mut child = Command::new(command.get_program());
         child.args(command.get_args()).args(arguments).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
         for (name, value) in command.get_envs() {
@@ -51,82 +51,82 @@ impl Running {
 const SIGNALS: [(&str, i32); 2] = [("-INT", 130), ("-TERM", 143)];
 
 #[test]
-fn before_an_id_is_reserved_a_signal_ends_it_and_nothing_is_sent() {
+fn a_signal_before_authorize_ends_the_command_and_sends_nothing() {
     on_every_version(|version| {
         for (signal, code) in SIGNALS {
-            let world = World::new(version);
-            world.on(Step::LookSource, [error_reply(429, "429", "Later.").insert_header("Retry-After", "600")]);
-            let mut running = Running::start(&world, &[]);
+            let service = ScriptedService::new(version);
+            service.on(Step::GetSource, [error_reply(429, "429", "Later.").insert_header("Retry-After", "600")]);
+            let mut running = Running::start(&service, &[]);
             running.until("sending again in 600 s");
             running.signal(signal);
             let (ended, stdout, stderr) = running.end();
             assert_eq!((ended, stdout.as_str()), (Some(code), ""), "{stderr}");
-            assert_eq!(world.count(Step::Authorize), 0);
+            assert_eq!(service.count(Step::Authorize), 0);
         }
     });
 }
 
 #[test]
-fn before_the_start_a_signal_gives_the_reservation_back() {
+fn a_signal_before_the_start_releases_the_reservation() {
     on_every_version(|version| {
         for (signal, code) in SIGNALS {
-            let world = World::new(version);
-            world.on(Step::Start, [error_reply(429, "429", "Later.").insert_header("Retry-After", "600")]);
-            world.on(Step::Verify, [version.no_model()]);
-            let mut running = Running::start(&world, &[]);
+            let service = ScriptedService::new(version);
+            service.on(Step::Start, [error_reply(429, "429", "Later.").insert_header("Retry-After", "600")]);
+            service.on(Step::Verify, [version.no_such_model()]);
+            let mut running = Running::start(&service, &[]);
             running.until("sending again in 600 s");
             running.signal(signal);
             let (ended, _, stderr) = running.end();
-            assert_eq!((ended, world.count(Step::GiveBack)), (Some(code), 1), "{stderr}");
+            assert_eq!((ended, service.count(Step::Release)), (Some(code), 1), "{stderr}");
             assert!(stderr.contains("given back") && !stderr.contains("frcopy wait"), "{stderr}");
         }
     });
 }
 
 #[test]
-fn after_the_start_a_signal_hands_the_operation_over() {
+fn a_signal_after_the_start_prints_the_operation_url() {
     on_every_version(|version| {
         for (signal, code) in SIGNALS {
-            let world = World::new(version);
-            world.on(Step::Follow, [reply(200).set_body_json(version.operation_body("running"))]);
-            let mut running = Running::start(&world, &["--output", "json"]);
+            let service = ScriptedService::new(version);
+            service.on(Step::Poll, [reply(200).set_body_json(version.operation_body("running"))]);
+            let mut running = Running::start(&service, &["--output", "json"]);
             running.until("status: running");
             running.signal(signal);
             let (ended, stdout, stderr) = running.end();
-            assert_eq!((ended, world.count(Step::GiveBack)), (Some(code), 0), "{stderr}");
-            assert!(stderr.contains(&format!("frcopy wait '{}'", world.operation_url())), "{stderr}");
+            assert_eq!((ended, service.count(Step::Release)), (Some(code), 0), "{stderr}");
+            assert!(stderr.contains(&format!("frcopy wait '{}'", service.operation_url())), "{stderr}");
             let json: Value = serde_json::from_str(&stdout).unwrap();
             assert_eq!(
                 (json["status"].as_str(), json["operation"].as_str()),
-                (Some("running"), Some(world.operation_url().as_str()))
+                (Some("running"), Some(service.operation_url().as_str()))
             );
         }
     });
 }
 
 #[test]
-fn a_start_in_flight_gets_its_answer_before_the_command_ends() {
+fn a_start_in_flight_is_completed_before_the_command_ends() {
     on_every_version(|version| {
-        let world = World::new(version);
-        world.on(Step::Start, [world.accepted().set_delay(Duration::from_millis(800))]);
-        let mut running = Running::start(&world, &[]);
+        let service = ScriptedService::new(version);
+        service.on(Step::Start, [service.accepted().set_delay(Duration::from_millis(800))]);
+        let mut running = Running::start(&service, &[]);
         running.until("authorized: ");
         running.signal("-INT");
         let (ended, _, stderr) = running.end();
         assert_eq!(ended, Some(130), "{stderr}");
         // Whether the signal met the start or came just before it, nothing is lost.
-        let handed_over = stderr.contains(&format!("frcopy wait '{}'", world.operation_url()));
-        assert!(handed_over || world.count(Step::GiveBack) == 1, "{stderr}");
+        let handed_over = stderr.contains(&format!("frcopy wait '{}'", service.operation_url()));
+        assert!(handed_over || service.count(Step::Release) == 1, "{stderr}");
     });
 }
 
 #[test]
-fn the_second_signal_ends_it_at_once() {
-    let world = World::new(V4_0);
-    world.on(Step::Start, [world.accepted().set_delay(Duration::from_secs(20))]);
-    let mut running = Running::start(&world, &["-v"]);
+fn the_second_signal_ends_the_command_at_once() {
+    let service = ScriptedService::new(V4_0);
+    service.on(Step::Start, [service.accepted().set_delay(Duration::from_secs(20))]);
+    let mut running = Running::start(&service, &["-v"]);
     running.until("authorized: ");
-    while world.count(Step::Start) == 0 {
+    while service.count(Step::Start) == 0 {
         std::thread::yield_now();
     }
     let began = Instant::now();

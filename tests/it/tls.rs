@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::support::{MODEL, SOURCE_KEY, TARGET_KEY, V4_0, World, frcopy, run};
+use crate::support::{MODEL, SOURCE_KEY, ScriptedService, TARGET_KEY, V4_0, frcopy, run};
 
 const CERTIFICATE: &[u8] = include_bytes!("../tls/server.pem");
 const KEY: &[u8] = include_bytes!("../tls/server.key");
@@ -71,7 +71,7 @@ pub(crate) fn copy_from(endpoint: &str) -> assert_cmd::Command {
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_fails_at_once() {
+fn an_untrusted_certificate_fails_at_once() {
     let began = Instant::now();
     let endpoint = format!("https://{}", server());
     let texts = [&endpoint, "has no certificate that can be trusted", "cause: ", "SSL_CERT_FILE"];
@@ -81,7 +81,7 @@ fn a_certificate_that_nobody_vouches_for_fails_at_once() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_company_s_own_authority_is_trusted_through_ssl_cert_file() {
+fn a_private_certificate_authority_is_trusted_through_ssl_cert_file() {
     let endpoint = format!("https://{}", server());
     run(copy_from(&endpoint).env("SSL_CERT_FILE", AUTHORITY))
         .expect(5, &["the target refused to authorize the copy (HTTP 404)"]);
@@ -89,9 +89,9 @@ fn a_company_s_own_authority_is_trusted_through_ssl_cert_file() {
 
 #[test]
 fn a_server_that_does_not_speak_tls_fails_at_once() {
-    let world = World::new(V4_0);
+    let service = ScriptedService::new(V4_0);
     let began = Instant::now();
-    let endpoint = world.source.uri().replace("http:", "https:");
+    let endpoint = service.source.uri().replace("http:", "https:");
     run(&mut copy_from(&endpoint)).expect(7, &["does not speak TLS", "check scheme and port"]);
     assert!(began.elapsed() < Duration::from_secs(10));
 }

@@ -1,4 +1,4 @@
-//! Two emulated resources inside the test, which can look into them, change them, and listen to what they are asked.
+//! Two emulated resources inside the test, which can look into them, change them, and observer to what they are asked.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,35 +9,35 @@ use frcopy::emulator::{Collection, Emulator, OnServed, Options, Served};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::{Ending, frcopy, run};
+use crate::support::{CommandOutput, frcopy, run};
 
 pub(crate) const SOURCE: usize = 0;
 pub(crate) const TARGET: usize = 1;
 
-pub(crate) struct Lab {
+pub(crate) struct EmulatedPair {
     pub(crate) emulator: Emulator,
     served: Arc<Mutex<Vec<Served>>>,
     // Dropped last: the servers live on it.
     _runtime: Runtime,
 }
 
-impl Lab {
+impl EmulatedPair {
     /// Resources whose copies take no time.
     pub(crate) fn new(models: usize) -> Self {
-        Self::with(&Options { models, operation_time: Duration::ZERO, ..Options::default() })
+        Self::with_options(&Options { models, operation_time: Duration::ZERO, ..Options::default() })
     }
 
-    pub(crate) fn with(options: &Options) -> Self {
-        Self::listening(options, |_| {})
+    pub(crate) fn with_options(options: &Options) -> Self {
+        Self::with_observer(options, |_| {})
     }
 
     /// Resources that tell of each request before it is answered.
-    pub(crate) fn listening(options: &Options, listen: impl Fn(&Served) + Send + Sync + 'static) -> Self {
+    pub(crate) fn with_observer(options: &Options, observer: impl Fn(&Served) + Send + Sync + 'static) -> Self {
         let served = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&served);
         let on_served: OnServed = Arc::new(move |request: &Served| {
             noted.lock().unwrap().push(request.clone());
-            listen(request);
+            observer(request);
         });
         let runtime = Runtime::new().unwrap();
         let emulator = runtime.block_on(Emulator::start(options, on_served)).unwrap();
@@ -63,17 +63,17 @@ impl Lab {
         ]
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ending {
+    pub(crate) fn run(&self, arguments: &[&str]) -> CommandOutput {
         run(&mut self.command(arguments))
     }
 
     /// `frcopy copy`, polling fast.
-    pub(crate) fn copy(&self, arguments: &[&str]) -> Ending {
+    pub(crate) fn copy(&self, arguments: &[&str]) -> CommandOutput {
         self.run(&[&["copy", "--poll-interval", "20ms"], arguments].concat())
     }
 
     /// What was asked of a resource with a method other than GET, since the last time.
-    pub(crate) fn changes(&self) -> Vec<String> {
+    pub(crate) fn mutating_requests(&self) -> Vec<String> {
         let served = std::mem::take(&mut *self.served.lock().unwrap());
         let changes = served.into_iter().filter(|served| served.method != "GET");
         changes.map(|served| format!("{} {} {}", served.resource, served.method, without_query(&served.path))).collect()
@@ -109,7 +109,7 @@ impl Lab {
     }
 
     /// How often the v2.1 models of a resource have been listed.
-    pub(crate) fn looks_at(&self, resource: usize) -> usize {
+    pub(crate) fn list_requests(&self, resource: usize) -> usize {
         let name = frcopy::emulator::name_of(resource);
         let served = self.served.lock().unwrap();
         served.iter().filter(|served| served.resource == name && served.path.contains("op=full")).count()

@@ -3,11 +3,11 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-use crate::emulator::Emulator;
+use crate::emulator::EmulatorProcess;
 use crate::support::run;
 
 /// Kills a copy as soon as it has said something; returns what it said.
-fn killed_at(emulator: &Emulator, model: &str, text: &str) -> String {
+fn killed_at(emulator: &EmulatorProcess, model: &str, text: &str) -> String {
     let prepared = emulator.command(&["copy", model, "--poll-interval", "20ms"]);
     let mut command = Command::new(prepared.get_program());
     command.args(prepared.get_args()).env_clear().stdout(Stdio::null()).stderr(Stdio::piped());
@@ -27,9 +27,9 @@ fn killed_at(emulator: &Emulator, model: &str, text: &str) -> String {
 }
 
 #[test]
-fn a_v2_1_copy_that_was_killed_anywhere_is_made_by_the_same_command() {
+fn after_a_kill_at_any_step_the_same_command_makes_a_v2_1_copy() {
     for step in ["looking at", "authorized: ", "started: ", "status: ", "checking that"] {
-        let emulator = Emulator::start(&["--operation-time", "200ms"]);
+        let emulator = EmulatorProcess::start(&["--operation-time", "200ms"]);
         let model = emulator.custom_model();
         killed_at(&emulator, &model, step);
         emulator.copy(&[&model]).expect(0, &["copied model"]);
@@ -37,7 +37,7 @@ fn a_v2_1_copy_that_was_killed_anywhere_is_made_by_the_same_command() {
 }
 
 #[test]
-fn a_later_copy_that_was_killed_is_made_by_the_same_command_or_says_what_stands_in_the_way() {
+fn after_a_kill_a_later_version_is_copied_or_the_conflict_is_named() {
     for (version, step, exit, what) in [
         ("3.0", "looking at", 0, "copied model"),
         ("3.1", "authorized: ", 6, "invoices-v3.1-1"),
@@ -45,7 +45,7 @@ fn a_later_copy_that_was_killed_is_made_by_the_same_command_or_says_what_stands_
         ("3.0", "status: ", 6, "invoices-v3.0-1"),
         ("3.1", "checking that", 6, "the target already has a model invoices-v3.1-1"),
     ] {
-        let emulator = Emulator::start(&["--operation-time", "500ms", "--latency", "100ms"]);
+        let emulator = EmulatorProcess::start(&["--operation-time", "500ms", "--latency", "100ms"]);
         let model = format!("invoices-v{version}-1");
         let said = killed_at(&emulator, &model, step);
         emulator.copy(&[&model]).expect(exit, &[what]);
@@ -53,8 +53,8 @@ fn a_later_copy_that_was_killed_is_made_by_the_same_command_or_says_what_stands_
             // Nothing is lost: the copy goes on, and what was printed leads to its verdict.
             let operation = started.lines().next().unwrap();
             let mut wait = emulator.command(&["wait", operation, "--poll-interval", "20ms"]);
-            let ending = run(&mut wait).expect(0, &["copied model"]);
-            assert_eq!(ending.stdout, format!("{model}\n"));
+            let output = run(&mut wait).expect(0, &["copied model"]);
+            assert_eq!(output.stdout, format!("{model}\n"));
         }
     }
 }

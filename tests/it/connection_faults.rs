@@ -8,11 +8,11 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Step, VERSIONS, Version, World, reply, run};
+use crate::support::{ScriptedService, Step, VERSIONS, Version, reply, run};
 
 /// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sabotage {
+enum ConnectionFault {
     /// The connection is closed, and the request never arrives.
     CloseBefore,
     /// The request arrives, and the connection is closed.
@@ -24,46 +24,46 @@ enum Sabotage {
 }
 
 /// Passes everything on to a server, and does harm to the first request of a kind.
-fn between(
+fn faulty_proxy(
     server: SocketAddr,
-    sabotage: Sabotage,
-    victim: impl Fn(&str) -> bool + Send + Sync + 'static,
+    fault: ConnectionFault,
+    is_affected: impl Fn(&str) -> bool + Send + Sync + 'static,
 ) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let done = Arc::new(AtomicBool::new(false));
-    let victim = Arc::new(victim);
+    let is_affected = Arc::new(is_affected);
     thread::spawn(move || {
         for client in listener.incoming() {
-            let (done, victim) = (Arc::clone(&done), Arc::clone(&victim));
-            thread::spawn(move || pass_on(client.unwrap(), server, sabotage, &done, &*victim));
+            let (done, is_affected) = (Arc::clone(&done), Arc::clone(&is_affected));
+            thread::spawn(move || forward(client.unwrap(), server, fault, &done, &*is_affected));
         }
     });
     address
 }
 
 /// One request a connection: the answer says that it is closed.
-fn pass_on(
+fn forward(
     mut client: TcpStream,
     server: SocketAddr,
-    sabotage: Sabotage,
+    fault: ConnectionFault,
     done: &AtomicBool,
-    victim: &dyn Fn(&str) -> bool,
+    is_affected: &dyn Fn(&str) -> bool,
 ) {
     let Some(request) = read_request(&mut client) else { return };
-    let is_victim = victim(request.lines().next().unwrap()) && !done.swap(true, Ordering::SeqCst);
-    if is_victim && sabotage == Sabotage::CloseBefore {
+    let is_hit = is_affected(request.lines().next().unwrap()) && !done.swap(true, Ordering::SeqCst);
+    if is_hit && fault == ConnectionFault::CloseBefore {
         return;
     }
     let mut upstream = TcpStream::connect(server).unwrap();
     upstream.write_all(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1).as_bytes()).unwrap();
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer).unwrap();
-    match sabotage {
-        _ if !is_victim => drop(client.write_all(&answer)),
-        Sabotage::Truncate => drop(client.write_all(&answer[..answer.len() / 2])),
-        Sabotage::Drip => answer.iter().for_each(|byte| drop(client.write_all(&[*byte]))),
-        Sabotage::CloseBefore | Sabotage::CloseAfter => {}
+    match fault {
+        _ if !is_hit => drop(client.write_all(&answer)),
+        ConnectionFault::Truncate => drop(client.write_all(&answer[..answer.len() / 2])),
+        ConnectionFault::Drip => answer.iter().for_each(|byte| drop(client.write_all(&[*byte]))),
+        ConnectionFault::CloseBefore | ConnectionFault::CloseAfter => {}
     }
 }
 
@@ -91,7 +91,7 @@ fn is_request_of(step: Step, version: Version, line: &str) -> bool {
     match step {
         Step::Authorize => line.contains(&version.authorize()),
         Step::Start => line.starts_with("POST"),
-        Step::Follow => line.contains(&version.operation()),
+        Step::Poll => line.contains(&version.operation()),
         _ => {
             line.starts_with("GET") && line.contains(model.split('?').next().unwrap()) && !line.contains("copyresults")
         }
@@ -99,13 +99,18 @@ fn is_request_of(step: Step, version: Version, line: &str) -> bool {
 }
 
 #[test]
-fn whatever_happens_to_a_connection_the_copy_is_made_and_no_post_arrives_twice() {
+fn a_connection_fault_at_any_step_does_not_prevent_the_copy_or_repeat_a_post() {
     thread::scope(|scope| {
         for version in VERSIONS {
-            for step in [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow] {
+            for step in [Step::GetSource, Step::GetTarget, Step::Authorize, Step::Start, Step::Poll] {
                 scope.spawn(move || {
-                    for sabotage in [Sabotage::CloseBefore, Sabotage::CloseAfter, Sabotage::Truncate, Sabotage::Drip] {
-                        sabotaged_copy(version, step, sabotage);
+                    for fault in [
+                        ConnectionFault::CloseBefore,
+                        ConnectionFault::CloseAfter,
+                        ConnectionFault::Truncate,
+                        ConnectionFault::Drip,
+                    ] {
+                        copy_with_fault(version, step, fault);
                     }
                 });
             }
@@ -113,30 +118,30 @@ fn whatever_happens_to_a_connection_the_copy_is_made_and_no_post_arrives_twice()
     });
 }
 
-fn sabotaged_copy(version: Version, step: Step, sabotage: Sabotage) {
-    let world = World::new(version);
+fn copy_with_fault(version: Version, step: Step, fault: ConnectionFault) {
+    let service = ScriptedService::new(version);
     let (at_source, at_target) = match step {
-        Step::LookTarget | Step::Authorize => (false, true),
+        Step::GetTarget | Step::Authorize => (false, true),
         _ => (true, false),
     };
-    let victim = move |hit: bool| move |line: &str| hit && is_request_of(step, version, line);
-    let source = between(*world.source.address(), sabotage, victim(at_source));
-    let target = between(*world.target.address(), sabotage, victim(at_target));
+    let is_affected = move |hit: bool| move |line: &str| hit && is_request_of(step, version, line);
+    let source = faulty_proxy(*service.source.address(), fault, is_affected(at_source));
+    let target = faulty_proxy(*service.target.address(), fault, is_affected(at_target));
     // Seen from frcopy, the source is the one in between.
     let location = format!("http://{source}{}", version.operation());
-    world.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
+    service.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
     // A start that never arrived is in no list, and is begun anew.
-    let never_arrived = step == Step::Start && sabotage == Sabotage::CloseBefore;
+    let never_arrived = step == Step::Start && fault == ConnectionFault::CloseBefore;
     let listed = if never_arrived { json!([]) } else { json!([version.listed("2999-01-01T00:00:00Z")]) };
-    world.on(Step::List, [reply(200).set_body_json(json!({"value": listed}))]);
-    let mut command = world.copy();
+    service.on(Step::ListOperations, [reply(200).set_body_json(json!({"value": listed}))]);
+    let mut command = service.copy();
     command
         .env("FRCOPY_SOURCE_ENDPOINT", format!("http://{source}"))
         .env("FRCOPY_TARGET_ENDPOINT", format!("http://{target}"));
-    let ending = run(&mut command);
-    let context = format!("{version:?} {step:?} {sabotage:?} {ending:#?} {:#?}", world.seen());
-    assert_eq!((ending.code, ending.stdout.trim()), (0, version.copy_id()), "{context}");
-    assert!(world.count(Step::Start) <= 1, "{context}");
+    let output = run(&mut command);
+    let context = format!("{version:?} {step:?} {fault:?} {output:#?} {:#?}", service.seen());
+    assert_eq!((output.code, output.stdout.trim()), (0, version.copy_id()), "{context}");
+    assert!(service.count(Step::Start) <= 1, "{context}");
     let authorizations = if step == Step::Authorize || never_arrived { 2 } else { 1 };
-    assert!(world.count(Step::Authorize) <= authorizations, "{context}");
+    assert!(service.count(Step::Authorize) <= authorizations, "{context}");
 }

@@ -4,13 +4,13 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::lab::Lab;
+use crate::support::emulated_pair::EmulatedPair;
 
 /// The command that is to be stopped, while it runs.
 #[derive(Clone, Default)]
-pub(crate) struct Victim(Arc<Mutex<Option<Child>>>);
+pub(crate) struct ChildProcess(Arc<Mutex<Option<Child>>>);
 
-impl Victim {
+impl ChildProcess {
     /// Does something to the command, if it runs.
     pub(crate) fn with(&self, act: impl FnOnce(&mut Child)) {
         if let Some(child) = self.0.lock().unwrap().as_mut() {
@@ -19,15 +19,15 @@ impl Victim {
     }
 
     /// Runs a command until it ends or is stopped. Returns its exit code, if it has one, and what it has said.
-    pub(crate) fn run(&self, lab: &Lab, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn run(&self, pair: &EmulatedPair, arguments: &[&str]) -> (Option<i32>, String) {
         let mut stderr = {
             // Whoever listens waits until the command is known.
-            let mut victim = self.0.lock().unwrap();
+            let mut child_process = self.0.lock().unwrap();
             let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
-            command.env_clear().envs(lab.environment()).args(arguments);
+            command.env_clear().envs(pair.environment()).args(arguments);
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
             let stderr = child.stderr.take().unwrap();
-            *victim = Some(child);
+            *child_process = Some(child);
             stderr
         };
         let mut said = String::new();

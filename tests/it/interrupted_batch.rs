@@ -1,0 +1,134 @@
+//! Many copies, stopped half-way: the same command again finishes the rest and copies nothing twice.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use frcopy::emulator::{Collection, Options};
+use serde_json::json;
+
+use crate::support::child_process::{ChildProcess, interrupt};
+use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET, without_query};
+
+/// As many copies as are under way when the command is stopped: all of those have been accepted, and none has ended.
+const RUNNING: usize = 6;
+const COLLECTIONS: [Collection; 3] =
+    [Collection::CustomModels, Collection::DocumentModels, Collection::DocumentClassifiers];
+
+/// Copies everything, a few at a time, until the last of the first few has been accepted; then `stop` is called.
+/// Returns the resources and what the command has stderr.
+fn stopped_while_running(stop: fn(&mut Child)) -> (EmulatedPair, String) {
+    let child_process = ChildProcess::default();
+    let (accepted, observed) = (AtomicUsize::new(0), child_process.clone());
+    let options = Options { models: 3, operation_time: Duration::from_secs(2), ..Options::default() };
+    let pair = EmulatedPair::with_observer(&options, move |served| {
+        let path = without_query(&served.path);
+        let is_start = served.method == "POST" && (path.ends_with(":copyTo") || path.ends_with("/copy"));
+        if is_start && accepted.fetch_add(1, Ordering::SeqCst) + 1 == RUNNING {
+            // Its answer is on the way only when this returns, and the copy is accepted all the same.
+            observed.with(stop);
+        }
+    });
+    let (_, stderr) = child_process.run(&pair, &["copy", "--all", "--jobs", &RUNNING.to_string()]);
+    (pair, stderr)
+}
+
+/// How many copies of each training the target has.
+fn copies(pair: &EmulatedPair) -> BTreeMap<String, usize> {
+    let mut copies = BTreeMap::new();
+    for collection in COLLECTIONS {
+        for id in pair.ids(TARGET, collection) {
+            let body = pair.emulator.get(TARGET, collection, &id).unwrap();
+            let name = body["modelInfo"]["modelName"].as_str().map_or(id, str::to_owned);
+            *copies.entry(name).or_default() += 1;
+        }
+    }
+    copies
+}
+
+fn assert_the_rest_is_copied_once(pair: &EmulatedPair) {
+    pair.copy(&["--all", "--if-exists", "skip"]).expect(0, &[]);
+    pair.run(&["check"]).expect(0, &["15 same"]);
+    let copies = copies(pair);
+    assert!(copies.len() == 15 && copies.values().all(|count| *count == 1), "{copies:?}");
+}
+
+#[test]
+fn after_a_kill_the_same_command_copies_the_rest_and_nothing_twice() {
+    let (pair, _) = stopped_while_running(|child| child.kill().unwrap());
+    assert_the_rest_is_copied_once(&pair);
+}
+
+#[test]
+fn an_interrupted_batch_prints_the_running_operations_and_the_next_run_finishes() {
+    let (pair, stderr) = stopped_while_running(interrupt);
+    assert_eq!(stderr.matches("to follow it: frcopy wait '").count(), RUNNING, "{stderr}");
+    assert!(stderr.contains("9 not begun") && stderr.contains("--if-exists skip"), "{stderr}");
+    assert_the_rest_is_copied_once(&pair);
+}
+
+#[test]
+fn a_running_copy_to_the_same_id_is_adopted() {
+    let options = Options { operation_time: Duration::from_secs(1), ..Options::default() };
+    for (id, collection) in [
+        ("invoices-v3.0-1", Collection::DocumentModels),
+        ("invoices-v4.0-1", Collection::DocumentModels),
+        ("classifier-v4.0-1", Collection::DocumentClassifiers),
+    ] {
+        let pair = EmulatedPair::with_options(&options);
+        pair.copy(&[id, "--timeout", "300ms"]).expect(8, &["frcopy wait"]);
+        let output = pair.copy(&[id, "--if-exists", "skip"]).expect(0, &["is under way already, and is followed"]);
+        assert_eq!((output.stdout.trim(), pair.ids(TARGET, collection).len()), (id, 1));
+    }
+}
+
+#[test]
+fn a_running_copy_to_another_target_is_not_adopted() {
+    let options = Options { resources: 3, operation_time: Duration::from_secs(1), ..Options::default() };
+    let pair = EmulatedPair::with_options(&options);
+    let third = pair.emulator.resources()[2].clone();
+    // On this target an authorization that nobody uses, and on its way a copy of the same id to the other one.
+    let authorize =
+        format!("{}/documentintelligence/documentModels:authorizeCopy?api-version=2024-11-30", third.endpoint);
+    let curl =
+        ["-s", "-H", &format!("Ocp-Apim-Subscription-Key: {}", third.key), "-d", r#"{"modelId":"invoices-v4.0-1"}"#];
+    assert!(Command::new("curl").args(curl).arg(&authorize).stdout(Stdio::null()).status().unwrap().success());
+    pair.copy(&["invoices-v4.0-1", "--timeout", "300ms"]).expect(8, &[]);
+    let mut command = pair.command(&["copy", "invoices-v4.0-1", "--if-exists", "skip", "--poll-interval", "20ms"]);
+    command.env("FRCOPY_TARGET_ENDPOINT", &third.endpoint).env("FRCOPY_TARGET_KEY", &third.key);
+    let output = crate::support::run(&mut command).expect(6, &["is reserved by an authorization that was not used"]);
+    assert!(!output.stderr.contains("frcopy wait"), "{}", output.stderr);
+}
+
+#[test]
+fn a_running_copy_of_another_model_is_not_adopted() {
+    let options = Options { models: 2, operation_time: Duration::from_secs(1), ..Options::default() };
+    let pair = EmulatedPair::with_options(&options);
+    pair.copy(&["invoices-v4.0-2", "--target-model-id", "invoices-v4.0-1", "--timeout", "300ms"]).expect(8, &[]);
+    pair.copy(&["invoices-v4.0-1", "--if-exists", "skip"]).expect(6, &["the target has another model invoices-v4.0-1"]);
+}
+
+#[test]
+fn skip_waits_for_a_recent_v2_1_model_that_is_still_creating() {
+    let pair = EmulatedPair::new(1);
+    let source = pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    let copy = "00000000-0000-4000-8000-00000000000d";
+    let mut ready = pair.emulator.get(SOURCE, Collection::CustomModels, &source).unwrap();
+    ready["modelInfo"]["modelId"] = json!(copy);
+    let now = format!("{:.0}", jiff::Timestamp::now());
+    let blank = json!({"modelInfo": {"modelId": copy, "status": "creating", "createdDateTime": now,
+        "lastUpdatedDateTime": now}});
+    pair.emulator.put(TARGET, Collection::CustomModels, copy, blank);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| pair.copy(&[&source, "--if-exists", "skip"]));
+        // The second look shows that the first one was not enough.
+        while pair.list_requests(TARGET) < 2 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        pair.emulator.put(TARGET, Collection::CustomModels, copy, ready);
+        let output = waiting.join().unwrap().expect(0, &["1 young v2.1 models that are still blank", "skipped"]);
+        assert_eq!(output.stdout.trim(), copy);
+    });
+    assert_eq!(pair.mutating_requests(), Vec::<String>::new());
+}
