@@ -1,4 +1,4 @@
-//! Resources that are given by their names in Azure: the Azure CLI is asked for what a copy needs to know.
+//! Resources that are given by account name: their settings come from the Azure CLI.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,10 +8,10 @@ use frcopy::emulator::{Collection, Emulated};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
+use crate::support::emulated_pair::{EmulatedPair, TARGET};
 use crate::support::{SOURCE_KEY, frcopy, run};
 
-/// A folder with an Azure CLI that knows the pair's two resources, and notes what it is asked.
+/// A script in the place of `az`. It knows the two emulated resources and records its calls.
 struct FakeAzureCli {
     folder: TempDir,
 }
@@ -72,7 +72,7 @@ const NAMED: [&str; 8] = [
 fn account_names_and_resource_groups_are_enough_for_a_v2_1_copy() {
     let pair = EmulatedPair::new(1);
     let az = FakeAzureCli::for_pair(&pair);
-    let model = pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    let model = pair.custom_model();
     let mut command = az.command(&["copy", &model, "--poll-interval", "20ms", "-vv"]);
     command.args(NAMED).args(["--source-key-from-az", "--target-key-from-az", "--target-subscription", "2222"]);
     let output = run(&mut command).expect(0, &["copying with API v2.1"]);
@@ -100,7 +100,7 @@ fn account_names_from_the_environment_work_with_a_key_from_the_environment() {
         .env("FRCOPY_TARGET_KEY", &pair.emulator.resources()[TARGET].key);
     run(&mut command).expect(0, &[]);
     assert_eq!(az.calls().lines().count(), 1);
-    // An endpoint on the command line says which resource is meant, and nobody else is asked.
+    // With an endpoint on the command line the Azure CLI is not called.
     run(command.args(["--target-endpoint", &pair.emulator.resources()[TARGET].endpoint])).expect(0, &[]);
     assert_eq!(az.calls().lines().count(), 1);
 }

@@ -1,4 +1,4 @@
-//! A whole resource: many models in one run, what is selected, what is skipped, and what is said at the end.
+//! A batch: selection of models, skipped models, exit code and summary.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,19 +8,19 @@ use frcopy::emulator::{Collection, Fault, Options, Tier};
 use serde_json::{Value, json};
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
-use crate::support::{CommandOutput, run};
+use crate::support::{CommandOutput, Model, run};
 
-/// The ids on stdout, one a line.
+/// The lines of stdout, one id each.
 fn ids(output: &CommandOutput) -> BTreeSet<&str> {
     output.stdout.lines().collect()
 }
 
-/// The objects on stdout, one a line.
+/// The lines of stdout, one JSON object each.
 fn objects(output: &CommandOutput) -> Vec<Value> {
     output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What `frcopy check` says of everything that is not the same.
+/// The lines of `frcopy check` with another sign than `=`.
 fn differences(output: &CommandOutput) -> Vec<&str> {
     output.stdout.lines().filter(|line| !line.starts_with("= ")).collect()
 }
@@ -71,8 +71,8 @@ fn one_failure_does_not_stop_the_rest_and_is_repeated_in_the_summary() {
     let output = pair.copy(&models).expect(3, &["2 copied, 1 failed", "help: wait until the model's training"]);
     assert_eq!(output.stdout.lines().count(), 2);
     let failed = models.iter().find(|id| !ids(&output).contains(**id)).unwrap();
-    let told = output.stderr.lines().filter(|line| line.contains(failed) && line.contains("refused to start"));
-    assert_eq!(told.count(), 2, "{}", output.stderr);
+    let mentioned = output.stderr.lines().filter(|line| line.contains(failed) && line.contains("refused to start"));
+    assert_eq!(mentioned.count(), 2, "{}", output.stderr);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_exit_code_of_a_batch_is_that_of_the_most_urgent_failure() {
     pair.copy(&["invoices-v4.0-1", "invoices-v4.0-2"]).expect(6, &["1 copied, 1 failed"]);
     pair.copy(&["invoices-v4.0-1", "no-such-model"])
         .expect(5, &["the source has no model or classifier no-such-model"]);
-    let custom = pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    let custom = pair.custom_model();
     let mut command = pair.command(&["copy", "no-such-model", &custom]);
     command.env_remove("FRCOPY_TARGET_REGION");
     run(&mut command).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
@@ -100,7 +100,7 @@ fn patterns_ids_and_files_select_the_models() {
     let all = ["--include", "invoices-v4*", "--exclude", "*-2"];
     assert_eq!(planned(&all), set(&["invoices-v4.0-1", "invoices-v4.0-3"]));
     assert_eq!(planned(&["--all", "--exclude", "*v*", "--kind", "classifier"]).len(), 0);
-    // v2.1 models have names as well.
+    // A pattern also matches the name of a v2.1 model.
     assert_eq!(planned(&["--include", "invoices ?"]), pair.ids(SOURCE, Collection::CustomModels));
     assert_eq!(planned(&["--all", "--kind", "classifier"]).len(), 3);
     assert_eq!(planned(&["--all", "--api-version", "3.0"]).len(), 3);
@@ -155,7 +155,7 @@ fn bad_input_is_refused_before_any_mutating_request() {
         let output = pair.copy(arguments).expect(code, &[what]);
         assert_eq!((output.stdout.as_str(), pair.mutating_requests()), ("", Vec::new()), "{arguments:?}");
     }
-    assert_eq!(fs::read_to_string(&damaged).unwrap().len(), 37, "a damaged map is left alone");
+    assert_eq!(fs::read_to_string(&damaged).unwrap().len(), 37, "a damaged map is not changed");
 }
 
 #[test]
@@ -242,8 +242,7 @@ fn a_classifier_of_an_older_version_is_refused() {
 fn a_model_that_is_not_ready_is_left_out() {
     let pair = EmulatedPair::new(1);
     let id = "00000000-0000-4000-8000-00000000000b";
-    let blank = json!({"modelInfo": {"modelId": id, "status": "creating", "createdDateTime": "2026-01-01T00:00:00Z",
-        "lastUpdatedDateTime": "2026-01-01T00:00:00Z"}});
+    let blank = Model::blank_v2_1(id, "2026-01-01T00:00:00Z").body();
     for resource in [SOURCE, TARGET] {
         pair.emulator.put(resource, Collection::CustomModels, id, blank.clone());
     }
@@ -382,7 +381,7 @@ fn v2_1_models_that_wait_for_the_rate_limit_do_not_block_other_models() {
     let pair = EmulatedPair::with_options(&options);
     let output = pair.run(&["copy", "--all", "--jobs", "3", "--timeout", "20s"]).expect(7, &["17 copied, 3 failed"]);
     assert_eq!(ids(&output).iter().filter(|id| id.contains("-v")).count(), 16);
-    // What had no time to be started was not authorized either.
+    // A copy without time for its start is not authorized.
     let authorized = pair.mutating_requests().iter().filter(|change| change.ends_with("/copyAuthorization")).count();
     assert!(authorized <= 2, "{authorized}");
 }
@@ -410,10 +409,10 @@ fn the_id_map_records_the_copy_of_each_v2_1_model() {
     let read = || serde_json::from_str::<Value>(&fs::read_to_string(&path).unwrap()).unwrap();
     let custom: Vec<_> = pair.ids(SOURCE, Collection::CustomModels).into_iter().collect();
     pair.copy(&[&custom[0], "--id-map", map, "--dry-run"]).expect(0, &[]);
-    assert!(!path.exists(), "a rehearsal writes nothing");
+    assert!(!path.exists(), "a dry run writes no map");
     let first = pair.copy(&[&custom[0], "--id-map", map]).expect(0, &[]);
     assert_eq!(read()["models"][&custom[0]]["targetModelId"], first.stdout.trim());
-    // Merged with what is there, and what is known is not copied again.
+    // The map is merged with the existing file, and a known copy is not made again.
     let all = pair.copy(&["--all", "--if-exists", "skip", "--id-map", map]).expect(0, &["1 there already"]);
     let content = read();
     assert_eq!(
@@ -425,16 +424,16 @@ fn the_id_map_records_the_copy_of_each_v2_1_model() {
         assert!(ids(&all).contains(entry["targetModelId"].as_str().unwrap()));
         assert!(entry["name"].as_str().unwrap().starts_with("invoices ") && entry["copiedAt"].is_string(), "{entry}");
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside the file");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file remains");
     pair.run(&["check", "--id-map", map]).expect(0, &["10 same"]);
-    // Among several copies of one model the one that the applications know is meant.
+    // With several copies of one model, the copy in the map is used.
     let known = content["models"][&custom[0]]["targetModelId"].as_str().unwrap().to_owned();
     pair.copy(&[&custom[0]]).expect(0, &[]);
     pair.copy(&[&custom[0]]).expect(0, &[]);
     let skipped = pair.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
     assert_eq!(skipped.stdout.trim(), known);
     pair.run(&["check"]).expect(0, &["10 same", "the target has 2 more copies of v2.1 models that have one"]);
-    // The applications would look for it in vain, though the target has other copies of the same training.
+    // The copy in the map is missing, although the target has other copies of the same model.
     pair.emulator.remove(TARGET, Collection::CustomModels, &known);
     let output =
         pair.run(&["check", "--id-map", map]).expect(9, &["which the target has not: its copy is", "1 different"]);
@@ -451,7 +450,7 @@ fn an_id_map_keeps_its_permissions_and_unknown_fields() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("map.json");
     let map = path.to_str().unwrap();
-    let custom = pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    let custom = pair.custom_model();
     pair.copy(&[&custom, "--id-map", map]).expect(0, &[]);
     let mut content: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     content["newer"] = json!(1);
@@ -476,7 +475,7 @@ fn a_dry_run_of_a_batch_detects_refused_credentials_on_the_target() {
 #[test]
 fn skip_accepts_the_same_model_and_fails_on_a_different_one() {
     let pair = EmulatedPair::new(1);
-    let custom = pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    let custom = pair.custom_model();
     for id in [custom.as_str(), "invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "classifier-v4.0-1"] {
         let first = pair.copy(&[id]).expect(0, &[]);
         pair.mutating_requests();

@@ -1,4 +1,4 @@
-//! `frcopy check`: a sign and an id for each model, and an exit code for a monitor.
+//! `frcopy check`: one sign and id per model, and the exit code.
 
 use frcopy::emulator::Collection;
 use serde_json::{Value, json};
@@ -110,14 +110,14 @@ fn a_failure_to_compare_is_an_error_and_not_a_difference() {
 #[test]
 fn a_requested_model_that_is_not_ready_is_reported() {
     let pair = EmulatedPair::new(1);
-    let custom = pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    let custom = pair.custom_model();
     pair.set(SOURCE, Collection::CustomModels, &custom, "/modelInfo/status", json!("creating"));
     let output =
         pair.run(&["check", &custom]).expect(9, &["the model of the source is not ready, and cannot be compared"]);
     assert_eq!(output.stdout, format!("! {custom}\n"));
 }
 
-/// A resource of v3.1 whose list shows two models; one of them cannot be read.
+/// A resource with v3.1 that lists two models. One of them cannot be read.
 async fn resource_with_an_unreadable_model() -> MockServer {
     let server = MockServer::start().await;
     let body = |id: &str| json!({"modelId": id, "createdDateTime": "2026-01-01T00:00:00Z", "apiVersion": "2023-07-31"});
@@ -148,8 +148,8 @@ fn a_list_item_of_an_unknown_form_is_neither_in_sync_nor_copied() {
     for (arguments, code) in [(&["check"][..], 9), (&["check", "-q"], 9), (&["copy", "--all"], 1)] {
         let mut command = pair.command(arguments);
         let quiet = arguments.contains(&"-q");
-        let said = if quiet { "" } else { "the source lists 1 models in a form that is not known" };
-        run(command.env("FRCOPY_SOURCE_ENDPOINT", server.uri())).expect(code, &[said]);
+        let message = if quiet { "" } else { "the source lists 1 models in a form that is not known" };
+        run(command.env("FRCOPY_SOURCE_ENDPOINT", server.uri())).expect(code, &[message]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! CI systems: what GitHub Actions and Azure Pipelines are told, and that nobody else is told anything of it.
+//! CI systems: commands for GitHub Actions and Azure Pipelines, and none elsewhere.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{CommandOutput, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, V2_1, error_reply, run};
 
-/// One of the two systems, as far as a process can tell.
+/// The environment of a CI system.
 struct CiRunner {
     folder: TempDir,
     variables: Vec<(&'static str, String)>,
@@ -38,15 +38,9 @@ impl CiRunner {
         Self { folder, variables }
     }
 
-    /// Keys stand in the commands that mask them, and nowhere else.
+    /// Runs a command and checks that a key occurs only in the commands that mask it.
     fn run(&self, mut command: Command) -> CommandOutput {
-        let output = command.envs(self.variables.iter().cloned()).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let output = CommandOutput {
-            code: output.status.code().unwrap(),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        };
+        let output = CommandOutput::of(command.envs(self.variables.iter().cloned()));
         let is_mask = |line: &str| line.starts_with("::add-mask::") || line.starts_with("##vso[task.setsecret]");
         for key in [SOURCE_KEY, TARGET_KEY] {
             let leaks = output.stderr.lines().any(|line| line.contains(key) && !is_mask(line));
@@ -55,10 +49,10 @@ impl CiRunner {
         output
     }
 
-    /// The value of a result that later steps see.
+    /// The value of a step output.
     fn output(&self, name: &str) -> Option<String> {
         let text = fs::read_to_string(self.folder.path().join("output")).unwrap();
-        assert!(text.starts_with("before=1\n"), "what was there stays");
+        assert!(text.starts_with("before=1\n"), "the file is appended to");
         text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).map(str::to_owned)
     }
 
@@ -66,7 +60,7 @@ impl CiRunner {
         fs::read_to_string(self.folder.path().join("summary.md")).unwrap()
     }
 
-    /// What was written beside.
+    /// The files in the folder of the runner.
     fn files(&self) -> Vec<PathBuf> {
         fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
@@ -197,9 +191,9 @@ fn text_of_the_service_cannot_inject_ci_commands() {
             assert!(!line.trim_start().starts_with("::set-output") && !rest.contains("##"), "{line:?}");
         }
     }
-    // A model's name goes into results and tables.
+    // The name of a model is part of results and tables.
     let (pair, runner) = (EmulatedPair::new(1), CiRunner::azure_pipelines());
-    let custom = pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    let custom = pair.custom_model();
     pair.set(SOURCE, Collection::CustomModels, &custom, "/modelInfo/modelName", json!("##vso[task.complete]|x"));
     let output = runner.run(pair.command(&["list", "source", "--output", "json"])).expect(0, &[]);
     assert!(!output.stdout.contains("##") && output.stdout.contains("task.complete"), "{output:#?}");

@@ -1,4 +1,4 @@
-//! What packagers and shells ask for: completions and manual pages.
+//! Shell completions and manual pages.
 
 use crate::support::{frcopy, run};
 

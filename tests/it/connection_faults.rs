@@ -1,4 +1,4 @@
-//! Faults below HTTP: connections that are closed before and after a request, answers cut in half or dripping in.
+//! Faults below HTTP: connections closed before or after a request, and answers that are truncated or slow.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,82 +6,66 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use serde_json::json;
+use crate::support::raw_server::read_request;
+use crate::support::{Operation, ScriptedService, Step, VERSIONS, Version, reply, run};
 
-use crate::support::{ScriptedService, Step, VERSIONS, Version, reply, run};
-
-/// What happens to one request.
+/// The fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConnectionFault {
-    /// The connection is closed, and the request never arrives.
+    /// The connection is closed before the request arrives.
     CloseBefore,
-    /// The request arrives, and the connection is closed.
+    /// The connection is closed after the request arrived.
     CloseAfter,
-    /// Half of the answer comes back.
+    /// Half of the answer is sent.
     Truncate,
-    /// The answer comes back byte by byte.
+    /// The answer is sent byte by byte.
     Drip,
 }
 
-/// Passes everything on to a server, and does harm to the first request of a kind.
-fn faulty_proxy(
+/// A proxy that forwards every request to a server and damages the first one that matches.
+struct FaultyProxy {
     server: SocketAddr,
     fault: ConnectionFault,
-    is_affected: impl Fn(&str) -> bool + Send + Sync + 'static,
-) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let done = Arc::new(AtomicBool::new(false));
-    let is_affected = Arc::new(is_affected);
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let (done, is_affected) = (Arc::clone(&done), Arc::clone(&is_affected));
-            thread::spawn(move || forward(client.unwrap(), server, fault, &done, &*is_affected));
-        }
-    });
-    address
+    is_affected: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    done: AtomicBool,
 }
 
-/// One request a connection: the answer says that it is closed.
-fn forward(
-    mut client: TcpStream,
-    server: SocketAddr,
-    fault: ConnectionFault,
-    done: &AtomicBool,
-    is_affected: &dyn Fn(&str) -> bool,
-) {
-    let Some(request) = read_request(&mut client) else { return };
-    let is_hit = is_affected(request.lines().next().unwrap()) && !done.swap(true, Ordering::SeqCst);
-    if is_hit && fault == ConnectionFault::CloseBefore {
-        return;
-    }
-    let mut upstream = TcpStream::connect(server).unwrap();
-    upstream.write_all(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1).as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    upstream.read_to_end(&mut answer).unwrap();
-    match fault {
-        _ if !is_hit => drop(client.write_all(&answer)),
-        ConnectionFault::Truncate => drop(client.write_all(&answer[..answer.len() / 2])),
-        ConnectionFault::Drip => answer.iter().for_each(|byte| drop(client.write_all(&[*byte]))),
-        ConnectionFault::CloseBefore | ConnectionFault::CloseAfter => {}
-    }
-}
-
-fn read_request(client: &mut TcpStream) -> Option<String> {
-    let mut request = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&request).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length =
-                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            if body.len() >= length.unwrap_or(0) {
-                return Some(text);
+impl FaultyProxy {
+    /// Starts the proxy and returns its address.
+    fn start(
+        server: SocketAddr,
+        fault: ConnectionFault,
+        is_affected: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let proxy = Self { server, fault, is_affected: Box::new(is_affected), done: AtomicBool::new(false) };
+        let proxy = Arc::new(proxy);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let proxy = Arc::clone(&proxy);
+                thread::spawn(move || proxy.forward(client.unwrap()));
             }
+        });
+        address
+    }
+
+    /// Forwards one request. The answer closes the connection.
+    fn forward(&self, mut client: TcpStream) {
+        let Some(request) = read_request(&mut client) else { return };
+        let is_hit = (self.is_affected)(request.lines().next().unwrap()) && !self.done.swap(true, Ordering::SeqCst);
+        if is_hit && self.fault == ConnectionFault::CloseBefore {
+            return;
         }
-        match client.read(&mut chunk) {
-            Ok(read) if read > 0 => request.extend_from_slice(&chunk[..read]),
-            _ => return None,
+        let mut upstream = TcpStream::connect(self.server).unwrap();
+        upstream.write_all(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1).as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        upstream.read_to_end(&mut answer).unwrap();
+        match self.fault {
+            _ if !is_hit => drop(client.write_all(&answer)),
+            ConnectionFault::Truncate => drop(client.write_all(&answer[..answer.len() / 2])),
+            ConnectionFault::Drip => answer.iter().for_each(|byte| drop(client.write_all(&[*byte]))),
+            ConnectionFault::CloseBefore | ConnectionFault::CloseAfter => {}
         }
     }
 }
@@ -125,15 +109,15 @@ fn copy_with_fault(version: Version, step: Step, fault: ConnectionFault) {
         _ => (true, false),
     };
     let is_affected = move |hit: bool| move |line: &str| hit && is_request_of(step, version, line);
-    let source = faulty_proxy(*service.source.address(), fault, is_affected(at_source));
-    let target = faulty_proxy(*service.target.address(), fault, is_affected(at_target));
-    // Seen from frcopy, the source is the one in between.
+    let source = FaultyProxy::start(*service.source.address(), fault, is_affected(at_source));
+    let target = FaultyProxy::start(*service.target.address(), fault, is_affected(at_target));
+    // For frcopy the proxy is the source.
     let location = format!("http://{source}{}", version.operation());
     service.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
-    // A start that never arrived is in no list, and is begun anew.
+    // A start that never arrived is not in the list of operations and is retried.
     let never_arrived = step == Step::Start && fault == ConnectionFault::CloseBefore;
-    let listed = if never_arrived { json!([]) } else { json!([version.listed("2999-01-01T00:00:00Z")]) };
-    service.on(Step::ListOperations, [reply(200).set_body_json(json!({"value": listed}))]);
+    let listed = (!never_arrived).then(|| Operation::list_item(version, "2999-01-01T00:00:00Z"));
+    service.on(Step::ListOperations, [Operation::list(Vec::from_iter(listed))]);
     let mut command = service.copy();
     command
         .env("FRCOPY_SOURCE_ENDPOINT", format!("http://{source}"))

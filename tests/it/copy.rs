@@ -1,10 +1,10 @@
-//! A copy that goes well: what is sent, in which order, and what comes back, on every API version.
+//! A successful copy with every API version: requests, their order, and output.
 
 use serde_json::json;
 
 use crate::support::{
-    ACCESS_TOKEN, COPY_OF_V2_1, MODEL, RESOURCE_ID, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, V2_1, V4_0,
-    VERSIONS, frcopy, on_every_version, reply, run,
+    ACCESS_TOKEN, Authorization, MODEL, Model, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService, Step, TARGET_KEY,
+    V2_1, V4_0, VERSIONS, frcopy, on_every_version, reply, run,
 };
 
 #[test]
@@ -22,14 +22,14 @@ fn the_requests_are_sent_in_order_and_none_is_sent_twice() {
         let service = ScriptedService::new(version);
         run(&mut service.copy()).expect(0, &[]);
         let mut steps: Vec<_> = service.seen().into_iter().map(|seen| seen.step.unwrap()).collect();
-        let looks = match version.number {
+        let reads = match version.number {
             "2.1" => 1,
             "4.0" => 3,
             _ => 2,
         };
-        // Both sides are looked at at the same time, in no order; from v4.0 on the id may be that of a classifier.
-        let is_look = |step| matches!(step, Step::GetSource | Step::GetTarget | Step::GetClassifier);
-        assert!(steps.drain(..looks).all(is_look));
+        // The preflight reads both sides concurrently, in any order. With v4.0 it also reads the classifier.
+        let is_preflight = |step| matches!(step, Step::GetSource | Step::GetTarget | Step::GetClassifier);
+        assert!(steps.drain(..reads).all(is_preflight));
         assert_eq!(steps, [Step::Authorize, Step::Start, Step::Poll, Step::Poll, Step::Verify], "{version:?}");
     });
 }
@@ -66,7 +66,7 @@ fn the_authorization_reaches_the_source_byte_for_byte() {
         let service = ScriptedService::new(version);
         run(&mut service.copy()).expect(0, &[]);
         let start = service.only(Step::Start);
-        let authorization = version.authorization(version.copy_id());
+        let authorization = Authorization::json(version, version.copy_id());
         let expected = if version.is_v2_1() {
             format!(
                 r#"{{"targetResourceId":"{RESOURCE_ID}","targetResourceRegion":"westus2","copyAuthorization":{authorization}}}"#
@@ -97,15 +97,12 @@ fn allow_degrade_is_sent_to_the_source_only() {
 fn the_copy_keeps_id_description_and_tags_of_its_source_by_default() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
         let service = ScriptedService::new(version);
-        let mut model = version.model_body(MODEL);
-        model["description"] = json!("invoices");
-        model["tags"] = json!({"team": "a"});
-        // A composed model of v4.0 names its classifier beside its own id.
-        model["classifierId"] = json!("a-classifier");
-        service.on(Step::GetSource, [reply(200).set_body_json(model)]);
+        let model = Model::example(version).with("description", "invoices").with("tags", json!({"team": "a"}));
+        // A composed model of v4.0 has the id of its classifier beside its own id.
+        service.on(Step::GetSource, [model.with("classifierId", "a-classifier").answer()]);
         run(&mut service.copy()).expect(0, &[]);
-        let asked: serde_json::Value = serde_json::from_str(&service.only(Step::Authorize).body).unwrap();
-        assert_eq!(asked, json!({"modelId": MODEL, "description": "invoices", "tags": {"team": "a"}}));
+        let requested: serde_json::Value = serde_json::from_str(&service.only(Step::Authorize).body).unwrap();
+        assert_eq!(requested, json!({"modelId": MODEL, "description": "invoices", "tags": {"team": "a"}}));
     }
 }
 
@@ -113,16 +110,14 @@ fn the_copy_keeps_id_description_and_tags_of_its_source_by_default() {
 fn id_description_and_tags_of_the_copy_can_be_chosen() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
         let service = ScriptedService::new(version);
-        let mut model = version.model_body(MODEL);
-        model["tags"] = json!({"team": "a"});
-        service.on(Step::GetSource, [reply(200).set_body_json(model)]);
+        service.on(Step::GetSource, [Model::example(version).with("tags", json!({"team": "a"})).answer()]);
         let id = "backup.of_invoices~2";
-        service.on(Step::Authorize, [reply(200).set_body_raw(version.authorization(id), "application/json")]);
+        service.on(Step::Authorize, [Authorization::answer(version, id)]);
         let chosen = ["--target-model-id", id, "--description", "", "--tag", "x=1=2", "--tag", "y="];
         let output = run(service.copy().args(chosen)).expect(0, &[]);
         assert_eq!(output.stdout, format!("{id}\n"));
-        let asked: serde_json::Value = serde_json::from_str(&service.only(Step::Authorize).body).unwrap();
-        assert_eq!(asked, json!({"modelId": id, "description": "", "tags": {"x": "1=2", "y": ""}}));
+        let requested: serde_json::Value = serde_json::from_str(&service.only(Step::Authorize).body).unwrap();
+        assert_eq!(requested, json!({"modelId": id, "description": "", "tags": {"x": "1=2", "y": ""}}));
         assert_eq!(service.only(Step::GetTarget).line, format!("GET {}", version.model(id)));
         assert_eq!(service.only(Step::Verify).line, format!("GET {}", version.model(id)));
     }
@@ -189,7 +184,7 @@ fn each_request_has_its_own_id_and_the_trace_context_of_the_caller() {
         assert_eq!(ids.len(), seen.len());
         assert!(ids.iter().all(|id| id.len() == 36 && stderr.contains(&format!("client request id {id}"))), "{stderr}");
         assert!(seen.iter().all(|seen| seen.headers["traceparent"] == trace), "{seen:#?}");
-        // What is no trace context is not passed on, and no reason to fail.
+        // An invalid trace context is dropped and does not fail the copy.
         let service = ScriptedService::new(version);
         run(service.copy().env("TRACEPARENT", "what\r\never")).expect(0, &[]);
         assert!(service.seen().iter().all(|seen| !seen.headers.contains_key("traceparent")));
@@ -209,11 +204,8 @@ fn no_verify_skips_verification_on_the_target() {
 fn a_copy_that_is_not_on_the_target_yet_is_requested_again() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        let creating = json!({"modelInfo": {"modelId": COPY_OF_V2_1, "status": "creating",
-            "createdDateTime": "2020-02-26T16:59:28Z", "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}});
-        let not_yet = if version.is_v2_1() { reply(200).set_body_json(creating) } else { version.no_such_model() };
-        let there = reply(200).set_body_json(version.model_body(version.copy_id()));
-        service.on(Step::Verify, [not_yet.clone(), not_yet, there]);
+        let (reserved, ready) = (Model::reserved(version), Model::copy_of_example(version).answer());
+        service.on(Step::Verify, [reserved.clone(), reserved, ready]);
         run(&mut service.copy()).expect(0, &[]);
         assert_eq!(service.count(Step::Verify), 3);
     });
@@ -228,9 +220,7 @@ fn a_model_that_expires_soon_is_copied_with_a_warning() {
             (&in_a_week.to_string(), "warning: the model expires in 7 days"),
         ] {
             let service = ScriptedService::new(version);
-            let mut model = version.model_body(MODEL);
-            model["expirationDateTime"] = json!(date);
-            service.on(Step::GetSource, [reply(200).set_body_json(model)]);
+            service.on(Step::GetSource, [Model::example(version).with("expirationDateTime", date).answer()]);
             run(&mut service.copy()).expect(0, &[warning]);
         }
     }
@@ -259,7 +249,7 @@ fn a_classifier_is_copied_with_its_own_paths_and_names() {
         let start = mount("POST", format!("{base}/{id}:copyTo")).and(body_json(&authorization));
         let accepted = reply(202).insert_header("operation-location", operation.as_str());
         start.respond_with(accepted).expect(1).mount(&server).await;
-        let done = reply(200).set_body_json(V4_0.operation_body("succeeded"));
+        let done = Operation::with_status(V4_0, "succeeded").answer();
         mount("GET", "/documentintelligence/operations/1_2".into()).respond_with(done).mount(&server).await;
     });
     let output = run(frcopy()

@@ -1,4 +1,4 @@
-//! A copy between two parties: each process has the credential of its own resource and never sees the other's.
+//! A copy between two parties: each process has only the credential of its own resource.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use tempfile::TempDir;
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{
-    ACCESS_TOKEN, CommandOutput, MODEL as MODEL_ID, RESOURCE_ID, SOURCE_KEY, ScriptedService, Step, V2_1, V4_0, frcopy,
-    on_every_version, reply, run,
+    ACCESS_TOKEN, Authorization, CommandOutput, MODEL as MODEL_ID, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService,
+    Step, V2_1, V4_0, frcopy, on_every_version, reply, run,
 };
 
 const MODEL: &str = "invoices-v4.0-1";
 
-/// Two resources, and a folder through which their parties exchange files.
+/// Two resources, and a folder in which their owners exchange the authorization file.
 struct Parties {
     pair: EmulatedPair,
     folder: TempDir,
@@ -39,17 +39,17 @@ impl Parties {
         command
     }
 
-    /// The party that has the target.
+    /// `authorize` on the side of the target.
     fn authorize(&self, arguments: &[&str]) -> CommandOutput {
         run(self.side("FRCOPY_TARGET_", &["authorize", "-vv", "--out"]).arg(self.file()).args(arguments))
     }
 
-    /// The same party, later.
+    /// `authorize --revoke` on the side of the target.
     fn revoke(&self) -> CommandOutput {
         run(self.side("FRCOPY_TARGET_", &["authorize", "--revoke"]).arg(self.file()))
     }
 
-    /// The party that has the source.
+    /// `copy --authorization` on the side of the source.
     fn copy(&self, arguments: &[&str]) -> CommandOutput {
         let mut command = self.side("FRCOPY_SOURCE_", &["copy", "-vv", "--poll-interval", "20ms", "--authorization"]);
         run(command.arg(self.file()).args(arguments))
@@ -60,7 +60,7 @@ impl Parties {
         file["authorization"]["accessToken"].as_str().unwrap().to_owned()
     }
 
-    /// Changes the file on its way.
+    /// Changes the authorization file.
     fn tamper(&self, pointer: &str, value: Value) {
         let mut file: Value = serde_json::from_slice(&fs::read(self.file()).unwrap()).unwrap();
         *file.pointer_mut(pointer).unwrap() = value;
@@ -68,7 +68,7 @@ impl Parties {
     }
 
     fn v2_1_model(&self) -> String {
-        self.pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap()
+        self.pair.custom_model()
     }
 }
 
@@ -192,7 +192,7 @@ fn revoke_deletes_only_on_the_resource_that_issued_the_authorization() {
     let source = parties.pair.emulator.resources()[SOURCE].endpoint.clone();
     run(elsewhere.arg(parties.file()).args(["--target-endpoint", &source]))
         .expect(2, &["the target endpoint is another one"]);
-    // Its own endpoint need not be given: the file says it.
+    // The endpoint is optional: the file contains it.
     let mut keyed = parties.side("FRCOPY_TARGET_KEY", &["authorize", "--revoke"]);
     run(keyed.arg(parties.file())).expect(0, &["given back"]);
 }
@@ -306,10 +306,10 @@ fn an_interrupted_copy_is_resumed_on_the_source_side() {
     assert_eq!(run(&mut wait).expect(0, &[]).stdout, "backup\n");
 }
 
-/// The source's half against scripted servers, with leave of a target that nobody may ask. It goes through a pipe.
+/// `copy --authorization` with an authorization from stdin. The target must not get any request.
 fn copy_with_authorization(service: &ScriptedService) -> CommandOutput {
     let version = service.version;
-    let payload = version.authorization(version.copy_id());
+    let payload = Authorization::json(version, version.copy_id());
     let mut payload: Value = serde_json::from_str(&payload).unwrap();
     let expires = "2199-01-01T00:00:00Z";
     if version.is_v2_1() {
@@ -342,10 +342,7 @@ fn a_start_without_an_answer_is_searched_in_the_operations_and_never_repeated() 
     on_every_version(|version| {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [reply(504)]);
-        service.on(
-            Step::ListOperations,
-            [reply(200).set_body_json(json!({"value": [version.listed("2026-11-24T00:00:00Z")]}))],
-        );
+        service.on(Step::ListOperations, [Operation::list([Operation::list_item(version, "2026-11-24T00:00:00Z")])]);
         let output = copy_with_authorization(&service);
         if version.is_v2_1() {
             output.expect(1, &["whether the copy was started is not known", "look for 33f4d42c"]);
@@ -360,9 +357,9 @@ fn a_start_without_an_answer_is_searched_in_the_operations_and_never_repeated() 
 fn a_copy_to_another_target_is_not_adopted() {
     let service = ScriptedService::new(V4_0);
     service.on(Step::Start, [reply(504)]);
-    let mut listed = V4_0.listed("2026-11-24T00:00:00Z");
+    let mut listed = Operation::list_item(V4_0, "2026-11-24T00:00:00Z");
     listed["resourceLocation"] = json!(format!("https://y.example/documentModels/{}", V4_0.copy_id()));
-    service.on(Step::ListOperations, [reply(200).set_body_json(json!({"value": [listed]}))]);
+    service.on(Step::ListOperations, [Operation::list([listed])]);
     copy_with_authorization(&service).expect(7, &["the source has not started the copy"]);
     assert_eq!(service.count(Step::Start), 1);
 }

@@ -1,4 +1,4 @@
-//! The emulator and the demo from outside: the real binary on both ends.
+//! `frcopy emulator` and `frcopy demo`, with the binary on both sides.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::{CommandOutput, frcopy, run};
 
-/// `frcopy emulator` with what it printed; it is ended with the test.
-pub(crate) struct EmulatorProcess {
+/// A running `frcopy emulator` and the settings that it printed. It is killed when the value is dropped.
+struct EmulatorProcess {
     child: Child,
     _stdout: BufReader<ChildStdout>,
     settings: Vec<(String, String)>,
@@ -15,16 +15,16 @@ pub(crate) struct EmulatorProcess {
 }
 
 impl EmulatorProcess {
-    pub(crate) fn start(arguments: &[&str]) -> Self {
+    fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
         command.arg("emulator").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (mut settings, mut notes) = (Vec::new(), String::new());
-        // The notes on what the source has come last, the classifiers at the very end.
+        // The line about classifiers is the last one.
         while !notes.contains("classifiers") {
             let mut line = String::new();
-            assert!(stdout.read_line(&mut line).unwrap() > 0, "the emulator has ended: {notes}");
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "the emulator ended early: {notes}");
             match line.trim_end().strip_prefix("export ").and_then(|line| line.split_once('=')) {
                 Some((name, value)) => settings.push((name.to_owned(), value.trim_matches('\'').to_owned())),
                 None => notes.push_str(&line),
@@ -38,19 +38,19 @@ impl EmulatorProcess {
     }
 
     /// The id of a seeded v2.1 model.
-    pub(crate) fn custom_model(&self) -> String {
+    fn custom_model(&self) -> String {
         let line = self.notes.lines().find(|line| line.contains("v2.1 models")).unwrap();
         line.split_whitespace().find(|word| word.len() >= 36).unwrap().trim_end_matches(',').to_owned()
     }
 
-    /// The binary with what was printed in its environment.
-    pub(crate) fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
+    /// The binary with the printed settings in its environment.
+    fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
         let mut command = frcopy();
         command.envs(self.settings.iter().map(|(name, value)| (name, value))).args(arguments);
         command
     }
 
-    pub(crate) fn copy(&self, arguments: &[&str]) -> CommandOutput {
+    fn copy(&self, arguments: &[&str]) -> CommandOutput {
         run(self.command(&["copy", "--poll-interval", "20ms"]).args(arguments))
     }
 }
@@ -97,7 +97,7 @@ fn an_injected_error_occurs_once_and_has_its_remedy() {
         emulator.copy(&[model]).expect(exit, &[code, help]);
         emulator.copy(&[model, "--target-model-id", "second-try"]).expect(0, &[]);
     }
-    // A lost start is found out about, and begun anew: no error is left of it.
+    // A lost start is detected and retried, so the copy succeeds.
     let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "InternalServerError"]);
     emulator.copy(&["invoices-v4.0-1"]).expect(0, &["could not start the copy (HTTP 500)", "starting over"]);
     let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "2024"]);
@@ -164,8 +164,8 @@ fn bad_input_of_the_emulator_is_refused_with_the_valid_values() {
 fn a_signal_ends_the_emulator_with_exit_code_0() {
     for signal in ["-INT", "-TERM"] {
         let mut emulator = EmulatorProcess::start(&[]);
-        let told = Command::new("kill").args([signal, &emulator.child.id().to_string()]).status().unwrap();
-        assert!(told.success());
+        let kill = Command::new("kill").args([signal, &emulator.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
         assert_eq!(emulator.child.wait().unwrap().code(), Some(0), "{signal}");
     }
 }

@@ -1,9 +1,8 @@
-//! Each identity that Microsoft Entra ID knows here, against a server of the tests' own that answers as Entra ID does.
+//! Each credential for Microsoft Entra ID, with a [`TokenServer`] in the place of Entra ID.
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -15,18 +14,18 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
+use crate::support::raw_server::{AUTHORITY, plain_server, tls_server};
 use crate::support::{CommandOutput, run_without};
-use crate::tls::{AUTHORITY, read_request, serve};
 
 const CLIENT_SECRET: &str = "c1ient~5ecret~0123456789";
 const FEDERATED_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.federated.0123456789";
 const MODEL: &str = "invoices-v4.0-1";
-/// More than any test needs.
+/// More requests than any test sends.
 const UNLIMITED: usize = 10_000;
-/// An address on this machine where nobody listens.
+/// An address on this machine without a listener.
 const UNREACHABLE: &str = "http://127.0.0.1:9";
 
-/// What was asked for, and what is answered: status and body. When the script is at its end, the last answer stays.
+/// Answers token requests from a script of status and body, and records them. The last answer repeats.
 #[derive(Clone)]
 struct TokenServer {
     requests: Arc<Mutex<Vec<String>>>,
@@ -53,39 +52,32 @@ impl TokenServer {
         std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
-    /// Behind TLS, as Entra ID is.
+    /// Over TLS, like Entra ID.
     fn as_authority(&self) -> SocketAddr {
         let token_server = self.clone();
-        serve(move |request| token_server.answer(request).into_bytes())
+        tls_server(move |request| token_server.answer(request).into_bytes())
     }
 
-    /// Over plain HTTP, as the services of a machine are, which refuse whoever does not say that he means them.
+    /// Over plain HTTP, like the metadata service of a machine, which requires the header `Metadata: true`.
     fn as_metadata_service(&self) -> String {
         let token_server = self.clone();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let Some(request) = read_request(&mut stream) else { continue };
-                let answer = if request.to_lowercase().contains("\r\nmetadata: true") {
-                    token_server.answer(&request)
-                } else {
-                    "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()
-                };
-                let _ = stream.write_all(answer.as_bytes());
+        let address = plain_server(move |request| {
+            if request.to_lowercase().contains("\r\nmetadata: true") {
+                token_server.answer(request).into_bytes()
+            } else {
+                b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()
             }
         });
         format!("http://{address}")
     }
 }
 
-/// A token as Entra ID hands it out.
+/// A token answer of Entra ID.
 fn token(name: &str, lives: u64) -> (u16, Value) {
     (200, json!({"token_type": "Bearer", "expires_in": lives, "ext_expires_in": lives, "access_token": name_of(name)}))
 }
 
-/// A token as the services of a machine hand it out.
+/// A token answer of a metadata service.
 fn managed_token(name: &str) -> (u16, Value) {
     let expires = (now() + 3600).to_string();
     (200, json!({"access_token": name_of(name), "expires_on": expires, "resource": "x", "token_type": "Bearer"}))
@@ -95,7 +87,7 @@ fn refusal(status: u16, error: &str, code: u32, words: &str) -> (u16, Value) {
     (status, json!({"error": error, "error_description": words, "error_codes": [code]}))
 }
 
-/// Long enough to be looked for in all that is printed.
+/// A token that cannot occur in the output by chance.
 fn name_of(name: &str) -> String {
     format!("t0ken-of-entra-id.{name}.0123456789")
 }
@@ -104,7 +96,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// The two resources, without keys; and one that takes these tokens, on both sides.
+/// `frcopy copy` with Entra ID instead of keys on both sides.
 fn command(pair: &EmulatedPair, arguments: &[&str]) -> Command {
     let mut command = pair.command(&[&["copy", "--poll-interval", "20ms", "-vv"], arguments].concat());
     command
@@ -139,12 +131,12 @@ fn with_service_principal(mut command: Command, authority: SocketAddr) -> Comman
     command
 }
 
-/// No secret may have been printed, however much was to be said.
+/// Runs a command and checks that it prints no secret.
 fn run_without_secrets(command: &mut Command) -> CommandOutput {
     run_without(&[CLIENT_SECRET, FEDERATED_TOKEN, "t0ken-of-entra-id"], command)
 }
 
-/// A program that prints something and ends in some way, after it has noted how it was called.
+/// Writes a program that records its call, prints a text and ends with an exit code.
 fn program(folder: &Path, name: &str, prints: &str, to: &str, code: u8) {
     let called = folder.join("called");
     let script = format!(
@@ -168,7 +160,7 @@ fn called(folder: &TempDir) -> String {
 fn a_service_principal_copies_models_of_every_version_with_one_token_for_each_side() {
     for model in ["invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "v2.1"] {
         let pair = pair_accepting(&[("one", UNLIMITED)]);
-        let v2_1 = pair.ids(SOURCE, frcopy::emulator::Collection::CustomModels).into_iter().next().unwrap();
+        let v2_1 = pair.custom_model();
         let token_server = TokenServer::answering(&[token("one", 3600)]);
         let id = if model == "v2.1" { v2_1.as_str() } else { model };
         let mut command = with_service_principal(command(&pair, &[id]), token_server.as_authority());
@@ -204,7 +196,7 @@ fn a_refused_service_principal_gets_the_cause_and_a_remedy() {
 #[test]
 fn a_token_is_renewed_during_a_long_copy() {
     let pair = pair_with_time(Duration::from_secs(3), &[("one", UNLIMITED), ("two", UNLIMITED), ("three", UNLIMITED)]);
-    // Two seconds of life: the next one is asked for after one.
+    // The tokens are valid for two seconds and are renewed after one.
     let token_server = TokenServer::answering(&[token("one", 2), token("two", 2), token("three", 2)]);
     run_without_secrets(&mut with_service_principal(command(&pair, &[MODEL]), token_server.as_authority()))
         .expect(0, &[]);
@@ -213,7 +205,7 @@ fn a_token_is_renewed_during_a_long_copy() {
 
 #[test]
 fn a_token_that_the_service_rejects_is_replaced_during_the_copy() {
-    // For three requests each: in the middle of the look, of the copy, and of the end.
+    // Valid for three requests each: they expire during the preflight, the copy and the verification.
     let pair = pair_accepting(&[("one", 3), ("two", 3), ("three", UNLIMITED)]);
     let token_server =
         TokenServer::answering(&[token("one", 3600), token("one", 3600), token("two", 3600), token("three", 3600)]);
@@ -254,7 +246,7 @@ fn each_cloud_has_its_own_token_scope() {
         command
             .env("FRCOPY_SOURCE_ENDPOINT", format!("https://contoso.cognitiveservices.azure.{domain}"))
             .env("FRCOPY_TARGET_ENDPOINT", format!("https://fabrikam.cognitiveservices.azure.{domain}"))
-            // No name is looked up: whoever is not on this machine is behind a proxy that is not there.
+            // No name is resolved: all but this machine is behind an unreachable proxy.
             .env("HTTPS_PROXY", UNREACHABLE)
             .env("NO_PROXY", "127.0.0.1");
         run_without_secrets(&mut command).expect(7, &[]);
@@ -315,7 +307,7 @@ fn a_managed_identity_is_used_on_app_service_and_on_a_virtual_machine() {
     machine
         .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", &metadata_service)
         .env("AZURE_CLIENT_ID", "66666666-7777-4888-8999-000000000000");
-    // A proxy would be told the token.
+    // A proxy must not get the token.
     run_without_secrets(machine.env("HTTP_PROXY", UNREACHABLE).env("HTTPS_PROXY", UNREACHABLE))
         .expect(0, &["the managed identity"]);
     let requests = token_server.requests();

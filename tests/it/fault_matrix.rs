@@ -1,28 +1,29 @@
-//! The fault matrix: every fault, for good, at every step of every version, each with its verdict.
+//! The fault matrix: every permanent fault at every step with every version.
 //!
-//! Each cell asserts the exit code, how often each POST was sent, that no other host was asked, and that what was
-//! reserved was given back or the line that resumes the copy was printed.
+//! Each cell asserts the exit code, the number of each POST, that no other host was contacted, and that the reserved id
+//! was released or the command that resumes the copy was printed.
 
-use std::net::TcpListener;
 use std::ops::RangeInclusive;
 
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use crate::support::{CommandOutput, ScriptedService, Step, Version, error_reply, on_every_version, reply, run};
+use crate::support::{
+    CommandOutput, Model, ScriptedService, Step, UnusedHost, error_reply, on_every_version, reply, run,
+};
 
-/// What a fault amounts to, wherever it happens.
+/// The kind of a fault, independent of the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FaultClass {
-    /// The service's own refusal, with the exit code that it has at a POST.
+    /// The service refuses. The number is the exit code at a POST.
     Refusal(i32),
-    /// Turned away, again and again.
+    /// Rate limited (429) or unavailable (503).
     RateLimited,
-    /// Told to come back in hours.
+    /// Rate limited with a `Retry-After` of hours.
     RateLimitedForHours,
-    /// Nobody knows whether it was acted upon; the exit code of an authorize that ends so.
+    /// The outcome of the request is unknown. The number is the exit code at authorize.
     Unknown(i32),
-    /// Somebody else than the service answers, with a status that says no.
+    /// A refusal that does not have the form of the service, for example from a proxy.
     ForeignRefusal,
     Redirect,
 }
@@ -60,37 +61,8 @@ fn faults(elsewhere: &str) -> Vec<(&'static str, ResponseTemplate, FaultClass)> 
     ]
 }
 
-/// A host that nobody has any business with.
-struct UnusedHost(TcpListener);
-
-impl UnusedHost {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        Self(listener)
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/", self.0.local_addr().unwrap())
-    }
-
-    fn got_no_connection(&self) -> bool {
-        self.0.accept().is_err()
-    }
-}
-
-/// The target while the id is only reserved.
-fn reserved(version: Version) -> ResponseTemplate {
-    if !version.is_v2_1() {
-        return version.no_such_model();
-    }
-    let mut blank = version.model_body(version.copy_id());
-    blank["modelInfo"]["status"] = json!("creating");
-    reply(200).set_body_json(blank)
-}
-
-/// Every fault at one step, several at the same time; `check` looks at the cell. Where a fault lasts until the deadline,
-/// that comes soon; where it ends by itself, a busy machine has all the time that it needs.
+/// Runs every fault at one step, several concurrently, and checks each result. The deadline is short only for faults that
+/// last until the deadline, so that a slow machine does not change the result.
 fn on_every_fault(step: Step, deadline: &str, check: impl Fn(&ScriptedService, CommandOutput, FaultClass) + Sync) {
     on_every_version(|version| {
         if version.is_v2_1() && step == Step::GetTarget {
@@ -104,7 +76,7 @@ fn on_every_fault(step: Step, deadline: &str, check: impl Fn(&ScriptedService, C
                     for (name, answer, class) in some {
                         let service = ScriptedService::new(version);
                         if step == Step::Start {
-                            service.on(Step::Verify, [reserved(version)]);
+                            service.on(Step::Verify, [Model::reserved(version)]);
                         }
                         service.on(step, [answer]);
                         let lasts = step == Step::Poll || class == FaultClass::RateLimited;
@@ -120,7 +92,7 @@ fn on_every_fault(step: Step, deadline: &str, check: impl Fn(&ScriptedService, C
     });
 }
 
-/// A look stops on the service's own word, waits where it is told to, and is done without otherwise.
+/// A preflight read stops at a refusal, waits at a rate limit, and is skipped at any other fault.
 fn check_preflight(service: &ScriptedService, output: &CommandOutput, class: FaultClass, refusals: &[i32]) {
     let exit = match class {
         FaultClass::Refusal(exit) if refusals.contains(&exit) => exit,
@@ -139,7 +111,7 @@ fn check_preflight(service: &ScriptedService, output: &CommandOutput, class: Fau
 #[test]
 fn every_fault_of_the_source_preflight() {
     on_every_fault(Step::GetSource, "3s", |service, output, class| {
-        // A gateway's 404, a 400 without a known code and a conflict say nothing of the model; 410 does of the version.
+        // A 404 of a gateway, a 400 without a known code and a 409 do not concern the model. A 410 concerns the version.
         let is_gone = class == FaultClass::Refusal(5) && output.stderr.contains("Gone");
         let refusals: &[i32] = if is_gone { &[4, 5] } else { &[4] };
         check_preflight(service, &output, class, refusals);
@@ -151,7 +123,7 @@ fn every_fault_of_the_target_preflight() {
     on_every_fault(Step::GetTarget, "3s", |service, output, class| check_preflight(service, &output, class, &[4]));
 }
 
-/// The exit code of a fault at a POST, and how often the POST is sent.
+/// The exit code of a fault at a POST, and the number of POST requests.
 fn at_a_post(class: FaultClass) -> (i32, RangeInclusive<usize>) {
     match class {
         FaultClass::Refusal(exit) => (exit, 1..=1),
@@ -169,14 +141,14 @@ fn every_fault_of_authorize() {
         let (exit, sent) = at_a_post(class);
         assert_eq!((output.code, service.count(Step::Start)), (exit, 0), "{output:#?}");
         assert!(sent.contains(&service.count(Step::Authorize)), "{output:#?}");
-        // What a lost answer may have reserved is given back where the id is known, and spoken of where it is not.
-        let lost = matches!(class, FaultClass::Unknown(_));
+        // An id that may be reserved is released if it is known (v3.0 and later), and else there is a warning.
+        let unknown = matches!(class, FaultClass::Unknown(_));
         let accounted = if service.version.is_v2_1() {
             output.stderr.contains("a blank model may stay behind")
         } else {
             service.count(Step::Release) == 1
         };
-        assert_eq!(accounted, lost, "{output:#?}");
+        assert_eq!(accounted, unknown, "{output:#?}");
     });
 }
 
@@ -188,7 +160,7 @@ fn every_fault_of_start() {
         assert_eq!(output.code, exit, "{output:#?}");
         let starts = service.count(Step::Start);
         assert!(sent.contains(&starts), "{output:#?}");
-        // Each authorization that did not become a copy is given back.
+        // Each authorization that was not used is released.
         let authorizations = service.count(Step::Authorize);
         assert_eq!(service.count(Step::Release), authorizations, "{output:#?}");
         assert_eq!(authorizations, if matches!(class, FaultClass::Unknown(_)) { 3 } else { 1 }, "{output:#?}");
@@ -211,14 +183,14 @@ fn every_fault_of_poll() {
 #[test]
 fn every_fault_of_verify() {
     on_every_fault(Step::Verify, "4s", |service, output, _| {
-        // The service has said that the copy is there; that the target does not answer takes nothing back.
+        // The service reported success. A missing answer of the target does not change that.
         assert_eq!((output.code, output.stdout.trim()), (0, service.version.copy_id()), "{output:#?}");
         assert!(output.stderr.contains("warning: the copy succeeded"), "{output:#?}");
         assert_eq!((service.count(Step::Start), service.count(Step::Release)), (1, 0));
     });
 }
 
-/// What a service makes of its own operation's URL.
+/// Changes the URL of an operation.
 type Change<'c> = &'c dyn Fn(&str) -> String;
 
 #[test]

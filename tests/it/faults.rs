@@ -1,4 +1,4 @@
-//! What goes wrong: the verdict, the exit code, what was sent how often, and what a tired operator reads.
+//! Errors: verdict, exit code, number of requests, and the printed cause and help.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -7,10 +7,11 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    MODEL, RESOURCE_ID, ScriptedService, Step, V2_1, V4_0, VERSIONS, error_reply, frcopy, on_every_version, reply, run,
+    Authorization, MODEL, Model, Operation, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1, V4_0, VERSIONS,
+    error_reply, frcopy, on_every_version, reply, run, std_command,
 };
 
-/// The answers that refuse, with the exit code of each.
+/// Refusals: status, code and exit code.
 const REFUSALS: [(u16, &str, i32); 6] = [
     (400, "InvalidRequest", 3),
     (401, "401", 4),
@@ -26,7 +27,7 @@ fn a_refusal_has_its_exit_code_and_is_not_retried() {
         for step in [Step::Authorize, Step::Start] {
             for (status, code, exit) in REFUSALS {
                 let service = ScriptedService::new(version);
-                service.on(Step::Verify, [version.no_such_model()]);
+                service.on(Step::Verify, [Model::not_found(version)]);
                 service.on(step, [error_reply(status, code, "The service's own words.")]);
                 let texts = [
                     &format!("cause: {code}: The service's own words."),
@@ -47,7 +48,7 @@ fn a_wrong_source_key_or_model_id_stops_before_an_id_is_reserved() {
     on_every_version(|version| {
         for (answer, exit, what) in [
             (error_reply(401, "401", "Access denied."), 4, "the source refused to show model"),
-            (version.no_such_model(), 5, "the source has no model"),
+            (Model::not_found(version), 5, "the source has no model"),
         ] {
             let service = ScriptedService::new(version);
             service.on(Step::GetSource, [answer]);
@@ -61,9 +62,7 @@ fn a_wrong_source_key_or_model_id_stops_before_an_id_is_reserved() {
 fn a_v2_1_model_that_is_not_ready_is_not_copied() {
     for (status, text) in [("creating", "still being created"), ("invalid", "its status is invalid")] {
         let service = ScriptedService::new(V2_1);
-        let mut model = V2_1.model_body(MODEL);
-        model["modelInfo"]["status"] = json!(status);
-        service.on(Step::GetSource, [reply(200).set_body_json(model)]);
+        service.on(Step::GetSource, [Model::example(V2_1).status(status).answer()]);
         run(&mut service.copy()).expect(3, &[text, "help: "]);
         assert_eq!(service.count(Step::Authorize), 0);
     }
@@ -73,7 +72,7 @@ fn a_v2_1_model_that_is_not_ready_is_not_copied() {
 fn an_existing_target_id_and_a_reserved_one_are_distinguished() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
         let service = ScriptedService::new(version);
-        service.on(Step::GetTarget, [reply(200).set_body_json(version.model_body(MODEL))]);
+        service.on(Step::GetTarget, [Model::example(version).answer()]);
         run(&mut service.copy()).expect(6, &["the target already has a model", "--target-model-id"]);
         assert_eq!(service.count(Step::Authorize), 0);
 
@@ -90,9 +89,8 @@ fn an_existing_target_id_and_a_reserved_one_are_distinguished() {
 fn a_failed_copy_shows_the_innermost_error_the_remedy_and_the_request_id() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        let failed =
-            reply(200).set_body_json(version.failed_body("AuthorizationFailed", "Cannot copy encrypted content."));
-        service.on(Step::Poll, [reply(200).set_body_json(version.operation_body("running")), failed]);
+        let failed = Operation::failed(version, "AuthorizationFailed", "Cannot copy encrypted content.").answer();
+        service.on(Step::Poll, [Operation::with_status(version, "running").answer(), failed]);
         let texts = [
             "error: the copy failed",
             "cause: AuthorizationFailed: Cannot copy encrypted content.",
@@ -112,8 +110,8 @@ fn a_failed_copy_shows_the_innermost_error_the_remedy_and_the_request_id() {
 #[test]
 fn code_2024_gets_the_remedy_for_a_wrong_resource_id_or_region() {
     let service = ScriptedService::new(V2_1);
-    let failed = V2_1.failed_body("2024", "Could not retrieve authorization metadata.");
-    service.on(Step::Poll, [reply(200).set_body_json(failed)]);
+    let failed = Operation::failed(V2_1, "2024", "Could not retrieve authorization metadata.");
+    service.on(Step::Poll, [failed.answer()]);
     run(&mut service.copy())
         .expect(3, &["2024: Could not", "help: make --target-resource-id and --target-region a true pair"]);
 }
@@ -122,7 +120,7 @@ fn code_2024_gets_the_remedy_for_a_wrong_resource_id_or_region() {
 fn an_unknown_error_code_is_shown_with_control_characters_removed() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Poll, [reply(200).set_body_json(version.failed_body("7777", "Something\u{1b}[2J\nnew."))]);
+        service.on(Step::Poll, [Operation::failed(version, "7777", "Something\u{1b}[2J\nnew.").answer()]);
         run(&mut service.copy()).expect(3, &["cause: 7777: Something [2J new.", "help: "]);
     });
 }
@@ -132,7 +130,7 @@ fn canceled_and_skipped_are_distinct_verdicts() {
     on_every_version(|version| {
         for status in ["canceled", "skipped"] {
             let service = ScriptedService::new(version);
-            service.on(Step::Poll, [reply(200).set_body_json(version.operation_body(status))]);
+            service.on(Step::Poll, [Operation::with_status(version, status).answer()]);
             let json = run(service.copy().args(["--output", "json"])).expect(3, &[status]).json();
             assert_eq!((&json["status"], &json["error"]["kind"]), (&json!(status), &json!(status)));
         }
@@ -144,7 +142,7 @@ fn an_unknown_status_gets_one_warning_and_is_not_a_verdict() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
         let statuses = ["completed", "completed", "paused", "succeeded"];
-        service.on(Step::Poll, statuses.map(|status| reply(200).set_body_json(version.operation_body(status))));
+        service.on(Step::Poll, statuses.map(|status| Operation::with_status(version, status).answer()));
         let output = run(&mut service.copy()).expect(0, &[]);
         assert_eq!(output.stderr.matches("warning: the service reports the status").count(), 1, "{}", output.stderr);
     });
@@ -154,7 +152,7 @@ fn an_unknown_status_gets_one_warning_and_is_not_a_verdict() {
 fn at_the_deadline_the_operation_url_is_printed() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Poll, [reply(200).set_body_json(version.operation_body("running"))]);
+        service.on(Step::Poll, [Operation::with_status(version, "running").answer()]);
         let url = service.operation_url();
         let texts = ["still under way when the time was up (status running)", &format!("operation: {url}")];
         let output = run(service.copy().args(["--timeout", "1500ms", "--output", "json"])).expect(8, &texts);
@@ -179,7 +177,7 @@ fn refused_credentials_while_polling_print_the_operation_url() {
 fn a_failed_poll_is_not_a_verdict() {
     let moved = reply(302).insert_header("Location", "https://login.example/");
     let busy = error_reply(429, "429", "Too many.").insert_header("Retry-After", "0");
-    // In pairs: the backoff of six failures in a row would take half a minute.
+    // Two failures per run: the backoff of six in a row would take half a minute.
     let troubles = [
         [reply(500), error_reply(404, "NotFound", "Not yet.")],
         [busy, reply(200).set_body_string("<html>")],
@@ -188,7 +186,7 @@ fn a_failed_poll_is_not_a_verdict() {
     for version in VERSIONS {
         for pair in &troubles {
             let service = ScriptedService::new(version);
-            let succeeded = reply(200).set_body_json(version.operation_body("succeeded"));
+            let succeeded = Operation::with_status(version, "succeeded").answer();
             service.on(Step::Poll, pair.iter().cloned().chain([succeeded]));
             run(&mut service.copy()).expect(0, &[]);
             assert_eq!((service.count(Step::Start), service.count(Step::Poll)), (1, 3));
@@ -201,7 +199,7 @@ fn a_429_is_retried_with_the_same_authorization() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
         let throttled = error_reply(429, "429", "Rate limit is exceeded.").insert_header("Retry-After", "1");
-        let created = reply(200).set_body_raw(version.authorization(version.copy_id()), "application/json");
+        let created = Authorization::answer(version, version.copy_id());
         service.on(Step::Authorize, [throttled.clone(), created]);
         service.on(Step::Start, [throttled, error_reply(503, "ServiceUnavailable", "Busy."), service.accepted()]);
         let began = Instant::now();
@@ -254,7 +252,7 @@ fn an_exhausted_call_volume_is_not_waited_for() {
 fn a_read_without_an_answer_is_retried_and_then_skipped() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::GetSource, [reply(500), reply(200).set_body_json(version.model_body(MODEL))]);
+        service.on(Step::GetSource, [reply(500), Model::example(version).answer()]);
         run(&mut service.copy()).expect(0, &[]);
         assert_eq!(service.count(Step::GetSource), 2);
 
@@ -268,20 +266,19 @@ fn a_read_without_an_answer_is_retried_and_then_skipped() {
 #[test]
 fn an_operation_url_on_another_host_is_not_polled() {
     on_every_version(|version| {
-        let unused_host = TcpListener::bind("127.0.0.1:0").unwrap();
-        unused_host.set_nonblocking(true).unwrap();
-        let address = unused_host.local_addr().unwrap();
+        let unused_host = UnusedHost::new();
+        let address = unused_host.address();
         for location in
             [format!("http://{address}{}", version.operation()), format!("//{address}/x"), "/".into(), String::new()]
         {
             let service = ScriptedService::new(version);
             service.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
-            // Nobody can say what came of it: the lists and the target know nothing either.
+            // The outcome is unknown: the list of operations and the target do not show the copy.
             service.on(Step::ListOperations, [ResponseTemplate::new(404)]);
             service.on(Step::Verify, [ResponseTemplate::new(404)]);
             let texts = ["whether the copy was started is not known", version.copy_id(), "request id: req-202"];
             run(&mut service.copy()).expect(1, &texts);
-            assert!(unused_host.accept().is_err(), "something was sent to another host");
+            assert!(unused_host.got_no_connection(), "something was sent to another host");
             assert_eq!((service.count(Step::Start), service.count(Step::Release)), (1, 0));
         }
     });
@@ -292,12 +289,11 @@ fn a_redirect_is_not_followed() {
     on_every_version(|version| {
         for step in [Step::Authorize, Step::Start] {
             let service = ScriptedService::new(version);
-            let unused_host = TcpListener::bind("127.0.0.1:0").unwrap();
-            unused_host.set_nonblocking(true).unwrap();
-            let location = format!("http://{}/", unused_host.local_addr().unwrap());
+            let unused_host = UnusedHost::new();
+            let location = unused_host.url();
             service.on(step, [reply(307).insert_header("Location", location.as_str())]);
             run(&mut service.copy()).expect(5, &["redirects to", &location, "help: check the"]);
-            assert!(unused_host.accept().is_err(), "a redirect was followed");
+            assert!(unused_host.got_no_connection(), "a redirect was followed");
         }
     });
 }
@@ -310,7 +306,7 @@ fn an_html_answer_to_authorize_is_described_and_not_printed() {
         service.on(Step::Authorize, [reply(200).set_body_raw(page, "text/html; charset=utf-8")]);
         let output = run(&mut service.copy()).expect(1, &["text/html", "no proxy answers in its place"]);
         assert!(!output.stderr.contains("Sign in"), "{}", output.stderr);
-        // An authorization that was perhaps given out is asked for again, and a start is not made without one.
+        // The authorization may have been issued, so the request is retried. Without one no start is sent.
         assert_eq!((service.count(Step::Authorize), service.count(Step::Start)), (3, 0));
     });
 }
@@ -319,7 +315,7 @@ fn an_html_answer_to_authorize_is_described_and_not_printed() {
 fn an_authorization_with_an_invalid_model_id_is_not_used() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Authorize, [reply(200).set_body_raw(version.authorization("../x"), "application/json")]);
+        service.on(Step::Authorize, [Authorization::answer(version, "../x")]);
         run(&mut service.copy()).expect(1, &["something that is no model id"]);
         assert_eq!(service.count(Step::Start), 0);
     });
@@ -339,7 +335,7 @@ fn an_answer_of_more_than_16_mib_is_not_read() {
 fn a_copy_that_never_appears_on_the_target_has_no_verdict() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Verify, [version.no_such_model()]);
+        service.on(Step::Verify, [Model::not_found(version)]);
         let json = run(service.copy().args(["--timeout", "2s", "--output", "json"]))
             .expect(8, &["the source says that the copy succeeded, but the target does not show", "operation: "])
             .json();
@@ -382,12 +378,11 @@ fn an_unknown_host_fails_at_once() {
 #[test]
 fn a_request_to_loopback_never_uses_a_proxy() {
     let service = ScriptedService::new(V4_0);
-    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
-    proxy.set_nonblocking(true).unwrap();
-    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let proxy = UnusedHost::new();
+    let address = proxy.url();
     run(service.copy().env("HTTP_PROXY", &address).env("http_proxy", &address).env("ALL_PROXY", &address))
         .expect(0, &[]);
-    assert!(proxy.accept().is_err(), "the proxy was asked");
+    assert!(proxy.got_no_connection(), "the proxy got a request");
 }
 
 #[test]
@@ -395,12 +390,8 @@ fn a_closed_stdout_does_not_change_the_exit_code() {
     let service = ScriptedService::new(V4_0);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let command = service.copy();
-    let mut child = std::process::Command::new(command.get_program());
-    child.args(command.get_args()).env_clear().stdout(writer).stderr(std::process::Stdio::null());
-    for (name, value) in command.get_envs() {
-        child.env(name, value.unwrap());
-    }
+    let mut child = std_command(&service.copy());
+    child.stdout(writer).stderr(std::process::Stdio::null());
     assert_eq!(child.status().unwrap().code(), Some(0));
 }
 
@@ -416,12 +407,8 @@ fn a_closed_stderr_does_not_end_a_copy() {
         let service = ScriptedService::new(V4_0);
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let command = service.copy();
-        let mut child = std::process::Command::new(command.get_program());
-        child.args(command.get_args()).arg(verbosity).env_clear().stderr(writer);
-        for (name, value) in command.get_envs() {
-            child.env(name, value.unwrap());
-        }
+        let mut child = std_command(service.copy().arg(verbosity));
+        child.stderr(writer);
         let output = child.output().unwrap();
         assert_eq!((output.status.code(), output.stdout), (Some(0), format!("{MODEL}\n").into_bytes()));
     }
@@ -455,14 +442,13 @@ fn after_the_deadline_nothing_is_authorized_or_started() {
     on_every_version(|version| {
         let slow = |answer: ResponseTemplate| answer.set_delay(Duration::from_millis(1500));
         let service = ScriptedService::new(version);
-        service.on(Step::GetSource, [slow(reply(200).set_body_json(version.model_body(MODEL)))]);
+        service.on(Step::GetSource, [slow(Model::example(version).answer())]);
         run(service.copy().args(["--timeout", "200ms"])).expect(7, &["the time was up before the copy was started"]);
         assert_eq!(service.count(Step::Authorize), 0);
 
         let service = ScriptedService::new(version);
-        let authorization = version.authorization(version.copy_id());
-        service.on(Step::Authorize, [slow(reply(200).set_body_raw(authorization, "application/json"))]);
-        service.on(Step::GetTarget, [version.no_such_model()]);
+        service.on(Step::Authorize, [slow(Authorization::answer(version, version.copy_id()))]);
+        service.on(Step::GetTarget, [Model::not_found(version)]);
         let texts = ["the time was up before the copy was started", "given back: the target has deleted"];
         run(service.copy().args(["--timeout", "1s"])).expect(7, &texts);
         assert_eq!((service.count(Step::Start), service.count(Step::Release)), (0, 1));
@@ -473,7 +459,7 @@ fn after_the_deadline_nothing_is_authorized_or_started() {
 fn the_remedy_of_a_failed_operation_names_the_side() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Poll, [reply(200).set_body_json(version.failed_body("ModelNotFound", "Gone."))]);
+        service.on(Step::Poll, [Operation::failed(version, "ModelNotFound", "Gone.").answer()]);
         run(&mut service.copy()).expect(3, &["help: check the model id, that the source endpoint is"]);
     });
 }
@@ -493,7 +479,7 @@ fn a_retired_version_is_not_reported_as_a_missing_model() {
 fn an_authorization_for_another_id_is_not_used() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
         let service = ScriptedService::new(version);
-        service.on(Step::Authorize, [reply(200).set_body_raw(version.authorization("another-id"), "application/json")]);
+        service.on(Step::Authorize, [Authorization::answer(version, "another-id")]);
         run(&mut service.copy()).expect(1, &["an authorization for another-id instead of"]);
         assert_eq!(service.count(Step::Start), 0);
     }
@@ -503,9 +489,7 @@ fn an_authorization_for_another_id_is_not_used() {
 fn an_invalid_copy_has_failed_and_an_unknown_model_status_is_not_a_verdict() {
     for (status, exit, what) in [("invalid", 3, "says that the copy"), ("deleting", 8, "is deleting on the target")] {
         let service = ScriptedService::new(V2_1);
-        let mut model = V2_1.model_body(V2_1.copy_id());
-        model["modelInfo"]["status"] = json!(status);
-        service.on(Step::Verify, [reply(200).set_body_json(model)]);
+        service.on(Step::Verify, [Model::copy_of_example(V2_1).status(status).answer()]);
         run(service.copy().args(["--timeout", "2s"])).expect(exit, &[what, "request id: req-200"]);
     }
 }

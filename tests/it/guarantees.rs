@@ -1,28 +1,18 @@
-//! Lost answers and what is given back: no POST is repeated blindly, and no id stays reserved without a word.
-
-use std::net::TcpListener;
+//! Guarantees: no POST is repeated without a check of its outcome, and no id stays reserved without a message.
 
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    COPY_OF_V2_1, ScriptedService, Step, VERSIONS, Version, error_reply, on_every_version, reply, run,
+    Authorization, Model, Operation, ScriptedService, Step, UnusedHost, VERSIONS, Version, error_reply,
+    on_every_version, reply, run,
 };
 
-/// The target as it looks while the id is only reserved.
-fn reserved(version: Version) -> ResponseTemplate {
-    if !version.is_v2_1() {
-        return version.no_such_model();
-    }
-    reply(200).set_body_json(json!({"modelInfo": {"modelId": COPY_OF_V2_1, "status": "creating",
-        "createdDateTime": "2020-02-26T16:59:28Z", "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}}))
-}
-
 fn operations(version: Version, created: &str) -> ResponseTemplate {
-    reply(200).set_body_json(json!({"value": [version.listed(created)]}))
+    Operation::list([Operation::list_item(version, created)])
 }
 
-/// The answers that leave open whether a start was taken.
+/// Answers that do not tell whether the start was accepted.
 fn ambiguous_answers() -> [ResponseTemplate; 6] {
     [
         reply(408),
@@ -40,10 +30,10 @@ fn a_lost_start_is_found_in_the_operations_and_polled_and_never_repeated() {
         for answer in ambiguous_answers() {
             let service = ScriptedService::new(version);
             service.on(Step::Start, [answer]);
-            let empty = reply(200).set_body_json(json!({"value": []}));
+            let empty = Operation::list([]);
             service.on(Step::ListOperations, [empty, operations(version, "2999-01-01T00:00:00Z")]);
-            let ready = reply(200).set_body_json(version.model_body(version.copy_id()));
-            service.on(Step::Verify, [reserved(version), ready]);
+            let ready = Model::copy_of_example(version).answer();
+            service.on(Step::Verify, [Model::reserved(version), ready]);
             let output = run(&mut service.copy()).expect(0, &["looking for what came of it"]);
             assert_eq!(output.stdout, format!("{}\n", version.copy_id()));
             assert_eq!(
@@ -59,10 +49,10 @@ fn a_start_that_was_not_accepted_is_released_and_retried_with_a_new_authorizatio
     on_every_version(|version| {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [reply(500), service.accepted()]);
-        // The looks while nothing comes of it and one before the deletion, then the copy.
-        let looks = if version.is_v2_1() { 7 } else { 4 };
-        let ready = reply(200).set_body_json(version.model_body(version.copy_id()));
-        let script = std::iter::repeat_n(reserved(version), looks + 1).chain([ready]);
+        // The reads while the outcome is unknown, one before the deletion, then the copy.
+        let read_count = if version.is_v2_1() { 7 } else { 4 };
+        let ready = Model::copy_of_example(version).answer();
+        let script = std::iter::repeat_n(Model::reserved(version), read_count + 1).chain([ready]);
         service.on(Step::Verify, script);
         run(&mut service.copy()).expect(0, &["given back: the target has deleted", "starting over"]);
         assert_eq!(
@@ -77,7 +67,7 @@ fn a_start_that_is_never_accepted_is_sent_three_times_and_every_id_is_released()
     on_every_version(|version| {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [reply(500)]);
-        service.on(Step::Verify, [reserved(version)]);
+        service.on(Step::Verify, [Model::reserved(version)]);
         run(&mut service.copy()).expect(7, &["the source has not started the copy", "request id: req-500"]);
         assert_eq!(
             (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
@@ -104,15 +94,15 @@ fn a_start_of_unknown_outcome_is_neither_repeated_nor_released() {
 #[test]
 fn an_operation_of_another_date_model_or_kind_is_not_adopted() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
-        let mut other_model = version.listed("2999-01-01T00:00:00Z");
+        let mut other_model = Operation::list_item(version, "2999-01-01T00:00:00Z");
         other_model["resourceLocation"] = json!("https://x.example/documentModels/another?api-version=1");
-        let mut other_kind = version.listed("2999-01-01T00:00:00Z");
+        let mut other_kind = Operation::list_item(version, "2999-01-01T00:00:00Z");
         other_kind["kind"] = json!("documentClassifierCopyTo");
         let service = ScriptedService::new(version);
-        let others = json!({"value": [version.listed("2020-01-01T00:00:00Z"), other_model, other_kind, {"odd": 1}]});
+        let others = json!({"value": [Operation::list_item(version, "2020-01-01T00:00:00Z"), other_model, other_kind, {"odd": 1}]});
         service.on(Step::ListOperations, [reply(200).set_body_json(others)]);
         service.on(Step::Start, [reply(500)]);
-        service.on(Step::Verify, [reserved(version)]);
+        service.on(Step::Verify, [Model::reserved(version)]);
         run(&mut service.copy()).expect(7, &[]);
         assert_eq!(service.count(Step::Poll), 0);
     }
@@ -124,28 +114,27 @@ fn every_page_of_operations_is_read_and_never_from_another_host() {
         let service = ScriptedService::new(version);
         let list = version.operations().unwrap();
         let next = format!("{}{list}", service.source.uri());
-        let first = reply(200).set_body_json(json!({"value": [], "nextLink": next}));
+        let first = Operation::page(&next);
         service.on(Step::Start, [reply(500)]);
         service.on(Step::ListOperations, [first, operations(version, "2999-01-01T00:00:00Z")]);
         run(&mut service.copy()).expect(0, &[]);
         assert_eq!(service.count(Step::ListOperations), 2);
 
-        let unused_host = TcpListener::bind("127.0.0.1:0").unwrap();
-        unused_host.set_nonblocking(true).unwrap();
+        let unused_host = UnusedHost::new();
         let service = ScriptedService::new(version);
-        let elsewhere = format!("http://{}{list}", unused_host.local_addr().unwrap());
-        service.on(Step::Verify, [version.no_such_model()]);
+        let elsewhere = format!("http://{}{list}", unused_host.address());
+        service.on(Step::Verify, [Model::not_found(version)]);
         service.on(Step::Start, [reply(500)]);
-        service.on(Step::ListOperations, [reply(200).set_body_json(json!({"value": [], "nextLink": elsewhere}))]);
+        service.on(Step::ListOperations, [Operation::page(&elsewhere)]);
         run(&mut service.copy()).expect(1, &["whether the copy was started is not known"]);
-        assert!(unused_host.accept().is_err(), "a list was read from another host");
+        assert!(unused_host.got_no_connection(), "a list was read from another host");
     }
 }
 
 #[test]
 fn a_lost_authorize_is_retried_and_its_reservation_is_released() {
     on_every_version(|version| {
-        let created = reply(200).set_body_raw(version.authorization(version.copy_id()), "application/json");
+        let created = Authorization::answer(version, version.copy_id());
         let service = ScriptedService::new(version);
         if version.is_v2_1() {
             service.on(Step::Authorize, [reply(504), created]);
@@ -165,7 +154,7 @@ fn a_reservation_of_another_process_is_never_deleted() {
         let service = ScriptedService::new(version);
         service.on(Step::Authorize, [error_reply(409, "Conflict", "Exists.")]);
         run(&mut service.copy()).expect(6, &["is reserved by an authorization that was not used"]);
-        // Where the first look said nothing, a conflict after a lost answer may be about somebody's model.
+        // Without an answer to the preflight, a conflict may be about a model of another process.
         let unseen = ScriptedService::new(version);
         unseen.on(Step::GetTarget, [ResponseTemplate::new(404)]);
         unseen.on(Step::Authorize, [reply(500), error_reply(409, "Conflict", "Exists.")]);
@@ -182,13 +171,13 @@ fn an_unused_reservation_is_released_after_every_failure() {
             (Step::Start, error_reply(401, "401", "Access denied."), 4),
             (Step::Start, error_reply(404, "404", "Resource not found"), 5),
             (Step::Start, error_reply(429, "429", "Later.").insert_header("Retry-After", "7200"), 7),
-            (Step::Poll, reply(200).set_body_json(version.failed_body("AuthorizationFailed", "No.")), 3),
-            (Step::Poll, reply(200).set_body_json(version.operation_body("canceled")), 3),
-            (Step::Poll, reply(200).set_body_json(version.operation_body("skipped")), 3),
+            (Step::Poll, Operation::failed(version, "AuthorizationFailed", "No.").answer(), 3),
+            (Step::Poll, Operation::with_status(version, "canceled").answer(), 3),
+            (Step::Poll, Operation::with_status(version, "skipped").answer(), 3),
         ] {
             let service = ScriptedService::new(version);
             service.on(step, [answer]);
-            service.on(Step::Verify, [reserved(version)]);
+            service.on(Step::Verify, [Model::reserved(version)]);
             let given_back = format!("given back: the target has deleted the reserved {}", version.copy_id());
             run(&mut service.copy()).expect(exit, &[&given_back]);
             let deleted = service.only(Step::Release);
@@ -200,15 +189,20 @@ fn an_unused_reservation_is_released_after_every_failure() {
 #[test]
 fn a_ready_model_is_never_deleted_and_an_id_that_stays_reserved_is_named() {
     on_every_version(|version| {
-        let failed = reply(200).set_body_json(version.failed_body("AuthorizationFailed", "No."));
+        let failed = Operation::failed(version, "AuthorizationFailed", "No.").answer();
         let service = ScriptedService::new(version);
         service.on(Step::Poll, [failed.clone()]);
-        service.on(Step::Verify, [reply(200).set_body_json(version.model_body(version.copy_id()))]);
+        service.on(Step::Verify, [Model::copy_of_example(version).answer()]);
         run(&mut service.copy()).expect(3, &["the target has a ready model", "which is left alone"]);
         assert_eq!(service.count(Step::Release), 0);
         let cases = [
             (reply(500), reply(204), 0, "the target could not show model"),
-            (reserved(version), error_reply(404, "404", "Resource not found"), 1, "the target refused to delete model"),
+            (
+                Model::reserved(version),
+                error_reply(404, "404", "Resource not found"),
+                1,
+                "the target refused to delete model",
+            ),
         ];
         for (seen, deleted, deletions, why) in cases {
             let service = ScriptedService::new(version);
@@ -225,9 +219,7 @@ fn a_ready_model_is_never_deleted_and_an_id_that_stays_reserved_is_named() {
 #[test]
 fn the_id_of_a_running_copy_is_not_released() {
     on_every_version(|version| {
-        for answer in
-            [error_reply(401, "401", "Access denied."), reply(200).set_body_json(version.operation_body("running"))]
-        {
+        for answer in [error_reply(401, "401", "Access denied."), Operation::with_status(version, "running").answer()] {
             let service = ScriptedService::new(version);
             service.on(Step::Poll, [answer]);
             let resume = format!("to follow it: frcopy wait '{}'", service.operation_url());

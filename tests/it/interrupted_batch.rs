@@ -1,40 +1,41 @@
-//! Many copies, stopped half-way: the same command again finishes the rest and copies nothing twice.
+//! A batch that a signal stops while copies are running: the same command copies the rest and nothing twice.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use assert_cmd::Command;
 use frcopy::emulator::{Collection, Options};
 use serde_json::json;
+use tempfile::TempDir;
 
-use crate::support::child_process::{ChildProcess, interrupt};
+use crate::support::child_process::SignalTarget;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET, without_query};
+use crate::support::{Model, run};
 
-/// As many copies as are under way when the command is stopped: all of those have been accepted, and none has ended.
+/// The number of running copies when the command is stopped: all are accepted, and none is finished.
 const RUNNING: usize = 6;
 const COLLECTIONS: [Collection; 3] =
     [Collection::CustomModels, Collection::DocumentModels, Collection::DocumentClassifiers];
 
-/// Copies everything, a few at a time, until the last of the first few has been accepted; then `stop` is called.
-/// Returns the resources and what the command has stderr.
-fn stopped_while_running(stop: fn(&mut Child)) -> (EmulatedPair, String) {
-    let child_process = ChildProcess::default();
-    let (accepted, observed) = (AtomicUsize::new(0), child_process.clone());
+/// Starts to copy all models and sends a signal when [`RUNNING`] copies are accepted. Returns the resources and stderr.
+fn stopped_while_running(signal: &'static str) -> (EmulatedPair, String) {
+    let process = SignalTarget::default();
+    let (accepted, observed) = (AtomicUsize::new(0), process.clone());
     let options = Options { models: 3, operation_time: Duration::from_secs(2), ..Options::default() };
     let pair = EmulatedPair::with_observer(&options, move |served| {
         let path = without_query(&served.path);
         let is_start = served.method == "POST" && (path.ends_with(":copyTo") || path.ends_with("/copy"));
         if is_start && accepted.fetch_add(1, Ordering::SeqCst) + 1 == RUNNING {
-            // Its answer is on the way only when this returns, and the copy is accepted all the same.
-            observed.with(stop);
+            // The answer is sent after this returns. The emulator has accepted the copy in any case.
+            observed.signal_if(signal, || true);
         }
     });
-    let (_, stderr) = child_process.run(&pair, &["copy", "--all", "--jobs", &RUNNING.to_string()]);
-    (pair, stderr)
+    let exit = process.run(&pair.command(&["copy", "--all", "--jobs", &RUNNING.to_string()]));
+    (pair, exit.stderr)
 }
 
-/// How many copies of each training the target has.
+/// The number of copies on the target by model.
 fn copies(pair: &EmulatedPair) -> BTreeMap<String, usize> {
     let mut copies = BTreeMap::new();
     for collection in COLLECTIONS {
@@ -56,13 +57,13 @@ fn assert_the_rest_is_copied_once(pair: &EmulatedPair) {
 
 #[test]
 fn after_a_kill_the_same_command_copies_the_rest_and_nothing_twice() {
-    let (pair, _) = stopped_while_running(|child| child.kill().unwrap());
+    let (pair, _) = stopped_while_running("-KILL");
     assert_the_rest_is_copied_once(&pair);
 }
 
 #[test]
 fn an_interrupted_batch_prints_the_running_operations_and_the_next_run_finishes() {
-    let (pair, stderr) = stopped_while_running(interrupt);
+    let (pair, stderr) = stopped_while_running("-INT");
     assert_eq!(stderr.matches("to follow it: frcopy wait '").count(), RUNNING, "{stderr}");
     assert!(stderr.contains("9 not begun") && stderr.contains("--if-exists skip"), "{stderr}");
     assert_the_rest_is_copied_once(&pair);
@@ -88,16 +89,17 @@ fn a_running_copy_to_another_target_is_not_adopted() {
     let options = Options { resources: 3, operation_time: Duration::from_secs(1), ..Options::default() };
     let pair = EmulatedPair::with_options(&options);
     let third = pair.emulator.resources()[2].clone();
-    // On this target an authorization that nobody uses, and on its way a copy of the same id to the other one.
-    let authorize =
-        format!("{}/documentintelligence/documentModels:authorizeCopy?api-version=2024-11-30", third.endpoint);
-    let curl =
-        ["-s", "-H", &format!("Ocp-Apim-Subscription-Key: {}", third.key), "-d", r#"{"modelId":"invoices-v4.0-1"}"#];
-    assert!(Command::new("curl").args(curl).arg(&authorize).stdout(Stdio::null()).status().unwrap().success());
+    // This target has an unused authorization for the id. A copy with the same id runs to the other target.
+    let third_target = |mut command: Command| {
+        command.env("FRCOPY_TARGET_ENDPOINT", &third.endpoint).env("FRCOPY_TARGET_KEY", &third.key);
+        run(&mut command)
+    };
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("authorization.json");
+    third_target(pair.command(&["authorize", "invoices-v4.0-1", "--out", file.to_str().unwrap()])).expect(0, &[]);
     pair.copy(&["invoices-v4.0-1", "--timeout", "300ms"]).expect(8, &[]);
-    let mut command = pair.command(&["copy", "invoices-v4.0-1", "--if-exists", "skip", "--poll-interval", "20ms"]);
-    command.env("FRCOPY_TARGET_ENDPOINT", &third.endpoint).env("FRCOPY_TARGET_KEY", &third.key);
-    let output = crate::support::run(&mut command).expect(6, &["is reserved by an authorization that was not used"]);
+    let copy = pair.command(&["copy", "invoices-v4.0-1", "--if-exists", "skip", "--poll-interval", "20ms"]);
+    let output = third_target(copy).expect(6, &["is reserved by an authorization that was not used"]);
     assert!(!output.stderr.contains("frcopy wait"), "{}", output.stderr);
 }
 
@@ -112,17 +114,15 @@ fn a_running_copy_of_another_model_is_not_adopted() {
 #[test]
 fn skip_waits_for_a_recent_v2_1_model_that_is_still_creating() {
     let pair = EmulatedPair::new(1);
-    let source = pair.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+    let source = pair.custom_model();
     let copy = "00000000-0000-4000-8000-00000000000d";
     let mut ready = pair.emulator.get(SOURCE, Collection::CustomModels, &source).unwrap();
     ready["modelInfo"]["modelId"] = json!(copy);
-    let now = format!("{:.0}", jiff::Timestamp::now());
-    let blank = json!({"modelInfo": {"modelId": copy, "status": "creating", "createdDateTime": now,
-        "lastUpdatedDateTime": now}});
-    pair.emulator.put(TARGET, Collection::CustomModels, copy, blank);
+    let blank = Model::blank_v2_1(copy, &format!("{:.0}", jiff::Timestamp::now()));
+    pair.emulator.put(TARGET, Collection::CustomModels, copy, blank.body());
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| pair.copy(&[&source, "--if-exists", "skip"]));
-        // The second look shows that the first one was not enough.
+        // A second list request proves that the command waits.
         while pair.list_requests(TARGET) < 2 {
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -1,38 +1,29 @@
-//! SIGKILL at every step of a copy, and then the same command or the printed line again.
+//! SIGKILL at every step of a copy, followed by the same command or the printed `frcopy wait`.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::emulator::EmulatorProcess;
-use crate::support::run;
+use frcopy::emulator::Options;
 
-/// Kills a copy as soon as it has said something; returns what it said.
-fn killed_at(emulator: &EmulatorProcess, model: &str, text: &str) -> String {
-    let prepared = emulator.command(&["copy", model, "--poll-interval", "20ms"]);
-    let mut command = Command::new(prepared.get_program());
-    command.args(prepared.get_args()).env_clear().stdout(Stdio::null()).stderr(Stdio::piped());
-    for (name, value) in prepared.get_envs() {
-        command.env(name, value.unwrap());
-    }
-    let mut child = command.spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains(text) {
-        assert!(stderr.read_line(&mut said).unwrap() > 0, "{text:?} was never said: {said}");
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    stderr.read_to_string(&mut said).unwrap();
-    said
+use crate::support::child_process::ChildProcess;
+use crate::support::emulated_pair::EmulatedPair;
+
+/// Kills a copy when its stderr contains a text. Returns its stderr.
+fn stderr_of_killed_copy(pair: &EmulatedPair, model: &str, text: &str) -> String {
+    let mut copy = ChildProcess::spawn(&pair.command(&["copy", model, "--poll-interval", "20ms"]));
+    copy.read_until(text);
+    copy.signal("-KILL");
+    copy.finish().stderr
 }
 
 #[test]
 fn after_a_kill_at_any_step_the_same_command_makes_a_v2_1_copy() {
     for step in ["looking at", "authorized: ", "started: ", "status: ", "checking that"] {
-        let emulator = EmulatorProcess::start(&["--operation-time", "200ms"]);
-        let model = emulator.custom_model();
-        killed_at(&emulator, &model, step);
-        emulator.copy(&[&model]).expect(0, &["copied model"]);
+        let operation_time = Duration::from_millis(200);
+        let latency = Duration::from_millis(50);
+        let pair = EmulatedPair::with_options(&Options { operation_time, latency, ..Options::default() });
+        let model = pair.custom_model();
+        stderr_of_killed_copy(&pair, &model, step);
+        pair.copy(&[&model]).expect(0, &["copied model"]);
     }
 }
 
@@ -45,15 +36,15 @@ fn after_a_kill_a_later_version_is_copied_or_the_conflict_is_named() {
         ("3.0", "status: ", 6, "invoices-v3.0-1"),
         ("3.1", "checking that", 6, "the target already has a model invoices-v3.1-1"),
     ] {
-        let emulator = EmulatorProcess::start(&["--operation-time", "500ms", "--latency", "100ms"]);
+        let (operation_time, latency) = (Duration::from_millis(500), Duration::from_millis(100));
+        let pair = EmulatedPair::with_options(&Options { operation_time, latency, ..Options::default() });
         let model = format!("invoices-v{version}-1");
-        let said = killed_at(&emulator, &model, step);
-        emulator.copy(&[&model]).expect(exit, &[what]);
-        if let Some((_, started)) = said.split_once("started: ") {
-            // Nothing is lost: the copy goes on, and what was printed leads to its verdict.
+        let stderr = stderr_of_killed_copy(&pair, &model, step);
+        pair.copy(&[&model]).expect(exit, &[what]);
+        if let Some((_, started)) = stderr.split_once("started: ") {
+            // The copy continues on the service, and the printed URL leads to its verdict.
             let operation = started.lines().next().unwrap();
-            let mut wait = emulator.command(&["wait", operation, "--poll-interval", "20ms"]);
-            let output = run(&mut wait).expect(0, &["copied model"]);
+            let output = pair.run(&["wait", operation, "--poll-interval", "20ms"]).expect(0, &["copied model"]);
             assert_eq!(output.stdout, format!("{model}\n"));
         }
     }

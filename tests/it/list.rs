@@ -1,4 +1,4 @@
-//! `frcopy list`: every model of a resource, page by page, for people and for scripts.
+//! `frcopy list`: all pages of all models, as a table and as JSON.
 
 use std::collections::BTreeSet;
 
@@ -90,7 +90,7 @@ fn a_full_disk_is_not_a_success() {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_frcopy"));
         command.env_clear().envs(pair.environment()).args(arguments).stdout(full);
         let output = command.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(1) && said.contains("could be written to stdout"), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && stderr.contains("could be written to stdout"), "{stderr}");
     }
 }

@@ -1,11 +1,11 @@
-//! frcopy from outside: the real binary, real HTTP on loopback, servers that behave well and servers that do not.
+//! Integration tests: the binary, HTTP on loopback, and the test doubles in [`support`].
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and says why"
+    reason = "a test fails by a panic with a message"
 )]
 
 #[cfg(all(unix, feature = "emulator"))]

@@ -1,20 +1,19 @@
-//! `--if-exists replace`: at no moment is the target without a good copy, and whatever stops it, the next run finishes.
+//! `--if-exists replace`: the target has a good copy at any time, and after any interruption the next run finishes.
 
 use std::collections::BTreeSet;
-use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use frcopy::emulator::{Collection, Options};
 
-use crate::support::child_process::{ChildProcess, interrupt};
+use crate::support::child_process::{Exit, SignalTarget};
 use crate::support::emulated_pair::{EmulatedPair, TARGET};
 
 const ID: &str = "invoices-v4.0-1";
 const STAGING: &str = "invoices-v4.0-1.frcopy-staging";
 const REPLACE: [&str; 4] = ["copy", "--poll-interval=20ms", "--if-exists=replace", ID];
 
-/// A target whose copy is of an older training than the source's model, and somebody who listens.
+/// Copies the model and trains it again on the source, so that the copy on the target is outdated.
 fn make_outdated(pair: &EmulatedPair) {
     pair.copy(&[ID]).expect(0, &[]);
     pair.retrain(ID);
@@ -29,7 +28,7 @@ fn set(ids: &[&str]) -> BTreeSet<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-/// The copy is the source's model, and nothing else is left.
+/// Asserts that the target has the current model and nothing else.
 fn assert_finished(pair: &EmulatedPair) {
     assert_eq!(on_target(pair), set(&[ID]));
     pair.run(&["check", ID]).expect(0, &[]);
@@ -83,19 +82,15 @@ fn a_staging_copy_of_an_older_training_is_replaced() {
     assert_finished(&pair);
 }
 
-/// Stops the command at the n-th request, before that is answered. The emulator does nothing else meanwhile.
-fn pair_that_stops(n: usize, stop: fn(&mut Child)) -> (EmulatedPair, ChildProcess) {
-    let child_process = ChildProcess::default();
-    let (seen, observed) = (AtomicUsize::new(0), child_process.clone());
+/// Resources that send a signal to the command at its n-th request, before they answer it.
+fn pair_that_stops(n: usize, signal: &'static str) -> (EmulatedPair, SignalTarget) {
+    let process = SignalTarget::default();
+    let (seen, observed) = (AtomicUsize::new(0), process.clone());
     let options = Options { operation_time: Duration::ZERO, ..Options::default() };
     let pair = EmulatedPair::with_observer(&options, move |_| {
-        observed.with(|child| {
-            if seen.fetch_add(1, Ordering::SeqCst) + 1 == n {
-                stop(child);
-            }
-        });
+        observed.signal_if(signal, || seen.fetch_add(1, Ordering::SeqCst) + 1 == n);
     });
-    (pair, child_process)
+    (pair, process)
 }
 
 /// More requests than a replacement takes.
@@ -104,15 +99,15 @@ const REQUESTS: usize = 24;
 #[test]
 fn after_a_kill_at_any_request_a_good_copy_remains_and_the_next_run_finishes() {
     for n in 1..REQUESTS {
-        let (pair, child_process) = pair_that_stops(n, |child| child.kill().unwrap());
+        let (pair, process) = pair_that_stops(n, "-KILL");
         make_outdated(&pair);
-        let (code, _) = child_process.run(&pair, &REPLACE);
+        let code = process.run(&pair.command(&REPLACE)).code;
         let kept = on_target(&pair);
         assert!(!kept.is_empty() && kept.is_subset(&set(&[ID, STAGING])), "{n}: {kept:?}");
         let changes = pair.mutating_requests();
         let held = changes.last().is_some_and(|change| change.contains(":authorizeCopy"));
         if held {
-            // Nobody knows whose reservation it is, so it is left alone.
+            // The reservation may belong to another process, so it is kept.
             pair.run(&REPLACE).expect(6, &["reserved by an authorization that was not used", "wait"]);
             assert!(!on_target(&pair).is_empty(), "{n}");
         } else {
@@ -126,9 +121,9 @@ fn after_a_kill_at_any_request_a_good_copy_remains_and_the_next_run_finishes() {
 #[test]
 fn after_an_interruption_at_any_request_the_next_run_finishes() {
     for n in 1..REQUESTS {
-        let (pair, child_process) = pair_that_stops(n, interrupt);
+        let (pair, process) = pair_that_stops(n, "-INT");
         make_outdated(&pair);
-        let (code, _) = child_process.run(&pair, &REPLACE);
+        let code = process.run(&pair.command(&REPLACE)).code;
         let kept = on_target(&pair);
         assert!(!kept.is_empty() && kept.is_subset(&set(&[ID, STAGING])), "{n}: {kept:?}");
         assert!(code == Some(130) || code == Some(0), "{n}: {code:?} {:?}", pair.mutating_requests());
@@ -141,10 +136,10 @@ fn after_an_interruption_at_any_request_the_next_run_finishes() {
 fn an_interruption_after_the_deletion_names_the_staging_copy() {
     let mut seen = 0;
     for n in 1..REQUESTS {
-        let (pair, child_process) = pair_that_stops(n, interrupt);
+        let (pair, process) = pair_that_stops(n, "-INT");
         make_outdated(&pair);
         let batch = ["copy", "--include", "invoices-v4*", "--if-exists", "replace", "--poll-interval", "20ms"];
-        let (code, stderr) = child_process.run(&pair, &batch);
+        let Exit { code, stderr, .. } = process.run(&pair.command(&batch));
         let only_staging = on_target(&pair) == set(&[STAGING]);
         seen += usize::from(only_staging);
         assert!(
@@ -153,5 +148,5 @@ fn an_interruption_after_the_deletion_names_the_staging_copy() {
         );
         assert!(!stderr.contains("--if-exists skip"), "{n}: {stderr}");
     }
-    assert!(seen > 0, "no interruption hit the time between the old and the new");
+    assert!(seen > 0, "no interruption came between the deletion and the new copy");
 }

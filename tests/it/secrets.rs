@@ -1,4 +1,4 @@
-//! Keys and access tokens: where they may go, and that they are seen nowhere else, however much is said.
+//! Keys and access tokens: where they are sent, and that no output contains them at any verbosity.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use crate::support::{
     on_every_version, reply, run,
 };
 
-/// `run` looks for secrets in everything that a command prints; here the servers do their best to have them printed.
+/// `run` checks every output for secrets. Here the service echoes them in its answers.
 #[test]
 fn secrets_that_the_service_echoes_are_not_printed() {
     const STEPS: [Step; 6] = [Step::GetSource, Step::GetTarget, Step::Authorize, Step::Start, Step::Poll, Step::Verify];
@@ -23,7 +23,7 @@ fn secrets_that_the_service_echoes_are_not_printed() {
 }
 
 fn repeat_secrets(version: Version, step: Step) {
-    // Each side knows its own key, and after the authorization the token.
+    // Each side has its own key and, after the authorization, the access token.
     let key = if matches!(step, Step::GetTarget | Step::Authorize | Step::Verify) { TARGET_KEY } else { SOURCE_KEY };
     let token = if matches!(step, Step::Start | Step::Poll | Step::Verify) { ACCESS_TOKEN } else { "" };
     let known = format!("{key} {token}");
@@ -94,7 +94,7 @@ fn a_key_is_read_from_a_file_without_its_last_newline() {
         let service = ScriptedService::new(VERSIONS[3]);
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        // A flag beats the environment, which holds another key.
+        // The flag overrides the environment, which has another key.
         run(service.copy().env("FRCOPY_SOURCE_KEY", TARGET_KEY).arg("--source-key-file").arg(file.path()))
             .expect(0, &[]);
         assert_eq!(service.only(Step::Start).headers["ocp-apim-subscription-key"], key);

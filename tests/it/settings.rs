@@ -1,4 +1,4 @@
-//! Wrong settings: each is refused with exit 2 before the first request, and says how to put it right.
+//! Invalid settings: each is refused with exit code 2 and a remedy before the first request.
 
 use crate::support::{MODEL, RESOURCE_ID, SOURCE_KEY, ScriptedService, TARGET_KEY, V2_1, V4_0, frcopy, run};
 

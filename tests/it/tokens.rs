@@ -1,4 +1,4 @@
-//! A token that somebody else has asked for, and which of a key and a token is meant.
+//! Tokens that another program requested, and the choice between a key and a token.
 
 use std::fs;
 use std::sync::{Arc, Mutex};

@@ -1,10 +1,8 @@
-//! `--api-version auto`: which version a model is copied with, found out by reads only.
-
-use serde_json::json;
+//! `--api-version auto`: the version is detected with read requests only.
 
 use crate::support::{
-    CommandOutput, MODEL, RESOURCE_ID, ScriptedService, Step, V2_1, V3_0, V3_1, V4_0, VERSIONS, error_reply, frcopy,
-    reply, run,
+    CommandOutput, MODEL, Model, RESOURCE_ID, ScriptedService, Step, V2_1, V3_0, V3_1, V4_0, VERSIONS, error_reply,
+    frcopy, run,
 };
 
 const ADDRESS: [&str; 4] = ["--target-resource-id", RESOURCE_ID, "--target-region", "West US 2"];
@@ -37,10 +35,8 @@ fn the_newest_api_is_asked_which_version_trained_the_model() {
     ] {
         let service = ScriptedService::new(version);
         let newest = ScriptedService::new(V4_0);
-        let mut model = V4_0.model_body(MODEL);
-        model["apiVersion"] = json!(trained_with);
-        // The source answers v4.0's read, and the copy itself with the version under test.
-        newest.on(Step::GetSource, [reply(200).set_body_json(model)]);
+        // The source answers reads of v4.0, and the copy with the version under test.
+        newest.on(Step::GetSource, [Model::example(V4_0).with("apiVersion", trained_with).answer()]);
         service.also(&newest, Step::GetSource);
         service.also(&newest, Step::GetTarget);
         let label = format!("copying with API v{}", version.number);
@@ -62,7 +58,7 @@ fn older_versions_are_tried_on_a_source_without_the_newest_one() {
 fn a_v2_1_model_without_resource_id_and_region_is_not_authorized() {
     let service = ScriptedService::new(V2_1);
     let newest = ScriptedService::new(V4_0);
-    newest.on(Step::GetSource, [V4_0.no_such_model()]);
+    newest.on(Step::GetSource, [Model::not_found(V4_0)]);
     service.also(&newest, Step::GetSource);
     let texts = ["a v2.1 copy needs the target's resource id and region", "--target-resource-id"];
     run(service.bare_copy().arg(MODEL)).expect(2, &texts);
@@ -73,8 +69,8 @@ fn a_v2_1_model_without_resource_id_and_region_is_not_authorized() {
 fn a_model_that_no_version_has_is_not_authorized() {
     let service = ScriptedService::new(V2_1);
     let newest = ScriptedService::new(V4_0);
-    service.on(Step::GetSource, [V2_1.no_such_model()]);
-    newest.on(Step::GetSource, [V4_0.no_such_model()]);
+    service.on(Step::GetSource, [Model::not_found(V2_1)]);
+    newest.on(Step::GetSource, [Model::not_found(V4_0)]);
     service.also(&newest, Step::GetSource);
     for arguments in [&ADDRESS[..], &[]] {
         run(service.bare_copy().arg(MODEL).args(arguments)).expect(5, &["ModelNotFound", "request id: req-404"]);
@@ -131,7 +127,7 @@ fn a_model_is_not_copied_onto_itself() {
 #[test]
 fn a_model_that_v2_1_does_not_have_is_not_authorized() {
     let service = ScriptedService::new(V2_1);
-    service.on(Step::GetSource, [V2_1.no_such_model()]);
+    service.on(Step::GetSource, [Model::not_found(V2_1)]);
     run(service.bare_copy().arg(MODEL).args(ADDRESS)).expect(5, &["the source has no model", "1022"]);
     assert!(service.seen().iter().all(|seen| seen.line.starts_with("GET ")), "{:#?}", service.seen());
 }
@@ -146,7 +142,7 @@ fn a_retired_v2_1_does_not_end_the_detection_of_the_version() {
     run(service.bare_copy().arg(MODEL).args(ADDRESS)).expect(5, &["copying with API v4.0"]);
 }
 
-/// Two servers that offer no API at all.
+/// `frcopy list` on a resource without any API version.
 fn list_of_nothing(reply: wiremock::ResponseTemplate) -> CommandOutput {
     let service = ScriptedService::minimal(V4_0);
     let mut command = frcopy();

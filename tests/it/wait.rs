@@ -1,10 +1,11 @@
-//! `frcopy wait`: from nothing but the operation's URL and the source's credential to the verdict.
+//! `frcopy wait`: polls an operation with only its URL and the credential of the source.
 
 use serde_json::json;
+use wiremock::ResponseTemplate;
 
 use crate::support::{
-    COPY_OF_V2_1, MODEL, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS, Version, error_reply, frcopy,
-    on_every_version, reply, run,
+    MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS, Version, error_reply, frcopy,
+    on_every_version, run,
 };
 
 fn wait(service: &ScriptedService) -> assert_cmd::Command {
@@ -19,23 +20,15 @@ fn with_target(service: &ScriptedService) -> assert_cmd::Command {
     command
 }
 
-/// An operation that names its copy as the service does.
-fn operation(version: Version, status: &str) -> serde_json::Value {
-    let mut body = version.operation_body(status);
-    if !version.is_v2_1() {
-        body["resourceLocation"] = json!(format!("https://x.example/documentModels/{MODEL}?api-version=1"));
-    }
-    body
+fn operation(version: Version, status: &str) -> ResponseTemplate {
+    Operation::with_status(version, status).with_copy_url().answer()
 }
 
 #[test]
 fn wait_needs_only_the_operation_url_and_the_source_key() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(
-            Step::Poll,
-            ["running", "succeeded"].map(|status| reply(200).set_body_json(operation(version, status))),
-        );
+        service.on(Step::Poll, ["running", "succeeded"].map(|status| operation(version, status)));
         let output = run(&mut wait(&service)).expect(0, &["copied model"]);
         assert_eq!(output.stdout, format!("{}\n", version.copy_id()));
         assert_eq!((service.count(Step::Poll), service.seen().len()), (2, 2));
@@ -46,9 +39,9 @@ fn wait_needs_only_the_operation_url_and_the_source_key() {
 fn wait_verifies_the_copy_when_the_target_is_given() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Poll, [reply(200).set_body_json(operation(version, "succeeded"))]);
-        // No start was seen here, so a look at the target is the first one.
-        service.on(Step::GetTarget, [reply(200).set_body_json(version.model_body(version.copy_id()))]);
+        service.on(Step::Poll, [operation(version, "succeeded")]);
+        // Without a start the service takes the verification for the preflight on the target.
+        service.on(Step::GetTarget, [Model::copy_of_example(version).answer()]);
         let json = run(with_target(&service).args(["--output", "json"])).expect(0, &[]).json();
         assert_eq!(
             (json["verified"].as_bool(), json["apiVersion"].as_str()),
@@ -63,29 +56,18 @@ fn wait_verifies_the_copy_when_the_target_is_given() {
 fn wait_reports_a_failed_copy_and_releases_its_blank_model() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        let mut failed = version.failed_body("AuthorizationFailed", "No.");
-        if !version.is_v2_1() {
-            failed["resourceLocation"] = operation(version, "failed")["resourceLocation"].clone();
-        }
-        service.on(Step::Poll, [reply(200).set_body_json(failed)]);
-        let blank = json!({"modelInfo": {"modelId": COPY_OF_V2_1, "status": "creating",
-            "createdDateTime": "2020-02-26T16:59:28Z", "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}});
-        service.on(
-            Step::GetTarget,
-            [if version.is_v2_1() { reply(200).set_body_json(blank) } else { version.no_such_model() }],
-        );
-        // From v3.0 on somebody may have reserved the id anew.
-        let given_back = usize::from(version.is_v2_1());
+        let failed = Operation::failed(version, "AuthorizationFailed", "No.").with_copy_url();
+        service.on(Step::Poll, [failed.answer()]);
+        service.on(Step::GetTarget, [Model::reserved(version)]);
+        // With v3.0 and later another process may have reserved the id since.
+        let released = usize::from(version.is_v2_1());
         let output = run(&mut with_target(&service)).expect(3, &["AuthorizationFailed: No."]);
-        assert_eq!(
-            (service.count(Step::Release), output.stderr.contains("given back")),
-            (given_back, version.is_v2_1())
-        );
+        assert_eq!((service.count(Step::Release), output.stderr.contains("given back")), (released, version.is_v2_1()));
         run(&mut wait(&service)).expect(3, &["AuthorizationFailed: No."]);
-        assert_eq!(service.count(Step::Release), given_back);
-        // Leaving out the verification of a success is not leaving behind the blank model of a failure.
+        assert_eq!(service.count(Step::Release), released);
+        // --no-verify skips the verification of a success, not the release after a failure.
         run(with_target(&service).arg("--no-verify")).expect(3, &["AuthorizationFailed: No."]);
-        assert_eq!(service.count(Step::Release), 2 * given_back);
+        assert_eq!(service.count(Step::Release), 2 * released);
     });
 }
 
@@ -93,7 +75,7 @@ fn wait_reports_a_failed_copy_and_releases_its_blank_model() {
 fn wait_prints_the_operation_url_again_at_the_deadline() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Poll, [reply(200).set_body_json(operation(version, "running"))]);
+        service.on(Step::Poll, [operation(version, "running")]);
         let resume = format!("frcopy wait '{}'", service.operation_url());
         let json = run(wait(&service).args(["--timeout", "200ms", "--output", "json"])).expect(8, &[&resume]).json();
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(service.operation_url())));

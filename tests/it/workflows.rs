@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::CommandOutput;
 use crate::support::emulated_pair::{EmulatedPair, TARGET};
-use crate::tls::{AUTHORITY, serve};
+use crate::support::raw_server::{AUTHORITY, tls_server};
 use frcopy::emulator::Collection;
 
 const README: &str = include_str!("../../README.md");
@@ -38,7 +38,7 @@ impl Machine {
         let folder = TempDir::new().unwrap();
         let (archive, sha256) = release();
         let sums = format!("{sha256}  {ARCHIVE}.tar.gz\n");
-        let address = serve(move |request| {
+        let address = tls_server(move |request| {
             let body = match request.split(' ').nth(1).and_then(|path| path.rsplit('/').next()) {
                 Some("SHA256SUMS") => sums.clone().into_bytes(),
                 Some(name) if name.strip_suffix(".tar.gz") == Some(ARCHIVE) => archive.clone(),

@@ -1,43 +1,92 @@
-//! A command that is stopped in the middle, by whoever listens to what the resources are asked.
+//! The binary as a child process: tests read its stderr while it runs, and send it signals.
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, Command, Stdio};
+#[cfg(feature = "emulator")]
 use std::sync::{Arc, Mutex};
 
-use crate::support::emulated_pair::EmulatedPair;
+use super::std_command;
 
-/// The command that is to be stopped, while it runs.
-#[derive(Clone, Default)]
-pub(crate) struct ChildProcess(Arc<Mutex<Option<Child>>>);
+/// How a child process ended. The exit code is absent if a signal killed it.
+pub(crate) struct Exit {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+pub(crate) struct ChildProcess {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    read: String,
+}
 
 impl ChildProcess {
-    /// Does something to the command, if it runs.
-    pub(crate) fn with(&self, act: impl FnOnce(&mut Child)) {
-        if let Some(child) = self.0.lock().unwrap().as_mut() {
-            act(child);
+    pub(crate) fn spawn(command: &assert_cmd::Command) -> Self {
+        let mut child = std_command(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stderr, read: String::new() }
+    }
+
+    /// Reads stderr until it contains a text.
+    pub(crate) fn read_until(&mut self, text: &str) {
+        while !self.read.contains(text) {
+            assert!(self.stderr.read_line(&mut self.read).unwrap() > 0, "{text:?} is missing in {}", self.read);
         }
     }
 
-    /// Runs a command until it ends or is stopped. Returns its exit code, if it has one, and what it has said.
-    pub(crate) fn run(&self, pair: &EmulatedPair, arguments: &[&str]) -> (Option<i32>, String) {
-        let mut stderr = {
-            // Whoever listens waits until the command is known.
-            let mut child_process = self.0.lock().unwrap();
-            let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
-            command.env_clear().envs(pair.environment()).args(arguments);
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-            let stderr = child.stderr.take().unwrap();
-            *child_process = Some(child);
-            stderr
-        };
-        let mut said = String::new();
-        stderr.read_to_string(&mut said).unwrap();
-        let mut child = self.0.lock().unwrap().take().unwrap();
-        (child.wait().unwrap().code(), said)
+    /// Sends a signal, such as `-INT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        send_signal(self.child.id(), signal);
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn finish(mut self) -> Exit {
+        self.read_to_end();
+        self.wait()
+    }
+
+    fn read_to_end(&mut self) {
+        self.stderr.read_to_string(&mut self.read).unwrap();
+    }
+
+    fn wait(mut self) -> Exit {
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        Exit { code: self.child.wait().unwrap().code(), stdout, stderr: self.read }
     }
 }
 
-/// What Ctrl-C does.
-pub(crate) fn interrupt(child: &mut Child) {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+#[cfg(feature = "emulator")]
+/// Runs a command and lets another thread, such as an observer of requests, send it signals meanwhile.
+#[derive(Clone, Default)]
+pub(crate) struct SignalTarget(Arc<Mutex<Option<u32>>>);
+
+#[cfg(feature = "emulator")]
+impl SignalTarget {
+    /// Sends a signal if the command runs and the condition is true. The condition is evaluated only if it runs.
+    pub(crate) fn signal_if(&self, signal: &str, condition: impl FnOnce() -> bool) {
+        let process = self.0.lock().unwrap();
+        if let Some(id) = *process
+            && condition()
+        {
+            send_signal(id, signal);
+        }
+    }
+
+    pub(crate) fn run(&self, command: &assert_cmd::Command) -> Exit {
+        let mut process = {
+            // Locked until the id is known, so that no signal is lost.
+            let mut id = self.0.lock().unwrap();
+            let process = ChildProcess::spawn(command);
+            *id = Some(process.child.id());
+            process
+        };
+        process.read_to_end();
+        *self.0.lock().unwrap() = None;
+        process.wait()
+    }
+}
+
+fn send_signal(process: u32, signal: &str) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }

@@ -4,19 +4,21 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use assert_cmd::Command;
-use serde_json::json;
 use tokio::runtime::Runtime;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
+use super::answers::{Authorization, Model, Operation, reply};
 use super::{MODEL, RESOURCE_ID, SOURCE_KEY, TARGET_KEY, V4_0, Version, frcopy};
 
-/// The steps of a copy, each with answers of its own.
+/// The steps of a copy. Each has its own script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
+    /// Preflight on the source.
     GetSource,
+    /// Preflight on the target.
     GetTarget,
-    /// On the source: the id may be that of a classifier (v4.0).
+    /// Preflight on the source with v4.0, where the id may be that of a classifier.
     GetClassifier,
     Authorize,
     Start,
@@ -28,21 +30,12 @@ pub(crate) enum Step {
     Release,
 }
 
-/// An answer with the header that every answer of the service has.
-pub(crate) fn reply(status: u16) -> ResponseTemplate {
-    ResponseTemplate::new(status).insert_header("apim-request-id", format!("req-{status}").as_str())
-}
-
-pub(crate) fn error_reply(status: u16, code: &str, message: &str) -> ResponseTemplate {
-    reply(status).set_body_json(json!({"error": {"code": code, "message": message}}))
-}
-
-/// One request that a server has seen.
+/// A recorded request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// What it was; nothing where it belongs to no step.
+    /// The step that it belongs to, if any.
     pub(crate) step: Option<Step>,
-    /// Such as `GET /path?query`.
+    /// For example `GET /path?query`.
     pub(crate) line: String,
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
@@ -54,39 +47,39 @@ pub(crate) struct ScriptedService {
     pub(crate) source: MockServer,
     pub(crate) target: MockServer,
     state: Arc<Mutex<State>>,
-    // Dropped last: the servers live on it.
+    // Dropped last, because the servers run on it.
     _runtime: Runtime,
 }
 
 struct State {
     version: Version,
     script: HashMap<Step, VecDeque<ResponseTemplate>>,
-    also: Vec<(Version, Step, VecDeque<ResponseTemplate>)>,
-    /// The answer to what belongs to no step.
+    other_versions: Vec<(Version, Step, VecDeque<ResponseTemplate>)>,
+    /// The answer to a request that belongs to no step.
     default_answer: ResponseTemplate,
     seen: Vec<Seen>,
     accepted: bool,
 }
 
 impl ScriptedService {
-    /// Two resources that do all that this version asks of them; the operation runs for one poll.
+    /// Two resources on which a copy succeeds. The operation is running at the first poll and succeeded at the second.
     pub(crate) fn new(version: Version) -> Self {
         let service = Self::minimal(version);
-        service.on(Step::GetSource, [reply(200).set_body_json(version.model_body(MODEL))]);
-        service.on(Step::GetTarget, [version.no_such_model()]);
-        service.on(Step::Verify, [reply(200).set_body_json(version.model_body(version.copy_id()))]);
-        service.on(Step::ListOperations, [reply(200).set_body_json(json!({"value": []}))]);
+        service.on(Step::GetSource, [Model::example(version).answer()]);
+        service.on(Step::GetTarget, [Model::not_found(version)]);
+        service.on(Step::Verify, [Model::copy_of_example(version).answer()]);
+        service.on(Step::ListOperations, [Operation::list([])]);
         service.on(Step::Release, [reply(204)]);
         service
     }
 
-    /// Two servers that know nothing but the three calls of the how-to: everything else is a bare 404.
+    /// Two servers with only the three calls of the how-to guide: authorize, start, poll. All else gets an empty 404.
     pub(crate) fn minimal(version: Version) -> Self {
         let runtime = Runtime::new().unwrap();
         let state = State {
             version,
             script: HashMap::new(),
-            also: Vec::new(),
+            other_versions: Vec::new(),
             default_answer: ResponseTemplate::new(404),
             seen: Vec::new(),
             accepted: false,
@@ -102,23 +95,18 @@ impl ScriptedService {
             servers
         });
         let service = Self { version, source, target, state, _runtime: runtime };
-        let created = if version.is_v2_1() { 201 } else { 200 };
-        let authorization = version.authorization(version.copy_id());
-        service.on(Step::Authorize, [reply(created).set_body_raw(authorization, "application/json; charset=utf-8")]);
+        service.on(Step::Authorize, [Authorization::answer(version, version.copy_id())]);
         service.on(Step::Start, [service.accepted()]);
-        service.on(
-            Step::Poll,
-            ["running", "succeeded"].map(|status| reply(200).set_body_json(version.operation_body(status))),
-        );
+        service.on(Step::Poll, ["running", "succeeded"].map(|status| Operation::with_status(version, status).answer()));
         service
     }
 
-    /// Sets the answers of a step; the last one repeats.
+    /// Sets the answers of a step. The last one repeats.
     pub(crate) fn on(&self, step: Step, answers: impl IntoIterator<Item = ResponseTemplate>) {
         self.state.lock().unwrap().script.insert(step, answers.into_iter().collect());
     }
 
-    /// Sets the answer to everything that belongs to no step; a bare 404 unless told.
+    /// Sets the answer to requests that belong to no step. The default is an empty 404.
     pub(crate) fn default_answer(&self, answer: ResponseTemplate) {
         self.state.lock().unwrap().default_answer = answer;
     }
@@ -132,7 +120,7 @@ impl ScriptedService {
         format!("{}{}", self.source.uri(), self.version.operation())
     }
 
-    /// `frcopy copy MODEL --api-version …` with everything that this version needs, polling fast.
+    /// `frcopy copy MODEL --api-version …` with all settings that this version needs.
     pub(crate) fn copy(&self) -> Command {
         let mut command = self.bare_copy();
         command.args([MODEL, "--api-version", self.version.number]);
@@ -142,7 +130,7 @@ impl ScriptedService {
         command
     }
 
-    /// `frcopy copy` with endpoints and keys in the environment, and nothing else.
+    /// `frcopy copy` with endpoints and keys in the environment only.
     pub(crate) fn bare_copy(&self) -> Command {
         let mut command = frcopy();
         command
@@ -154,20 +142,20 @@ impl ScriptedService {
         command
     }
 
-    /// Lets these servers answer one step of another version as well, with that service's script.
+    /// Adds one step of another version, with the first answer of the other service.
     pub(crate) fn also(&self, other: &Self, step: Step) {
         let other_state = other.state.lock().unwrap();
         let answers = other_state.script[&step].clone();
         let mut state = self.state.lock().unwrap();
-        state.also.push((other.version, step, answers));
+        state.other_versions.push((other.version, step, answers));
     }
 
-    /// Everything that the two servers have seen, in order.
+    /// All requests to both servers, in order.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
 
-    /// How often a step was asked for.
+    /// The number of requests of a step.
     pub(crate) fn count(&self, step: Step) -> usize {
         self.seen().iter().filter(|seen| seen.step == Some(step)).count()
     }
@@ -198,7 +186,7 @@ impl State {
         if let Some(answers) = step.and_then(|step| self.script.get_mut(&step)) {
             return if answers.len() > 1 { answers.pop_front().unwrap() } else { answers[0].clone() };
         }
-        let of_another_version = self.also.iter().find(|(version, step, _)| {
+        let of_another_version = self.other_versions.iter().find(|(version, step, _)| {
             self.step_of(*version, is_source, request.method.as_str(), &path) == Some(*step)
         });
         of_another_version.map_or_else(|| self.default_answer.clone(), |(_, _, answers)| answers[0].clone())
