@@ -48,6 +48,7 @@ mod secrets;
 mod settings;
 #[cfg(unix)]
 mod signals;
+mod snapshots;
 mod support;
 mod tls;
 #[cfg(feature = "emulator")]
