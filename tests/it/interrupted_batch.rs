@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use assert_cmd::Command;
-use frcopy::emulator::{Collection, Options};
+use frcopy::emulator::{Collection, Options, Served};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -24,15 +24,32 @@ fn stopped_while_running(signal: &'static str) -> (EmulatedPair, String) {
     let (accepted, observed) = (AtomicUsize::new(0), process.clone());
     let options = Options { models: 3, operation_time: Duration::from_secs(2), ..Options::default() };
     let pair = EmulatedPair::with_observer(&options, move |served| {
-        let path = without_query(&served.path);
-        let is_start = served.method == "POST" && (path.ends_with(":copyTo") || path.ends_with("/copy"));
-        if is_start && accepted.fetch_add(1, Ordering::SeqCst) + 1 == RUNNING {
+        if is_start(served) && accepted.fetch_add(1, Ordering::SeqCst) + 1 == RUNNING {
             // The answer is sent after this returns. The emulator has accepted the copy in any case.
             observed.signal_if(signal, || true);
         }
     });
     let exit = process.run(&pair.command(&["copy", "--all", "--jobs", &RUNNING.to_string()]));
     (pair, exit.stderr)
+}
+
+/// Starts a copy and interrupts the command at its start request. The copy continues on the service.
+fn pair_with_running_copy(options: &Options, arguments: &[&str]) -> EmulatedPair {
+    let process = SignalTarget::default();
+    let observed = process.clone();
+    let pair = EmulatedPair::with_observer(options, move |served| {
+        if is_start(served) {
+            observed.signal_if("-INT", || true);
+        }
+    });
+    let exit = process.run(&pair.command(&[&["copy", "--poll-interval", "20ms"], arguments].concat()));
+    assert!(exit.code == Some(130) && exit.stderr.contains("frcopy wait"), "{}", exit.stderr);
+    pair
+}
+
+fn is_start(served: &Served) -> bool {
+    let path = without_query(&served.path);
+    served.method == "POST" && (path.ends_with(":copyTo") || path.ends_with("/copy"))
 }
 
 /// The number of copies on the target by model.
@@ -71,33 +88,38 @@ fn an_interrupted_batch_prints_the_running_operations_and_the_next_run_finishes(
 
 #[test]
 fn a_running_copy_to_the_same_id_is_adopted() {
-    let options = Options { operation_time: Duration::from_secs(1), ..Options::default() };
-    for (id, collection) in [
-        ("invoices-v3.0-1", Collection::DocumentModels),
-        ("invoices-v4.0-1", Collection::DocumentModels),
-        ("classifier-v4.0-1", Collection::DocumentClassifiers),
-    ] {
-        let pair = EmulatedPair::with_options(&options);
-        pair.copy(&[id, "--timeout", "300ms"]).expect(8, &["frcopy wait"]);
-        let output = pair.copy(&[id, "--if-exists", "skip"]).expect(0, &["is under way already, and is followed"]);
-        assert_eq!((output.stdout.trim(), pair.ids(TARGET, collection).len()), (id, 1));
-    }
+    // Long enough that the copy is still running when the second command reads it.
+    let options = Options { operation_time: Duration::from_secs(4), ..Options::default() };
+    std::thread::scope(|scope| {
+        for (id, collection) in [
+            ("invoices-v3.0-1", Collection::DocumentModels),
+            ("invoices-v4.0-1", Collection::DocumentModels),
+            ("classifier-v4.0-1", Collection::DocumentClassifiers),
+        ] {
+            let options = &options;
+            scope.spawn(move || {
+                let pair = pair_with_running_copy(options, &[id]);
+                let output =
+                    pair.copy(&[id, "--if-exists", "skip"]).expect(0, &["is under way already, and is followed"]);
+                assert_eq!((output.stdout.trim(), pair.ids(TARGET, collection).len()), (id, 1));
+            });
+        }
+    });
 }
 
 #[test]
 fn a_running_copy_to_another_target_is_not_adopted() {
-    let options = Options { resources: 3, operation_time: Duration::from_secs(1), ..Options::default() };
-    let pair = EmulatedPair::with_options(&options);
+    let options = Options { resources: 3, operation_time: Duration::from_secs(4), ..Options::default() };
+    let pair = pair_with_running_copy(&options, &["invoices-v4.0-1"]);
     let third = pair.emulator.resources()[2].clone();
-    // This target has an unused authorization for the id. A copy with the same id runs to the other target.
     let third_target = |mut command: Command| {
         command.env("FRCOPY_TARGET_ENDPOINT", &third.endpoint).env("FRCOPY_TARGET_KEY", &third.key);
         run(&mut command)
     };
+    // The third resource has an unused authorization for the id.
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("authorization.json");
     third_target(pair.command(&["authorize", "invoices-v4.0-1", "--out", file.to_str().unwrap()])).expect(0, &[]);
-    pair.copy(&["invoices-v4.0-1", "--timeout", "300ms"]).expect(8, &[]);
     let copy = pair.command(&["copy", "invoices-v4.0-1", "--if-exists", "skip", "--poll-interval", "20ms"]);
     let output = third_target(copy).expect(6, &["is reserved by an authorization that was not used"]);
     assert!(!output.stderr.contains("frcopy wait"), "{}", output.stderr);
@@ -106,8 +128,7 @@ fn a_running_copy_to_another_target_is_not_adopted() {
 #[test]
 fn a_running_copy_of_another_model_is_not_adopted() {
     let options = Options { models: 2, operation_time: Duration::from_secs(1), ..Options::default() };
-    let pair = EmulatedPair::with_options(&options);
-    pair.copy(&["invoices-v4.0-2", "--target-model-id", "invoices-v4.0-1", "--timeout", "300ms"]).expect(8, &[]);
+    let pair = pair_with_running_copy(&options, &["invoices-v4.0-2", "--target-model-id", "invoices-v4.0-1"]);
     pair.copy(&["invoices-v4.0-1", "--if-exists", "skip"]).expect(6, &["the target has another model invoices-v4.0-1"]);
 }
 
