@@ -1,4 +1,4 @@
-//! Resources that are given by their names in Azure: the Azure CLI is asked for what a copy needs to know.
+//! Resources that are given by account name: their settings come from the Azure CLI.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,27 +8,27 @@ use frcopy::emulator::{Collection, EmulatedResource};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::lab::{Lab, SOURCE, TARGET};
+use crate::support::emulated_pair::{EmulatedPair, TARGET};
 use crate::support::{SOURCE_KEY, frcopy, run};
 
-/// A folder with an Azure CLI that knows the lab's two resources, and notes what it is asked.
-struct AzureCli {
+/// A script in the place of `az`. It knows the two emulated resources and records its calls.
+struct FakeAzureCli {
     folder: TempDir,
 }
 
-impl AzureCli {
-    fn knowing(lab: &Lab) -> Self {
-        let [source, target, ..] = lab.emulator.resources() else { panic!("two resources") };
+impl FakeAzureCli {
+    fn for_pair(pair: &EmulatedPair) -> Self {
+        let [source, target, ..] = pair.emulator.resources() else { panic!("two resources") };
         let script = format!(
-            "#!/bin/sh\necho \"$@\" >> \"$(dirname \"$0\")/asked\"\ncase \"$*\" in\n{}{}\
+            "#!/bin/sh\necho \"$@\" >> \"$(dirname \"$0\")/calls\"\ncase \"$*\" in\n{}{}\
              *) echo \"ERROR: (ResourceNotFound) The Resource was not found.\" >&2; exit 3;;\nesac\n",
             Self::entry("contoso", source),
             Self::entry("fabrikam", target)
         );
-        Self::with_message(&script)
+        Self::with_script(&script)
     }
 
-    fn with_message(script: &str) -> Self {
+    fn with_script(script: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("az");
         fs::write(&path, script).unwrap();
@@ -46,8 +46,8 @@ impl AzureCli {
         )
     }
 
-    fn asked(&self) -> String {
-        fs::read_to_string(self.folder.path().join("asked")).unwrap_or_default()
+    fn calls(&self) -> String {
+        fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -69,45 +69,45 @@ const NAMED: [&str; 8] = [
 ];
 
 #[test]
-fn two_names_and_two_groups_are_enough_for_a_v2_1_copy() {
-    let lab = Lab::new(1);
-    let az = AzureCli::knowing(&lab);
-    let model = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+fn account_names_and_resource_groups_are_enough_for_a_v2_1_copy() {
+    let pair = EmulatedPair::new(1);
+    let az = FakeAzureCli::for_pair(&pair);
+    let model = pair.custom_model();
     let mut command = az.command(&["copy", &model, "--poll-interval", "20ms", "-vv"]);
     command.args(NAMED).args(["--source-key-from-az", "--target-key-from-az", "--target-subscription", "2222"]);
-    let ending = run(&mut command).expect(0, &["copying with API v2.1"]);
-    for resource in lab.emulator.resources() {
-        assert!(!ending.stderr.contains(&resource.key), "leaked: {ending:#?}");
+    let output = run(&mut command).expect(0, &["copying with API v2.1"]);
+    for resource in pair.emulator.resources() {
+        assert!(!output.stderr.contains(&resource.key), "leaked: {output:#?}");
     }
-    assert!(lab.ids(TARGET, Collection::CustomModels).contains(ending.stdout.trim()));
-    let asked = az.asked();
-    assert!(asked.contains("account show --name contoso --resource-group east --output json\n"), "{asked}");
+    assert!(pair.ids(TARGET, Collection::CustomModels).contains(output.stdout.trim()));
+    let calls = az.calls();
+    assert!(calls.contains("account show --name contoso --resource-group east --output json\n"), "{calls}");
     assert!(
-        asked.contains("keys list --name fabrikam --resource-group west --subscription 2222 --output json\n"),
-        "{asked}"
+        calls.contains("keys list --name fabrikam --resource-group west --subscription 2222 --output json\n"),
+        "{calls}"
     );
-    assert_eq!(asked.lines().count(), 4, "{asked}");
+    assert_eq!(calls.lines().count(), 4, "{calls}");
 }
 
 #[test]
-fn names_in_the_environment_do_as_well_and_keys_may_come_from_elsewhere() {
-    let lab = Lab::new(1);
-    let az = AzureCli::knowing(&lab);
+fn account_names_from_the_environment_work_with_a_key_from_the_environment() {
+    let pair = EmulatedPair::new(1);
+    let az = FakeAzureCli::for_pair(&pair);
     let mut command = az.command(&["list", "target", "-q"]);
     command
         .env("FRCOPY_TARGET_ACCOUNT", "fabrikam")
         .env("FRCOPY_TARGET_RESOURCE_GROUP", "west")
-        .env("FRCOPY_TARGET_KEY", &lab.emulator.resources()[TARGET].key);
+        .env("FRCOPY_TARGET_KEY", &pair.emulator.resources()[TARGET].key);
     run(&mut command).expect(0, &[]);
-    assert_eq!(az.asked().lines().count(), 1);
-    // An endpoint on the command line says which resource is meant, and nobody else is asked.
-    run(command.args(["--target-endpoint", &lab.emulator.resources()[TARGET].endpoint])).expect(0, &[]);
-    assert_eq!(az.asked().lines().count(), 1);
+    assert_eq!(az.calls().lines().count(), 1);
+    // With an endpoint on the command line the Azure CLI is not called.
+    run(command.args(["--target-endpoint", &pair.emulator.resources()[TARGET].endpoint])).expect(0, &[]);
+    assert_eq!(az.calls().lines().count(), 1);
 }
 
 #[test]
-fn what_the_azure_cli_says_on_failure_is_shown() {
-    let az = AzureCli::knowing(&Lab::new(0));
+fn an_error_of_the_azure_cli_is_shown_as_the_cause() {
+    let az = FakeAzureCli::for_pair(&EmulatedPair::new(0));
     let mut command = az.command(&["list", "source", "--source-account", "nosuch", "--source-resource-group", "east"]);
     let texts = [
         "the Azure CLI does not say what the source nosuch is",
@@ -115,15 +115,15 @@ fn what_the_azure_cli_says_on_failure_is_shown() {
         "--source-account, --source-resource-group and --source-subscription",
     ];
     run(command.env("FRCOPY_SOURCE_KEY", SOURCE_KEY)).expect(4, &texts);
-    let odd = AzureCli::with_message("#!/bin/sh\necho '{\"key1\": 1, \"secret\": \"5ecret\"}'\n");
-    let ending = run(odd.command(&["copy", "my-model"]).args(NAMED)).expect(1, &["of another form than expected"]);
-    assert!(!ending.stderr.contains("5ecret"), "{ending:#?}");
+    let odd = FakeAzureCli::with_script("#!/bin/sh\necho '{\"key1\": 1, \"secret\": \"5ecret\"}'\n");
+    let output = run(odd.command(&["copy", "my-model"]).args(NAMED)).expect(1, &["of another form than expected"]);
+    assert!(!output.stderr.contains("5ecret"), "{output:#?}");
 }
 
 #[test]
-fn what_cannot_be_asked_is_named() {
-    let lab = Lab::new(0);
-    let az = AzureCli::knowing(&lab);
+fn a_setting_that_the_azure_cli_needs_is_named_when_it_is_missing() {
+    let pair = EmulatedPair::new(0);
+    let az = FakeAzureCli::for_pair(&pair);
     run(&mut az.command(&["list", "source", "--source-account", "contoso"]))
         .expect(2, &["the resource group of the source contoso is missing", "--source-resource-group"]);
     run(&mut az.command(&["list", "source", "--source-endpoint", "https://a.example", "--source-key-from-az"]))

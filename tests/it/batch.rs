@@ -1,4 +1,4 @@
-//! A whole resource: many models in one run, what is selected, what is skipped, and what is said at the end.
+//! A batch: selection of models, skipped models, exit code and summary.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,100 +7,102 @@ use std::time::Duration;
 use frcopy::emulator::{Collection, Fault, Options, Tier};
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, SOURCE, TARGET};
-use crate::support::{Ending, run};
+use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
+use crate::support::{CommandOutput, Model, run};
 
-/// The ids on stdout, one a line.
-fn ids(ending: &Ending) -> BTreeSet<&str> {
-    ending.stdout.lines().collect()
+/// The lines of stdout, one id each.
+fn ids(output: &CommandOutput) -> BTreeSet<&str> {
+    output.stdout.lines().collect()
 }
 
-/// The objects on stdout, one a line.
-fn objects(ending: &Ending) -> Vec<Value> {
-    ending.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+/// The lines of stdout, one JSON object each.
+fn objects(output: &CommandOutput) -> Vec<Value> {
+    output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What `frcopy check` says of everything that is not the same.
-fn differences(ending: &Ending) -> Vec<&str> {
-    ending.stdout.lines().filter(|line| !line.starts_with("= ")).collect()
+/// The lines of `frcopy check` with another sign than `=`.
+fn differences(output: &CommandOutput) -> Vec<&str> {
+    output.stdout.lines().filter(|line| !line.starts_with("= ")).collect()
 }
 
 #[test]
-fn two_hundred_models_of_all_versions_are_copied_and_checked_and_not_copied_again() {
-    let lab = Lab::new(40);
-    let ending = lab.copy(&["--all"]).expect(0, &["of 200 models and classifiers: 200 copied"]);
-    assert_eq!(ids(&ending).len(), 200);
-    assert_eq!(lab.count(429), 0);
-    let ending = lab.run(&["check"]).expect(0, &["of 200 models and classifiers: 200 same"]);
-    assert_eq!((ending.stdout.lines().count(), differences(&ending).len()), (200, 0));
-    lab.changes();
-    let again = lab.copy(&["--all", "--if-exists", "skip"]).expect(0, &["200 there already"]);
-    assert_eq!((ids(&again).len(), lab.changes()), (200, Vec::new()));
+fn two_hundred_models_of_all_versions_are_copied_checked_and_then_skipped() {
+    let pair = EmulatedPair::new(40);
+    let output = pair.copy(&["--all"]).expect(0, &["of 200 models and classifiers: 200 copied"]);
+    assert_eq!(ids(&output).len(), 200);
+    assert_eq!(pair.count(429), 0);
+    let output = pair.run(&["check"]).expect(0, &["of 200 models and classifiers: 200 same"]);
+    assert_eq!((output.stdout.lines().count(), differences(&output).len()), (200, 0));
+    pair.mutating_requests();
+    let again = pair.copy(&["--all", "--if-exists", "skip"]).expect(0, &["200 there already"]);
+    assert_eq!((ids(&again).len(), pair.mutating_requests()), (200, Vec::new()));
 
-    lab.emulator.remove(TARGET, Collection::DocumentModels, "invoices-v3.0-7");
-    lab.emulator.remove(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-3");
+    pair.emulator.remove(TARGET, Collection::DocumentModels, "invoices-v3.0-7");
+    pair.emulator.remove(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-3");
     for id in ["invoices-v3.1-5", "invoices-v4.0-9"] {
-        lab.retrain(id);
+        pair.retrain(id);
     }
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(30 * 24)).to_string();
     for resource in [SOURCE, TARGET] {
-        let soon = json!("2026-12-24T00:00:00Z");
-        lab.set(resource, Collection::DocumentModels, "invoices-v4.0-2", "/expirationDateTime", soon);
+        pair.set(resource, Collection::DocumentModels, "invoices-v4.0-2", "/expirationDateTime", json!(soon));
     }
-    let ending = lab.run(&["check", "--expiring-within", "800d"]).expect(9, &["invoices-v4.0-2: expires 2026-12-24"]);
+    let expires = format!("invoices-v4.0-2: expires {}", &soon[..10]);
+    let output = pair.run(&["check", "--expiring-within", "800d"]).expect(9, &[&expires]);
     let found = ["+ invoices-v3.0-7", "* invoices-v3.1-5", "* invoices-v4.0-9", "- classifier-v4.0-3"];
-    assert_eq!(differences(&ending), found);
-    assert_eq!(differences(&lab.run(&["check", "--one-way"]).expect(9, &[])), found[..3]);
-    lab.copy(&["--all", "--if-exists", "replace"]).expect(0, &["1 copied, 2 replaced, 196 there already"]);
-    lab.run(&["check", "--one-way"]).expect(0, &[]);
+    assert_eq!(differences(&output), found);
+    assert_eq!(differences(&pair.run(&["check", "--one-way"]).expect(9, &[])), found[..3]);
+    pair.copy(&["--all", "--if-exists", "replace"]).expect(0, &["1 copied, 2 replaced, 196 there already"]);
+    pair.run(&["check", "--one-way"]).expect(0, &[]);
 }
 
 #[test]
-fn a_free_resource_is_copied_from_and_to_with_a_handful_of_429() {
+fn copying_between_f0_resources_gets_only_a_few_429_answers() {
     let options = Options { models: 1, tier: Tier::F0, operation_time: Duration::from_secs(2), ..Options::default() };
-    let lab = Lab::with(&options);
-    lab.run(&["copy", "--all"]).expect(0, &["5 copied"]);
-    assert!(lab.count(429) <= 8, "{}", lab.count(429));
+    let pair = EmulatedPair::with_options(&options);
+    pair.run(&["copy", "--all"]).expect(0, &["5 copied"]);
+    assert!(pair.count(429) <= 8, "{}", pair.count(429));
 }
 
 #[test]
-fn one_failure_does_not_stop_the_rest_and_is_told_again_at_the_end() {
+fn one_failure_does_not_stop_the_rest_and_is_repeated_in_the_summary() {
     let options =
         Options { models: 2, operation_time: Duration::ZERO, fail: Fault::find("ModelNotReady"), ..Options::default() };
-    let lab = Lab::with(&options);
+    let pair = EmulatedPair::with_options(&options);
     let models = ["invoices-v4.0-1", "invoices-v4.0-2", "invoices-v3.1-1"];
-    let ending = lab.copy(&models).expect(3, &["2 copied, 1 failed", "help: wait until the model's training"]);
-    assert_eq!(ending.stdout.lines().count(), 2);
-    let failed = models.iter().find(|id| !ids(&ending).contains(**id)).unwrap();
-    let told = ending.stderr.lines().filter(|line| line.contains(failed) && line.contains("refused to start"));
-    assert_eq!(told.count(), 2, "{}", ending.stderr);
+    let output = pair.copy(&models).expect(3, &["2 copied, 1 failed", "help: wait until the model's training"]);
+    assert_eq!(output.stdout.lines().count(), 2);
+    let failed = models.iter().find(|id| !ids(&output).contains(**id)).unwrap();
+    let mentioned = output.stderr.lines().filter(|line| line.contains(failed) && line.contains("refused to start"));
+    assert_eq!(mentioned.count(), 2, "{}", output.stderr);
 }
 
 #[test]
-fn the_exit_code_is_the_one_that_needs_a_person_first() {
-    let lab = Lab::new(2);
-    lab.copy(&["invoices-v4.0-1"]).expect(0, &[]);
-    lab.copy(&["invoices-v4.0-1", "invoices-v4.0-2"]).expect(6, &["1 copied, 1 failed"]);
-    lab.copy(&["invoices-v4.0-1", "no-such-model"]).expect(5, &["the source has no model or classifier no-such-model"]);
-    let custom = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
-    let mut command = lab.command(&["copy", "no-such-model", &custom]);
+fn the_exit_code_of_a_batch_is_that_of_the_most_urgent_failure() {
+    let pair = EmulatedPair::new(2);
+    pair.copy(&["invoices-v4.0-1"]).expect(0, &[]);
+    pair.copy(&["invoices-v4.0-1", "invoices-v4.0-2"]).expect(6, &["1 copied, 1 failed"]);
+    pair.copy(&["invoices-v4.0-1", "no-such-model"])
+        .expect(5, &["the source has no model or classifier no-such-model"]);
+    let custom = pair.custom_model();
+    let mut command = pair.command(&["copy", "no-such-model", &custom]);
     command.env_remove("FRCOPY_TARGET_REGION");
     run(&mut command).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
 }
 
 #[test]
-fn what_is_selected_is_what_patterns_ids_and_files_say() {
-    let lab = Lab::new(3);
+fn patterns_ids_and_files_select_the_models() {
+    let pair = EmulatedPair::new(3);
     let planned = |arguments: &[&str]| {
         let arguments = [&["--dry-run", "--output", "json"], arguments].concat();
-        let objects = objects(&lab.copy(&arguments).expect(0, &[]));
+        let objects = objects(&pair.copy(&arguments).expect(0, &[]));
         objects.iter().map(|one| one["source"]["modelId"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
     };
     let set = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     let all = ["--include", "invoices-v4*", "--exclude", "*-2"];
     assert_eq!(planned(&all), set(&["invoices-v4.0-1", "invoices-v4.0-3"]));
     assert_eq!(planned(&["--all", "--exclude", "*v*", "--kind", "classifier"]).len(), 0);
-    // v2.1 models have names as well.
-    assert_eq!(planned(&["--include", "invoices ?"]), lab.ids(SOURCE, Collection::CustomModels));
+    // A pattern also matches the name of a v2.1 model.
+    assert_eq!(planned(&["--include", "invoices ?"]), pair.ids(SOURCE, Collection::CustomModels));
     assert_eq!(planned(&["--all", "--kind", "classifier"]).len(), 3);
     assert_eq!(planned(&["--all", "--api-version", "3.0"]).len(), 3);
     assert_eq!(planned(&["--all", "--api-version", "2.1"]).len(), 3);
@@ -113,15 +115,15 @@ fn what_is_selected_is_what_patterns_ids_and_files_say() {
     let both = set(&["invoices-v4.0-1", "invoices-v3.0-2"]);
     assert_eq!(planned(&["--from-file", file]), both);
     assert_eq!(planned(&["--from-file", file, "invoices-v4.0-1", "--model-id", "classifier-v4.0-1"]).len(), 3);
-    let mut command = lab.command(&["copy", "--from-file", "-", "--dry-run"]);
+    let mut command = pair.command(&["copy", "--from-file", "-", "--dry-run"]);
     command.write_stdin("invoices-v4.0-1\ninvoices-v4.0-2\n");
     run(&mut command).expect(0, &["2 would be copied"]);
-    assert_eq!(lab.changes(), Vec::<String>::new());
+    assert_eq!(pair.mutating_requests(), Vec::<String>::new());
 }
 
 #[test]
-fn bad_input_is_refused_before_anything_is_written() {
-    let lab = Lab::new(2);
+fn bad_input_is_refused_before_any_mutating_request() {
+    let pair = EmulatedPair::new(2);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (empty, bad, damaged, foreign) = (path("empty"), path("bad"), path("damaged"), path("foreign"));
@@ -151,16 +153,16 @@ fn bad_input_is_refused_before_anything_is_written() {
         (&["--all", "--kind", "classifier", "--api-version", "3.1"], 2, "v3.1 does not copy classifiers"),
         (&["--all", "--api-version", "2.1", "--description", "x"], 2, "--description is not possible"),
     ] {
-        let ending = lab.copy(arguments).expect(code, &[what]);
-        assert_eq!((ending.stdout.as_str(), lab.changes()), ("", Vec::new()), "{arguments:?}");
+        let output = pair.copy(arguments).expect(code, &[what]);
+        assert_eq!((output.stdout.as_str(), pair.mutating_requests()), ("", Vec::new()), "{arguments:?}");
     }
-    assert_eq!(fs::read_to_string(&damaged).unwrap().len(), 37, "a damaged map is left alone");
+    assert_eq!(fs::read_to_string(&damaged).unwrap().len(), 37, "a damaged map is not changed");
 }
 
 #[test]
-fn a_composed_model_comes_after_its_components() {
-    let lab = Lab::new(3);
-    let mut composed = lab.emulator.get(SOURCE, Collection::DocumentModels, "invoices-v4.0-1").unwrap();
+fn a_composed_model_is_copied_after_its_components() {
+    let pair = EmulatedPair::new(3);
+    let mut composed = pair.emulator.get(SOURCE, Collection::DocumentModels, "invoices-v4.0-1").unwrap();
     let part = composed["docTypes"]["invoices-v4.0-1"].clone();
     composed["modelId"] = json!("a-composed");
     composed["classifierId"] = json!("classifier-v4.0-2");
@@ -168,15 +170,15 @@ fn a_composed_model_comes_after_its_components() {
     parts["first"]["modelId"] = json!("invoices-v4.0-2");
     parts["second"]["modelId"] = json!("invoices-v4.0-3");
     composed["docTypes"] = parts;
-    lab.emulator.put(SOURCE, Collection::DocumentModels, "a-composed", composed);
-    let mut custom = lab.ids(SOURCE, Collection::CustomModels).into_iter();
+    pair.emulator.put(SOURCE, Collection::DocumentModels, "a-composed", composed);
+    let mut custom = pair.ids(SOURCE, Collection::CustomModels).into_iter();
     let (first, second) = (custom.next().unwrap(), custom.next().unwrap());
-    let mut composed = lab.emulator.get(SOURCE, Collection::CustomModels, &first).unwrap();
+    let mut composed = pair.emulator.get(SOURCE, Collection::CustomModels, &first).unwrap();
     let id = "00000000-0000-4000-8000-00000000000c";
     composed["modelInfo"]["modelId"] = json!(id);
     composed["modelInfo"]["attributes"]["isComposed"] = json!(true);
     composed["composedTrainResults"] = json!([{"modelId": first}, {"modelId": second}]);
-    lab.emulator.put(SOURCE, Collection::CustomModels, id, composed);
+    pair.emulator.put(SOURCE, Collection::CustomModels, id, composed);
     for selection in [
         &["--all"][..],
         &[
@@ -191,89 +193,88 @@ fn a_composed_model_comes_after_its_components() {
             "westus2",
         ],
     ] {
-        lab.changes();
-        let ending = lab.copy(&[selection, &["--output", "json"]].concat()).expect(0, &[]);
+        pair.mutating_requests();
+        let output = pair.copy(&[selection, &["--output", "json"]].concat()).expect(0, &[]);
         let order: Vec<_> =
-            objects(&ending).iter().map(|one| one["source"]["modelId"].as_str().unwrap().to_owned()).collect();
+            objects(&output).iter().map(|one| one["source"]["modelId"].as_str().unwrap().to_owned()).collect();
         let place = |id: &str| order.iter().position(|other| other == id).unwrap();
         for part in ["invoices-v4.0-2", "invoices-v4.0-3", "classifier-v4.0-2"] {
             assert!(place(part) < place("a-composed"), "{order:?}");
         }
         assert!(place(&first) < place(id) && place(&second) < place(id), "{order:?}");
         for (collection, ids) in [
-            (Collection::DocumentModels, lab.ids(TARGET, Collection::DocumentModels)),
-            (Collection::DocumentClassifiers, lab.ids(TARGET, Collection::DocumentClassifiers)),
+            (Collection::DocumentModels, pair.ids(TARGET, Collection::DocumentModels)),
+            (Collection::DocumentClassifiers, pair.ids(TARGET, Collection::DocumentClassifiers)),
         ] {
             for id in &ids {
-                lab.emulator.remove(TARGET, collection, id);
+                pair.emulator.remove(TARGET, collection, id);
             }
         }
     }
 }
 
 #[test]
-fn an_id_that_is_both_needs_a_kind_and_a_classifier_is_found_without_one() {
-    let lab = Lab::new(1);
-    lab.copy(&["classifier-v4.0-1"]).expect(0, &["copied classifier classifier-v4.0-1"]);
-    let mut twin = lab.emulator.get(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-1").unwrap();
+fn an_id_of_a_model_and_a_classifier_needs_a_kind() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["classifier-v4.0-1"]).expect(0, &["copied classifier classifier-v4.0-1"]);
+    let mut twin = pair.emulator.get(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-1").unwrap();
     twin["classifierId"] = json!("invoices-v4.0-1");
-    lab.emulator.put(SOURCE, Collection::DocumentClassifiers, "invoices-v4.0-1", twin);
-    lab.copy(&["invoices-v4.0-1"]).expect(2, &["has a model and a classifier invoices-v4.0-1", "--kind"]);
-    lab.copy(&["invoices-v4.0-1", "--kind", "classifier"]).expect(0, &["copied classifier"]);
-    lab.copy(&["invoices-v4.0-1", "--kind", "model"]).expect(0, &["copied model"]);
-    lab.run(&["check"]).expect(9, &["3 same, 3 only on the source"]);
+    pair.emulator.put(SOURCE, Collection::DocumentClassifiers, "invoices-v4.0-1", twin);
+    pair.copy(&["invoices-v4.0-1"]).expect(2, &["has a model and a classifier invoices-v4.0-1", "--kind"]);
+    pair.copy(&["invoices-v4.0-1", "--kind", "classifier"]).expect(0, &["copied classifier"]);
+    pair.copy(&["invoices-v4.0-1", "--kind", "model"]).expect(0, &["copied model"]);
+    pair.run(&["check"]).expect(9, &["3 same, 3 only on the source"]);
 }
 
 #[test]
-fn a_classifier_of_an_older_version_is_refused_with_the_version_that_it_takes() {
-    let lab = Lab::new(1);
-    lab.copy(&["classifier-v4.0-1", "--kind", "classifier", "--api-version", "3.1"])
+fn a_classifier_of_an_older_version_is_refused() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["classifier-v4.0-1", "--kind", "classifier", "--api-version", "3.1"])
         .expect(2, &["v3.1 does not copy classifiers", "give v4.0"]);
-    lab.set(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-1", "/apiVersion", json!("2023-07-31"));
+    pair.set(SOURCE, Collection::DocumentClassifiers, "classifier-v4.0-1", "/apiVersion", json!("2023-07-31"));
     for selection in [&["classifier-v4.0-1"][..], &["--all", "--kind", "classifier"]] {
-        lab.copy(selection)
+        pair.copy(selection)
             .expect(2, &["was trained with v3.1, and only v4.0 copies its own", "train the classifier again"]);
     }
-    assert_eq!(lab.changes(), Vec::<String>::new());
+    assert_eq!(pair.mutating_requests(), Vec::<String>::new());
 }
 
 #[test]
-fn what_is_not_ready_is_left_out_of_everything() {
-    let lab = Lab::new(1);
+fn a_model_that_is_not_ready_is_left_out() {
+    let pair = EmulatedPair::new(1);
     let id = "00000000-0000-4000-8000-00000000000b";
-    let blank = json!({"modelInfo": {"modelId": id, "status": "creating", "createdDateTime": "2026-01-01T00:00:00Z",
-        "lastUpdatedDateTime": "2026-01-01T00:00:00Z"}});
+    let blank = Model::blank_v2_1(id, "2026-01-01T00:00:00Z").body();
     for resource in [SOURCE, TARGET] {
-        lab.emulator.put(resource, Collection::CustomModels, id, blank.clone());
+        pair.emulator.put(resource, Collection::CustomModels, id, blank.clone());
     }
-    lab.copy(&["--all"]).expect(0, &[&format!("left out, because they are not ready: 1 ({id})"), "5 copied"]);
-    lab.run(&["check"]).expect(0, &["5 same", "not ready: 1 models of the target"]);
-    lab.copy(&["--all", "--if-exists", "skip"]).expect(0, &["5 there already"]);
+    pair.copy(&["--all"]).expect(0, &[&format!("left out, because they are not ready: 1 ({id})"), "5 copied"]);
+    pair.run(&["check"]).expect(0, &["5 same", "not ready: 1 models of the target"]);
+    pair.copy(&["--all", "--if-exists", "skip"]).expect(0, &["5 there already"]);
 }
 
 #[test]
-fn description_and_tags_travel_unless_others_are_given() {
-    let lab = Lab::new(2);
-    lab.copy(&["invoices-v3.0-1", "invoices-v4.0-1"]).expect(0, &[]);
-    lab.copy(&["invoices-v3.0-2", "invoices-v4.0-2", "--description", "", "--tag", "a=b"]).expect(0, &[]);
+fn description_and_tags_are_copied_unless_others_are_given() {
+    let pair = EmulatedPair::new(2);
+    pair.copy(&["invoices-v3.0-1", "invoices-v4.0-1"]).expect(0, &[]);
+    pair.copy(&["invoices-v3.0-2", "invoices-v4.0-2", "--description", "", "--tag", "a=b"]).expect(0, &[]);
     for (number, description, tags) in
         [(1, "Invoices, training 1", json!({"team": "invoices"})), (2, "", json!({"a": "b"}))]
     {
         for version in ["3.0", "4.0"] {
             let id = format!("invoices-v{version}-{number}");
-            let copy = lab.emulator.get(TARGET, Collection::DocumentModels, &id).unwrap();
+            let copy = pair.emulator.get(TARGET, Collection::DocumentModels, &id).unwrap();
             assert_eq!((&copy["description"], &copy["tags"]), (&json!(description), &tags), "{id}");
         }
     }
 }
 
 #[test]
-fn json_is_an_object_a_line_for_each_model_whatever_became_of_it() {
-    let lab = Lab::new(1);
-    lab.copy(&["invoices-v4.0-1"]).expect(0, &[]);
+fn json_output_is_one_object_per_model_and_line() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["invoices-v4.0-1"]).expect(0, &[]);
     let arguments = ["invoices-v4.0-1", "invoices-v3.1-1", "no-such-model", "--if-exists", "skip", "--output", "json"];
-    let ending = lab.copy(&arguments).expect(5, &[]);
-    let mut seen: Vec<_> = objects(&ending)
+    let output = pair.copy(&arguments).expect(5, &[]);
+    let mut seen: Vec<_> = objects(&output)
         .into_iter()
         .map(|one| {
             assert_eq!(one["schema"], "frcopy.copy/1");
@@ -292,23 +293,23 @@ fn json_is_an_object_a_line_for_each_model_whatever_became_of_it() {
 }
 
 #[test]
-fn elsewhere_than_on_a_terminal_there_is_one_line_for_each_model_that_has_ended() {
-    let lab = Lab::new(2);
-    let ending = lab.copy(&["--all"]).expect(0, &[]);
-    let lines: Vec<_> = ending.stderr.lines().collect();
+fn without_a_terminal_there_is_one_line_for_each_finished_model() {
+    let pair = EmulatedPair::new(2);
+    let output = pair.copy(&["--all"]).expect(0, &[]);
+    let lines: Vec<_> = output.stderr.lines().collect();
     assert_eq!(lines.len(), 13, "{lines:#?}");
     assert_eq!(lines[..2], ["looking at the source", "10 models and classifiers are selected"]);
     assert!(lines[2..12].iter().all(|line| line.starts_with("copied ")), "{lines:#?}");
     assert!(lines[12].starts_with("of 10 models and classifiers: 10 copied"));
-    assert_eq!(lab.copy(&["--all", "--if-exists", "skip", "-q"]).expect(0, &[]).stderr, "");
+    assert_eq!(pair.copy(&["--all", "--if-exists", "skip", "-q"]).expect(0, &[]).stderr, "");
 }
 
 #[test]
-fn a_dry_run_only_reads_and_ends_as_the_real_run_would() {
-    let lab = Lab::new(1);
-    lab.copy(&["invoices-v4.0-1", "invoices-v3.0-1"]).expect(0, &[]);
-    lab.retrain("invoices-v3.0-1");
-    lab.changes();
+fn a_dry_run_only_reads_and_has_the_exit_code_of_the_real_run() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["invoices-v4.0-1", "invoices-v3.0-1"]).expect(0, &[]);
+    pair.retrain("invoices-v3.0-1");
+    pair.mutating_requests();
     for (arguments, code, texts) in [
         (&["--all"][..], 6, &["3 would be copied, 2 failed", "has 2 of at most 20000", "has 0 of at most 5000"][..]),
         (&["--all", "--if-exists", "skip"], 6, &["3 would be copied, 1 there already, 1 failed", "was trained"]),
@@ -317,40 +318,48 @@ fn a_dry_run_only_reads_and_ends_as_the_real_run_would() {
         (&["invoices-v3.0-1", "--if-exists", "replace"], 0, &["would replace model invoices-v3.0-1"]),
         (&["no-such-model"], 5, &["the source has no model or classifier"]),
     ] {
-        let ending = lab.copy(&[arguments, &["--dry-run"]].concat()).expect(code, texts);
-        let there = usize::from(ending.stderr.contains("there already"));
-        assert_eq!((ending.stdout.lines().count(), lab.changes()), (there, Vec::new()), "{arguments:?} {ending:?}");
+        let output = pair.copy(&[arguments, &["--dry-run"]].concat()).expect(code, texts);
+        let there = usize::from(output.stderr.contains("there already"));
+        assert_eq!(
+            (output.stdout.lines().count(), pair.mutating_requests()),
+            (there, Vec::new()),
+            "{arguments:?} {output:?}"
+        );
     }
 }
 
 #[test]
-fn a_dry_run_says_when_the_target_has_too_little_room() {
+fn a_dry_run_fails_when_the_target_has_too_little_capacity() {
     let options = Options { models: 3, max_models: Some(4), ..Options::default() };
-    let lab = Lab::with(&options);
-    lab.copy(&["--include", "invoices-v4*", "--dry-run"]).expect(0, &["has 0 of at most 4 models of v3.0 and later"]);
-    let ending = lab
+    let pair = EmulatedPair::with_options(&options);
+    pair.copy(&["--include", "invoices-v4*", "--dry-run"]).expect(0, &["has 0 of at most 4 models of v3.0 and later"]);
+    let output = pair
         .copy(&["--include", "invoices-v*", "--dry-run"])
         .expect(3, &["has room for 4 models, and 9 would be copied"]);
-    assert_eq!(ending.stdout, "");
-    lab.copy(&["invoices-v4.0-1", "--dry-run"]).expect(0, &["the target has 0 of at most 4 models"]);
-    lab.copy(&["--include", "invoices-v*", "-q"]).expect(3, &["DocumentModelLimit", "it is full"]);
+    assert_eq!(output.stdout, "");
+    pair.copy(&["invoices-v4.0-1", "--dry-run"]).expect(0, &["the target has 0 of at most 4 models"]);
+    pair.copy(&["--include", "invoices-v*", "-q"]).expect(3, &["DocumentModelLimit", "it is full"]);
 }
 
 #[test]
-fn a_dry_run_counts_the_place_of_the_staging_copy() {
-    let lab = Lab::with(&Options { operation_time: Duration::ZERO, max_models: Some(1), ..Options::default() });
-    lab.copy(&["invoices-v4.0-1"]).expect(0, &[]);
-    lab.retrain("invoices-v4.0-1");
+fn a_dry_run_counts_the_capacity_for_the_staging_copy() {
+    let pair = EmulatedPair::with_options(&Options {
+        operation_time: Duration::ZERO,
+        max_models: Some(1),
+        ..Options::default()
+    });
+    pair.copy(&["invoices-v4.0-1"]).expect(0, &[]);
+    pair.retrain("invoices-v4.0-1");
     for arguments in [&["invoices-v4.0-1"][..], &["--include", "invoices-v4*"]] {
         let replace = [arguments, &["--if-exists", "replace"]].concat();
-        lab.copy(&[&replace[..], &["--dry-run"]].concat()).expect(3, &["room for 0 models, and 1 would be copied"]);
-        lab.copy(&replace).expect(3, &["DocumentModelLimit"]);
+        pair.copy(&[&replace[..], &["--dry-run"]].concat()).expect(3, &["room for 0 models, and 1 would be copied"]);
+        pair.copy(&replace).expect(3, &["DocumentModelLimit"]);
     }
-    lab.run(&["list", "target", "--include", "invoices-v4.0-1"]).expect(0, &[]);
+    pair.run(&["list", "target", "--include", "invoices-v4.0-1"]).expect(0, &[]);
 }
 
 #[test]
-fn what_many_failed_copies_have_reserved_is_given_back_within_the_limits() {
+fn the_ids_of_many_failed_copies_are_released_within_the_rate_limits() {
     for tier in [Tier::S0, Tier::F0] {
         let options = Options {
             models: 4,
@@ -359,53 +368,53 @@ fn what_many_failed_copies_have_reserved_is_given_back_within_the_limits() {
             encrypted: vec!["source".into()],
             ..Options::default()
         };
-        let lab = Lab::with(&options);
-        let ending = lab.run(&["copy", "--include", "invoices-v*"]).expect(3, &["12 failed", "--allow-degrade"]);
-        assert_eq!(ending.stderr.matches("given back: ").count(), 12, "{}", ending.stderr);
-        assert!(!ending.stderr.contains("reserved on the target, without a copy"), "{}", ending.stderr);
-        assert!(lab.count(429) <= 10, "{}", lab.count(429));
+        let pair = EmulatedPair::with_options(&options);
+        let output = pair.run(&["copy", "--include", "invoices-v*"]).expect(3, &["12 failed", "--allow-degrade"]);
+        assert_eq!(output.stderr.matches("given back: ").count(), 12, "{}", output.stderr);
+        assert!(!output.stderr.contains("reserved on the target, without a copy"), "{}", output.stderr);
+        assert!(pair.count(429) <= 10, "{}", pair.count(429));
     }
 }
 
 #[test]
-fn models_of_v2_1_that_wait_for_their_minute_hold_up_no_others() {
+fn v2_1_models_that_wait_for_the_rate_limit_do_not_block_other_models() {
     let options = Options { models: 4, tier: Tier::S0, operation_time: Duration::ZERO, ..Options::default() };
-    let lab = Lab::with(&options);
-    let ending = lab.run(&["copy", "--all", "--jobs", "3", "--timeout", "20s"]).expect(7, &["17 copied, 3 failed"]);
-    assert_eq!(ids(&ending).iter().filter(|id| id.contains("-v")).count(), 16);
-    // What had no time to be started was not authorized either.
-    let authorized = lab.changes().iter().filter(|change| change.ends_with("/copyAuthorization")).count();
+    let pair = EmulatedPair::with_options(&options);
+    let output = pair.run(&["copy", "--all", "--jobs", "3", "--timeout", "20s"]).expect(7, &["17 copied, 3 failed"]);
+    assert_eq!(ids(&output).iter().filter(|id| id.contains("-v")).count(), 16);
+    // A copy without time for its start is not authorized.
+    let authorized = pair.mutating_requests().iter().filter(|change| change.ends_with("/copyAuthorization")).count();
     assert!(authorized <= 2, "{authorized}");
 }
 
 #[test]
-fn a_staging_copy_on_the_source_is_no_model_of_its_own() {
-    let lab = Lab::new(1);
+fn a_staging_copy_on_the_source_is_left_out() {
+    let pair = EmulatedPair::new(1);
     let staging = "invoices-v4.0-1.frcopy-staging";
-    let mut left = lab.emulator.get(SOURCE, Collection::DocumentModels, "invoices-v4.0-1").unwrap();
+    let mut left = pair.emulator.get(SOURCE, Collection::DocumentModels, "invoices-v4.0-1").unwrap();
     left["modelId"] = json!(staging);
-    lab.emulator.put(SOURCE, Collection::DocumentModels, staging, left);
+    pair.emulator.put(SOURCE, Collection::DocumentModels, staging, left);
     for _ in 0..2 {
-        lab.copy(&["--all", "--if-exists", "replace"]).expect(0, &["left out, because they are staging copies: 1"]);
+        pair.copy(&["--all", "--if-exists", "replace"]).expect(0, &["left out, because they are staging copies: 1"]);
     }
-    assert!(!lab.ids(TARGET, Collection::DocumentModels).contains(staging));
-    lab.copy(&[staging, "--if-exists", "replace"]).expect(2, &["is the id of a staging copy"]);
+    assert!(!pair.ids(TARGET, Collection::DocumentModels).contains(staging));
+    pair.copy(&[staging, "--if-exists", "replace"]).expect(2, &["is the id of a staging copy"]);
 }
 
 #[test]
-fn the_id_map_tells_which_copy_belongs_to_which_model_of_v2_1() {
-    let lab = Lab::new(2);
+fn the_id_map_records_the_copy_of_each_v2_1_model() {
+    let pair = EmulatedPair::new(2);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("map.json");
     let map = path.to_str().unwrap();
     let read = || serde_json::from_str::<Value>(&fs::read_to_string(&path).unwrap()).unwrap();
-    let custom: Vec<_> = lab.ids(SOURCE, Collection::CustomModels).into_iter().collect();
-    lab.copy(&[&custom[0], "--id-map", map, "--dry-run"]).expect(0, &[]);
-    assert!(!path.exists(), "a rehearsal writes nothing");
-    let first = lab.copy(&[&custom[0], "--id-map", map]).expect(0, &[]);
+    let custom: Vec<_> = pair.ids(SOURCE, Collection::CustomModels).into_iter().collect();
+    pair.copy(&[&custom[0], "--id-map", map, "--dry-run"]).expect(0, &[]);
+    assert!(!path.exists(), "a dry run writes no map");
+    let first = pair.copy(&[&custom[0], "--id-map", map]).expect(0, &[]);
     assert_eq!(read()["models"][&custom[0]]["targetModelId"], first.stdout.trim());
-    // Merged with what is there, and what is known is not copied again.
-    let all = lab.copy(&["--all", "--if-exists", "skip", "--id-map", map]).expect(0, &["1 there already"]);
+    // The map is merged with the existing file, and a known copy is not made again.
+    let all = pair.copy(&["--all", "--if-exists", "skip", "--id-map", map]).expect(0, &["1 there already"]);
     let content = read();
     assert_eq!(
         (content["schema"].as_str(), content["models"].as_object().unwrap().len()),
@@ -416,68 +425,68 @@ fn the_id_map_tells_which_copy_belongs_to_which_model_of_v2_1() {
         assert!(ids(&all).contains(entry["targetModelId"].as_str().unwrap()));
         assert!(entry["name"].as_str().unwrap().starts_with("invoices ") && entry["copiedAt"].is_string(), "{entry}");
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside the file");
-    lab.run(&["check", "--id-map", map]).expect(0, &["10 same"]);
-    // Among several copies of one model the one that the applications know is meant.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file remains");
+    pair.run(&["check", "--id-map", map]).expect(0, &["10 same"]);
+    // With several copies of one model, the copy in the map is used.
     let known = content["models"][&custom[0]]["targetModelId"].as_str().unwrap().to_owned();
-    lab.copy(&[&custom[0]]).expect(0, &[]);
-    lab.copy(&[&custom[0]]).expect(0, &[]);
-    let skipped = lab.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
+    pair.copy(&[&custom[0]]).expect(0, &[]);
+    pair.copy(&[&custom[0]]).expect(0, &[]);
+    let skipped = pair.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
     assert_eq!(skipped.stdout.trim(), known);
-    lab.run(&["check"]).expect(0, &["10 same", "the target has 2 more copies of v2.1 models that have one"]);
-    // The applications would look for it in vain, though the target has other copies of the same training.
-    lab.emulator.remove(TARGET, Collection::CustomModels, &known);
-    let ending =
-        lab.run(&["check", "--id-map", map]).expect(9, &["which the target has not: its copy is", "1 different"]);
-    assert!(ending.stdout.contains(&format!("* {}", custom[0])), "{ending:#?}");
-    lab.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
-    lab.run(&["check", "--id-map", map]).expect(0, &["10 same"]);
+    pair.run(&["check"]).expect(0, &["10 same", "the target has 2 more copies of v2.1 models that have one"]);
+    // The copy in the map is missing, although the target has other copies of the same model.
+    pair.emulator.remove(TARGET, Collection::CustomModels, &known);
+    let output =
+        pair.run(&["check", "--id-map", map]).expect(9, &["which the target has not: its copy is", "1 different"]);
+    assert!(output.stdout.contains(&format!("* {}", custom[0])), "{output:#?}");
+    pair.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
+    pair.run(&["check", "--id-map", map]).expect(0, &["10 same"]);
 }
 
 #[cfg(unix)]
 #[test]
-fn an_id_map_keeps_its_permissions_and_what_a_later_version_has_added() {
+fn an_id_map_keeps_its_permissions_and_unknown_fields() {
     use std::os::unix::fs::PermissionsExt;
-    let lab = Lab::new(1);
+    let pair = EmulatedPair::new(1);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("map.json");
     let map = path.to_str().unwrap();
-    let custom = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
-    lab.copy(&[&custom, "--id-map", map]).expect(0, &[]);
+    let custom = pair.custom_model();
+    pair.copy(&[&custom, "--id-map", map]).expect(0, &[]);
     let mut content: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     content["newer"] = json!(1);
     content["models"][&custom]["newer"] = json!([2]);
     fs::write(&path, content.to_string()).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    lab.copy(&[&custom, "--if-exists", "skip", "--id-map", map]).expect(0, &[]);
+    pair.copy(&[&custom, "--if-exists", "skip", "--id-map", map]).expect(0, &[]);
     let again: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(again, content);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-    lab.run(&["check", "--id-map", "/dev/zero"]).expect(2, &["cannot be read"]);
-    lab.run(&["check", "--id-map", "no-such-map"]).expect(2, &["the id map no-such-map cannot be read"]);
+    pair.run(&["check", "--id-map", "/dev/zero"]).expect(2, &["cannot be read"]);
+    pair.run(&["check", "--id-map", "no-such-map"]).expect(2, &["the id map no-such-map cannot be read"]);
 }
 
 #[test]
-fn a_rehearsal_of_many_finds_a_target_that_lets_nobody_in() {
-    let lab = Lab::new(1);
-    let mut command = lab.command(&["copy", "--all", "--api-version", "2.1", "--dry-run"]);
+fn a_dry_run_of_a_batch_detects_refused_credentials_on_the_target() {
+    let pair = EmulatedPair::new(1);
+    let mut command = pair.command(&["copy", "--all", "--api-version", "2.1", "--dry-run"]);
     run(command.env("FRCOPY_TARGET_KEY", "wrong")).expect(4, &["the target does not say how many models"]);
 }
 
 #[test]
-fn skip_leaves_alone_what_is_the_same_and_fails_where_it_is_not() {
-    let lab = Lab::new(1);
-    let custom = lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap();
+fn skip_accepts_the_same_model_and_fails_on_a_different_one() {
+    let pair = EmulatedPair::new(1);
+    let custom = pair.custom_model();
     for id in [custom.as_str(), "invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "classifier-v4.0-1"] {
-        let first = lab.copy(&[id]).expect(0, &[]);
-        lab.changes();
-        let again = lab.copy(&[id, "--if-exists", "skip"]).expect(0, &["skipped", "the target has it already"]);
-        assert_eq!((again.stdout, lab.changes()), (first.stdout, Vec::new()), "{id}");
+        let first = pair.copy(&[id]).expect(0, &[]);
+        pair.mutating_requests();
+        let again = pair.copy(&[id, "--if-exists", "skip"]).expect(0, &["skipped", "the target has it already"]);
+        assert_eq!((again.stdout, pair.mutating_requests()), (first.stdout, Vec::new()), "{id}");
     }
     for id in ["invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1"] {
-        lab.retrain(id);
+        pair.retrain(id);
         let remedy = "--if-exists replace";
-        lab.copy(&[id, "--if-exists", "skip"]).expect(6, &["the target has another model", "was trained", remedy]);
-        lab.copy(&[id]).expect(6, &["the target already has a model", remedy]);
+        pair.copy(&[id, "--if-exists", "skip"]).expect(6, &["the target has another model", "was trained", remedy]);
+        pair.copy(&[id]).expect(6, &["the target already has a model", remedy]);
     }
 }

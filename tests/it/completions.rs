@@ -1,9 +1,9 @@
-//! What packagers and shells ask for: completions and manual pages.
+//! Shell completions and manual pages.
 
 use crate::support::{frcopy, run};
 
 #[test]
-fn the_completions_of_every_shell_know_every_command_and_option() {
+fn the_completions_of_every_shell_contain_every_command_and_option() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = run(frcopy().args(["completions", shell])).expect(0, &[]).stdout;
         for word in ["copy", "wait", "list", "check", "target-resource-id", "if-exists", "expiring-within"] {
@@ -14,7 +14,7 @@ fn the_completions_of_every_shell_know_every_command_and_option() {
 }
 
 #[test]
-fn there_is_a_manual_page_of_frcopy_and_of_each_command() {
+fn frcopy_and_each_command_have_a_manual_page() {
     let page = run(frcopy().arg("man")).expect(0, &[]).stdout;
     assert!(page.contains(".TH frcopy 1") && page.contains("frcopy\\-copy(1)"), "{page}");
     for (command, words) in [

@@ -1,46 +1,46 @@
-//! A copy that goes well: what is sent, in which order, and what comes back, on every API version.
+//! A successful copy with every API version: requests, their order, and output.
 
 use serde_json::json;
 
 use crate::support::{
-    ACCESS_TOKEN, COPY_OF_V2_1, MODEL, RESOURCE_ID, SOURCE_KEY, Step, TARGET_KEY, V2_1, V4_0, VERSIONS, World, frcopy,
-    on_every_version, reply, run,
+    ACCESS_TOKEN, Authorization, MODEL, Model, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService, Step, TARGET_KEY,
+    V2_1, V4_0, VERSIONS, frcopy, on_every_version, reply, run,
 };
 
 #[test]
 fn a_copy_prints_the_id_of_the_copy_and_nothing_else_on_stdout() {
     on_every_version(|version| {
-        let world = World::new(version);
-        let ending = run(&mut world.copy()).expect(0, &["copied model"]);
-        assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
+        let service = ScriptedService::new(version);
+        let output = run(&mut service.copy()).expect(0, &["copied model"]);
+        assert_eq!(output.stdout, format!("{}\n", version.copy_id()));
     });
 }
 
 #[test]
-fn the_calls_are_made_in_their_order_and_none_is_made_twice() {
+fn the_requests_are_sent_in_order_and_none_is_sent_twice() {
     on_every_version(|version| {
-        let world = World::new(version);
-        run(&mut world.copy()).expect(0, &[]);
-        let mut steps: Vec<_> = world.seen().into_iter().map(|seen| seen.step.unwrap()).collect();
-        let looks = match version.number {
+        let service = ScriptedService::new(version);
+        run(&mut service.copy()).expect(0, &[]);
+        let mut steps: Vec<_> = service.seen().into_iter().map(|seen| seen.step.unwrap()).collect();
+        let reads = match version.number {
             "2.1" => 1,
             "4.0" => 3,
             _ => 2,
         };
-        // Both sides are looked at at the same time, in no order; from v4.0 on the id may be that of a classifier.
-        let is_look = |step| matches!(step, Step::LookSource | Step::LookTarget | Step::LookForClassifier);
-        assert!(steps.drain(..looks).all(is_look));
-        assert_eq!(steps, [Step::Authorize, Step::Start, Step::Follow, Step::Follow, Step::Verify], "{version:?}");
+        // The preflight reads both sides concurrently, in any order. With v4.0 it also reads the classifier.
+        let is_preflight = |step| matches!(step, Step::GetSource | Step::GetTarget | Step::GetClassifier);
+        assert!(steps.drain(..reads).all(is_preflight));
+        assert_eq!(steps, [Step::Authorize, Step::Start, Step::Poll, Step::Poll, Step::Verify], "{version:?}");
     });
 }
 
 #[test]
-fn each_request_carries_the_key_of_its_own_resource_and_asks_for_plain_json() {
+fn each_request_has_the_key_of_its_resource_and_accepts_plain_json() {
     on_every_version(|version| {
-        let world = World::new(version);
-        run(&mut world.copy()).expect(0, &[]);
-        for seen in world.seen() {
-            let on_target = matches!(seen.step, Some(Step::LookTarget | Step::Authorize | Step::Verify));
+        let service = ScriptedService::new(version);
+        run(&mut service.copy()).expect(0, &[]);
+        for seen in service.seen() {
+            let on_target = matches!(seen.step, Some(Step::GetTarget | Step::Authorize | Step::Verify));
             let key = if on_target { TARGET_KEY } else { SOURCE_KEY };
             assert_eq!(seen.headers["ocp-apim-subscription-key"], key, "{seen:?}");
             assert_eq!(seen.headers["accept"], "application/json");
@@ -52,10 +52,10 @@ fn each_request_carries_the_key_of_its_own_resource_and_asks_for_plain_json() {
 }
 
 #[test]
-fn the_authorize_request_of_v2_1_is_empty_and_says_so() {
-    let world = World::new(V2_1);
-    run(&mut world.copy()).expect(0, &[]);
-    let authorize = world.only(Step::Authorize);
+fn the_authorize_request_of_v2_1_has_an_empty_body_and_content_length_0() {
+    let service = ScriptedService::new(V2_1);
+    run(&mut service.copy()).expect(0, &[]);
+    let authorize = service.only(Step::Authorize);
     assert_eq!((authorize.body.as_str(), authorize.headers["content-length"].as_str()), ("", "0"));
     assert!(!authorize.headers.contains_key("content-type"));
 }
@@ -63,10 +63,10 @@ fn the_authorize_request_of_v2_1_is_empty_and_says_so() {
 #[test]
 fn the_authorization_reaches_the_source_byte_for_byte() {
     on_every_version(|version| {
-        let world = World::new(version);
-        run(&mut world.copy()).expect(0, &[]);
-        let start = world.only(Step::Start);
-        let authorization = version.authorization(version.copy_id());
+        let service = ScriptedService::new(version);
+        run(&mut service.copy()).expect(0, &[]);
+        let start = service.only(Step::Start);
+        let authorization = Authorization::json(version, version.copy_id());
         let expected = if version.is_v2_1() {
             format!(
                 r#"{{"targetResourceId":"{RESOURCE_ID}","targetResourceRegion":"westus2","copyAuthorization":{authorization}}}"#
@@ -82,11 +82,11 @@ fn the_authorization_reaches_the_source_byte_for_byte() {
 }
 
 #[test]
-fn allow_degrade_is_said_to_the_source_alone() {
+fn allow_degrade_is_sent_to_the_source_only() {
     on_every_version(|version| {
-        let world = World::new(version);
-        run(world.copy().arg("--allow-degrade")).expect(0, &[]);
-        for seen in world.seen() {
+        let service = ScriptedService::new(version);
+        run(service.copy().arg("--allow-degrade")).expect(0, &[]);
+        for seen in service.seen() {
             let degrade = seen.headers.get("x-ms-forms-copy-degrade").map(String::as_str);
             assert_eq!(degrade, (seen.step == Some(Step::Start)).then_some("true"), "{seen:?}");
         }
@@ -94,55 +94,50 @@ fn allow_degrade_is_said_to_the_source_alone() {
 }
 
 #[test]
-fn the_copy_keeps_id_description_and_tags_of_its_source_unless_told_otherwise() {
+fn the_copy_keeps_id_description_and_tags_of_its_source_by_default() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
-        let world = World::new(version);
-        let mut model = version.model_body(MODEL);
-        model["description"] = json!("invoices");
-        model["tags"] = json!({"team": "a"});
-        // A composed model of v4.0 names its classifier beside its own id.
-        model["classifierId"] = json!("a-classifier");
-        world.on(Step::LookSource, [reply(200).set_body_json(model)]);
-        run(&mut world.copy()).expect(0, &[]);
-        let asked: serde_json::Value = serde_json::from_str(&world.only(Step::Authorize).body).unwrap();
-        assert_eq!(asked, json!({"modelId": MODEL, "description": "invoices", "tags": {"team": "a"}}));
+        let service = ScriptedService::new(version);
+        let model = Model::example(version).with("description", "invoices").with("tags", json!({"team": "a"}));
+        // A composed model of v4.0 has the id of its classifier beside its own id.
+        service.on(Step::GetSource, [model.with("classifierId", "a-classifier").answer()]);
+        run(&mut service.copy()).expect(0, &[]);
+        let requested: serde_json::Value = serde_json::from_str(&service.only(Step::Authorize).body).unwrap();
+        assert_eq!(requested, json!({"modelId": MODEL, "description": "invoices", "tags": {"team": "a"}}));
     }
 }
 
 #[test]
 fn id_description_and_tags_of_the_copy_can_be_chosen() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
-        let world = World::new(version);
-        let mut model = version.model_body(MODEL);
-        model["tags"] = json!({"team": "a"});
-        world.on(Step::LookSource, [reply(200).set_body_json(model)]);
+        let service = ScriptedService::new(version);
+        service.on(Step::GetSource, [Model::example(version).with("tags", json!({"team": "a"})).answer()]);
         let id = "backup.of_invoices~2";
-        world.on(Step::Authorize, [reply(200).set_body_raw(version.authorization(id), "application/json")]);
+        service.on(Step::Authorize, [Authorization::answer(version, id)]);
         let chosen = ["--target-model-id", id, "--description", "", "--tag", "x=1=2", "--tag", "y="];
-        let ending = run(world.copy().args(chosen)).expect(0, &[]);
-        assert_eq!(ending.stdout, format!("{id}\n"));
-        let asked: serde_json::Value = serde_json::from_str(&world.only(Step::Authorize).body).unwrap();
-        assert_eq!(asked, json!({"modelId": id, "description": "", "tags": {"x": "1=2", "y": ""}}));
-        assert_eq!(world.only(Step::LookTarget).line, format!("GET {}", version.model(id)));
-        assert_eq!(world.only(Step::Verify).line, format!("GET {}", version.model(id)));
+        let output = run(service.copy().args(chosen)).expect(0, &[]);
+        assert_eq!(output.stdout, format!("{id}\n"));
+        let requested: serde_json::Value = serde_json::from_str(&service.only(Step::Authorize).body).unwrap();
+        assert_eq!(requested, json!({"modelId": id, "description": "", "tags": {"x": "1=2", "y": ""}}));
+        assert_eq!(service.only(Step::GetTarget).line, format!("GET {}", version.model(id)));
+        assert_eq!(service.only(Step::Verify).line, format!("GET {}", version.model(id)));
     }
 }
 
 #[test]
-fn a_server_that_knows_only_the_three_calls_of_the_how_to_copies() {
+fn a_server_with_only_the_three_documented_calls_is_enough_for_a_copy() {
     on_every_version(|version| {
-        let world = World::silent(version);
-        let ending = run(&mut world.copy()).expect(0, &["warning: the copy succeeded"]);
-        assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
-        assert_eq!((world.count(Step::Authorize), world.count(Step::Start)), (1, 1));
+        let service = ScriptedService::minimal(version);
+        let output = run(&mut service.copy()).expect(0, &["warning: the copy succeeded"]);
+        assert_eq!(output.stdout, format!("{}\n", version.copy_id()));
+        assert_eq!((service.count(Step::Authorize), service.count(Step::Start)), (1, 1));
     });
 }
 
 #[test]
-fn the_json_of_a_success_is_the_documented_one() {
+fn the_json_of_a_success_has_the_documented_fields() {
     on_every_version(|version| {
-        let world = World::new(version);
-        let mut json = run(world.copy().args(["--output", "json", "-q"])).expect(0, &[]).json();
+        let service = ScriptedService::new(version);
+        let mut json = run(service.copy().args(["--output", "json", "-q"])).expect(0, &[]).json();
         assert!(json["elapsedSeconds"].take().as_f64().unwrap() < 30.0);
         let started = json["startedAt"].take();
         assert!(started.as_str().unwrap().ends_with('Z') && started.as_str().unwrap().len() == 20, "{started}");
@@ -152,10 +147,10 @@ fn the_json_of_a_success_is_the_documented_one() {
             json!({
                 "schema": "frcopy.copy/1", "status": "succeeded", "action": "copy", "kind": "model",
                 "apiVersion": format!("v{}", version.number),
-                "source": {"endpoint": world.source.uri(), "modelId": MODEL},
-                "target": {"endpoint": world.target.uri(), "modelId": version.copy_id(), "resourceId": RESOURCE_ID,
+                "source": {"endpoint": service.source.uri(), "modelId": MODEL},
+                "target": {"endpoint": service.target.uri(), "modelId": version.copy_id(), "resourceId": RESOURCE_ID,
                     "region": "westus2"},
-                "operation": world.operation_url(), "verified": true, "startedAt": null, "elapsedSeconds": null,
+                "operation": service.operation_url(), "verified": true, "startedAt": null, "elapsedSeconds": null,
                 "requestIds": {"authorize": authorized, "start": "req-202", "lastPoll": "req-200"},
                 "error": null,
             })
@@ -164,58 +159,55 @@ fn the_json_of_a_success_is_the_documented_one() {
 }
 
 #[test]
-fn quiet_says_nothing_of_a_success_and_verbose_a_line_for_each_request() {
+fn quiet_prints_nothing_for_a_success_and_verbose_prints_each_request() {
     for version in VERSIONS {
-        let world = World::new(version);
-        assert_eq!(run(world.copy().arg("-q")).expect(0, &[]).stderr, "");
+        let service = ScriptedService::new(version);
+        assert_eq!(run(service.copy().arg("-q")).expect(0, &[]).stderr, "");
     }
-    let world = World::new(V4_0);
-    let stderr = run(world.copy().arg("-v")).expect(0, &[]).stderr;
-    for seen in world.seen() {
+    let service = ScriptedService::new(V4_0);
+    let stderr = run(service.copy().arg("-v")).expect(0, &[]).stderr;
+    for seen in service.seen() {
         assert!(stderr.contains(&seen.line), "{stderr}");
     }
     assert!(stderr.contains("-> 202 in ") && stderr.contains("request id req-202"), "{stderr}");
 }
 
 #[test]
-fn each_request_has_an_id_of_its_own_and_the_trace_of_whoever_called() {
+fn each_request_has_its_own_id_and_the_trace_context_of_the_caller() {
     on_every_version(|version| {
-        let world = World::new(version);
+        let service = ScriptedService::new(version);
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let stderr = run(world.copy().arg("-v").env("TRACEPARENT", trace)).expect(0, &[]).stderr;
-        let seen = world.seen();
+        let stderr = run(service.copy().arg("-v").env("TRACEPARENT", trace)).expect(0, &[]).stderr;
+        let seen = service.seen();
         let ids: std::collections::HashSet<_> =
             seen.iter().map(|seen| &seen.headers["x-ms-client-request-id"]).collect();
         assert_eq!(ids.len(), seen.len());
         assert!(ids.iter().all(|id| id.len() == 36 && stderr.contains(&format!("client request id {id}"))), "{stderr}");
         assert!(seen.iter().all(|seen| seen.headers["traceparent"] == trace), "{seen:#?}");
-        // What is no trace context is not passed on, and no reason to fail.
-        let world = World::new(version);
-        run(world.copy().env("TRACEPARENT", "what\r\never")).expect(0, &[]);
-        assert!(world.seen().iter().all(|seen| !seen.headers.contains_key("traceparent")));
+        // An invalid trace context is dropped and does not fail the copy.
+        let service = ScriptedService::new(version);
+        run(service.copy().env("TRACEPARENT", "what\r\never")).expect(0, &[]);
+        assert!(service.seen().iter().all(|seen| !seen.headers.contains_key("traceparent")));
     });
 }
 
 #[test]
-fn no_verify_leaves_out_the_last_look() {
+fn no_verify_skips_verification_on_the_target() {
     on_every_version(|version| {
-        let world = World::new(version);
-        let json = run(world.copy().args(["--no-verify", "--output", "json"])).expect(0, &[]).json();
-        assert_eq!((json["verified"].as_bool(), world.count(Step::Verify)), (Some(false), 0));
+        let service = ScriptedService::new(version);
+        let json = run(service.copy().args(["--no-verify", "--output", "json"])).expect(0, &[]).json();
+        assert_eq!((json["verified"].as_bool(), service.count(Step::Verify)), (Some(false), 0));
     });
 }
 
 #[test]
-fn a_copy_that_the_target_does_not_show_at_once_is_looked_for_again() {
+fn a_copy_that_is_not_on_the_target_yet_is_requested_again() {
     on_every_version(|version| {
-        let world = World::new(version);
-        let creating = json!({"modelInfo": {"modelId": COPY_OF_V2_1, "status": "creating",
-            "createdDateTime": "2020-02-26T16:59:28Z", "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}});
-        let not_yet = if version.is_v2_1() { reply(200).set_body_json(creating) } else { version.no_model() };
-        let there = reply(200).set_body_json(version.model_body(version.copy_id()));
-        world.on(Step::Verify, [not_yet.clone(), not_yet, there]);
-        run(&mut world.copy()).expect(0, &[]);
-        assert_eq!(world.count(Step::Verify), 3);
+        let service = ScriptedService::new(version);
+        let (reserved, ready) = (Model::reserved(version), Model::copy_of_example(version).answer());
+        service.on(Step::Verify, [reserved.clone(), reserved, ready]);
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!(service.count(Step::Verify), 3);
     });
 }
 
@@ -227,11 +219,9 @@ fn a_model_that_expires_soon_is_copied_with_a_warning() {
             ("2024-12-24T00:00:00Z", "warning: the model expired on 2024-12-24"),
             (&in_a_week.to_string(), "warning: the model expires in 7 days"),
         ] {
-            let world = World::new(version);
-            let mut model = version.model_body(MODEL);
-            model["expirationDateTime"] = json!(date);
-            world.on(Step::LookSource, [reply(200).set_body_json(model)]);
-            run(&mut world.copy()).expect(0, &[warning]);
+            let service = ScriptedService::new(version);
+            service.on(Step::GetSource, [Model::example(version).with("expirationDateTime", date).answer()]);
+            run(&mut service.copy()).expect(0, &[warning]);
         }
     }
 }
@@ -259,15 +249,15 @@ fn a_classifier_is_copied_with_its_own_paths_and_names() {
         let start = mount("POST", format!("{base}/{id}:copyTo")).and(body_json(&authorization));
         let accepted = reply(202).insert_header("operation-location", operation.as_str());
         start.respond_with(accepted).expect(1).mount(&server).await;
-        let done = reply(200).set_body_json(V4_0.operation_body("succeeded"));
+        let done = Operation::with_status(V4_0, "succeeded").answer();
         mount("GET", "/documentintelligence/operations/1_2".into()).respond_with(done).mount(&server).await;
     });
-    let ending = run(frcopy()
+    let output = run(frcopy()
         .env("FRCOPY_SOURCE_ENDPOINT", server.uri())
         .env("FRCOPY_TARGET_ENDPOINT", server.uri())
         .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
         .env("FRCOPY_TARGET_KEY", TARGET_KEY)
         .args(["copy", id, "--kind", "classifier", "--target-model-id", "copied", "--output", "json"]));
-    let json = ending.expect(0, &["copied classifier"]).json();
+    let json = output.expect(0, &["copied classifier"]).json();
     assert_eq!((json["kind"].as_str(), json["target"]["modelId"].as_str()), (Some("classifier"), Some("copied")));
 }

@@ -1,4 +1,4 @@
-//! A copy between two parties: each process has the credential of its own resource and never sees the other's.
+//! A copy between two parties: each process has only the credential of its own resource.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,48 +9,48 @@ use frcopy::emulator::{Collection, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lab::{Lab, SOURCE, TARGET};
+use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{
-    ACCESS_TOKEN, Ending, MODEL as MODEL_ID, RESOURCE_ID, SOURCE_KEY, Step, V2_1, V4_0, World, frcopy,
-    on_every_version, reply, run,
+    ACCESS_TOKEN, Authorization, CommandOutput, MODEL as MODEL_ID, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService,
+    Step, V2_1, V4_0, frcopy, on_every_version, reply, run,
 };
 
 const MODEL: &str = "invoices-v4.0-1";
 
-/// Two resources, and a folder through which their parties exchange files.
+/// Two resources, and a folder in which their owners exchange the authorization file.
 struct Parties {
-    lab: Lab,
+    pair: EmulatedPair,
     folder: TempDir,
 }
 
 impl Parties {
     fn new() -> Self {
-        Self { lab: Lab::new(1), folder: TempDir::new().unwrap() }
+        Self { pair: EmulatedPair::new(1), folder: TempDir::new().unwrap() }
     }
 
     fn file(&self) -> PathBuf {
-        self.folder.path().join("leave.json")
+        self.folder.path().join("authorization.json")
     }
 
     fn side(&self, variables: &str, arguments: &[&str]) -> Command {
         let mut command = frcopy();
-        let environment = self.lab.environment().into_iter();
+        let environment = self.pair.environment().into_iter();
         command.envs(environment.filter(|(name, _)| name.starts_with(variables))).args(arguments);
         command
     }
 
-    /// The party that has the target.
-    fn authorize(&self, arguments: &[&str]) -> Ending {
+    /// `authorize` on the side of the target.
+    fn authorize(&self, arguments: &[&str]) -> CommandOutput {
         run(self.side("FRCOPY_TARGET_", &["authorize", "-vv", "--out"]).arg(self.file()).args(arguments))
     }
 
-    /// The same party, later.
-    fn revoke(&self) -> Ending {
+    /// `authorize --revoke` on the side of the target.
+    fn revoke(&self) -> CommandOutput {
         run(self.side("FRCOPY_TARGET_", &["authorize", "--revoke"]).arg(self.file()))
     }
 
-    /// The party that has the source.
-    fn copy(&self, arguments: &[&str]) -> Ending {
+    /// `copy --authorization` on the side of the source.
+    fn copy(&self, arguments: &[&str]) -> CommandOutput {
         let mut command = self.side("FRCOPY_SOURCE_", &["copy", "-vv", "--poll-interval", "20ms", "--authorization"]);
         run(command.arg(self.file()).args(arguments))
     }
@@ -60,7 +60,7 @@ impl Parties {
         file["authorization"]["accessToken"].as_str().unwrap().to_owned()
     }
 
-    /// Changes the file on its way.
+    /// Changes the authorization file.
     fn tamper(&self, pointer: &str, value: Value) {
         let mut file: Value = serde_json::from_slice(&fs::read(self.file()).unwrap()).unwrap();
         *file.pointer_mut(pointer).unwrap() = value;
@@ -68,7 +68,7 @@ impl Parties {
     }
 
     fn v2_1_model(&self) -> String {
-        self.lab.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap()
+        self.pair.custom_model()
     }
 }
 
@@ -90,23 +90,23 @@ fn a_model_of_every_version_is_copied_between_parties_that_share_no_key() {
         let token = parties.access_token();
         let copied = parties.copy(&[&model]).expect(0, &["not verified: only the target's side can look there"]);
         assert_eq!(authorized.stdout, copied.stdout, "both sides name the same id");
-        for ending in [&authorized, &copied] {
-            assert!(!ending.stderr.contains(&token) && !ending.stdout.contains(&token), "leaked: {ending:#?}");
+        for output in [&authorized, &copied] {
+            assert!(!output.stderr.contains(&token) && !output.stdout.contains(&token), "leaked: {output:#?}");
         }
         let collection = match (is_v2_1, kind) {
             (true, _) => Collection::CustomModels,
             (_, "model") => Collection::DocumentModels,
             _ => Collection::DocumentClassifiers,
         };
-        assert!(parties.lab.ids(TARGET, collection).contains(authorized.stdout.trim()), "{version} {kind}");
-        let changes = parties.lab.changes();
+        assert!(parties.pair.ids(TARGET, collection).contains(authorized.stdout.trim()), "{version} {kind}");
+        let changes = parties.pair.mutating_requests();
         assert_eq!(changes.len(), 2, "{changes:?}");
         assert!(changes[0].starts_with("target POST") && changes[1].starts_with("source POST"), "{changes:?}");
     }
 }
 
 #[test]
-fn the_file_is_for_its_owner_alone_and_says_what_it_is() {
+fn the_authorization_file_is_private_and_has_a_schema() {
     let parties = Parties::new();
     let json =
         parties.authorize(&["backup", "--output", "json", "--description", "d", "--tag", "a=b"]).expect(0, &[]).json();
@@ -126,7 +126,7 @@ fn the_file_is_for_its_owner_alone_and_says_what_it_is() {
 }
 
 #[test]
-fn an_authorization_goes_through_a_pipe_as_well() {
+fn an_authorization_can_be_piped() {
     let parties = Parties::new();
     let authorized = run(&mut parties.side("FRCOPY_TARGET_", &["authorize", "backup", "--out", "-"])).expect(0, &[]);
     let mut copy = parties.side("FRCOPY_SOURCE_", &["copy", MODEL, "--authorization", "-", "--poll-interval", "20ms"]);
@@ -134,16 +134,16 @@ fn an_authorization_goes_through_a_pipe_as_well() {
 }
 
 #[test]
-fn nothing_is_reserved_where_it_cannot_be_kept_and_what_was_is_given_back() {
+fn no_id_stays_reserved_when_the_authorization_cannot_be_written() {
     let parties = Parties::new();
     fs::write(parties.file(), "mine").unwrap();
     parties.authorize(&["backup"]).expect(2, &["the authorization cannot be written to"]);
     assert_eq!(fs::read_to_string(parties.file()).unwrap(), "mine");
-    assert!(parties.lab.changes().is_empty());
+    assert!(parties.pair.mutating_requests().is_empty());
     if Path::new("/dev/full").exists() {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_frcopy"));
-        let environment = parties.lab.environment().into_iter().filter(|(name, _)| name.starts_with("FRCOPY_TARGET_"));
+        let environment = parties.pair.environment().into_iter().filter(|(name, _)| name.starts_with("FRCOPY_TARGET_"));
         command.env_clear().envs(environment).args(["authorize", "backup", "--out", "-"]).stdout(full);
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(1));
@@ -155,50 +155,50 @@ fn nothing_is_reserved_where_it_cannot_be_kept_and_what_was_is_given_back() {
 }
 
 #[test]
-fn a_refused_authorization_leaves_no_file() {
+fn a_refused_authorize_request_creates_no_file() {
     let parties = Parties::new();
-    parties.lab.emulator.put(TARGET, Collection::DocumentModels, "backup", json!({"modelId": "backup"}));
+    parties.pair.emulator.put(TARGET, Collection::DocumentModels, "backup", json!({"modelId": "backup"}));
     parties.authorize(&["backup"]).expect(6, &["the target already has a model backup"]);
     assert!(!parties.file().exists());
-    assert!(parties.lab.changes().is_empty());
+    assert!(parties.pair.mutating_requests().is_empty());
 }
 
 #[test]
-fn one_that_was_not_used_is_given_back_and_the_id_is_free_again() {
+fn an_unused_authorization_is_released_and_the_id_can_be_used_again() {
     for arguments in [&["backup"][..], &["--api-version", "2.1"]] {
         let parties = Parties::new();
         parties.authorize(arguments).expect(0, &[]);
         parties.revoke().expect(0, &["given back"]);
-        assert!(parties.lab.ids(TARGET, Collection::CustomModels).is_empty());
+        assert!(parties.pair.ids(TARGET, Collection::CustomModels).is_empty());
         fs::remove_file(parties.file()).unwrap();
         parties.authorize(arguments).expect(0, &[]);
     }
 }
 
 #[test]
-fn one_that_was_used_is_not_given_back_and_its_copy_stays() {
+fn a_used_authorization_is_not_released_and_its_copy_is_kept() {
     let parties = Parties::new();
     parties.authorize(&["backup"]).expect(0, &[]);
     parties.copy(&[MODEL]).expect(0, &[]);
     parties.revoke().expect(6, &["the authorization was used: the target has a ready model backup"]);
-    assert!(parties.lab.ids(TARGET, Collection::DocumentModels).contains("backup"));
+    assert!(parties.pair.ids(TARGET, Collection::DocumentModels).contains("backup"));
 }
 
 #[test]
-fn nothing_is_deleted_from_another_resource_than_the_one_that_gave_leave() {
+fn revoke_deletes_only_on_the_resource_that_issued_the_authorization() {
     let parties = Parties::new();
     parties.authorize(&["backup"]).expect(0, &[]);
     let mut elsewhere = parties.side("FRCOPY_TARGET_", &["authorize", "--revoke"]);
-    let source = parties.lab.emulator.resources()[SOURCE].endpoint.clone();
+    let source = parties.pair.emulator.resources()[SOURCE].endpoint.clone();
     run(elsewhere.arg(parties.file()).args(["--target-endpoint", &source]))
         .expect(2, &["the target endpoint is another one"]);
-    // Its own endpoint need not be given: the file says it.
+    // The endpoint is optional: the file contains it.
     let mut keyed = parties.side("FRCOPY_TARGET_KEY", &["authorize", "--revoke"]);
     run(keyed.arg(parties.file())).expect(0, &["given back"]);
 }
 
 #[test]
-fn one_that_was_used_before_is_refused_and_the_target_s_side_is_named() {
+fn a_used_authorization_is_refused_with_a_remedy_on_the_target_side() {
     for arguments in [&["backup"][..], &["--api-version", "2.1"]] {
         let parties = Parties::new();
         parties.authorize(arguments).expect(0, &[]);
@@ -211,7 +211,7 @@ fn one_that_was_used_before_is_refused_and_the_target_s_side_is_named() {
 }
 
 #[test]
-fn what_was_changed_on_the_way_is_refused_before_anything_is_sent() {
+fn a_changed_authorization_file_is_refused_before_any_request() {
     for (pointer, value, text) in [
         ("/targetModelId", json!("other"), "authorization: it is not the target's for other"),
         ("/expiresAt", json!("2199-01-01T00:00:00Z"), "expiresAt: the authorization has another date"),
@@ -223,10 +223,10 @@ fn what_was_changed_on_the_way_is_refused_before_anything_is_sent() {
     ] {
         let parties = Parties::new();
         parties.authorize(&["backup"]).expect(0, &[]);
-        parties.lab.changes();
+        parties.pair.mutating_requests();
         parties.tamper(pointer, value);
         parties.copy(&[MODEL]).expect(2, &[text, "ask the target's operator for a new one"]);
-        assert!(parties.lab.changes().is_empty());
+        assert!(parties.pair.mutating_requests().is_empty());
     }
     let parties = Parties::new();
     for text in ["", "not JSON", "[]", &"x".repeat(70_000)] {
@@ -236,7 +236,7 @@ fn what_was_changed_on_the_way_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn a_changed_access_token_is_the_service_s_to_refuse() {
+fn a_changed_access_token_is_refused_by_the_service() {
     let parties = Parties::new();
     parties.authorize(&["backup"]).expect(0, &[]);
     parties.tamper("/authorization/accessToken", json!("00000000-0000-4000-8000-000000000000"));
@@ -244,19 +244,19 @@ fn a_changed_access_token_is_the_service_s_to_refuse() {
 }
 
 #[test]
-fn one_that_has_expired_is_refused_before_anything_is_sent() {
+fn an_expired_authorization_is_refused_before_any_request() {
     let parties = Parties::new();
     parties.authorize(&["backup"]).expect(0, &[]);
-    parties.lab.changes();
+    parties.pair.mutating_requests();
     for pointer in ["/authorization/expirationDateTime", "/expiresAt"] {
         parties.tamper(pointer, json!("2026-01-01T00:00:00Z"));
     }
     parties.copy(&[MODEL]).expect(2, &["the authorization expired at 2026-01-01T00:00:00Z, by this machine's clock"]);
-    assert!(parties.lab.changes().is_empty());
+    assert!(parties.pair.mutating_requests().is_empty());
 }
 
 #[test]
-fn what_only_the_target_s_side_can_say_is_refused() {
+fn options_of_the_target_side_are_refused_with_an_authorization() {
     let parties = Parties::new();
     parties.authorize(&["backup"]).expect(0, &[]);
     for arguments in [
@@ -291,22 +291,26 @@ fn what_only_the_target_s_side_can_say_is_refused() {
 }
 
 #[test]
-fn an_interrupted_copy_is_followed_later_by_its_own_side() {
+fn an_interrupted_copy_is_resumed_on_the_source_side() {
     let parties = Parties {
-        lab: Lab::with(&Options { models: 1, operation_time: Duration::from_secs(2), ..Options::default() }),
+        pair: EmulatedPair::with_options(&Options {
+            models: 1,
+            operation_time: Duration::from_secs(2),
+            ..Options::default()
+        }),
         folder: TempDir::new().unwrap(),
     };
     parties.authorize(&["backup"]).expect(0, &[]);
-    let ending = parties.copy(&[MODEL, "--timeout", "500ms"]).expect(8, &["frcopy wait '"]);
-    let operation = ending.stderr.split('\'').nth(1).unwrap();
+    let output = parties.copy(&[MODEL, "--timeout", "500ms"]).expect(8, &["frcopy wait '"]);
+    let operation = output.stderr.split('\'').nth(1).unwrap();
     let mut wait = parties.side("FRCOPY_SOURCE_", &["wait", operation, "--poll-interval", "20ms"]);
     assert_eq!(run(&mut wait).expect(0, &[]).stdout, "backup\n");
 }
 
-/// The source's half against scripted servers, with leave of a target that nobody may ask. It goes through a pipe.
-fn copy_with_leave(world: &World) -> Ending {
-    let version = world.version;
-    let payload = version.authorization(version.copy_id());
+/// `copy --authorization` with an authorization from stdin. The target must not get any request.
+fn copy_with_authorization(service: &ScriptedService) -> CommandOutput {
+    let version = service.version;
+    let payload = Authorization::json(version, version.copy_id());
     let mut payload: Value = serde_json::from_str(&payload).unwrap();
     let expires = "2199-01-01T00:00:00Z";
     if version.is_v2_1() {
@@ -315,57 +319,57 @@ fn copy_with_leave(world: &World) -> Ending {
         payload["expirationDateTime"] = json!(expires);
         payload["targetModelLocation"] = json!(format!("{LOCATION}/{}?api-version=1", version.copy_id()));
     }
-    let leave = json!({"schema": "frcopy.authorization/1", "apiVersion": format!("v{}", version.number), "kind": "model",
-        "target": {"endpoint": world.target.uri(), "resourceId": RESOURCE_ID, "region": "westus2"},
+    let file = json!({"schema": "frcopy.authorization/1", "apiVersion": format!("v{}", version.number), "kind": "model",
+        "target": {"endpoint": service.target.uri(), "resourceId": RESOURCE_ID, "region": "westus2"},
         "targetModelId": version.copy_id(), "issuedAt": "2024-11-30T00:00:00Z", "expiresAt": expires,
         "authorization": payload});
     let mut command = frcopy();
     command
-        .env("FRCOPY_SOURCE_ENDPOINT", world.source.uri())
+        .env("FRCOPY_SOURCE_ENDPOINT", service.source.uri())
         .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
         .args(["copy", MODEL_ID, "--authorization", "-", "--poll-interval", "5ms"])
-        .write_stdin(leave.to_string());
-    let ending = run(&mut command);
+        .write_stdin(file.to_string());
+    let output = run(&mut command);
     assert!(
-        world.seen().iter().all(|seen| !matches!(seen.step, Some(Step::LookTarget | Step::Verify | Step::GiveBack)))
+        service.seen().iter().all(|seen| !matches!(seen.step, Some(Step::GetTarget | Step::Verify | Step::Release)))
     );
-    ending
+    output
 }
 
 const LOCATION: &str = "https://x.example/documentModels";
 
 #[test]
-fn a_start_that_got_no_answer_is_looked_for_on_the_source_and_never_sent_again() {
+fn a_start_without_an_answer_is_searched_in_the_operations_and_never_repeated() {
     on_every_version(|version| {
-        let world = World::new(version);
-        world.on(Step::Start, [reply(504)]);
-        world.on(Step::List, [reply(200).set_body_json(json!({"value": [version.listed("2026-11-24T00:00:00Z")]}))]);
-        let ending = copy_with_leave(&world);
+        let service = ScriptedService::new(version);
+        service.on(Step::Start, [reply(504)]);
+        service.on(Step::ListOperations, [Operation::list([Operation::list_item(version, "2026-11-24T00:00:00Z")])]);
+        let output = copy_with_authorization(&service);
         if version.is_v2_1() {
-            ending.expect(1, &["the start request got no answer; the copy may be running", "look for 33f4d42c"]);
+            output.expect(1, &["the start request got no answer; the copy may be running", "look for 33f4d42c"]);
         } else {
-            ending.expect(0, &[]);
+            output.expect(0, &[]);
         }
-        assert_eq!(world.count(Step::Start), 1);
+        assert_eq!(service.count(Step::Start), 1);
     });
 }
 
 #[test]
-fn a_copy_to_another_target_is_not_taken_for_this_one() {
-    let world = World::new(V4_0);
-    world.on(Step::Start, [reply(504)]);
-    let mut listed = V4_0.listed("2026-11-24T00:00:00Z");
+fn a_copy_to_another_target_is_not_adopted() {
+    let service = ScriptedService::new(V4_0);
+    service.on(Step::Start, [reply(504)]);
+    let mut listed = Operation::list_item(V4_0, "2026-11-24T00:00:00Z");
     listed["resourceLocation"] = json!(format!("https://y.example/documentModels/{}", V4_0.copy_id()));
-    world.on(Step::List, [reply(200).set_body_json(json!({"value": [listed]}))]);
-    copy_with_leave(&world).expect(7, &["the source has not started the copy"]);
-    assert_eq!(world.count(Step::Start), 1);
+    service.on(Step::ListOperations, [Operation::list([listed])]);
+    copy_with_authorization(&service).expect(7, &["the source has not started the copy"]);
+    assert_eq!(service.count(Step::Start), 1);
 }
 
 #[test]
-fn the_authorization_reaches_the_source_as_the_target_gave_it() {
-    let world = World::new(V2_1);
-    copy_with_leave(&world).expect(0, &[]);
-    let start: Value = serde_json::from_str(&world.only(Step::Start).body).unwrap();
+fn the_authorization_of_a_file_reaches_the_source_unchanged() {
+    let service = ScriptedService::new(V2_1);
+    copy_with_authorization(&service).expect(0, &[]);
+    let start: Value = serde_json::from_str(&service.only(Step::Start).body).unwrap();
     assert_eq!((&start["targetResourceId"], &start["targetResourceRegion"]), (&json!(RESOURCE_ID), &json!("westus2")));
     assert_eq!(start["copyAuthorization"]["accessToken"], ACCESS_TOKEN);
 }

@@ -1,30 +1,30 @@
-//! The emulator and the demo from outside: the real binary on both ends.
+//! `frcopy emulator` and `frcopy demo`, with the binary on both sides.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Ending, frcopy, run};
+use crate::support::{CommandOutput, frcopy, run};
 
-/// `frcopy emulator` with what it printed; it is ended with the test.
-pub(crate) struct Emulator {
+/// A running `frcopy emulator` and the settings that it printed. It is killed when the value is dropped.
+struct EmulatorProcess {
     child: Child,
     _stdout: BufReader<ChildStdout>,
     settings: Vec<(String, String)>,
     notes: String,
 }
 
-impl Emulator {
-    pub(crate) fn start(arguments: &[&str]) -> Self {
+impl EmulatorProcess {
+    fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
         command.arg("emulator").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (mut settings, mut notes) = (Vec::new(), String::new());
-        // The notes on what the source has come last, the classifiers at the very end.
+        // The line about classifiers is the last one.
         while !notes.contains("classifiers") {
             let mut line = String::new();
-            assert!(stdout.read_line(&mut line).unwrap() > 0, "the emulator has ended: {notes}");
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "the emulator ended early: {notes}");
             match line.trim_end().strip_prefix("export ").and_then(|line| line.split_once('=')) {
                 Some((name, value)) => settings.push((name.to_owned(), value.trim_matches('\'').to_owned())),
                 None => notes.push_str(&line),
@@ -38,24 +38,24 @@ impl Emulator {
     }
 
     /// The id of a seeded v2.1 model.
-    pub(crate) fn custom_model(&self) -> String {
+    fn custom_model(&self) -> String {
         let line = self.notes.lines().find(|line| line.contains("v2.1 models")).unwrap();
         line.split_whitespace().find(|word| word.len() >= 36).unwrap().trim_end_matches(',').to_owned()
     }
 
-    /// The binary with what was printed in its environment.
-    pub(crate) fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
+    /// The binary with the printed settings in its environment.
+    fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
         let mut command = frcopy();
         command.envs(self.settings.iter().map(|(name, value)| (name, value))).args(arguments);
         command
     }
 
-    pub(crate) fn copy(&self, arguments: &[&str]) -> Ending {
+    fn copy(&self, arguments: &[&str]) -> CommandOutput {
         run(self.command(&["copy", "--poll-interval", "20ms"]).args(arguments))
     }
 }
 
-impl Drop for Emulator {
+impl Drop for EmulatorProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -63,8 +63,8 @@ impl Drop for Emulator {
 }
 
 #[test]
-fn every_version_and_a_classifier_are_copied_with_what_was_printed_and_nothing_else() {
-    let emulator = Emulator::start(&["--operation-time", "100ms"]);
+fn every_version_and_a_classifier_are_copied_with_the_printed_settings() {
+    let emulator = EmulatorProcess::start(&["--operation-time", "100ms"]);
     let custom_model = emulator.custom_model();
     for (arguments, version) in [
         (&[custom_model.as_str()][..], "v2.1"),
@@ -79,34 +79,34 @@ fn every_version_and_a_classifier_are_copied_with_what_was_printed_and_nothing_e
 }
 
 #[test]
-fn a_second_copy_to_the_same_id_is_refused_and_another_id_is_not() {
-    let emulator = Emulator::start(&["--operation-time", "0s"]);
+fn a_second_copy_to_the_same_id_is_refused() {
+    let emulator = EmulatorProcess::start(&["--operation-time", "0s"]);
     emulator.copy(&["invoices-v4.0-1"]).expect(0, &[]);
     emulator.copy(&["invoices-v4.0-1"]).expect(6, &["the target already has a model invoices-v4.0-1"]);
     emulator.copy(&["invoices-v4.0-1", "--target-model-id", "another"]).expect(0, &[]);
 }
 
 #[test]
-fn an_ordered_error_comes_once_with_its_remedy() {
+fn an_injected_error_occurs_once_and_has_its_remedy() {
     for (code, model, exit, help) in [
         ("AuthorizationFailed", "invoices-v4.0-1", 3, "run the command again for a fresh authorization"),
         ("ModelNotReady", "invoices-v3.1-1", 3, "wait until the model's training has succeeded"),
         ("ModelExists", "invoices-v3.0-1", 6, "--target-model-id"),
     ] {
-        let emulator = Emulator::start(&["--operation-time", "0s", "--fail", code]);
+        let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", code]);
         emulator.copy(&[model]).expect(exit, &[code, help]);
         emulator.copy(&[model, "--target-model-id", "second-try"]).expect(0, &[]);
     }
-    // A lost start is found out about, and begun anew: no error is left of it.
-    let emulator = Emulator::start(&["--operation-time", "0s", "--fail", "InternalServerError"]);
+    // A lost start is detected and retried, so the copy succeeds.
+    let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "InternalServerError"]);
     emulator.copy(&["invoices-v4.0-1"]).expect(0, &["could not start the copy (HTTP 500)", "starting over"]);
-    let emulator = Emulator::start(&["--operation-time", "0s", "--fail", "2024"]);
+    let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "2024"]);
     emulator.copy(&[&emulator.custom_model()]).expect(3, &["2024", "a true pair"]);
 }
 
 #[test]
-fn a_wrong_pair_a_wrong_key_and_an_encrypted_source_fail_as_the_service_lets_them() {
-    let emulator = Emulator::start(&["--operation-time", "0s", "--encrypted", "source"]);
+fn a_wrong_region_a_wrong_key_and_an_encrypted_source_fail_as_on_the_service() {
+    let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--encrypted", "source"]);
     let model = emulator.custom_model();
     emulator
         .copy(&[&model, "--target-region", "westeurope"])
@@ -119,15 +119,15 @@ fn a_wrong_pair_a_wrong_key_and_an_encrypted_source_fail_as_the_service_lets_the
 }
 
 #[test]
-fn on_f0_a_copy_waits_as_it_is_told_and_ends_well() {
-    let emulator = Emulator::start(&["--operation-time", "500ms", "--tier", "f0"]);
+fn a_copy_on_f0_waits_for_the_rate_limit_and_succeeds() {
+    let emulator = EmulatorProcess::start(&["--operation-time", "500ms", "--tier", "f0"]);
     emulator.copy(&["invoices-v4.0-1"]).expect(0, &["429: Requests to the Manage", "sending again in"]);
 }
 
 #[test]
-fn the_demo_does_the_main_job_within_ten_seconds() {
+fn the_demo_copies_two_models_within_ten_seconds() {
     let began = Instant::now();
-    let ending = run(frcopy().arg("demo")).expect(0, &[]);
+    let output = run(frcopy().arg("demo")).expect(0, &[]);
     assert!(began.elapsed() < Duration::from_secs(10));
     for text in [
         "copyAuthorization  201",
@@ -137,13 +137,13 @@ fn the_demo_does_the_main_job_within_ten_seconds() {
         "frcopy copy MODEL_ID",
         "FRCOPY_TARGET_REGION",
     ] {
-        assert!(ending.stdout.contains(text), "{text:?} is missing in {ending:#?}");
+        assert!(output.stdout.contains(text), "{text:?} is missing in {output:#?}");
     }
-    assert_eq!(ending.stdout.matches("is there and ready").count(), 2);
+    assert_eq!(output.stdout.matches("is there and ready").count(), 2);
 }
 
 #[test]
-fn bad_input_is_refused_with_what_would_be_right() {
+fn bad_input_of_the_emulator_is_refused_with_the_valid_values() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for (arguments, texts) in [
@@ -161,18 +161,18 @@ fn bad_input_is_refused_with_what_would_be_right() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_it_cleanly() {
+fn a_signal_ends_the_emulator_with_exit_code_0() {
     for signal in ["-INT", "-TERM"] {
-        let mut emulator = Emulator::start(&[]);
-        let told = Command::new("kill").args([signal, &emulator.child.id().to_string()]).status().unwrap();
-        assert!(told.success());
+        let mut emulator = EmulatorProcess::start(&[]);
+        let kill = Command::new("kill").args([signal, &emulator.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
         assert_eq!(emulator.child.wait().unwrap().code(), Some(0), "{signal}");
     }
 }
 
 #[test]
-fn it_listens_on_this_machine_only_and_speaks_powershell() {
-    let emulator = Emulator::start(&["--resources", "3"]);
+fn the_emulator_listens_on_loopback_and_prints_powershell() {
+    let emulator = EmulatorProcess::start(&["--resources", "3"]);
     for name in ["SOURCE", "TARGET", "RESOURCE3"] {
         assert!(emulator.setting(&format!("FRCOPY_{name}_ENDPOINT")).starts_with("http://127.0.0.1:"));
     }

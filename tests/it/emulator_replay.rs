@@ -1,7 +1,7 @@
-//! Recorded requests, played to the emulator: it must give the recorded status codes, the recorded headers by name and
-//! bodies of the recorded shape.
+//! Recorded requests are sent to the emulator. Its answers must have the recorded status codes, header names and body
+//! structure.
 //!
-//! Every difference is written down in [`EXPLAINED`], [`UNSENT_HEADERS`] or at the place where a request is prepared.
+//! Known differences are listed in [`EXPLAINED`] and [`UNSENT_HEADERS`], or explained where a request is prepared.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::replay::{Exchange, Recorded, Recording, localised, recordings_in};
 
-/// Recorded statuses that the emulator does not give, each with the reason.
+/// Recorded statuses that differ in the emulator, each with the reason.
 const EXPLAINED: [(&str, u16, u16, &str); 1] = [(
     "python-v2.0-preview-copy_model_fail_bad_model_id-500-1999",
     500,
@@ -22,9 +22,9 @@ const EXPLAINED: [(&str, u16, u16, &str); 1] = [(
     "v2.0-preview answered an unknown source id with 500/1999; v2.1 has 1001 for it",
 )];
 
-/// Recorded headers that the emulator leaves out.
+/// Recorded headers that the emulator does not send, each with the reason.
 const UNSENT_HEADERS: [(&str, &str); 5] = [
-    ("transfer-encoding", "chunking is the web server's business; the emulator sends the length"),
+    ("transfer-encoding", "the emulator sends content-length instead"),
     ("connection", "belongs to the connection"),
     ("apim-operation-name", "only on one recorded resource; it names the operation once more"),
     ("x-ms-cs-error-code", "of 2020; since 2021 it is called ms-azure-ai-errorcode"),
@@ -32,7 +32,7 @@ const UNSENT_HEADERS: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn the_emulator_answers_recorded_requests_as_the_service_did() {
+fn the_emulator_answers_recorded_requests_like_the_service() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     let folders = std::env::var_os("FRCOPY_RECORDINGS").into_iter().map(Into::into).chain([own]);
     for folder in folders {
@@ -42,20 +42,20 @@ fn the_emulator_answers_recorded_requests_as_the_service_did() {
     }
 }
 
-/// One recording on its way through an emulator.
-struct Session {
+/// Sends the requests of one recording to an emulator.
+struct ReplayClient {
     name: String,
     emulator: Emulator,
     resource: EmulatedResource,
     http: reqwest::Client,
-    /// The authorization that the emulator gave out, in the place of the recorded one.
+    /// The authorization that the emulator issued instead of the recorded one.
     authorization: Value,
     operation: String,
     copy_fails: bool,
 }
 
 async fn replay(name: &str, recording: Value) {
-    // Some failures have reasons that one resource alone cannot have: they are ordered.
+    // Some failures need more than one resource: they are injected.
     let text = recording.to_string();
     let ordered = ["AuthorizationFailed", "ModelNotReady"].into_iter();
     let fail = ordered.filter(|code| text.contains(&format!(r#""code":"{code}""#))).find_map(Fault::find);
@@ -67,13 +67,14 @@ async fn replay(name: &str, recording: Value) {
     let copy_fails = recording.exchanges.iter().any(|exchange| status_word(exchange) == Some("failed"));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let (authorization, operation) = (Value::Null, String::new());
-    let mut session = Session { name: name.to_owned(), emulator, resource, http, authorization, operation, copy_fails };
-    session.seed(&recording.exchanges);
+    let mut client =
+        ReplayClient { name: name.to_owned(), emulator, resource, http, authorization, operation, copy_fails };
+    client.seed(&recording.exchanges);
     for exchange in &recording.exchanges {
         if exchange.response.status == 429 {
-            session.compare(exchange, throttled(&exchange.request).await);
+            client.compare(exchange, throttled(&exchange.request).await);
         } else {
-            session.play(exchange).await;
+            client.play(exchange).await;
         }
     }
 }
@@ -86,8 +87,8 @@ fn is_terminal(word: &str) -> bool {
     matches!(word, "succeeded" | "failed")
 }
 
-impl Session {
-    /// Puts down what the recorded run had made before: the source, as the recording shows its copy, and taken ids.
+impl ReplayClient {
+    /// Adds the models that existed before the recording: the source, with the content of its copy, and existing ids.
     fn seed(&self, exchanges: &[Exchange]) {
         let copy = exchanges.iter().rev().find_map(|exchange| {
             let body = exchange.response.body.as_ref()?;
@@ -102,7 +103,7 @@ impl Session {
                 let id = request.body.as_ref().unwrap()["modelId"].as_str().unwrap();
                 self.emulator.put(0, on, id, json!({"modelId": id, "createdDateTime": "2024-01-01T00:00:00Z"}));
             }
-            // An id that was only authorized, or that never existed, is not put down.
+            // An id that was only authorized or never existed is not added.
             let only_authorized = exchanges.iter().any(|other| {
                 let reserved = other.request.body.as_ref().and_then(|body| body.get("modelId")?.as_str());
                 other.request.is_authorize() && request.is_start() && reserved == Some(&request.source_id())
@@ -124,7 +125,7 @@ impl Session {
                 if let Some(field) = body.pointer_mut(id_field) {
                     *field = json!(id);
                 }
-                // Its document type has its name, as after a training.
+                // The document type has the name of the model, as after a training.
                 rename_only_key(body.get_mut("docTypes"), &id);
                 self.emulator.put(0, on, &id, body);
             }
@@ -139,12 +140,12 @@ impl Session {
         } else if request.method != "POST"
             && let Some(id) = self.reserved_id()
         {
-            // v2.1 gave the copy another id than in the recording.
+            // With v2.1 the copy has another id than in the recording.
             url = url.replace(&recorded_id(request), &renamed(&recorded_id(request), &id, collection(&url)));
         }
         let mut answer = self.send(&request.method, &url, self.body_of(request)).await;
         while status_word(exchange).is_some_and(is_terminal) && !answer.1["status"].as_str().is_some_and(is_terminal) {
-            // The emulator's operation ends when it ends, not after the recorded number of polls.
+            // The emulator may need another number of polls than the recording.
             answer = self.send(&request.method, &url, None).await;
         }
         if request.is_authorize() && exchange.response.status < 300 {
@@ -162,7 +163,7 @@ impl Session {
         id.and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// The recorded body with the emulator's own authorization and address in it.
+    /// The recorded body with the authorization and address of the emulator.
     fn body_of(&self, request: &Recorded) -> Option<Value> {
         if !request.is_start() {
             return request.body.clone();
@@ -170,11 +171,11 @@ impl Session {
         if collection(&request.url) != Collection::CustomModels {
             return Some(if self.authorization.is_null() { json!({}) } else { self.authorization.clone() });
         }
-        let told = |name: &str| request.body.as_ref().and_then(|body| body.get(name)?.as_str().map(str::to_owned));
-        // What the service refuses by its form goes there as it was; a pair is the emulator's, true or not.
+        let sent = |name: &str| request.body.as_ref().and_then(|body| body.get(name)?.as_str().map(str::to_owned));
+        // Values that the service refuses for their form are sent unchanged. Others are replaced by those of the emulator.
         let resource_id =
-            told("targetResourceId").filter(|id| id == "resourceId").unwrap_or(self.resource.resource_id.clone());
-        let told_region = told("targetResourceRegion");
+            sent("targetResourceId").filter(|id| id == "resourceId").unwrap_or(self.resource.resource_id.clone());
+        let told_region = sent("targetResourceRegion");
         let region = match told_region.as_deref() {
             Some(nonsense @ ("resourceregion" | "nowhere1")) => nonsense,
             _ if self.copy_fails => "northeurope",
@@ -186,7 +187,7 @@ impl Session {
     }
 
     async fn send(&self, method: &str, url: &str, body: Option<Value>) -> (u16, Value, HeaderMap) {
-        // The one recorded wrong key.
+        // One recording uses a wrong key.
         let key = if self.name.contains("FakeApiKey") { "fake" } else { &self.resource.key };
         send(&self.http, method, url, key, body).await
     }
@@ -201,7 +202,7 @@ impl Session {
         }
         assert_eq!(status, recorded.status, "{context}");
         for name in recorded.headers.keys().map(|name| name.to_ascii_lowercase()) {
-            // The web server leaves the length of a 204 out, as the standard has it.
+            // A 204 has no content-length (RFC 9110).
             let unsent =
                 UNSENT_HEADERS.iter().any(|(unsent, _)| *unsent == name) || (status == 204 && name == "content-length");
             assert!(unsent || headers.contains_key(name.as_str()), "{name} is missing in {context}");
@@ -213,7 +214,7 @@ impl Session {
     }
 }
 
-/// Asks an emulator of the recorded tier once too often.
+/// Repeats a request to an emulator of the recorded tier until it is rate limited.
 async fn throttled(request: &Recorded) -> (u16, Value, HeaderMap) {
     let is_custom_model = collection(&request.url) == Collection::CustomModels;
     let tier = if is_custom_model { Tier::S0 } else { Tier::F0 };
@@ -262,7 +263,7 @@ fn recorded_id(request: &Recorded) -> String {
     request.url.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned()
 }
 
-/// Only v2.1 chooses ids itself, and only the copy's GET names one that the emulator chose otherwise.
+/// The id in a request for the copy. Only with v2.1 it differs from the recording, because the service chooses it.
 fn renamed(recorded: &str, actual: &str, collection: Collection) -> String {
     if collection == Collection::CustomModels && recorded.len() == 36 { actual.to_owned() } else { recorded.to_owned() }
 }
@@ -274,11 +275,11 @@ fn rename_only_key(types: Option<&mut Value>, id: &str) {
     types.insert(id.to_owned(), only);
 }
 
-/// Where two bodies have not the same fields with the same types.
+/// The first difference in field names and types, if any.
 fn difference(recorded: &Value, actual: &Value, at: &str) -> Option<String> {
     match (recorded, actual) {
         (Value::Object(recorded), Value::Object(actual)) => {
-            // The keys of this map are names of models.
+            // The keys of this map are model names.
             if at.ends_with("/docTypes") && recorded.len() == 1 && actual.len() == 1 {
                 let (recorded, actual) = (recorded.values().next()?, actual.values().next()?);
                 return difference(recorded, actual, &format!("{at}/*"));
@@ -301,7 +302,7 @@ fn difference(recorded: &Value, actual: &Value, at: &str) -> Option<String> {
     }
 }
 
-/// A running operation of 2024-07-31-preview and before has no apiVersion; v4.0's has.
+/// Fields that the emulator adds. For example, a running operation has no apiVersion until 2024-07-31-preview.
 fn may_be_added(at: &str, name: &str) -> bool {
     (at.is_empty() && name == "apiVersion")
         || (at.is_empty() && name == "copyResult")
@@ -310,7 +311,7 @@ fn may_be_added(at: &str, name: &str) -> bool {
         || is_later_date(at, name)
 }
 
-/// The previews of v4.0 wrote fewer dates than the released version does, and v3.1-preview's operations an apiVersion.
+/// Fields that the emulator omits. For example, operations of v3.1-preview have an apiVersion.
 fn may_be_absent(at: &str, name: &str) -> bool {
     (at.is_empty() && name == "apiVersion") || is_later_date(at, name)
 }

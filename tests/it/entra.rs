@@ -1,9 +1,8 @@
-//! Each identity that Microsoft Entra ID knows here, against a server of the tests' own that answers as Entra ID does.
+//! Each credential for Microsoft Entra ID, with a [`TokenServer`] in the place of Entra ID.
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,32 +13,32 @@ use frcopy::emulator::Options;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lab::{Lab, SOURCE, TARGET};
-use crate::support::{Ending, run_without};
-use crate::tls::{AUTHORITY, read_request, serve};
+use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
+use crate::support::raw_server::{AUTHORITY, plain_server, tls_server};
+use crate::support::{CommandOutput, run_without};
 
 const CLIENT_SECRET: &str = "c1ient~5ecret~0123456789";
 const FEDERATED_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.federated.0123456789";
 const MODEL: &str = "invoices-v4.0-1";
-/// More than any test needs.
+/// More requests than any test sends.
 const UNLIMITED: usize = 10_000;
-/// An address on this machine where nobody listens.
-const NOBODY: &str = "http://127.0.0.1:9";
+/// An address on this machine without a listener.
+const UNREACHABLE: &str = "http://127.0.0.1:9";
 
-/// What was asked for, and what is answered: status and body. When the script is at its end, the last answer stays.
+/// Answers token requests from a script of status and body, and records them. The last answer repeats.
 #[derive(Clone)]
-struct Desk {
-    asked: Arc<Mutex<Vec<String>>>,
+struct TokenServer {
+    requests: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<VecDeque<(u16, Value)>>>,
 }
 
-impl Desk {
+impl TokenServer {
     fn answering(answers: &[(u16, Value)]) -> Self {
-        Self { asked: Arc::default(), answers: Arc::new(Mutex::new(answers.iter().cloned().collect())) }
+        Self { requests: Arc::default(), answers: Arc::new(Mutex::new(answers.iter().cloned().collect())) }
     }
 
     fn answer(&self, request: &str) -> String {
-        self.asked.lock().unwrap().push(request.to_owned());
+        self.requests.lock().unwrap().push(request.to_owned());
         let mut answers = self.answers.lock().unwrap();
         let (status, body) = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }.unwrap();
         let body = body.to_string();
@@ -49,43 +48,36 @@ impl Desk {
         )
     }
 
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
-    /// Behind TLS, as Entra ID is.
+    /// Over TLS, like Entra ID.
     fn as_authority(&self) -> SocketAddr {
-        let desk = self.clone();
-        serve(move |request| desk.answer(request).into_bytes())
+        let token_server = self.clone();
+        tls_server(move |request| token_server.answer(request).into_bytes())
     }
 
-    /// Over plain HTTP, as the services of a machine are, which refuse whoever does not say that he means them.
+    /// Over plain HTTP, like the metadata service of a machine, which requires the header `Metadata: true`.
     fn as_metadata_service(&self) -> String {
-        let desk = self.clone();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let Some(request) = read_request(&mut stream) else { continue };
-                let answer = if request.to_lowercase().contains("\r\nmetadata: true") {
-                    desk.answer(&request)
-                } else {
-                    "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()
-                };
-                let _ = stream.write_all(answer.as_bytes());
+        let token_server = self.clone();
+        let address = plain_server(move |request| {
+            if request.to_lowercase().contains("\r\nmetadata: true") {
+                token_server.answer(request).into_bytes()
+            } else {
+                b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()
             }
         });
         format!("http://{address}")
     }
 }
 
-/// A token as Entra ID hands it out.
+/// A token answer of Entra ID.
 fn token(name: &str, lives: u64) -> (u16, Value) {
     (200, json!({"token_type": "Bearer", "expires_in": lives, "ext_expires_in": lives, "access_token": name_of(name)}))
 }
 
-/// A token as the services of a machine hand it out.
+/// A token answer of a metadata service.
 fn managed_token(name: &str) -> (u16, Value) {
     let expires = (now() + 3600).to_string();
     (200, json!({"access_token": name_of(name), "expires_on": expires, "resource": "x", "token_type": "Bearer"}))
@@ -95,7 +87,7 @@ fn refusal(status: u16, error: &str, code: u32, words: &str) -> (u16, Value) {
     (status, json!({"error": error, "error_description": words, "error_codes": [code]}))
 }
 
-/// Long enough to be looked for in all that is printed.
+/// A token that cannot occur in the output by chance.
 fn name_of(name: &str) -> String {
     format!("t0ken-of-entra-id.{name}.0123456789")
 }
@@ -104,29 +96,29 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// The two resources, without keys; and one that takes these tokens, on both sides.
-fn command(lab: &Lab, arguments: &[&str]) -> Command {
-    let mut command = lab.command(&[&["copy", "--poll-interval", "20ms", "-vv"], arguments].concat());
+/// `frcopy copy` with Entra ID instead of keys on both sides.
+fn command(pair: &EmulatedPair, arguments: &[&str]) -> Command {
+    let mut command = pair.command(&[&["copy", "--poll-interval", "20ms", "-vv"], arguments].concat());
     command
         .env_remove("FRCOPY_SOURCE_KEY")
         .env_remove("FRCOPY_TARGET_KEY")
         .env("FRCOPY_SOURCE_AUTH", "entra")
         .env("FRCOPY_TARGET_AUTH", "entra")
-        .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", NOBODY);
+        .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", UNREACHABLE);
     command
 }
 
-fn lab_with(tokens: &[(&str, usize)]) -> Lab {
-    lab_taking(Duration::ZERO, tokens)
+fn pair_accepting(tokens: &[(&str, usize)]) -> EmulatedPair {
+    pair_with_time(Duration::ZERO, tokens)
 }
 
-fn lab_taking(operation_time: Duration, tokens: &[(&str, usize)]) -> Lab {
-    let lab = Lab::with(&Options { models: 1, operation_time, ..Options::default() });
+fn pair_with_time(operation_time: Duration, tokens: &[(&str, usize)]) -> EmulatedPair {
+    let pair = EmulatedPair::with_options(&Options { models: 1, operation_time, ..Options::default() });
     for (token, requests) in tokens {
-        lab.emulator.accept_token(SOURCE, &name_of(token), *requests);
-        lab.emulator.accept_token(TARGET, &name_of(token), *requests);
+        pair.emulator.accept_token(SOURCE, &name_of(token), *requests);
+        pair.emulator.accept_token(TARGET, &name_of(token), *requests);
     }
-    lab
+    pair
 }
 
 fn with_service_principal(mut command: Command, authority: SocketAddr) -> Command {
@@ -139,12 +131,12 @@ fn with_service_principal(mut command: Command, authority: SocketAddr) -> Comman
     command
 }
 
-/// No secret may have been printed, however much was to be said.
-fn run_discreetly(command: &mut Command) -> Ending {
+/// Runs a command and checks that it prints no secret.
+fn run_without_secrets(command: &mut Command) -> CommandOutput {
     run_without(&[CLIENT_SECRET, FEDERATED_TOKEN, "t0ken-of-entra-id"], command)
 }
 
-/// A program that prints something and ends in some way, after it has noted how it was called.
+/// Writes a program that records its call, prints a text and ends with an exit code.
 fn program(folder: &Path, name: &str, prints: &str, to: &str, code: u8) {
     let called = folder.join("called");
     let script = format!(
@@ -167,164 +159,180 @@ fn called(folder: &TempDir) -> String {
 #[test]
 fn a_service_principal_copies_models_of_every_version_with_one_token_for_each_side() {
     for model in ["invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "v2.1"] {
-        let lab = lab_with(&[("one", UNLIMITED)]);
-        let v2_1 = lab.ids(SOURCE, frcopy::emulator::Collection::CustomModels).into_iter().next().unwrap();
-        let desk = Desk::answering(&[token("one", 3600)]);
+        let pair = pair_accepting(&[("one", UNLIMITED)]);
+        let v2_1 = pair.custom_model();
+        let token_server = TokenServer::answering(&[token("one", 3600)]);
         let id = if model == "v2.1" { v2_1.as_str() } else { model };
-        let mut command = with_service_principal(command(&lab, &[id]), desk.as_authority());
-        run_discreetly(command.args(["--source-tenant", "fabrikam.example"])).expect(0, &["the service principal"]);
-        let mut asked = desk.asked();
-        asked.sort();
-        assert_eq!(asked.len(), 2, "{asked:?}");
-        assert!(asked[0].starts_with("POST /contoso.example/oauth2/v2.0/token "), "{asked:?}");
-        assert!(asked[1].starts_with("POST /fabrikam.example/oauth2/v2.0/token "), "{asked:?}");
+        let mut command = with_service_principal(command(&pair, &[id]), token_server.as_authority());
+        run_without_secrets(command.args(["--source-tenant", "fabrikam.example"]))
+            .expect(0, &["the service principal"]);
+        let mut requests = token_server.requests();
+        requests.sort();
+        assert_eq!(requests.len(), 2, "{requests:?}");
+        assert!(requests[0].starts_with("POST /contoso.example/oauth2/v2.0/token "), "{requests:?}");
+        assert!(requests[1].starts_with("POST /fabrikam.example/oauth2/v2.0/token "), "{requests:?}");
         for part in [
             "grant_type=client_credentials",
             "client_id=11111111-2222-4333-8444-555555555555",
             "scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default",
         ] {
-            assert!(asked.iter().all(|request| request.contains(part)), "{part} is missing in {asked:?}");
+            assert!(requests.iter().all(|request| request.contains(part)), "{part} is missing in {requests:?}");
         }
     }
 }
 
 #[test]
-fn a_service_principal_that_is_refused_is_told_why_and_what_to_correct() {
-    let lab = lab_with(&[]);
+fn a_refused_service_principal_gets_the_cause_and_a_remedy() {
+    let pair = pair_accepting(&[]);
     let words = format!("AADSTS7000215: Invalid client secret provided: {CLIENT_SECRET}.");
-    let desk = Desk::answering(&[refusal(401, "invalid_client", 7_000_215, &words)]);
+    let token_server = TokenServer::answering(&[refusal(401, "invalid_client", 7_000_215, &words)]);
     let texts = [
         "failed to get an Entra ID token for the source",
         "cause: AADSTS7000215",
         "correct AZURE_CLIENT_ID, AZURE_CLIENT_SECRET",
     ];
-    run_discreetly(&mut with_service_principal(command(&lab, &[MODEL]), desk.as_authority())).expect(4, &texts);
-    assert!(lab.changes().is_empty());
+    run_without_secrets(&mut with_service_principal(command(&pair, &[MODEL]), token_server.as_authority()))
+        .expect(4, &texts);
+    assert!(pair.mutating_requests().is_empty());
 }
 
 #[test]
-fn a_token_is_renewed_while_a_long_copy_is_under_way() {
-    let lab = lab_taking(Duration::from_secs(3), &[("one", UNLIMITED), ("two", UNLIMITED), ("three", UNLIMITED)]);
-    // Two seconds of life: the next one is asked for after one.
-    let desk = Desk::answering(&[token("one", 2), token("two", 2), token("three", 2)]);
-    run_discreetly(&mut with_service_principal(command(&lab, &[MODEL]), desk.as_authority())).expect(0, &[]);
-    assert!(desk.asked().len() > 3, "nothing was renewed");
+fn a_token_is_renewed_during_a_long_copy() {
+    let pair = pair_with_time(Duration::from_secs(3), &[("one", UNLIMITED), ("two", UNLIMITED), ("three", UNLIMITED)]);
+    // The tokens are valid for two seconds and are renewed after one.
+    let token_server = TokenServer::answering(&[token("one", 2), token("two", 2), token("three", 2)]);
+    run_without_secrets(&mut with_service_principal(command(&pair, &[MODEL]), token_server.as_authority()))
+        .expect(0, &[]);
+    assert!(token_server.requests().len() > 3, "nothing was renewed");
 }
 
 #[test]
-fn a_token_that_the_service_takes_no_longer_is_exchanged_without_losing_the_copy() {
-    // For three requests each: in the middle of the look, of the copy, and of the end.
-    let lab = lab_with(&[("one", 3), ("two", 3), ("three", UNLIMITED)]);
-    let desk = Desk::answering(&[token("one", 3600), token("one", 3600), token("two", 3600), token("three", 3600)]);
-    run_discreetly(&mut with_service_principal(command(&lab, &[MODEL]), desk.as_authority())).expect(0, &["-> 401"]);
-    let changes = lab.changes();
+fn a_token_that_the_service_rejects_is_replaced_during_the_copy() {
+    // Valid for three requests each: they expire during the preflight, the copy and the verification.
+    let pair = pair_accepting(&[("one", 3), ("two", 3), ("three", UNLIMITED)]);
+    let token_server =
+        TokenServer::answering(&[token("one", 3600), token("one", 3600), token("two", 3600), token("three", 3600)]);
+    run_without_secrets(&mut with_service_principal(command(&pair, &[MODEL]), token_server.as_authority()))
+        .expect(0, &["-> 401"]);
+    let changes = pair.mutating_requests();
     assert!(changes.iter().all(|change| changes.iter().filter(|other| *other == change).count() <= 2), "{changes:?}");
 }
 
 #[test]
-fn a_role_that_is_missing_is_named_and_nothing_is_left_behind() {
-    let lab = lab_with(&[]);
-    let desk = Desk::answering(&[token("one", 3600)]);
-    run_discreetly(&mut with_service_principal(command(&lab, &[MODEL]), desk.as_authority()))
+fn a_missing_role_is_named_and_no_id_stays_reserved() {
+    let pair = pair_accepting(&[]);
+    let token_server = TokenServer::answering(&[token("one", 3600)]);
+    run_without_secrets(&mut with_service_principal(command(&pair, &[MODEL]), token_server.as_authority()))
         .expect(4, &["give the identity the role Cognitive Services User on both resources, source and target"]);
 }
 
 #[test]
-fn entra_id_that_cannot_be_reached_is_no_refusal() {
-    let lab = lab_with(&[]);
-    let nobody: SocketAddr = "127.0.0.1:9".parse().unwrap();
+fn an_unreachable_entra_id_is_not_a_refusal() {
+    let pair = pair_accepting(&[]);
+    let unreachable: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let texts = ["Entra ID did not answer", "let this machine reach Entra ID"];
-    let mut unreachable = with_service_principal(command(&lab, &[MODEL, "--timeout", "2s"]), nobody);
-    run_discreetly(&mut unreachable).expect(7, &texts);
-    let desk = Desk::answering(&[(503, json!({})), token("one", 3600)]);
-    let lab = lab_with(&[("one", UNLIMITED)]);
-    run_discreetly(&mut with_service_principal(command(&lab, &[MODEL]), desk.as_authority())).expect(0, &["503"]);
+    let mut no_answer = with_service_principal(command(&pair, &[MODEL, "--timeout", "2s"]), unreachable);
+    run_without_secrets(&mut no_answer).expect(7, &texts);
+    let token_server = TokenServer::answering(&[(503, json!({})), token("one", 3600)]);
+    let pair = pair_accepting(&[("one", UNLIMITED)]);
+    run_without_secrets(&mut with_service_principal(command(&pair, &[MODEL]), token_server.as_authority()))
+        .expect(0, &["503"]);
 }
 
 #[test]
-fn each_cloud_is_asked_for_a_token_of_its_own_scope() {
+fn each_cloud_has_its_own_token_scope() {
     for (domain, scope) in [("us", "cognitiveservices.azure.us"), ("cn", "cognitiveservices.azure.cn")] {
-        let lab = lab_with(&[]);
-        let desk = Desk::answering(&[token("one", 3600)]);
-        let mut command = with_service_principal(command(&lab, &[MODEL, "--timeout", "1s"]), desk.as_authority());
+        let pair = pair_accepting(&[]);
+        let token_server = TokenServer::answering(&[token("one", 3600)]);
+        let mut command =
+            with_service_principal(command(&pair, &[MODEL, "--timeout", "1s"]), token_server.as_authority());
         command
             .env("FRCOPY_SOURCE_ENDPOINT", format!("https://contoso.cognitiveservices.azure.{domain}"))
             .env("FRCOPY_TARGET_ENDPOINT", format!("https://fabrikam.cognitiveservices.azure.{domain}"))
-            // No name is looked up: whoever is not on this machine is behind a proxy that is not there.
-            .env("HTTPS_PROXY", NOBODY)
+            // No name is resolved: all but this machine is behind an unreachable proxy.
+            .env("HTTPS_PROXY", UNREACHABLE)
             .env("NO_PROXY", "127.0.0.1");
-        run_discreetly(&mut command).expect(7, &[]);
-        let asked = desk.asked();
-        assert!(!asked.is_empty() && asked.iter().all(|request| request.contains(scope)), "{asked:?}");
+        run_without_secrets(&mut command).expect(7, &[]);
+        let requests = token_server.requests();
+        assert!(!requests.is_empty() && requests.iter().all(|request| request.contains(scope)), "{requests:?}");
     }
 }
 
 #[test]
-fn a_workload_identity_shows_its_federated_token() {
+fn a_workload_identity_sends_its_federated_token() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("federated");
     fs::write(&file, FEDERATED_TOKEN).unwrap();
-    let lab = lab_with(&[("one", UNLIMITED)]);
-    let desk = Desk::answering(&[token("one", 3600)]);
-    let workload = |desk: &Desk, file: &Path| {
-        let mut command = with_service_principal(command(&lab, &[MODEL, "--if-exists", "skip"]), desk.as_authority());
+    let pair = pair_accepting(&[("one", UNLIMITED)]);
+    let token_server = TokenServer::answering(&[token("one", 3600)]);
+    let workload = |token_server: &TokenServer, file: &Path| {
+        let mut command =
+            with_service_principal(command(&pair, &[MODEL, "--if-exists", "skip"]), token_server.as_authority());
         command.env_remove("AZURE_CLIENT_SECRET").env("AZURE_FEDERATED_TOKEN_FILE", file);
         command
     };
-    run_discreetly(&mut workload(&desk, &file)).expect(0, &["the workload identity"]);
-    let asked = desk.asked();
-    assert!(asked.iter().all(|request| request.contains(&format!("client_assertion={FEDERATED_TOKEN}"))), "{asked:?}");
+    run_without_secrets(&mut workload(&token_server, &file)).expect(0, &["the workload identity"]);
+    let requests = token_server.requests();
+    assert!(
+        requests.iter().all(|request| request.contains(&format!("client_assertion={FEDERATED_TOKEN}"))),
+        "{requests:?}"
+    );
 
     let words = "AADSTS700213: No matching federated identity record found for presented assertion subject.";
-    let desk = Desk::answering(&[refusal(400, "invalid_request", 700_213, words)]);
-    run_discreetly(&mut workload(&desk, &file))
+    let token_server = TokenServer::answering(&[refusal(400, "invalid_request", 700_213, words)]);
+    run_without_secrets(&mut workload(&token_server, &file))
         .expect(4, &["cause: AADSTS700213", "that the identity trusts this cluster"]);
-    run_discreetly(&mut workload(&desk, &folder.path().join("gone"))).expect(
+    run_without_secrets(&mut workload(&token_server, &folder.path().join("gone"))).expect(
         4,
         &["failed to get an Entra ID token for the source with the workload identity", "AZURE_FEDERATED_TOKEN_FILE"],
     );
 }
 
 #[test]
-fn a_managed_identity_is_that_of_the_app_service_or_of_the_virtual_machine() {
-    let desk = Desk::answering(&[managed_token("one")]);
-    let service = desk.as_metadata_service();
-    let lab = lab_with(&[("one", UNLIMITED)]);
-    let mut app_service = command(&lab, &[MODEL]);
-    app_service.env("IDENTITY_ENDPOINT", format!("{service}/msi/token")).env("IDENTITY_HEADER", "an-identity-header");
-    run_discreetly(&mut app_service).expect(0, &["the managed identity"]);
-    let asked = desk.asked();
+fn a_managed_identity_is_used_on_app_service_and_on_a_virtual_machine() {
+    let token_server = TokenServer::answering(&[managed_token("one")]);
+    let metadata_service = token_server.as_metadata_service();
+    let pair = pair_accepting(&[("one", UNLIMITED)]);
+    let mut app_service = command(&pair, &[MODEL]);
+    app_service
+        .env("IDENTITY_ENDPOINT", format!("{metadata_service}/msi/token"))
+        .env("IDENTITY_HEADER", "an-identity-header");
+    run_without_secrets(&mut app_service).expect(0, &["the managed identity"]);
+    let requests = token_server.requests();
     for part in [
         "GET /msi/token?api-version=2019-08-01",
         "resource=https%3A%2F%2Fcognitiveservices.azure.com",
         "an-identity-header",
     ] {
-        assert!(asked.iter().all(|request| request.contains(part)), "{part} is missing in {asked:?}");
+        assert!(requests.iter().all(|request| request.contains(part)), "{part} is missing in {requests:?}");
     }
 
-    let lab = lab_with(&[("one", UNLIMITED)]);
-    let mut machine = command(&lab, &[MODEL]);
+    let pair = pair_accepting(&[("one", UNLIMITED)]);
+    let mut machine = command(&pair, &[MODEL]);
     machine
-        .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", &service)
+        .env("AZURE_POD_IDENTITY_AUTHORITY_HOST", &metadata_service)
         .env("AZURE_CLIENT_ID", "66666666-7777-4888-8999-000000000000");
-    // A proxy would be told the token.
-    run_discreetly(machine.env("HTTP_PROXY", NOBODY).env("HTTPS_PROXY", NOBODY)).expect(0, &["the managed identity"]);
-    let asked = desk.asked();
+    // A proxy must not get the token.
+    run_without_secrets(machine.env("HTTP_PROXY", UNREACHABLE).env("HTTPS_PROXY", UNREACHABLE))
+        .expect(0, &["the managed identity"]);
+    let requests = token_server.requests();
     for part in ["GET /metadata/identity/oauth2/token?", "client_id=66666666-7777-4888-8999-000000000000"] {
-        assert!(asked.iter().all(|request| request.contains(part)), "{part} is missing in {asked:?}");
+        assert!(requests.iter().all(|request| request.contains(part)), "{part} is missing in {requests:?}");
     }
 }
 
 #[test]
-fn a_machine_without_an_identity_is_told_to_have_one() {
-    let desk =
-        Desk::answering(&[(400, json!({"error": "invalid_request", "error_description": "Identity not found"}))]);
-    let lab = lab_with(&[]);
-    let mut app_service = command(&lab, &[MODEL]);
+fn a_machine_without_an_identity_gets_a_remedy() {
+    let token_server = TokenServer::answering(&[(
+        400,
+        json!({"error": "invalid_request", "error_description": "Identity not found"}),
+    )]);
+    let pair = pair_accepting(&[]);
+    let mut app_service = command(&pair, &[MODEL]);
     app_service
-        .env("IDENTITY_ENDPOINT", format!("{}/msi/token", desk.as_metadata_service()))
+        .env("IDENTITY_ENDPOINT", format!("{}/msi/token", token_server.as_metadata_service()))
         .env("IDENTITY_HEADER", "an-identity-header");
-    run_discreetly(&mut app_service).expect(
+    run_without_secrets(&mut app_service).expect(
         4,
         &[
             "failed to get an Entra ID token for the source with the managed identity",
@@ -335,14 +343,14 @@ fn a_machine_without_an_identity_is_told_to_have_one() {
 }
 
 #[test]
-fn whoever_is_signed_in_to_the_azure_cli_is_taken() {
-    let lab = lab_with(&[("one", UNLIMITED)]);
+fn the_azure_cli_is_used_as_a_credential() {
+    let pair = pair_accepting(&[("one", UNLIMITED)]);
     let folder = TempDir::new().unwrap();
     let answer = json!({"accessToken": name_of("one"), "expiresOn": "2026-11-24 12:00:00.000000", "expires_on": now() + 3600,
         "tenant": "contoso.example", "tokenType": "Bearer"});
     program(folder.path(), "az", &answer.to_string(), "1", 0);
-    let mut command = command(&lab, &[MODEL, "--target-tenant", "fabrikam.example"]);
-    run_discreetly(command.env("PATH", path_with(folder.path()))).expect(0, &["a token of the Azure CLI"]);
+    let mut command = command(&pair, &[MODEL, "--target-tenant", "fabrikam.example"]);
+    run_without_secrets(command.env("PATH", path_with(folder.path()))).expect(0, &["a token of the Azure CLI"]);
     let called = called(&folder);
     assert!(called.contains("account get-access-token -o json --scope https://cognitiveservices.azure.com/.default\n"));
     assert!(called.contains("--tenant fabrikam.example"), "{called}");
@@ -350,23 +358,23 @@ fn whoever_is_signed_in_to_the_azure_cli_is_taken() {
 }
 
 #[test]
-fn whoever_is_signed_in_to_the_azure_developer_cli_is_taken_when_the_azure_cli_is_of_no_use() {
-    let lab = lab_with(&[("one", UNLIMITED)]);
+fn the_azure_developer_cli_is_used_when_the_azure_cli_fails() {
+    let pair = pair_accepting(&[("one", UNLIMITED)]);
     let folder = TempDir::new().unwrap();
     program(folder.path(), "az", "ERROR: Please run 'az login' to setup account.", "2", 1);
     let answer = json!({"token": name_of("one"), "expiresOn": "2199-01-01T00:00:00Z"});
     program(folder.path(), "azd", &answer.to_string(), "1", 0);
-    run_discreetly(command(&lab, &[MODEL]).env("PATH", path_with(folder.path())))
+    run_without_secrets(command(&pair, &[MODEL]).env("PATH", path_with(folder.path())))
         .expect(0, &["a token of the Azure Developer CLI"]);
     assert!(called(&folder).contains("azd auth token"), "{}", called(&folder));
 }
 
 #[test]
-fn a_machine_where_nobody_is_signed_in_says_what_was_tried() {
-    let lab = lab_with(&[]);
+fn without_any_credential_every_attempt_is_listed() {
+    let pair = pair_accepting(&[]);
     let folder = TempDir::new().unwrap();
     program(folder.path(), "az", "ERROR: Please run 'az login' to setup account.", "2", 1);
-    run_discreetly(command(&lab, &[MODEL]).env("PATH", path_with(folder.path()))).expect(
+    run_without_secrets(command(&pair, &[MODEL]).env("PATH", path_with(folder.path()))).expect(
         4,
         &[
             "no identity on this machine got an Entra ID token for the source",
@@ -379,20 +387,20 @@ fn a_machine_where_nobody_is_signed_in_says_what_was_tried() {
 }
 
 #[test]
-fn the_way_to_an_identity_can_be_chosen_and_one_that_cannot_be_gone_is_named() {
-    let lab = lab_with(&[]);
-    let desk = Desk::answering(&[token("one", 3600)]);
+fn the_credential_can_be_chosen_and_an_unusable_choice_is_named() {
+    let pair = pair_accepting(&[]);
+    let token_server = TokenServer::answering(&[token("one", 3600)]);
     let folder = TempDir::new().unwrap();
     program(folder.path(), "az", "ERROR: Please run 'az login' to setup account.", "2", 1);
-    let mut chosen = with_service_principal(command(&lab, &[MODEL]), desk.as_authority());
+    let mut chosen = with_service_principal(command(&pair, &[MODEL]), token_server.as_authority());
     chosen.env("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential").env("PATH", path_with(folder.path()));
-    run_discreetly(&mut chosen).expect(4, &["for the source with the Azure CLI", "sign in with `az login`"]);
-    assert!(desk.asked().is_empty());
-    run_discreetly(chosen.env("AZURE_TOKEN_CREDENTIALS", "BrowserCredential"))
+    run_without_secrets(&mut chosen).expect(4, &["for the source with the Azure CLI", "sign in with `az login`"]);
+    assert!(token_server.requests().is_empty());
+    run_without_secrets(chosen.env("AZURE_TOKEN_CREDENTIALS", "BrowserCredential"))
         .expect(2, &["AZURE_TOKEN_CREDENTIALS names an unknown"]);
-    let mut certificate = command(&lab, &[MODEL]);
-    run_discreetly(certificate.env("AZURE_CLIENT_CERTIFICATE_PATH", "/nowhere.pem"))
+    let mut certificate = command(&pair, &[MODEL]);
+    run_without_secrets(certificate.env("AZURE_CLIENT_CERTIFICATE_PATH", "/nowhere.pem"))
         .expect(2, &["a service principal with a certificate cannot be used"]);
-    run_discreetly(command(&lab, &[MODEL]).args(["--source-tenant", "a tenant"]))
+    run_without_secrets(command(&pair, &[MODEL]).args(["--source-tenant", "a tenant"]))
         .expect(2, &["--source-tenant is not the id"]);
 }

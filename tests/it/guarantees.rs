@@ -1,27 +1,19 @@
-//! Lost answers and what is given back: no POST is repeated blindly, and no id stays reserved without a word.
-
-use std::net::TcpListener;
+//! Guarantees: no POST is repeated without a check of its outcome, and no id stays reserved without a message.
 
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use crate::support::{COPY_OF_V2_1, Step, VERSIONS, Version, World, error_reply, on_every_version, reply, run};
+use crate::support::{
+    Authorization, Model, Operation, ScriptedService, Step, UnusedHost, VERSIONS, Version, error_reply,
+    on_every_version, reply, run,
+};
 
-/// The target as it looks while the id is only reserved.
-fn reserved(version: Version) -> ResponseTemplate {
-    if !version.is_v2_1() {
-        return version.no_model();
-    }
-    reply(200).set_body_json(json!({"modelInfo": {"modelId": COPY_OF_V2_1, "status": "creating",
-        "createdDateTime": "2020-02-26T16:59:28Z", "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}}))
+fn operations(version: Version, created: &str) -> ResponseTemplate {
+    Operation::list([Operation::list_item(version, created)])
 }
 
-fn listed(version: Version, created: &str) -> ResponseTemplate {
-    reply(200).set_body_json(json!({"value": [version.listed(created)]}))
-}
-
-/// The answers that leave open whether a start was taken.
-fn lost() -> [ResponseTemplate; 6] {
+/// Answers that do not tell whether the start was accepted.
+fn ambiguous_answers() -> [ResponseTemplate; 6] {
     [
         reply(408),
         reply(500),
@@ -33,19 +25,19 @@ fn lost() -> [ResponseTemplate; 6] {
 }
 
 #[test]
-fn a_start_whose_answer_is_lost_is_found_and_followed_and_never_sent_again() {
+fn a_lost_start_is_found_in_the_operations_and_polled_and_never_repeated() {
     on_every_version(|version| {
-        for answer in lost() {
-            let world = World::new(version);
-            world.on(Step::Start, [answer]);
-            let empty = reply(200).set_body_json(json!({"value": []}));
-            world.on(Step::List, [empty, listed(version, "2999-01-01T00:00:00Z")]);
-            let ready = reply(200).set_body_json(version.model_body(version.copy_id()));
-            world.on(Step::Verify, [reserved(version), ready]);
-            let ending = run(&mut world.copy()).expect(0, &["looking for what came of it"]);
-            assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
+        for answer in ambiguous_answers() {
+            let service = ScriptedService::new(version);
+            service.on(Step::Start, [answer]);
+            let empty = Operation::list([]);
+            service.on(Step::ListOperations, [empty, operations(version, "2999-01-01T00:00:00Z")]);
+            let ready = Model::copy_of_example(version).answer();
+            service.on(Step::Verify, [Model::reserved(version), ready]);
+            let output = run(&mut service.copy()).expect(0, &["looking for what came of it"]);
+            assert_eq!(output.stdout, format!("{}\n", version.copy_id()));
             assert_eq!(
-                (world.count(Step::Start), world.count(Step::Authorize), world.count(Step::GiveBack)),
+                (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
                 (1, 1, 0)
             );
         }
@@ -53,179 +45,187 @@ fn a_start_whose_answer_is_lost_is_found_and_followed_and_never_sent_again() {
 }
 
 #[test]
-fn a_start_that_was_not_taken_is_given_back_and_begun_anew_with_a_fresh_authorization() {
+fn a_start_that_was_not_accepted_is_released_and_retried_with_a_new_authorization() {
     on_every_version(|version| {
-        let world = World::new(version);
-        world.on(Step::Start, [reply(500), world.accepted()]);
-        // The looks while nothing comes of it and one before the deletion, then the copy.
-        let looks = if version.is_v2_1() { 7 } else { 4 };
-        let ready = reply(200).set_body_json(version.model_body(version.copy_id()));
-        let script = std::iter::repeat_n(reserved(version), looks + 1).chain([ready]);
-        world.on(Step::Verify, script);
-        run(&mut world.copy()).expect(0, &["given back: the target has deleted", "starting over"]);
-        assert_eq!((world.count(Step::Start), world.count(Step::Authorize), world.count(Step::GiveBack)), (2, 2, 1));
+        let service = ScriptedService::new(version);
+        service.on(Step::Start, [reply(500), service.accepted()]);
+        // The reads while the outcome is unknown, one before the deletion, then the copy.
+        let read_count = if version.is_v2_1() { 7 } else { 4 };
+        let ready = Model::copy_of_example(version).answer();
+        let script = std::iter::repeat_n(Model::reserved(version), read_count + 1).chain([ready]);
+        service.on(Step::Verify, script);
+        run(&mut service.copy()).expect(0, &["given back: the target has deleted", "starting over"]);
+        assert_eq!(
+            (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
+            (2, 2, 1)
+        );
     });
 }
 
 #[test]
-fn a_source_that_never_takes_a_start_is_asked_three_times_at_most_and_nothing_stays_reserved() {
+fn a_start_that_is_never_accepted_is_sent_three_times_and_every_id_is_released() {
     on_every_version(|version| {
-        let world = World::new(version);
-        world.on(Step::Start, [reply(500)]);
-        world.on(Step::Verify, [reserved(version)]);
-        run(&mut world.copy()).expect(7, &["the source has not started the copy", "request id: req-500"]);
-        assert_eq!((world.count(Step::Start), world.count(Step::Authorize), world.count(Step::GiveBack)), (3, 3, 3));
+        let service = ScriptedService::new(version);
+        service.on(Step::Start, [reply(500)]);
+        service.on(Step::Verify, [Model::reserved(version)]);
+        run(&mut service.copy()).expect(7, &["the source has not started the copy", "request id: req-500"]);
+        assert_eq!(
+            (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
+            (3, 3, 3)
+        );
     });
 }
 
 #[test]
-fn where_nobody_can_say_what_came_of_a_start_it_is_neither_repeated_nor_given_back() {
+fn a_start_of_unknown_outcome_is_neither_repeated_nor_released() {
     on_every_version(|version| {
-        let world = World::new(version);
-        world.on(Step::Start, [reply(500)]);
-        world.on(Step::List, [ResponseTemplate::new(404)]);
-        world.on(Step::Verify, [ResponseTemplate::new(404)]);
-        let json = run(world.copy().args(["--output", "json"]))
+        let service = ScriptedService::new(version);
+        service.on(Step::Start, [reply(500)]);
+        service.on(Step::ListOperations, [ResponseTemplate::new(404)]);
+        service.on(Step::Verify, [ResponseTemplate::new(404)]);
+        let json = run(service.copy().args(["--output", "json"]))
             .expect(1, &["the start request got no answer; the copy may be running", version.copy_id()])
             .json();
-        assert_eq!((world.count(Step::Start), world.count(Step::GiveBack)), (1, 0));
+        assert_eq!((service.count(Step::Start), service.count(Step::Release)), (1, 0));
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(null)));
     });
 }
 
 #[test]
-fn an_operation_of_another_day_model_or_kind_is_not_taken_for_this_one() {
+fn an_operation_of_another_date_model_or_kind_is_not_adopted() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
-        let mut other_model = version.listed("2999-01-01T00:00:00Z");
+        let mut other_model = Operation::list_item(version, "2999-01-01T00:00:00Z");
         other_model["resourceLocation"] = json!("https://x.example/documentModels/another?api-version=1");
-        let mut other_kind = version.listed("2999-01-01T00:00:00Z");
+        let mut other_kind = Operation::list_item(version, "2999-01-01T00:00:00Z");
         other_kind["kind"] = json!("documentClassifierCopyTo");
-        let world = World::new(version);
-        let others = json!({"value": [version.listed("2020-01-01T00:00:00Z"), other_model, other_kind, {"odd": 1}]});
-        world.on(Step::List, [reply(200).set_body_json(others)]);
-        world.on(Step::Start, [reply(500)]);
-        world.on(Step::Verify, [reserved(version)]);
-        run(&mut world.copy()).expect(7, &[]);
-        assert_eq!(world.count(Step::Follow), 0);
+        let service = ScriptedService::new(version);
+        let others = json!({"value": [Operation::list_item(version, "2020-01-01T00:00:00Z"), other_model, other_kind, {"odd": 1}]});
+        service.on(Step::ListOperations, [reply(200).set_body_json(others)]);
+        service.on(Step::Start, [reply(500)]);
+        service.on(Step::Verify, [Model::reserved(version)]);
+        run(&mut service.copy()).expect(7, &[]);
+        assert_eq!(service.count(Step::Poll), 0);
     }
 }
 
 #[test]
-fn a_list_is_read_to_its_end_and_never_from_another_host() {
+fn every_page_of_operations_is_read_and_never_from_another_host() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
-        let world = World::new(version);
+        let service = ScriptedService::new(version);
         let list = version.operations().unwrap();
-        let next = format!("{}{list}", world.source.uri());
-        let first = reply(200).set_body_json(json!({"value": [], "nextLink": next}));
-        world.on(Step::Start, [reply(500)]);
-        world.on(Step::List, [first, listed(version, "2999-01-01T00:00:00Z")]);
-        run(&mut world.copy()).expect(0, &[]);
-        assert_eq!(world.count(Step::List), 2);
+        let next = format!("{}{list}", service.source.uri());
+        let first = Operation::page(&next);
+        service.on(Step::Start, [reply(500)]);
+        service.on(Step::ListOperations, [first, operations(version, "2999-01-01T00:00:00Z")]);
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!(service.count(Step::ListOperations), 2);
 
-        let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
-        stranger.set_nonblocking(true).unwrap();
-        let world = World::new(version);
-        let elsewhere = format!("http://{}{list}", stranger.local_addr().unwrap());
-        world.on(Step::Verify, [version.no_model()]);
-        world.on(Step::Start, [reply(500)]);
-        world.on(Step::List, [reply(200).set_body_json(json!({"value": [], "nextLink": elsewhere}))]);
-        run(&mut world.copy()).expect(1, &["the start request got no answer; the copy may be running"]);
-        assert!(stranger.accept().is_err(), "a list was read from another host");
+        let unused_host = UnusedHost::new();
+        let service = ScriptedService::new(version);
+        let elsewhere = format!("http://{}{list}", unused_host.address());
+        service.on(Step::Verify, [Model::not_found(version)]);
+        service.on(Step::Start, [reply(500)]);
+        service.on(Step::ListOperations, [Operation::page(&elsewhere)]);
+        run(&mut service.copy()).expect(1, &["the start request got no answer; the copy may be running"]);
+        assert!(unused_host.got_no_connection(), "a list was read from another host");
     }
 }
 
 #[test]
-fn an_authorize_whose_answer_is_lost_is_sent_again_and_its_reservation_is_found_out() {
+fn a_lost_authorize_is_retried_and_its_reservation_is_released() {
     on_every_version(|version| {
-        let created = reply(200).set_body_raw(version.authorization(version.copy_id()), "application/json");
-        let world = World::new(version);
+        let created = Authorization::answer(version, version.copy_id());
+        let service = ScriptedService::new(version);
         if version.is_v2_1() {
-            world.on(Step::Authorize, [reply(504), created]);
-            run(&mut world.copy()).expect(0, &["a blank model may stay behind"]);
-            assert_eq!((world.count(Step::Authorize), world.count(Step::GiveBack)), (2, 0));
+            service.on(Step::Authorize, [reply(504), created]);
+            run(&mut service.copy()).expect(0, &["a blank model may stay behind"]);
+            assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (2, 0));
         } else {
-            world.on(Step::Authorize, [reply(504), error_reply(409, "Conflict", "ModelExists"), created]);
-            run(&mut world.copy()).expect(0, &["given back"]);
-            assert_eq!((world.count(Step::Authorize), world.count(Step::GiveBack)), (3, 1));
+            service.on(Step::Authorize, [reply(504), error_reply(409, "Conflict", "ModelExists"), created]);
+            run(&mut service.copy()).expect(0, &["given back"]);
+            assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (3, 1));
         }
     });
 }
 
 #[test]
-fn somebody_elses_reservation_is_never_deleted() {
+fn a_reservation_of_another_process_is_never_deleted() {
     for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
-        let world = World::new(version);
-        world.on(Step::Authorize, [error_reply(409, "Conflict", "Exists.")]);
-        run(&mut world.copy()).expect(6, &["is reserved by an authorization that was not used"]);
-        // Where the first look said nothing, a conflict after a lost answer may be about somebody's model.
-        let unseen = World::new(version);
-        unseen.on(Step::LookTarget, [ResponseTemplate::new(404)]);
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [error_reply(409, "Conflict", "Exists.")]);
+        run(&mut service.copy()).expect(6, &["is reserved by an authorization that was not used"]);
+        // Without an answer to the preflight, a conflict may be about a model of another process.
+        let unseen = ScriptedService::new(version);
+        unseen.on(Step::GetTarget, [ResponseTemplate::new(404)]);
         unseen.on(Step::Authorize, [reply(500), error_reply(409, "Conflict", "Exists.")]);
         run(&mut unseen.copy()).expect(6, &["Exists."]);
-        assert_eq!(world.count(Step::GiveBack) + unseen.count(Step::GiveBack), 0);
+        assert_eq!(service.count(Step::Release) + unseen.count(Step::Release), 0);
     }
 }
 
 #[test]
-fn what_was_reserved_and_not_used_is_given_back_on_every_way_out() {
+fn an_unused_reservation_is_released_after_every_failure() {
     on_every_version(|version| {
         for (step, answer, exit) in [
             (Step::Start, error_reply(400, "1002", "Copy request is invalid."), 3),
             (Step::Start, error_reply(401, "401", "Access denied."), 4),
             (Step::Start, error_reply(404, "404", "Resource not found"), 5),
             (Step::Start, error_reply(429, "429", "Later.").insert_header("Retry-After", "7200"), 7),
-            (Step::Follow, reply(200).set_body_json(version.failed_body("AuthorizationFailed", "No.")), 3),
-            (Step::Follow, reply(200).set_body_json(version.operation_body("canceled")), 3),
-            (Step::Follow, reply(200).set_body_json(version.operation_body("skipped")), 3),
+            (Step::Poll, Operation::failed(version, "AuthorizationFailed", "No.").answer(), 3),
+            (Step::Poll, Operation::with_status(version, "canceled").answer(), 3),
+            (Step::Poll, Operation::with_status(version, "skipped").answer(), 3),
         ] {
-            let world = World::new(version);
-            world.on(step, [answer]);
-            world.on(Step::Verify, [reserved(version)]);
+            let service = ScriptedService::new(version);
+            service.on(step, [answer]);
+            service.on(Step::Verify, [Model::reserved(version)]);
             let given_back = format!("given back: the target has deleted the reserved {}", version.copy_id());
-            run(&mut world.copy()).expect(exit, &[&given_back]);
-            let deleted = world.only(Step::GiveBack);
+            run(&mut service.copy()).expect(exit, &[&given_back]);
+            let deleted = service.only(Step::Release);
             assert_eq!(deleted.line, format!("DELETE {}", version.model(version.copy_id())));
         }
     });
 }
 
 #[test]
-fn a_ready_model_is_never_deleted_and_what_cannot_be_given_back_is_named() {
+fn a_ready_model_is_never_deleted_and_an_id_that_stays_reserved_is_named() {
     on_every_version(|version| {
-        let failed = reply(200).set_body_json(version.failed_body("AuthorizationFailed", "No."));
-        let world = World::new(version);
-        world.on(Step::Follow, [failed.clone()]);
-        world.on(Step::Verify, [reply(200).set_body_json(version.model_body(version.copy_id()))]);
-        run(&mut world.copy()).expect(3, &["the target has a ready model", "which is left alone"]);
-        assert_eq!(world.count(Step::GiveBack), 0);
+        let failed = Operation::failed(version, "AuthorizationFailed", "No.").answer();
+        let service = ScriptedService::new(version);
+        service.on(Step::Poll, [failed.clone()]);
+        service.on(Step::Verify, [Model::copy_of_example(version).answer()]);
+        run(&mut service.copy()).expect(3, &["the target has a ready model", "which is left alone"]);
+        assert_eq!(service.count(Step::Release), 0);
         let cases = [
             (reply(500), reply(204), 0, "the target could not show model"),
-            (reserved(version), error_reply(404, "404", "Resource not found"), 1, "the target refused to delete model"),
+            (
+                Model::reserved(version),
+                error_reply(404, "404", "Resource not found"),
+                1,
+                "the target refused to delete model",
+            ),
         ];
         for (seen, deleted, deletions, why) in cases {
-            let world = World::new(version);
-            world.on(Step::Follow, [failed.clone()]);
-            world.on(Step::Verify, [seen]);
-            world.on(Step::GiveBack, [deleted]);
+            let service = ScriptedService::new(version);
+            service.on(Step::Poll, [failed.clone()]);
+            service.on(Step::Verify, [seen]);
+            service.on(Step::Release, [deleted]);
             let left = format!("warning: {} stays reserved on the target", version.copy_id());
-            run(&mut world.copy()).expect(3, &[&left, why]);
-            assert_eq!(world.count(Step::GiveBack), deletions);
+            run(&mut service.copy()).expect(3, &[&left, why]);
+            assert_eq!(service.count(Step::Release), deletions);
         }
     });
 }
 
 #[test]
-fn a_copy_that_goes_on_is_not_given_back() {
+fn the_id_of_a_running_copy_is_not_released() {
     on_every_version(|version| {
-        for answer in
-            [error_reply(401, "401", "Access denied."), reply(200).set_body_json(version.operation_body("running"))]
-        {
-            let world = World::new(version);
-            world.on(Step::Follow, [answer]);
-            let resume = format!("to follow it: frcopy wait '{}'", world.operation_url());
-            let ending = run(world.copy().args(["--timeout", "1500ms"]));
-            assert!(ending.stderr.contains(&resume) && [4, 8].contains(&ending.code), "{ending:#?}");
-            assert_eq!(world.count(Step::GiveBack), 0);
+        for answer in [error_reply(401, "401", "Access denied."), Operation::with_status(version, "running").answer()] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Poll, [answer]);
+            let resume = format!("to follow it: frcopy wait '{}'", service.operation_url());
+            let output = run(service.copy().args(["--timeout", "1500ms"]));
+            assert!(output.stderr.contains(&resume) && [4, 8].contains(&output.code), "{output:#?}");
+            assert_eq!(service.count(Step::Release), 0);
         }
     });
 }

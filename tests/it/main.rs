@@ -1,11 +1,11 @@
-//! frcopy from outside: the real binary, real HTTP on loopback, servers that behave well and servers that do not.
+//! Integration tests: the binary, HTTP on loopback, and the test doubles in [`support`].
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and says why"
+    reason = "a test fails by a panic with a message"
 )]
 
 #[cfg(all(unix, feature = "emulator"))]
@@ -17,6 +17,7 @@ mod check;
 #[cfg(feature = "emulator")]
 mod ci;
 mod completions;
+mod connection_faults;
 mod copy;
 #[cfg(feature = "emulator")]
 mod delegated;
@@ -26,17 +27,15 @@ mod emulator;
 mod emulator_replay;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
+mod fault_matrix;
 mod faults;
 mod guarantees;
 #[cfg(all(unix, feature = "emulator"))]
-mod half_way;
+mod interrupted_batch;
 #[cfg(all(unix, feature = "emulator"))]
-mod kill;
-#[cfg(feature = "emulator")]
-mod lab;
+mod killed;
 #[cfg(feature = "emulator")]
 mod list;
-mod matrix;
 #[cfg(target_os = "linux")]
 mod proxy;
 mod readme;
@@ -49,14 +48,12 @@ mod secrets;
 mod settings;
 #[cfg(unix)]
 mod signals;
+mod snapshots;
 mod support;
 mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;
 mod versions;
-#[cfg(all(unix, feature = "emulator"))]
-mod victim;
 mod wait;
-mod wire;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod workflows;

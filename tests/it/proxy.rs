@@ -1,22 +1,23 @@
-//! A company's proxy: it is asked where that is wanted, and what goes through it is closed to it.
+//! An HTTPS proxy: it is used where it is configured, and it cannot read what it forwards.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{SOURCE_KEY, TARGET_KEY, V4_0, World, run};
-use crate::tls::{AUTHORITY, copy_from, server};
+use crate::support::raw_server::{AUTHORITY, plain_server};
+use crate::support::{SOURCE_KEY, ScriptedService, TARGET_KEY, V4_0, run};
+use crate::tls::{copy_from, server};
 
-/// No network knows this name; only the proxy does.
+/// This name has no address. Only the proxy can connect to it.
 const ENDPOINT: &str = "https://contoso.invalid";
 
-/// A proxy that opens tunnels to one server, whatever it is asked for, and keeps all that it could read.
-struct Proxy {
+/// A proxy that answers CONNECT with a tunnel to one server and records every byte from the client.
+struct TunnelProxy {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Proxy {
+impl TunnelProxy {
     fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Arc::default());
@@ -69,8 +70,8 @@ fn relay(mut from: TcpStream, mut to: TcpStream, seen: &Mutex<Vec<u8>>) {
 }
 
 #[test]
-fn a_resource_is_reached_through_the_proxy_and_the_proxy_learns_nothing_but_its_name() {
-    let proxy = Proxy::to(server());
+fn the_proxy_sees_only_the_host_name_of_a_resource() {
+    let proxy = TunnelProxy::to(server());
     for variable in ["HTTPS_PROXY", "https_proxy"] {
         run(copy_from(ENDPOINT).env(variable, proxy.url()).env("SSL_CERT_FILE", AUTHORITY))
             .expect(5, &["the target refused to authorize the copy (HTTP 404)"]);
@@ -82,37 +83,30 @@ fn a_resource_is_reached_through_the_proxy_and_the_proxy_learns_nothing_but_its_
 }
 
 #[test]
-fn whoever_opens_tls_on_the_way_must_be_trusted_by_this_machine() {
-    let proxy = Proxy::to(server());
+fn a_proxy_that_intercepts_tls_needs_a_trusted_certificate() {
+    let proxy = TunnelProxy::to(server());
     run(copy_from(ENDPOINT).env("HTTPS_PROXY", proxy.url()))
         .expect(7, &["is not trusted", "if a proxy inspects TLS", "SSL_CERT_FILE"]);
 }
 
 #[test]
-fn no_proxy_and_this_machine_are_reached_without_it() {
-    let proxy = Proxy::to(server());
+fn no_proxy_hosts_and_loopback_bypass_the_proxy() {
+    let proxy = TunnelProxy::to(server());
     for no_proxy in ["contoso.invalid", "*", "example.com, .invalid"] {
         run(copy_from(ENDPOINT).env("HTTPS_PROXY", proxy.url()).env("NO_PROXY", no_proxy))
             .expect(7, &["https://contoso.invalid could not be resolved", "can resolve private endpoints"]);
     }
-    let world = World::new(V4_0);
-    run(world.copy().env("HTTP_PROXY", proxy.url()).env("HTTPS_PROXY", proxy.url()).env("ALL_PROXY", proxy.url()))
+    let service = ScriptedService::new(V4_0);
+    run(service.copy().env("HTTP_PROXY", proxy.url()).env("HTTPS_PROXY", proxy.url()).env("ALL_PROXY", proxy.url()))
         .expect(0, &[]);
     assert!(proxy.seen.lock().unwrap().is_empty());
 }
 
 #[test]
-fn a_proxy_that_is_not_there_or_refuses_is_told_from_the_resource() {
+fn a_failing_proxy_is_reported_as_the_proxy() {
     run(copy_from(ENDPOINT).env("HTTPS_PROXY", "http://proxy.invalid:8080"))
         .expect(7, &["the host name of the proxy proxy.invalid", "check HTTPS_PROXY and NO_PROXY"]);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.unwrap();
-            let _ = client.read(&mut [0; 4096]);
-            let _ = client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
-        }
-    });
+    let proxy = plain_server(|_| b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n".into());
+    let url = format!("http://{proxy}");
     run(copy_from(ENDPOINT).env("HTTPS_PROXY", url).args(["--timeout", "3s"])).expect(7, &["proxy"]);
 }

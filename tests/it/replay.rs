@@ -1,7 +1,7 @@
-//! Real traffic: recorded runs of other clients, played back to the binary by a server that accepts nothing else.
+//! Recorded traffic of other clients. [`ReplayServer`] gives the recorded answers and accepts only the recorded requests.
 //!
-//! The project's own recordings are written by hand. Recordings of the real service are not ours to copy:
-//! `FRCOPY_RECORDINGS` names a folder of them, in the same form.
+//! The recordings in `tests/recordings` are written by hand. Recordings of the real service cannot be published here:
+//! `FRCOPY_RECORDINGS` is a folder with such files in the same format.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ fn recorded_copies_replay_with_the_recorded_verdict() {
     }
 }
 
-/// Replays every recording of a folder and returns how many of them frcopy could make.
+/// Replays every recording of a folder and returns the number of those that frcopy can make.
 fn replay_folder(folder: &Path) -> usize {
     let mut replayed = 0;
     for (name, recording) in recordings_in(folder) {
@@ -62,7 +62,7 @@ fn replay_folder(folder: &Path) -> usize {
     replayed
 }
 
-/// The recordings of a folder by their names.
+/// The recordings of a folder, with their names.
 pub(crate) fn recordings_in(folder: &Path) -> Vec<(String, Value)> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
@@ -71,21 +71,21 @@ pub(crate) fn recordings_in(folder: &Path) -> Vec<(String, Value)> {
     files.iter().map(|file| (name(file), serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap())).collect()
 }
 
-/// Plays one recording; an error is the reason why frcopy never makes these calls.
+/// Replays one recording. An error is the reason why frcopy never sends these requests.
 fn replay(recording: Value) -> Result<(), &'static str> {
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(MockServer::start());
     let recording: Recording = serde_json::from_value(localised(recording, &server.uri())).unwrap();
     let copy = Copy::of(&recording)?;
-    let player =
-        Arc::new(Mutex::new(Player { exchanges: recording.exchanges.clone(), next: 0, complaints: Vec::new() }));
-    let play = Arc::clone(&player);
+    let replay_server =
+        Arc::new(Mutex::new(ReplayServer { exchanges: recording.exchanges.clone(), next: 0, unexpected: Vec::new() }));
+    let play = Arc::clone(&replay_server);
     let mock = Mock::given(any()).respond_with(move |request: &Request| play.lock().unwrap().answer(request));
     runtime.block_on(mock.mount(&server));
 
-    // One server under two names: in the recordings source and target are one resource, sometimes with one id.
+    // One server with two host names: in the recordings source and target are one resource, sometimes with one id.
     let target = server.uri().replace("127.0.0.1", "localhost");
-    let ending = run(frcopy()
+    let output = run(frcopy()
         .env("FRCOPY_SOURCE_ENDPOINT", server.uri())
         .env("FRCOPY_TARGET_ENDPOINT", target)
         .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
@@ -93,20 +93,21 @@ fn replay(recording: Value) -> Result<(), &'static str> {
         .args(["copy", "--poll-interval", "10ms"])
         .args(&copy.arguments));
 
-    let player = player.lock().unwrap();
-    let context = format!("{}: {ending:#?}", recording.name);
-    assert_eq!(player.complaints, Vec::<String>::new(), "{context}");
-    let left: Vec<_> = player.exchanges[player.next..].iter().filter(|exchange| !may_be_left_over(exchange)).collect();
+    let replay_server = replay_server.lock().unwrap();
+    let context = format!("{}: {output:#?}", recording.name);
+    assert_eq!(replay_server.unexpected, Vec::<String>::new(), "{context}");
+    let left: Vec<_> =
+        replay_server.exchanges[replay_server.next..].iter().filter(|exchange| !may_be_left_over(exchange)).collect();
     assert!(left.is_empty(), "not asked for: {} in {context}", left[0].request.url);
-    assert_eq!(ending.code, copy.expected.exit, "{context}");
-    for words in &copy.expected.words {
-        assert!(ending.stderr.contains(words), "{words:?} is missing in {context}");
+    assert_eq!(output.code, copy.expected.exit, "{context}");
+    for texts in &copy.expected.texts {
+        assert!(output.stderr.contains(texts), "{texts:?} is missing in {context}");
     }
-    assert_eq!(ending.stdout.trim(), copy.expected.stdout, "{context}");
+    assert_eq!(output.stdout.trim(), copy.expected.stdout, "{context}");
     Ok(())
 }
 
-/// What frcopy is asked to do, and what must come of it, read off a recording.
+/// The arguments for frcopy and the expected result, both derived from a recording.
 struct Copy {
     arguments: Vec<String>,
     expected: Expected,
@@ -114,7 +115,7 @@ struct Copy {
 
 struct Expected {
     exit: i32,
-    words: Vec<String>,
+    texts: Vec<String>,
     stdout: String,
 }
 
@@ -125,12 +126,12 @@ impl Copy {
         let authorize = find(Recorded::is_authorize).ok_or("no authorize: frcopy starts no copy without one")?;
         let start = find(Recorded::is_start);
         if start.is_none() && authorize.response.status < 300 {
-            return Err("an authorize without a start: frcopy reserves no id to leave it at that");
+            return Err("an authorize without a start: frcopy does not reserve an id without a copy");
         }
         let asked = authorize.request.body.clone().unwrap_or_default();
         let is_classifier = authorize.request.url.contains("documentClassifiers");
         let target_id = asked.get(if is_classifier { "classifierId" } else { "modelId" }).and_then(Value::as_str);
-        // A recording that ends with a refused authorize does not name its source.
+        // A recording that ends with a refused authorize does not contain the source id.
         let source_id = start.map_or("any-model".into(), |start| start.request.source_id());
         let mut arguments = vec![source_id, "--api-version".into(), api_version(&authorize.request.url).into()];
         let mut option = |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
@@ -140,8 +141,8 @@ impl Copy {
         if let Some(id) = target_id {
             option("--target-model-id", id);
         } else {
-            let told = start.and_then(|start| start.request.body.clone()).unwrap_or_default();
-            let text = |name: &str, default: &str| told.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
+            let sent = start.and_then(|start| start.request.body.clone()).unwrap_or_default();
+            let text = |name: &str, default: &str| sent.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
             option("--target-resource-id", &text("targetResourceId", RESOURCE_ID));
             option("--target-region", &text("targetResourceRegion", "westus2"));
         }
@@ -161,7 +162,7 @@ impl Expected {
         let reserved =
             ["modelId", "targetModelId", "targetClassifierId"].iter().find_map(|name| reserved.get(name)?.as_str());
         let last_poll = recording.exchanges.iter().rfind(|exchange| exchange.request.is_poll());
-        // The first start that was not merely turned away: what followed a 500 is not ours to repeat.
+        // The first start that was not rate limited. frcopy does not repeat what followed a 500.
         let mut starts = recording.exchanges.iter().filter(|exchange| exchange.request.is_start());
         let answered_start = starts.find(|start| start.response.status != 429);
         let last = last_poll.or(answered_start).unwrap_or(authorize);
@@ -171,24 +172,24 @@ impl Expected {
             (200, Some("succeeded")) => 0,
             (200, Some("failed" | "canceled" | "skipped")) | (400, _) => 3,
             (409, _) => 6,
-            // Not a refusal: nobody knows what came of it.
+            // Not a refusal: the outcome is unknown.
             (500, _) => 1,
             (404, _) => 5,
-            other => panic!("{}: nothing is known of an ending with {other:?}", recording.name),
+            other => panic!("{}: no expectation for a last answer with {other:?}", recording.name),
         };
-        let mut words = Vec::new();
+        let mut texts = Vec::new();
         if exit != 0 {
             let (code, message) = innermost(&body);
-            words.push(format!("cause: {code}: {message}"));
-            words.push(format!("help: {}", remedy(&code)));
-            words.extend(last.response.header("apim-request-id").map(|id| format!("request id: {id}")));
+            texts.push(format!("cause: {code}: {message}"));
+            texts.push(format!("help: {}", remedy(&code)));
+            texts.extend(last.response.header("apim-request-id").map(|id| format!("request id: {id}")));
         }
         let stdout = if exit == 0 { reserved.unwrap_or_default().to_owned() } else { String::new() };
-        Self { exit, words, stdout }
+        Self { exit, texts, stdout }
     }
 }
 
-/// The words that help most: v2.1 lists errors, later versions nest them.
+/// The code and message of the innermost error. v2.1 has a list of errors, later versions nest them.
 fn innermost(body: &Value) -> (String, String) {
     let mut fault = body.pointer("/copyResult/errors/0").or(body.get("error")).unwrap();
     while let Some(inner) =
@@ -200,7 +201,7 @@ fn innermost(body: &Value) -> (String, String) {
     (text("code"), text("message"))
 }
 
-/// How the remedy of each recorded code begins.
+/// The first words of the remedy of each recorded code.
 fn remedy(code: &str) -> &'static str {
     match code {
         "1002" => "correct --target-resource-id and --target-region",
@@ -240,30 +241,30 @@ impl Response {
     }
 }
 
-/// Hands out the recorded answers in their order, to the recorded requests alone.
-struct Player {
+/// Gives the recorded answers in order, and only to the recorded requests.
+struct ReplayServer {
     exchanges: Vec<Exchange>,
     next: usize,
-    complaints: Vec<String>,
+    unexpected: Vec<String>,
 }
 
-impl Player {
+impl ReplayServer {
     fn answer(&mut self, request: &Request) -> ResponseTemplate {
         let line = format!("{} {}", request.method, request.url);
         if !request.headers.contains_key("ocp-apim-subscription-key") {
-            self.complaints.push(format!("{line} without a key"));
+            self.unexpected.push(format!("{line} without a key"));
         }
         let expected = self.exchanges.get(self.next).filter(|exchange| matches(&exchange.request, request));
         let Some(Exchange { request: recorded, response }) = expected.cloned() else {
-            // frcopy looks before it leaps and verifies after; the recorded clients did not.
-            if !is_look(request) {
+            // frcopy sends preflight and verification reads, which the recorded clients did not send.
+            if !is_model_read(request) {
                 let wanted = self.exchanges.get(self.next).map(|exchange| exchange.request.url.clone());
-                self.complaints.push(format!("{line} where {wanted:?} was recorded"));
+                self.unexpected.push(format!("{line} where {wanted:?} was recorded"));
             }
             return ResponseTemplate::new(404);
         };
         if let Some(problem) = self.compare_bodies(&recorded, request) {
-            self.complaints.push(format!("{line}: {problem}"));
+            self.unexpected.push(format!("{line}: {problem}"));
         }
         self.next += 1;
         replayed(&response)
@@ -272,13 +273,13 @@ impl Player {
     fn compare_bodies(&self, recorded: &Recorded, request: &Request) -> Option<String> {
         let sent: Value =
             if request.body.is_empty() { Value::Null } else { serde_json::from_slice(&request.body).unwrap() };
-        // The clients of v3.0 and later write the authorization's date anew; frcopy sends what the target answered.
+        // The recorded clients rewrote the date of the authorization. frcopy sends it unchanged.
         let authorization = self.exchanges.iter().find(|exchange| exchange.request.is_authorize());
         let expected = match (&recorded.body, authorization) {
             (_, Some(authorization)) if recorded.url.contains(":copyTo") => {
                 authorization.response.body.clone().unwrap()
             }
-            // One recorder kept no bodies, and one kept a text that is no JSON.
+            // One recording has no bodies, and one has a body that is not JSON.
             (None | Some(Value::String(_)), _) if recorded.is_start() => return None,
             (body, _) => body.clone().unwrap_or_default(),
         };
@@ -286,7 +287,7 @@ impl Player {
     }
 }
 
-/// Method, path and query. Some clients poll `copyResults` where the service said `copyresults`, and ask for keys.
+/// Compares method, path and query. Some clients wrote `copyResults` for `copyresults`, or added `includeKeys`.
 fn matches(recorded: &Recorded, request: &Request) -> bool {
     let url = url::Url::parse(&recorded.url).unwrap();
     let query = url.query().filter(|query| !query.starts_with("includeKeys"));
@@ -295,14 +296,14 @@ fn matches(recorded: &Recorded, request: &Request) -> bool {
         && query == request.url.query()
 }
 
-fn is_look(request: &Request) -> bool {
+fn is_model_read(request: &Request) -> bool {
     let segments: Vec<_> = request.url.path_segments().unwrap().collect();
     request.method == wiremock::http::Method::GET
         && (matches!(segments[..], [_, "documentModels" | "documentClassifiers", _])
             || matches!(segments[..], [_, _, "custom", "models", _]))
 }
 
-/// The recorded clients looked at the copy more than once and cleaned up; one repeated a start that must not be.
+/// Requests that frcopy does not send: further reads of the copy, a clean-up, and a start repeated after a 500.
 fn may_be_left_over(exchange: &Exchange) -> bool {
     let request = &exchange.request;
     request.method == "DELETE"
@@ -319,7 +320,7 @@ fn replayed(response: &Response) -> ResponseTemplate {
         let value = value.as_str().unwrap();
         match name.to_ascii_lowercase().as_str() {
             "content-length" | "transfer-encoding" | "date" | "strict-transport-security" => {}
-            // That it is honoured is tested elsewhere, where it does not take a minute.
+            // Other tests cover the wait, without a delay of a minute.
             "retry-after" => template = template.insert_header("Retry-After", "0"),
             _ => template = template.insert_header(name.as_str(), value),
         }
@@ -327,7 +328,7 @@ fn replayed(response: &Response) -> ResponseTemplate {
     template
 }
 
-/// The recording with this server's address, versions that are alive, and settings that frcopy does not refuse itself.
+/// The recording with the address of this server, current API versions, and settings that frcopy accepts.
 pub(crate) fn localised(value: Value, server: &str) -> Value {
     match value {
         Value::String(text) => Value::String(localised_text(&text, server)),
@@ -339,7 +340,7 @@ pub(crate) fn localised(value: Value, server: &str) -> Value {
 
 fn localised_text(text: &str, server: &str) -> String {
     match text {
-        // What the sanitizer put in the place of a resource id, and a region that the service refuses by its form.
+        // Placeholders of the recorder for a resource id, and for a region of a form that the service refuses.
         "/path/to/resource/id" | "resource_id" => return RESOURCE_ID.into(),
         "RESOURCE_REGION" => return "resourceregion".into(),
         _ => {}

@@ -1,19 +1,18 @@
-//! Keys and access tokens: where they may go, and that they are seen nowhere else, however much is said.
+//! Keys and access tokens: where they are sent, and that no output contains them at any verbosity.
 
 use std::io::Write;
 
 use serde_json::json;
 
 use crate::support::{
-    ACCESS_TOKEN, MODEL, SOURCE_KEY, Step, TARGET_KEY, VERSIONS, Version, World, error_reply, frcopy, on_every_version,
-    reply, run,
+    ACCESS_TOKEN, MODEL, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS, Version, error_reply, frcopy,
+    on_every_version, reply, run,
 };
 
-/// `run` looks for secrets in everything that a command prints; here the servers do their best to have them printed.
+/// `run` checks every output for secrets. Here the service echoes them in its answers.
 #[test]
-fn a_service_that_repeats_secrets_cannot_have_them_printed() {
-    const STEPS: [Step; 6] =
-        [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow, Step::Verify];
+fn secrets_that_the_service_echoes_are_not_printed() {
+    const STEPS: [Step; 6] = [Step::GetSource, Step::GetTarget, Step::Authorize, Step::Start, Step::Poll, Step::Verify];
     on_every_version(|version| {
         std::thread::scope(|scope| {
             for step in STEPS {
@@ -24,9 +23,9 @@ fn a_service_that_repeats_secrets_cannot_have_them_printed() {
 }
 
 fn repeat_secrets(version: Version, step: Step) {
-    // Each side knows its own key, and after the authorization the token.
-    let key = if matches!(step, Step::LookTarget | Step::Authorize | Step::Verify) { TARGET_KEY } else { SOURCE_KEY };
-    let token = if matches!(step, Step::Start | Step::Follow | Step::Verify) { ACCESS_TOKEN } else { "" };
+    // Each side has its own key and, after the authorization, the access token.
+    let key = if matches!(step, Step::GetTarget | Step::Authorize | Step::Verify) { TARGET_KEY } else { SOURCE_KEY };
+    let token = if matches!(step, Step::Start | Step::Poll | Step::Verify) { ACCESS_TOKEN } else { "" };
     let known = format!("{key} {token}");
     let escaped = format!("\\u00{:x}{}", key.as_bytes()[0], &key[1..]);
     let url = format!("https://evil.example/?k={key}&t={token}");
@@ -44,81 +43,86 @@ fn repeat_secrets(version: Version, step: Step) {
             json!({"status": known, "modelInfo": {"status": known}, "modelId": known, "apiVersion": known}),
         ),
     ] {
-        let world = World::new(version);
-        world.on(step, [answer]);
-        run(world.copy().args(["-vv", "--timeout", "1200ms"]));
-        assert!(world.count(step) > 0 || (step == Step::LookTarget && version.is_v2_1()));
+        // A deadline of 1.2 s is enough for most answers. On a slow machine it may pass before the step is reached.
+        let is_echoed = ["1200ms", "10s", "50s"].into_iter().any(|timeout| {
+            let service = ScriptedService::new(version);
+            service.on(step, [answer.clone()]);
+            run(service.copy().args(["-vv", "--timeout", timeout]));
+            service.count(step) > 0 || (step == Step::GetTarget && version.is_v2_1())
+        });
+        assert!(is_echoed, "{version:?} {step:?}");
     }
 }
 
 #[test]
-fn an_operation_location_with_a_secret_in_it_is_followed_as_it_came_and_shown_without() {
+fn a_secret_in_the_operation_location_is_sent_and_not_printed() {
     on_every_version(|version| {
-        let world = World::new(version);
+        let service = ScriptedService::new(version);
         let separator = if version.is_v2_1() { '?' } else { '&' };
-        let location = format!("{}{separator}t={ACCESS_TOKEN}", world.operation_url());
-        world.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
-        let ending = run(world.copy().args(["-vv", "--timeout", "1500ms"])).expect(8, &["t=***"]);
-        let path = location.trim_start_matches(&world.source.uri());
-        assert!(world.seen().iter().any(|seen| seen.line == format!("GET {path}")), "{ending:#?}");
+        let location = format!("{}{separator}t={ACCESS_TOKEN}", service.operation_url());
+        service.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
+        let output = run(service.copy().args(["-vv", "--timeout", "1500ms"])).expect(8, &["t=***"]);
+        let path = location.trim_start_matches(&service.source.uri());
+        assert!(service.seen().iter().any(|seen| seen.line == format!("GET {path}")), "{output:#?}");
     });
 }
 
 #[test]
 fn at_the_highest_verbosity_a_success_prints_no_secret() {
     on_every_version(|version| {
-        let world = World::new(version);
-        run(world.copy().args(["-vv", "--output", "json"])).expect(0, &[]);
+        let service = ScriptedService::new(version);
+        run(service.copy().args(["-vv", "--output", "json"])).expect(0, &[]);
     });
 }
 
 #[test]
 fn every_combination_of_verbosity_and_failure_prints_no_secret() {
     on_every_version(|version| {
-        for step in [Step::LookSource, Step::LookTarget, Step::Authorize, Step::Start, Step::Follow, Step::Verify] {
+        for step in [Step::GetSource, Step::GetTarget, Step::Authorize, Step::Start, Step::Poll, Step::Verify] {
             for status in [400, 401, 403, 404, 409, 429, 500] {
-                let world = World::new(version);
-                world.on(step, [error_reply(status, "Code", "Words.").insert_header("Retry-After", "60")]);
-                run(world.copy().args(["-vv", "--timeout", "200ms", "--output", "json"]));
+                let service = ScriptedService::new(version);
+                service.on(step, [error_reply(status, "Code", "Words.").insert_header("Retry-After", "60")]);
+                run(service.copy().args(["-vv", "--timeout", "200ms", "--output", "json"]));
             }
         }
     });
 }
 
 #[test]
-fn a_key_comes_from_a_file_without_its_last_newline() {
+fn a_key_is_read_from_a_file_without_its_last_newline() {
     for (text, key) in [
         (format!("{SOURCE_KEY}\n"), SOURCE_KEY),
         (format!("{SOURCE_KEY}\r\n"), SOURCE_KEY),
         (SOURCE_KEY.to_owned(), SOURCE_KEY),
     ] {
-        let world = World::new(VERSIONS[3]);
+        let service = ScriptedService::new(VERSIONS[3]);
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        // A flag beats the environment, which holds another key.
-        run(world.copy().env("FRCOPY_SOURCE_KEY", TARGET_KEY).arg("--source-key-file").arg(file.path())).expect(0, &[]);
-        assert_eq!(world.only(Step::Start).headers["ocp-apim-subscription-key"], key);
+        // The flag overrides the environment, which has another key.
+        run(service.copy().env("FRCOPY_SOURCE_KEY", TARGET_KEY).arg("--source-key-file").arg(file.path()))
+            .expect(0, &[]);
+        assert_eq!(service.only(Step::Start).headers["ocp-apim-subscription-key"], key);
     }
 }
 
 #[test]
-fn a_key_comes_from_stdin() {
-    let world = World::new(VERSIONS[3]);
-    let mut command = world.copy();
+fn a_key_is_read_from_stdin() {
+    let service = ScriptedService::new(VERSIONS[3]);
+    let mut command = service.copy();
     command.env_remove("FRCOPY_TARGET_KEY").args(["--target-key-file", "-"]).write_stdin(format!("{TARGET_KEY}\n"));
     run(&mut command).expect(0, &[]);
-    assert_eq!(world.only(Step::Authorize).headers["ocp-apim-subscription-key"], TARGET_KEY);
+    assert_eq!(service.only(Step::Authorize).headers["ocp-apim-subscription-key"], TARGET_KEY);
 }
 
 #[test]
 fn a_key_on_the_command_line_beats_the_environment() {
-    let world = World::new(VERSIONS[3]);
-    run(world.copy().env("FRCOPY_SOURCE_KEY", "wrong").args(["--source-key", SOURCE_KEY])).expect(0, &[]);
-    assert_eq!(world.only(Step::Start).headers["ocp-apim-subscription-key"], SOURCE_KEY);
+    let service = ScriptedService::new(VERSIONS[3]);
+    run(service.copy().env("FRCOPY_SOURCE_KEY", "wrong").args(["--source-key", SOURCE_KEY])).expect(0, &[]);
+    assert_eq!(service.only(Step::Start).headers["ocp-apim-subscription-key"], SOURCE_KEY);
 }
 
 #[test]
-fn a_key_in_the_wrong_place_is_not_repeated() {
+fn a_key_in_the_wrong_argument_is_not_printed() {
     let tag = format!("{SOURCE_KEY}=1");
     for arguments in [
         vec!["copy", MODEL, "--source-endpoint", SOURCE_KEY],
@@ -132,13 +136,13 @@ fn a_key_in_the_wrong_place_is_not_repeated() {
         vec!["copy", MODEL, "--tag", &tag, "--tag", &tag],
         vec!["copy", MODEL, "--source-key-file", SOURCE_KEY],
     ] {
-        let ending = run(frcopy().env("FRCOPY_SOURCE_ENDPOINT", "https://a.example").args(&arguments));
-        assert_eq!(ending.code, 2, "{arguments:?}");
+        let output = run(frcopy().env("FRCOPY_SOURCE_ENDPOINT", "https://a.example").args(&arguments));
+        assert_eq!(output.code, 2, "{arguments:?}");
     }
 }
 
 #[test]
-fn help_shows_no_key_of_the_environment() {
+fn help_prints_no_key_of_the_environment() {
     for arguments in [&["copy", "--help"][..], &["--help"], &["copy", "-h"]] {
         run(frcopy().env("FRCOPY_SOURCE_KEY", SOURCE_KEY).env("FRCOPY_TARGET_KEY", TARGET_KEY).args(arguments))
             .expect(0, &[]);

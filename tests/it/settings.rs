@@ -1,10 +1,10 @@
-//! Wrong settings: each is refused with exit 2 before the first request, and says how to put it right.
+//! Invalid settings: each is refused with exit code 2 and a remedy before the first request.
 
-use crate::support::{MODEL, RESOURCE_ID, SOURCE_KEY, TARGET_KEY, V2_1, V4_0, World, frcopy, run};
+use crate::support::{MODEL, RESOURCE_ID, SOURCE_KEY, ScriptedService, TARGET_KEY, V2_1, V4_0, frcopy, run};
 
 #[test]
-fn what_is_missing_is_named_with_its_variable() {
-    let world = World::new(V4_0);
+fn a_missing_setting_is_named_with_its_variable() {
+    let service = ScriptedService::new(V4_0);
     for (variable, what) in [
         ("FRCOPY_SOURCE_ENDPOINT", "the source endpoint is missing"),
         ("FRCOPY_TARGET_ENDPOINT", "the target endpoint is missing"),
@@ -12,14 +12,14 @@ fn what_is_missing_is_named_with_its_variable() {
         ("FRCOPY_TARGET_KEY", "the target key is missing"),
     ] {
         let help = format!("help: set {variable}");
-        run(world.copy().env_remove(variable)).expect(2, &[what, &help]);
-        run(world.copy().env(variable, "  ")).expect(2, &[what, &help]);
+        run(service.copy().env_remove(variable)).expect(2, &[what, &help]);
+        run(service.copy().env(variable, "  ")).expect(2, &[what, &help]);
     }
-    assert_eq!(world.seen().len(), 0);
+    assert_eq!(service.seen().len(), 0);
 }
 
 #[test]
-fn a_value_that_cannot_be_is_refused_with_its_name_and_a_remedy() {
+fn an_invalid_value_is_refused_with_its_name_and_a_remedy() {
     for (arguments, what) in [
         (
             &["--source-endpoint", "http://contoso.cognitiveservices.azure.com"][..],
@@ -45,21 +45,21 @@ fn a_value_that_cannot_be_is_refused_with_its_name_and_a_remedy() {
         (&["--tag", "backup"], "--tag \"backup\" is not a tag"),
         (&["--tag", "a=1", "--tag", "a=2"], "--tag \"a\" is given twice"),
     ] {
-        let world = World::new(V4_0);
+        let service = ScriptedService::new(V4_0);
         let mut command = frcopy();
         command
-            .env("FRCOPY_SOURCE_ENDPOINT", world.source.uri())
-            .env("FRCOPY_TARGET_ENDPOINT", world.target.uri())
+            .env("FRCOPY_SOURCE_ENDPOINT", service.source.uri())
+            .env("FRCOPY_TARGET_ENDPOINT", service.target.uri())
             .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
             .env("FRCOPY_TARGET_KEY", TARGET_KEY);
-        let ending = run(command.args(["copy", MODEL]).args(arguments)).expect(2, &[what]);
-        assert!(ending.stderr.contains("help: ") || ending.stderr.contains("Usage"), "{ending:#?}");
-        assert_eq!((world.seen().len(), ending.stdout.as_str()), (0, ""));
+        let output = run(command.args(["copy", MODEL]).args(arguments)).expect(2, &[what]);
+        assert!(output.stderr.contains("help: ") || output.stderr.contains("Usage"), "{output:#?}");
+        assert_eq!((service.seen().len(), output.stdout.as_str()), (0, ""));
     }
 }
 
 #[test]
-fn a_model_id_or_api_version_that_cannot_be_is_refused() {
+fn an_invalid_model_id_or_api_version_is_refused() {
     for (arguments, what) in [
         (&["copy", "a/b"][..], "the model id is not usable"),
         (&["copy", "x"], "the model id is not usable: it has 1 characters"),
@@ -73,38 +73,38 @@ fn a_model_id_or_api_version_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
-    let world = World::new(V2_1);
-    let half = |arguments: &[&str]| run(world.bare_copy().args([MODEL, "--api-version", "2.1"]).args(arguments));
+fn contradicting_options_are_refused() {
+    let service = ScriptedService::new(V2_1);
+    let half = |arguments: &[&str]| run(service.bare_copy().args([MODEL, "--api-version", "2.1"]).args(arguments));
     half(&[]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
     half(&["--target-region", "westus2"]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
     half(&["--target-resource-id", RESOURCE_ID]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
     let address = ["--target-resource-id", RESOURCE_ID, "--target-region", "westus2"];
-    run(world.bare_copy().args(["my-model", "--api-version", "2.1"]).args(address)).expect(2, &["which is a UUID"]);
-    run(world.copy().args(["--kind", "classifier"])).expect(2, &["v2.1 does not copy classifiers", "4.0"]);
-    run(world.copy().args(["-q", "-v"])).expect(2, &["cannot be used with"]);
-    run(world.copy().arg("--all")).expect(2, &["cannot be used with"]);
-    run(world.copy().args(["--if-exists", "replace", "--no-verify"])).expect(2, &["not possible with --no-verify"]);
-    run(world.copy().env("FRCOPY_SOURCE_KEY_FILE", "/nowhere"))
+    run(service.bare_copy().args(["my-model", "--api-version", "2.1"]).args(address)).expect(2, &["which is a UUID"]);
+    run(service.copy().args(["--kind", "classifier"])).expect(2, &["v2.1 does not copy classifiers", "4.0"]);
+    run(service.copy().args(["-q", "-v"])).expect(2, &["cannot be used with"]);
+    run(service.copy().arg("--all")).expect(2, &["cannot be used with"]);
+    run(service.copy().args(["--if-exists", "replace", "--no-verify"])).expect(2, &["not possible with --no-verify"]);
+    run(service.copy().env("FRCOPY_SOURCE_KEY_FILE", "/nowhere"))
         .expect(2, &["FRCOPY_SOURCE_KEY and FRCOPY_SOURCE_KEY_FILE are both set"]);
-    run(world.copy().args(["--source-key-file", "-", "--target-key-file", "-"]))
+    run(service.copy().args(["--source-key-file", "-", "--target-key-file", "-"]))
         .expect(2, &["two of the keys and ids are to come from stdin"]);
-    assert_eq!(world.seen().len(), 0);
+    assert_eq!(service.seen().len(), 0);
 }
 
 #[test]
-fn the_model_id_may_be_an_option() {
-    let world = World::new(V4_0);
-    run(world.bare_copy().args(["--model-id", MODEL])).expect(0, &[]);
+fn the_model_id_can_be_an_option() {
+    let service = ScriptedService::new(V4_0);
+    run(service.bare_copy().args(["--model-id", MODEL])).expect(0, &[]);
 }
 
 #[test]
-fn the_target_address_may_stand_in_the_environment() {
-    let world = World::new(V2_1);
-    let mut command = world.bare_copy();
+fn resource_id_and_region_of_the_target_can_come_from_the_environment() {
+    let service = ScriptedService::new(V2_1);
+    let mut command = service.bare_copy();
     command.env("FRCOPY_TARGET_RESOURCE_ID", RESOURCE_ID).env("FRCOPY_TARGET_REGION", "West US 2");
     run(command.args([MODEL, "--api-version", "2.1"])).expect(0, &[]);
-    let start = world.only(crate::support::Step::Start);
+    let start = service.only(crate::support::Step::Start);
     assert!(start.body.contains(r#""targetResourceRegion":"westus2""#), "{}", start.body);
 }
 
@@ -115,9 +115,9 @@ fn a_call_without_a_model_id_or_command_shows_the_usage() {
 }
 
 #[test]
-fn an_endpoint_is_never_doubled() {
-    let world = World::new(V4_0);
-    let endpoint = format!("{}//", world.source.uri());
-    run(world.copy().env("FRCOPY_SOURCE_ENDPOINT", endpoint)).expect(0, &[]);
-    assert!(world.seen().iter().all(|seen| !seen.line.contains("//")), "{:#?}", world.seen());
+fn slashes_at_the_end_of_an_endpoint_are_removed() {
+    let service = ScriptedService::new(V4_0);
+    let endpoint = format!("{}//", service.source.uri());
+    run(service.copy().env("FRCOPY_SOURCE_ENDPOINT", endpoint)).expect(0, &[]);
+    assert!(service.seen().iter().all(|seen| !seen.line.contains("//")), "{:#?}", service.seen());
 }

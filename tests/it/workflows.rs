@@ -10,9 +10,9 @@ use std::sync::OnceLock;
 use saphyr::{LoadableYamlNode, Yaml};
 use tempfile::TempDir;
 
-use crate::lab::{Lab, TARGET};
-use crate::support::Ending;
-use crate::tls::{AUTHORITY, serve};
+use crate::support::CommandOutput;
+use crate::support::emulated_pair::{EmulatedPair, TARGET};
+use crate::support::raw_server::{AUTHORITY, tls_server};
 use frcopy::emulator::Collection;
 
 const README: &str = include_str!("../../README.md");
@@ -24,13 +24,13 @@ type Values = HashMap<String, String>;
 /// Everything that a run of steps shares: files, results of earlier steps, and a server with a release on it.
 struct Machine {
     folder: TempDir,
-    lab: Lab,
+    lab: EmulatedPair,
     releases: String,
     sha256: &'static str,
     /// What an expression stands for: `vars.NAME`, `steps.ID.outputs.NAME`; in Azure Pipelines just the name.
     values: Values,
     path: String,
-    endings: Vec<Ending>,
+    endings: Vec<CommandOutput>,
 }
 
 impl Machine {
@@ -38,7 +38,7 @@ impl Machine {
         let folder = TempDir::new().unwrap();
         let (archive, sha256) = release();
         let sums = format!("{sha256}  {ARCHIVE}.tar.gz\n");
-        let address = serve(move |request| {
+        let address = tls_server(move |request| {
             let body = match request.split(' ').nth(1).and_then(|path| path.rsplit('/').next()) {
                 Some("SHA256SUMS") => sums.clone().into_bytes(),
                 Some(name) if name.strip_suffix(".tar.gz") == Some(ARCHIVE) => archive.clone(),
@@ -49,7 +49,7 @@ impl Machine {
         });
         let releases = format!("https://localhost:{}", address.port());
         let path = "/usr/bin:/bin".to_owned();
-        Self { folder, lab: Lab::new(1), releases, sha256, values: Values::new(), path, endings: Vec::new() }
+        Self { folder, lab: EmulatedPair::new(1), releases, sha256, values: Values::new(), path, endings: Vec::new() }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -57,7 +57,7 @@ impl Machine {
     }
 
     /// One step of a system: a script, its environment, and what the step leaves behind.
-    fn bash(&mut self, script: &str, environment: &Values) -> &Ending {
+    fn bash(&mut self, script: &str, environment: &Values) -> &CommandOutput {
         let mut command = Command::new("bash");
         let temporary = self.folder.path();
         command
@@ -70,11 +70,11 @@ impl Machine {
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let code = output.status.code().unwrap();
-        self.endings.push(Ending { code, stdout: text(output.stdout), stderr: text(output.stderr) });
+        self.endings.push(CommandOutput { code, stdout: text(output.stdout), stderr: text(output.stderr) });
         self.endings.last().unwrap()
     }
 
-    fn last(&self) -> &Ending {
+    fn last(&self) -> &CommandOutput {
         self.endings.last().unwrap()
     }
 }
@@ -383,7 +383,7 @@ fn the_pipeline_installs_backs_up_checks_and_hands_its_results_on() {
 
 #[test]
 fn the_cron_job_copies_and_then_checks() {
-    let lab = Lab::new(1);
+    let lab = EmulatedPair::new(1);
     let job = example("kind: CronJob");
     let spec =
         ["spec", "jobTemplate", "spec", "template", "spec"].iter().fold(&job, |yaml, name| field(yaml, name).unwrap());

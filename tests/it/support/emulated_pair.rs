@@ -1,4 +1,4 @@
-//! Two emulated resources inside the test, which can look into them, change them, and listen to what they are asked.
+//! [`EmulatedPair`]: two emulated resources inside the test process, which a test can read, change and observe.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,42 +9,42 @@ use frcopy::emulator::{Collection, Emulator, OnRequest, Options, ServedRequest};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::{Ending, frcopy, run};
+use crate::support::{CommandOutput, frcopy, run};
 
 pub(crate) const SOURCE: usize = 0;
 pub(crate) const TARGET: usize = 1;
 
-pub(crate) struct Lab {
+pub(crate) struct EmulatedPair {
     pub(crate) emulator: Emulator,
     served: Arc<Mutex<Vec<ServedRequest>>>,
-    // Dropped last: the servers live on it.
+    // Dropped last, because the servers run on it.
     _runtime: Runtime,
 }
 
-impl Lab {
-    /// Resources whose copies take no time.
+impl EmulatedPair {
+    /// Resources on which a copy ends at once.
     pub(crate) fn new(models: usize) -> Self {
-        Self::with(&Options { models, operation_time: Duration::ZERO, ..Options::default() })
+        Self::with_options(&Options { models, operation_time: Duration::ZERO, ..Options::default() })
     }
 
-    pub(crate) fn with(options: &Options) -> Self {
-        Self::listening(options, |_| {})
+    pub(crate) fn with_options(options: &Options) -> Self {
+        Self::with_observer(options, |_| {})
     }
 
-    /// Resources that tell of each request before it is answered.
-    pub(crate) fn listening(options: &Options, listen: impl Fn(&ServedRequest) + Send + Sync + 'static) -> Self {
+    /// Resources that call `observer` with each request before they answer it.
+    pub(crate) fn with_observer(options: &Options, observer: impl Fn(&ServedRequest) + Send + Sync + 'static) -> Self {
         let served = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&served);
         let on_served: OnRequest = Arc::new(move |request: &ServedRequest| {
             noted.lock().unwrap().push(request.clone());
-            listen(request);
+            observer(request);
         });
         let runtime = Runtime::new().unwrap();
         let emulator = runtime.block_on(Emulator::start(options, on_served)).unwrap();
         Self { emulator, served, _runtime: runtime }
     }
 
-    /// The binary with endpoints, keys and the target's address in its environment.
+    /// The binary with endpoints, keys, resource id and region in its environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = frcopy();
         command.envs(self.environment()).args(arguments).timeout(Duration::from_secs(150));
@@ -63,23 +63,25 @@ impl Lab {
         ]
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ending {
+    pub(crate) fn run(&self, arguments: &[&str]) -> CommandOutput {
         run(&mut self.command(arguments))
     }
 
-    /// `frcopy copy`, polling fast.
-    pub(crate) fn copy(&self, arguments: &[&str]) -> Ending {
+    /// `frcopy copy` with a short poll interval.
+    pub(crate) fn copy(&self, arguments: &[&str]) -> CommandOutput {
         self.run(&[&["copy", "--poll-interval", "20ms"], arguments].concat())
     }
 
-    /// What was asked of a resource with a method other than GET, since the last time.
-    pub(crate) fn changes(&self) -> Vec<String> {
+    /// The requests with another method than GET since the last call, without query.
+    pub(crate) fn mutating_requests(&self) -> Vec<String> {
         let served = std::mem::take(&mut *self.served.lock().unwrap());
-        let changes = served.into_iter().filter(|served| served.method != "GET");
-        changes.map(|served| format!("{} {} {}", served.resource, served.method, without_query(&served.path))).collect()
+        let mutating = served.into_iter().filter(|served| served.method != "GET");
+        mutating
+            .map(|served| format!("{} {} {}", served.resource, served.method, without_query(&served.path)))
+            .collect()
     }
 
-    /// How many requests a resource has answered with this status.
+    /// The number of requests that were answered with this status.
     pub(crate) fn count(&self, status: u16) -> usize {
         self.served.lock().unwrap().iter().filter(|served| served.status == status).count()
     }
@@ -88,19 +90,24 @@ impl Lab {
         self.emulator.ids(resource, collection).into_iter().collect()
     }
 
-    /// Changes one field of a model on a resource.
+    /// The id of a v2.1 model on the source.
+    pub(crate) fn custom_model(&self) -> String {
+        self.ids(SOURCE, Collection::CustomModels).into_iter().next().unwrap()
+    }
+
+    /// Sets one field of a model on a resource.
     pub(crate) fn set(&self, resource: usize, collection: Collection, id: &str, pointer: &str, value: Value) {
         let mut body = self.emulator.get(resource, collection, id).unwrap();
         *body.pointer_mut(pointer).unwrap() = value;
         self.emulator.put(resource, collection, id, body);
     }
 
-    /// Trains a model of the source anew, under its old id.
+    /// Trains a model of the source again under the same id.
     pub(crate) fn retrain(&self, id: &str) {
         self.retrain_at("2026-11-22T08:00:00Z", Collection::DocumentModels, id);
     }
 
-    /// Trains something of the source anew, under its old id.
+    /// Trains a model or classifier of the source again under the same id.
     pub(crate) fn retrain_at(&self, date: &str, collection: Collection, id: &str) {
         let body = self.emulator.get(SOURCE, collection, id).unwrap();
         for field in ["createdDateTime", "modifiedDateTime"].into_iter().filter(|field| body.get(field).is_some()) {
@@ -108,8 +115,8 @@ impl Lab {
         }
     }
 
-    /// How often the v2.1 models of a resource have been listed.
-    pub(crate) fn looks_at(&self, resource: usize) -> usize {
+    /// The number of requests that list the v2.1 models of a resource.
+    pub(crate) fn list_requests(&self, resource: usize) -> usize {
         let name = frcopy::emulator::resource_name(resource);
         let served = self.served.lock().unwrap();
         served.iter().filter(|served| served.resource == name && served.path.contains("op=full")).count()

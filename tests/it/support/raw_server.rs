@@ -1,0 +1,74 @@
+//! Raw servers: one answer per connection, written as bytes, over plain HTTP or TLS.
+//!
+//! The certificates in `tests/tls` are for localhost and contoso.invalid. They are issued by a certificate authority that
+//! exists for these tests only; its key is deleted.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+const CERTIFICATE: &[u8] = include_bytes!("../../tls/server.pem");
+const KEY: &[u8] = include_bytes!("../../tls/server.key");
+#[cfg(target_os = "linux")]
+pub(crate) const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/ca.pem");
+
+/// Starts a server that answers each request over plain HTTP, until the test process ends.
+#[cfg(target_os = "linux")]
+pub(crate) fn plain_server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> SocketAddr {
+    let (listener, address) = listen();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            respond(&mut stream.unwrap(), &answer);
+        }
+    });
+    address
+}
+
+/// Starts a server that answers each request over TLS, until the test process ends.
+pub(crate) fn tls_server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> SocketAddr {
+    let certificates = CertificateDer::pem_slice_iter(CERTIFICATE).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(certificates, key).unwrap());
+    let (listener, address) = listen();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            respond(&mut StreamOwned::new(connection, stream.unwrap()), &answer);
+        }
+    });
+    address
+}
+
+fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// Answers one request. A client that does not trust the certificate closes the connection before it.
+fn respond(stream: &mut (impl Read + Write), answer: &impl Fn(&str) -> Vec<u8>) {
+    if let Some(request) = read_request(stream) {
+        let _ = stream.write_all(&answer(&request)).and_then(|()| stream.flush());
+    }
+}
+
+/// Reads a whole request, head and body, unless the client closes the connection before its end.
+pub(crate) fn read_request(stream: &mut impl Read) -> Option<String> {
+    let mut request = String::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+        request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        let Some((head, body)) = request.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() >= length.unwrap_or(0) {
+            return Some(request);
+        }
+    }
+}
