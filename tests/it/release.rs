@@ -1,4 +1,4 @@
-//! The release: what its parts say of one another, and what the workflows are allowed to run.
+//! Checks the files of CI and of a release against each other, and the permissions of the workflows.
 
 use std::fs;
 use std::path::Path;
@@ -13,16 +13,37 @@ fn read(path: &str) -> String {
 }
 
 fn workflows() -> Vec<(String, String)> {
-    let folder = fs::read_dir(Path::new(ROOT).join(".github/workflows")).unwrap();
-    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.map(|name| (name.clone(), read(&format!(".github/workflows/{name}")))).collect()
+    yaml_files(".github/workflows")
+}
+
+/// The names and texts of the YAML files in a folder.
+fn yaml_files(folder: &str) -> Vec<(String, String)> {
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "yml"));
+    let name_of = |path: &Path| format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap());
+    files.map(|path| (name_of(&path), fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]
-fn every_action_is_pinned_by_its_commit_and_says_which_version_that_is() {
+fn every_yaml_file_is_valid() {
+    let folders =
+        [".github", ".github/ISSUE_TEMPLATE", ".github/actions/copy", ".github/examples", ".github/workflows"];
+    for (name, text) in folders.into_iter().flat_map(yaml_files) {
+        let documents = Yaml::load_from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(documents.len() == 1 && documents[0].is_mapping(), "{name}");
+    }
+}
+
+#[test]
+fn every_action_is_pinned_to_a_commit_with_its_version_as_a_comment() {
     let mut seen = 0;
-    for (name, text) in workflows() {
-        for line in text.lines().filter(|line| line.trim_start().trim_start_matches("- ").starts_with("uses:")) {
+    let is_use = |line: &&str| {
+        let step = line.trim_start().trim_start_matches("- ");
+        // The action of this repository: readers of an example put in the owner and the commit.
+        step.starts_with("uses:") && !step.ends_with("OWNER/frcopy/.github/actions/copy@COMMIT")
+    };
+    for (name, text) in [workflows(), yaml_files(".github/examples")].concat() {
+        for line in text.lines().filter(is_use) {
             let (action, version) = line.split_once(" # v").unwrap_or_else(|| panic!("{name}: {line}"));
             let commit = action.split_once('@').unwrap().1;
             let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -34,11 +55,10 @@ fn every_action_is_pinned_by_its_commit_and_says_which_version_that_is() {
 }
 
 #[test]
-fn a_workflow_may_read_the_repository_and_a_job_what_it_needs() {
+fn only_the_publishing_job_has_write_permissions() {
     for (name, text) in workflows() {
         let workflow = Yaml::load_from_str(&text).unwrap().remove(0);
-        let permissions =
-            workflow.as_mapping_get("permissions").unwrap_or_else(|| panic!("{name} has all permissions"));
+        let permissions = workflow.as_mapping_get("permissions").unwrap_or_else(|| panic!("{name} has no permissions"));
         let writes = |yaml: &Yaml<'_>| {
             yaml.as_mapping().is_some_and(|all| all.values().any(|value| value.as_str() == Some("write")))
         };
@@ -52,13 +72,13 @@ fn a_workflow_may_read_the_repository_and_a_job_what_it_needs() {
 }
 
 #[test]
-fn no_expression_stands_in_a_script() {
+fn no_script_contains_an_expression() {
     for (name, script) in scripts() {
         assert!(!script.contains("${{"), "{name}: {script}");
     }
 }
 
-/// Every script of every workflow, with the name of its file.
+/// The scripts of all workflows, each with the name of its file.
 fn scripts() -> Vec<(String, String)> {
     let mut scripts = Vec::new();
     for (name, text) in workflows() {
@@ -74,7 +94,7 @@ fn scripts() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_archives_have_the_names_that_everybody_looks_for() {
+fn the_release_the_action_and_cargo_binstall_use_the_same_archive_names() {
     let (release, install, cargo) =
         (read(".github/workflows/release.yml"), read(".github/actions/copy/install.sh"), read("Cargo.toml"));
     let targets: Vec<_> =
@@ -92,7 +112,7 @@ fn the_archives_have_the_names_that_everybody_looks_for() {
 }
 
 #[test]
-fn the_scripts_are_free_of_syntax_errors() {
+fn the_scripts_have_no_syntax_errors() {
     for script in [".ci/run", ".ci/package", ".github/actions/copy/install.sh", ".github/actions/copy/run.sh"] {
         let status = Command::new("bash").arg("-n").arg(Path::new(ROOT).join(script)).status().unwrap();
         assert!(status.success(), "{script}");
@@ -103,9 +123,9 @@ fn the_scripts_are_free_of_syntax_errors() {
     }
 }
 
-/// The steps of the publishing job that need nobody but this machine: the sums, and what goes into the image.
+/// Runs the steps of the publishing job that need no other host: the checksums, and the contents of the image.
 #[test]
-fn the_sums_are_checked_and_the_image_gets_a_binary_for_each_architecture() {
+fn the_checksums_are_verified_and_the_image_gets_a_binary_for_each_architecture() {
     let folder = tempfile::TempDir::new().unwrap();
     let release = folder.path().join("release");
     fs::create_dir(&release).unwrap();
@@ -125,16 +145,16 @@ fn the_sums_are_checked_and_the_image_gets_a_binary_for_each_architecture() {
         step.as_mapping_get("run").and_then(Yaml::as_str).unwrap().to_owned()
     };
     let run = |script: &str, folder: &Path| {
-        // Whoever builds and pushes images is not here: only what it is called with is of interest.
+        // A stand-in for docker records its arguments. It reads the password, or echo could fail with a broken pipe.
         let script = format!(
-            "docker() {{ echo \"docker $*\" >>asked; echo '{{}}' >image.json; }}; jq() {{ echo sha256:0; }}\n{script}"
+            "docker() {{ if [ $1 = login ]; then cat >/dev/null; fi; echo \"docker $*\" >>calls; echo '{{}}' >image.json; }}; jq() {{ echo sha256:0; }}\n{script}"
         );
         let mut command = Command::new("bash");
         command.args(["-ec", &script]).current_dir(folder).env("REPOSITORY", "Owner/frcopy").env("TAG", "v0.1.0");
         command.env("ACTOR", "a").env("TOKEN", "t").env("REVISION", "r").env("GITHUB_OUTPUT", folder.join("output"));
         command.output().unwrap().status.success()
     };
-    let check = script("Check every archive once more");
+    let check = script("Verify the checksums");
     assert!(run(&check, &release));
     assert_eq!(fs::read_to_string(release.join("SHA256SUMS")).unwrap().lines().count(), 5);
     assert!(run(&script("Build and push the image"), folder.path()));
@@ -144,13 +164,13 @@ fn the_sums_are_checked_and_the_image_gets_a_binary_for_each_architecture() {
         assert_eq!(fs::read_to_string(binary).unwrap(), target);
     }
     assert!(folder.path().join("image/certificates.crt").exists());
-    let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
-    assert!(asked.contains("--tag ghcr.io/owner/frcopy:0.1.0"), "{asked}");
+    let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
+    assert!(calls.contains("--tag ghcr.io/owner/frcopy:0.1.0"), "{calls}");
     assert_eq!(
         fs::read_to_string(folder.path().join("output")).unwrap(),
         "name=ghcr.io/owner/frcopy\ndigest=sha256:0\n"
     );
-    // One that was changed is not published.
+    // A modified archive is not published.
     fs::write(release.join("frcopy-0.1.0-a.tar.gz"), "changed").unwrap();
     fs::write(release.join("all.sha256"), fs::read(release.join("SHA256SUMS")).unwrap()).unwrap();
     assert!(!run(&check, &release));

@@ -1,8 +1,9 @@
-//! The action and the README's workflow examples, step by step under a faked GitHub, Azure Pipelines and Kubernetes: what
-//! people copy from there has been run.
+//! Runs the action and each file of `.github/examples`, step by step, with a small stand-in for GitHub Actions, Azure
+//! Pipelines and Kubernetes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -15,19 +16,19 @@ use crate::support::emulated_pair::{EmulatedPair, TARGET};
 use crate::support::raw_server::{AUTHORITY, tls_server};
 use frcopy::emulator::Collection;
 
-const README: &str = include_str!("../../README.md");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.github/examples");
 const ACTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.github/actions/copy");
 const ARCHIVE: &str = "frcopy-0.1.0-x86_64-unknown-linux-musl";
 
 type Values = HashMap<String, String>;
 
-/// Everything that a run of steps shares: files, results of earlier steps, and a server with a release on it.
+/// The state that the steps of a run share: files, outputs of earlier steps, and a server that offers a release.
 struct Machine {
     folder: TempDir,
     lab: EmulatedPair,
     releases: String,
     sha256: &'static str,
-    /// What an expression stands for: `vars.NAME`, `steps.ID.outputs.NAME`; in Azure Pipelines just the name.
+    /// Values of expressions: `vars.NAME`, `steps.ID.outputs.NAME`; in Azure Pipelines the name alone.
     values: Values,
     path: String,
     endings: Vec<CommandOutput>,
@@ -56,7 +57,7 @@ impl Machine {
         self.folder.path().join(name)
     }
 
-    /// One step of a system: a script, its environment, and what the step leaves behind.
+    /// Runs the script of one step and appends its result.
     fn bash(&mut self, script: &str, environment: &Values) -> &CommandOutput {
         let mut command = Command::new("bash");
         let temporary = self.folder.path();
@@ -79,7 +80,7 @@ impl Machine {
     }
 }
 
-/// A release with the binary of these tests in it, and its checksum. It is packed once for all tests.
+/// An archive with the binary under test, and its checksum. It is packed once for all tests.
 fn release() -> &'static (Vec<u8>, String) {
     static RELEASE: OnceLock<(Vec<u8>, String)> = OnceLock::new();
     RELEASE.get_or_init(|| {
@@ -95,14 +96,14 @@ fn release() -> &'static (Vec<u8>, String) {
     })
 }
 
-/// Puts in the place of each expression what it stands for.
+/// Replaces each expression by its value.
 fn expand(text: &str, open: &str, close: &str, values: &Values) -> String {
     let mut parts = text.split(open);
     let mut expanded = parts.next().unwrap().to_owned();
     for part in parts {
         let (expression, rest) = part.split_once(close).unwrap();
         let value = values.get(expression.trim());
-        expanded += value.unwrap_or_else(|| panic!("nobody knows {expression}"));
+        expanded += value.unwrap_or_else(|| panic!("{expression} has no value"));
         expanded += rest;
     }
     expanded
@@ -124,15 +125,22 @@ fn fields(yaml: Option<&Yaml<'_>>) -> Vec<(String, String)> {
     mapping.map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// The README's example that has this in it.
-fn example(with: &str) -> Yaml<'static> {
-    let blocks = README.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap());
-    let found: Vec<_> = blocks.filter(|block| block.contains(with)).collect();
-    assert_eq!(found.len(), 1, "{with}");
-    Yaml::load_from_str(found[0]).unwrap().remove(0)
+/// Reads a file of the examples.
+fn example(name: &str) -> Yaml<'static> {
+    let text = fs::read_to_string(Path::new(EXAMPLES).join(name)).unwrap();
+    Yaml::load_from_str(&text).unwrap().remove(0)
 }
 
-/// GitHub Actions, as far as the examples need it.
+#[test]
+fn every_example_is_run_by_a_test() {
+    let files = fs::read_dir(EXAMPLES).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let this_file = include_str!("workflows.rs");
+    for file in files.collect::<BTreeSet<_>>() {
+        assert!(this_file.contains(&format!("example(\"{file}\")")), "{file}");
+    }
+}
+
+/// The part of GitHub Actions that the examples use.
 impl Machine {
     fn on_github() -> Self {
         let mut machine = Self::new();
@@ -150,7 +158,7 @@ impl Machine {
             let job_environment = self.evaluate(fields(field(job, "env")));
             for step in field(job, "steps").unwrap().as_sequence().unwrap() {
                 self.run_step(step, &job_environment);
-                if self.last().code != 0 {
+                if self.endings.last().is_some_and(|ending| ending.code != 0) {
                     return;
                 }
             }
@@ -165,26 +173,27 @@ impl Machine {
         let mut environment = around.clone();
         environment.extend(self.evaluate(fields(field(step, "env"))));
         match (field(step, "uses"), field(step, "run")) {
+            (Some(uses), _) if text(uses).starts_with("actions/checkout@") => {}
             (Some(uses), _) => {
                 assert_eq!(text(uses), "OWNER/frcopy/.github/actions/copy@COMMIT");
                 let with = self.evaluate(fields(field(step, "with")));
                 let outputs = self.run_action(&with, &environment);
-                self.note(step, outputs);
+                self.keep_outputs(step, outputs);
             }
             (None, Some(run)) => {
                 let outputs = self.run_script(&text(run), environment);
-                self.note(step, outputs);
+                self.keep_outputs(step, outputs);
             }
-            (None, None) => panic!("a step that does nothing"),
+            (None, None) => panic!("a step with neither uses nor run"),
         }
     }
 
-    fn note(&mut self, step: &Yaml<'_>, outputs: Values) {
+    fn keep_outputs(&mut self, step: &Yaml<'_>, outputs: Values) {
         let Some(id) = field(step, "id").map(text) else { return };
         self.values.extend(outputs.into_iter().map(|(name, value)| (format!("steps.{id}.outputs.{name}"), value)));
     }
 
-    /// The composite action, with the inputs that were given and the defaults of the others.
+    /// Runs the composite action, with the given inputs and the defaults of the others.
     fn run_action(&mut self, with: &Values, around: &Values) -> Values {
         let action = fs::read_to_string(format!("{ACTION}/action.yml")).unwrap();
         let action = Yaml::load_from_str(&action).unwrap().remove(0);
@@ -244,9 +253,9 @@ impl Machine {
 }
 
 #[test]
-fn after_a_training_the_action_backs_the_model_up_and_hands_its_id_on() {
+fn after_a_training_the_action_copies_the_model_and_outputs_its_id() {
     let mut machine = Machine::on_github();
-    machine.run_workflow(&example("name: Train and back up"));
+    machine.run_workflow(&example("after-training.yml"));
     assert_eq!(machine.last().stdout, "the backup is invoices-v4.0-1\n", "{:#?}", machine.endings);
     assert!(machine.lab.ids(TARGET, Collection::DocumentModels).contains("invoices-v4.0-1"));
     let ran = &machine.endings[2];
@@ -261,15 +270,15 @@ fn after_a_training_the_action_backs_the_model_up_and_hands_its_id_on() {
 }
 
 #[test]
-fn every_night_all_is_backed_up_and_what_a_failover_would_miss_fails_the_job() {
+fn the_nightly_backup_copies_everything_and_fails_if_it_cannot() {
     let mut machine = Machine::on_github();
-    let workflow = example("name: Nightly backup");
+    let workflow = example("nightly-backup.yml");
     machine.run_workflow(&workflow);
     assert_eq!(machine.last().code, 0, "{:#?}", machine.endings);
     assert_eq!(machine.lab.ids(TARGET, Collection::DocumentModels).len(), 3);
     assert_eq!(machine.lab.ids(TARGET, Collection::CustomModels).len(), 1);
     assert_eq!(machine.last().stdout.lines().filter(|line| line.starts_with('=')).count(), 5);
-    // A key that was changed: the job fails, and says why where people look.
+    // A wrong key: the job fails, with an annotation.
     machine.values.insert("secrets.FRCOPY_TARGET_KEY".into(), "wrong-key-0123456789abcdef".into());
     machine.run_workflow(&workflow);
     assert_eq!(machine.last().code, 4, "{:#?}", machine.last());
@@ -277,18 +286,18 @@ fn every_night_all_is_backed_up_and_what_a_failover_would_miss_fails_the_job() {
 }
 
 #[test]
-fn an_archive_with_another_checksum_is_not_installed() {
-    for (sha256, version, said) in [
-        ("0".repeat(64), "0.1.0", "instead of 0000"),
-        (String::new(), "9.9.9", "cannot be fetched"),
-        (String::new(), "0.1.0/../x", "the version is none"),
+fn an_archive_with_a_wrong_checksum_is_not_installed() {
+    for (sha256, version, message) in [
+        ("0".repeat(64), "0.1.0", "expected 0000"),
+        (String::new(), "9.9.9", "cannot be downloaded"),
+        (String::new(), "0.1.0/../x", "is not a version"),
     ] {
         let mut machine = Machine::on_github();
         let with = Values::from([("version".to_owned(), version.to_owned()), ("sha256".to_owned(), sha256)]);
         machine.run_action(&with, &Values::new());
         let ending = machine.last();
         assert!(
-            ending.code == 1 && ending.stdout.contains("::error title=frcopy::") && ending.stdout.contains(said),
+            ending.code == 1 && ending.stdout.contains("::error title=frcopy::") && ending.stdout.contains(message),
             "{ending:#?}"
         );
         assert_eq!(machine.path, "/usr/bin:/bin");
@@ -301,16 +310,16 @@ fn an_archive_with_another_checksum_is_not_installed() {
 }
 
 #[test]
-fn no_argument_of_the_action_is_read_by_a_shell() {
+fn the_arguments_of_the_action_are_not_interpreted_by_a_shell() {
     let mut machine = Machine::on_github();
-    let arguments = "copy\r\n$(touch evil) ; touch evil\n\n*\n`touch evil`\n".to_owned();
+    let arguments = "copy\r\n$(touch injected) ; touch injected\n\n*\n`touch injected`\n".to_owned();
     let given = Values::from([("version".to_owned(), "0.1.0".to_owned()), ("arguments".to_owned(), arguments)]);
     machine.run_action(&given, &Values::new());
     assert_eq!(machine.last().code, 2, "{:#?}", machine.last());
-    assert!(!machine.file("evil").exists());
+    assert!(!machine.file("injected").exists());
 }
 
-/// Azure Pipelines, as far as the example needs it.
+/// The part of Azure Pipelines that the example uses.
 impl Machine {
     fn run_pipeline(&mut self, pipeline: &Yaml<'_>) {
         for (name, value) in fields(field(pipeline, "variables")) {
@@ -332,17 +341,17 @@ impl Machine {
             environment.insert("TF_BUILD".into(), "True".into());
             environment.insert("AGENT_TEMPDIRECTORY".into(), self.folder.path().to_str().unwrap().into());
             self.bash(&script, &environment);
-            self.obey(&field(step, "name").map(text).unwrap_or_default());
+            self.apply_logging_commands(&field(step, "name").map(text).unwrap_or_default());
             if self.last().code != 0 {
                 return;
             }
         }
     }
 
-    /// Takes the logging commands of the last step for what they are.
-    fn obey(&mut self, step: &str) {
-        let said = format!("{}{}", self.last().stdout, self.last().stderr);
-        for line in said.lines() {
+    /// Applies the logging commands in the output of the last step.
+    fn apply_logging_commands(&mut self, step: &str) {
+        let output = format!("{}{}", self.last().stdout, self.last().stderr);
+        for line in output.lines() {
             if let Some(folder) = line.strip_prefix("##vso[task.prependpath]") {
                 self.path = format!("{folder}:{}", self.path);
             }
@@ -350,7 +359,7 @@ impl Machine {
                 .strip_prefix("##vso[task.setvariable variable=")
                 .and_then(|rest| rest.split_once(";isOutput=true]"))
             {
-                // Nobody can name the results of a step without a name.
+                // The outputs of a step without a name have no name either.
                 self.values.insert(format!("{step}.{name}"), value.to_owned());
             }
         }
@@ -358,7 +367,7 @@ impl Machine {
 }
 
 #[test]
-fn the_pipeline_installs_backs_up_checks_and_hands_its_results_on() {
+fn the_pipeline_installs_copies_checks_and_outputs_its_results() {
     let mut machine = Machine::new();
     let [source, target, ..] = machine.lab.emulator.resources() else { panic!("two resources") };
     let values = [
@@ -371,20 +380,20 @@ fn the_pipeline_installs_backs_up_checks_and_hands_its_results_on() {
         ("frcopySha256", machine.sha256.to_owned()),
     ];
     machine.values = values.map(|(name, value)| (name.to_owned(), value)).into();
-    machine.run_pipeline(&example("pool:\n"));
-    assert_eq!(machine.last().stdout, "the copies ended as succeeded\n", "{:#?}", machine.endings);
+    machine.run_pipeline(&example("azure-pipelines.yml"));
+    assert_eq!(machine.last().stdout, "the status of the copies is succeeded\n", "{:#?}", machine.endings);
     let masks = machine.endings[1].stderr.lines().filter(|line| line.starts_with("##vso[task.setsecret]")).count();
     assert_eq!((machine.lab.ids(TARGET, Collection::DocumentModels).len(), masks), (3, 2));
 
     machine.values.insert("frcopySha256".into(), "0".repeat(64));
-    machine.run_pipeline(&example("pool:\n"));
-    assert_ne!(machine.last().code, 0, "a wrong checksum ends it");
+    machine.run_pipeline(&example("azure-pipelines.yml"));
+    assert_ne!(machine.last().code, 0, "a wrong checksum fails the pipeline");
 }
 
 #[test]
 fn the_cron_job_copies_and_then_checks() {
     let lab = EmulatedPair::new(1);
-    let job = example("kind: CronJob");
+    let job = example("kubernetes-cronjob.yml");
     let spec =
         ["spec", "jobTemplate", "spec", "template", "spec"].iter().fold(&job, |yaml, name| field(yaml, name).unwrap());
     for (containers, name) in [("initContainers", "copy"), ("containers", "check")] {
@@ -395,4 +404,23 @@ fn the_cron_job_copies_and_then_checks() {
         lab.run(&args).expect(0, &[]);
     }
     assert_eq!(lab.ids(TARGET, Collection::DocumentModels).len(), 3);
+}
+
+#[test]
+fn the_rehearsal_runs_a_backup_script_whose_first_copy_fails() {
+    let mut machine = Machine::on_github();
+    let script = machine.file("backup.sh");
+    fs::write(&script, "#!/bin/sh\nexec frcopy copy --all --if-exists skip\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    machine.run_workflow(&example("rehearse-failover.yml"));
+    let rehearsal = machine.last();
+    assert_eq!(rehearsal.code, 0, "{:#?}", machine.endings);
+    assert!(rehearsal.stderr.contains("AuthorizationFailed"), "{rehearsal:#?}");
+    assert_eq!(rehearsal.stdout.lines().filter(|line| line.starts_with("= ")).count(), 5, "{rehearsal:#?}");
+
+    // A script that hides the failure does not pass.
+    fs::write(&script, "#!/bin/sh\nfrcopy copy --all --if-exists skip || true\n").unwrap();
+    machine.run_workflow(&example("rehearse-failover.yml"));
+    assert_eq!(machine.last().code, 1);
+    assert!(machine.last().stdout.ends_with("backup.sh does not report a failed copy\n"), "{:#?}", machine.last());
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts a released frcopy on the path of the steps that follow, if its checksum is the one that is expected.
+# Downloads a release of frcopy, verifies its checksum, and adds it to the PATH of the later steps.
 set -euo pipefail
 
 fail() {
@@ -13,9 +13,9 @@ case "$RUNNER_OS-$RUNNER_ARCH" in
     macOS-X64) target=x86_64-apple-darwin ;;
     macOS-ARM64) target=aarch64-apple-darwin ;;
     Windows-X64) target=x86_64-pc-windows-msvc ;;
-    *) fail "there is no frcopy for $RUNNER_OS on $RUNNER_ARCH" ;;
+    *) fail "frcopy has no release for $RUNNER_OS on $RUNNER_ARCH" ;;
 esac
-[[ $FRCOPY_VERSION =~ ^[0-9A-Za-z.+-]+$ ]] || fail 'the version is none: give one such as 0.1.0'
+[[ $FRCOPY_VERSION =~ ^[0-9A-Za-z.+-]+$ ]] || fail "$FRCOPY_VERSION is not a version: give one such as 0.1.0"
 name=frcopy-${FRCOPY_VERSION#v}-$target
 case "$target" in
     *windows*) archive=$name.zip ;;
@@ -27,7 +27,7 @@ mkdir -p "$folder"
 cd "$folder"
 download() {
     curl --fail --silent --show-error --location --proto '=https' --retry 3 --output "$1" \
-        "$FRCOPY_RELEASES/v${FRCOPY_VERSION#v}/$1" || fail "$1 of frcopy ${FRCOPY_VERSION#v} cannot be fetched"
+        "$FRCOPY_RELEASES/v${FRCOPY_VERSION#v}/$1" || fail "$1 of frcopy ${FRCOPY_VERSION#v} cannot be downloaded"
 }
 download "$archive"
 if [ -n "$FRCOPY_SHA256" ]; then
@@ -41,7 +41,7 @@ if command -v sha256sum >/dev/null; then
 else
     actual=$(shasum -a 256 "$archive" | cut -d ' ' -f 1)
 fi
-[ "$actual" = "$expected" ] || fail "$archive has the checksum $actual instead of ${expected:-none}"
+[ "$actual" = "$expected" ] || fail "$archive has the checksum $actual, expected ${expected:-one in SHA256SUMS}"
 
 case "$archive" in
     *.zip) unzip -q -o "$archive" ;;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs frcopy with one argument a line. What the lines contain is never read by a shell.
+# Runs frcopy with one argument per line. No shell interprets the lines.
 set -euo pipefail
 
 arguments=()
