@@ -1,4 +1,4 @@
-//! The documented exit codes, from one exhaustive match.
+//! The exit codes: their numbers, their meanings, and the one match from error kinds to codes.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,11 @@ use crate::error::{Error, ErrorKind};
 
 use super::signals::Signal;
 
-/// What a script may rely on. The numbers are a promise; see the README.
+/// An exit code. Scripts rely on the numbers, so a number never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Code {
+pub(super) enum Code {
+    Success = 0,
     Unforeseen = 1,
     Settings = 2,
     Verdict = 3,
@@ -19,10 +20,18 @@ pub(crate) enum Code {
     Unavailable = 7,
     UnderWay = 8,
     Differs = 9,
+    Interrupted = Signal::Interrupt as u8,
+    Terminated = Signal::Terminate as u8,
 }
 
-/// With several models, the code of the first of these that one of them ended with.
-const ORDER: [Code; 8] = [
+impl Code {
+    fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// With several models, the exit code is the first of these that one of the models ended with.
+const PRECEDENCE: [Code; 8] = [
     Code::Credentials,
     Code::Settings,
     Code::Verdict,
@@ -36,7 +45,7 @@ const ORDER: [Code; 8] = [
 impl From<ErrorKind> for Code {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            // The signal that interrupted has a code of its own, which is known where signals are.
+            // `from_errors` handles signals before it asks for this.
             ErrorKind::Unforeseen | ErrorKind::Interrupted => Self::Unforeseen,
             ErrorKind::Settings => Self::Settings,
             ErrorKind::Refused | ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped => Self::Verdict,
@@ -49,22 +58,26 @@ impl From<ErrorKind> for Code {
     }
 }
 
-/// The exit code of a command: what it ended with, one error for each model that did not end well.
-pub(crate) fn of<'e>(errors: impl IntoIterator<Item = &'e Error>, signal: Option<Signal>) -> ExitCode {
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code.number())
+    }
+}
+
+/// The exit code for the errors of a command: one for each model that failed.
+pub(super) fn from_errors<'e>(errors: impl IntoIterator<Item = &'e Error>, signal: Option<Signal>) -> ExitCode {
     let kinds: Vec<_> = errors.into_iter().map(Error::kind).collect();
     if kinds.contains(&ErrorKind::Interrupted) {
-        return of_signal(signal);
+        return from_signal(signal);
     }
-    let met = |code: &&Code| kinds.iter().any(|kind| Code::from(*kind) == **code);
-    ORDER.iter().find(met).map_or(ExitCode::SUCCESS, |code| ExitCode::from(*code as u8))
+    let occurs = |code: &Code| kinds.iter().any(|kind| Code::from(*kind) == *code);
+    PRECEDENCE.into_iter().find(occurs).unwrap_or(Code::Success).into()
 }
 
 /// The exit code of a command that a signal ended.
-pub(crate) fn of_signal(signal: Option<Signal>) -> ExitCode {
-    ExitCode::from(signal.unwrap_or(Signal::Interrupt) as u8)
-}
-
-/// The exit code of a check that has found differences.
-pub(crate) fn of_differences() -> ExitCode {
-    ExitCode::from(Code::Differs as u8)
+pub(super) fn from_signal(signal: Option<Signal>) -> ExitCode {
+    match signal.unwrap_or(Signal::Interrupt) {
+        Signal::Interrupt => Code::Interrupted.into(),
+        Signal::Terminate => Code::Terminated.into(),
+    }
 }

@@ -34,7 +34,7 @@ fn two_hundred_models_of_all_versions_are_copied_and_checked_and_not_copied_agai
     let ending = lab.run(&["check"]).expect(0, &["of 200 models and classifiers: 200 same"]);
     assert_eq!((ending.stdout.lines().count(), differences(&ending).len()), (200, 0));
     lab.changes();
-    let again = lab.copy(&["--all", "--if-exists", "skip"]).expect(0, &["200 there already"]);
+    let again = lab.copy(&["--all", "--if-exists", "skip"]).expect(0, &["200 already there"]);
     assert_eq!((ids(&again).len(), lab.changes()), (200, Vec::new()));
 
     lab.emulator.remove(TARGET, Collection::DocumentModels, "invoices-v3.0-7");
@@ -50,7 +50,7 @@ fn two_hundred_models_of_all_versions_are_copied_and_checked_and_not_copied_agai
     let found = ["+ invoices-v3.0-7", "* invoices-v3.1-5", "* invoices-v4.0-9", "- classifier-v4.0-3"];
     assert_eq!(differences(&ending), found);
     assert_eq!(differences(&lab.run(&["check", "--one-way"]).expect(9, &[])), found[..3]);
-    lab.copy(&["--all", "--if-exists", "replace"]).expect(0, &["1 copied, 2 replaced, 196 there already"]);
+    lab.copy(&["--all", "--if-exists", "replace"]).expect(0, &["1 copied, 2 replaced, 196 already there"]);
     lab.run(&["check", "--one-way"]).expect(0, &[]);
 }
 
@@ -145,7 +145,7 @@ fn bad_input_is_refused_before_anything_is_written() {
         (&["--from-file", &empty], 2, "there is no id in"),
         (&["--from-file", &bad], 2, &format!(r#"the model id "a/b" in line 3 of {bad} is not usable"#)),
         (&["--all", "--id-map", &damaged], 2, "is damaged"),
-        (&["--all", "--id-map", &foreign], 2, "is that of copies from https://a.example to https://b.example"),
+        (&["--all", "--id-map", &foreign], 2, "is for copies from https://a.example to https://b.example"),
         (&["--all", "--id-map", &nowhere], 2, "cannot be written"),
         (&["--all", "--id-map", folder.path().to_str().unwrap()], 2, "cannot be read"),
         (&["--all", "--kind", "classifier", "--api-version", "3.1"], 2, "v3.1 does not copy classifiers"),
@@ -248,7 +248,7 @@ fn what_is_not_ready_is_left_out_of_everything() {
     }
     lab.copy(&["--all"]).expect(0, &[&format!("left out, because they are not ready: 1 ({id})"), "5 copied"]);
     lab.run(&["check"]).expect(0, &["5 same", "not ready: 1 models of the target"]);
-    lab.copy(&["--all", "--if-exists", "skip"]).expect(0, &["5 there already"]);
+    lab.copy(&["--all", "--if-exists", "skip"]).expect(0, &["5 already there"]);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn elsewhere_than_on_a_terminal_there_is_one_line_for_each_model_that_has_ended(
     let ending = lab.copy(&["--all"]).expect(0, &[]);
     let lines: Vec<_> = ending.stderr.lines().collect();
     assert_eq!(lines.len(), 13, "{lines:#?}");
-    assert_eq!(lines[..2], ["looking at the source", "10 models and classifiers are selected"]);
+    assert_eq!(lines[..2], ["reading the source", "10 models and classifiers are selected"]);
     assert!(lines[2..12].iter().all(|line| line.starts_with("copied ")), "{lines:#?}");
     assert!(lines[12].starts_with("of 10 models and classifiers: 10 copied"));
     assert_eq!(lab.copy(&["--all", "--if-exists", "skip", "-q"]).expect(0, &[]).stderr, "");
@@ -311,14 +311,14 @@ fn a_dry_run_only_reads_and_ends_as_the_real_run_would() {
     lab.changes();
     for (arguments, code, texts) in [
         (&["--all"][..], 6, &["3 would be copied, 2 failed", "has 2 of at most 20000", "has 0 of at most 5000"][..]),
-        (&["--all", "--if-exists", "skip"], 6, &["3 would be copied, 1 there already, 1 failed", "was trained"]),
-        (&["--all", "--if-exists", "replace"], 0, &["3 would be copied, 1 would be replaced, 1 there already"]),
+        (&["--all", "--if-exists", "skip"], 6, &["3 would be copied, 1 already there, 1 failed", "was trained"]),
+        (&["--all", "--if-exists", "replace"], 0, &["3 would be copied, 1 would be replaced, 1 already there"]),
         (&["invoices-v3.1-1"], 0, &["would copy model invoices-v3.1-1", "with API v3.1"]),
         (&["invoices-v3.0-1", "--if-exists", "replace"], 0, &["would replace model invoices-v3.0-1"]),
         (&["no-such-model"], 5, &["the source has no model or classifier"]),
     ] {
         let ending = lab.copy(&[arguments, &["--dry-run"]].concat()).expect(code, texts);
-        let there = usize::from(ending.stderr.contains("there already"));
+        let there = usize::from(ending.stderr.contains("already there"));
         assert_eq!((ending.stdout.lines().count(), lab.changes()), (there, Vec::new()), "{arguments:?} {ending:?}");
     }
 }
@@ -361,7 +361,7 @@ fn what_many_failed_copies_have_reserved_is_given_back_within_the_limits() {
         };
         let lab = Lab::with(&options);
         let ending = lab.run(&["copy", "--include", "invoices-v*"]).expect(3, &["12 failed", "--allow-degrade"]);
-        assert_eq!(ending.stderr.matches("given back: ").count(), 12, "{}", ending.stderr);
+        assert_eq!(ending.stderr.matches("released: ").count(), 12, "{}", ending.stderr);
         assert!(!ending.stderr.contains("reserved on the target, without a copy"), "{}", ending.stderr);
         assert!(lab.count(429) <= 10, "{}", lab.count(429));
     }
@@ -405,7 +405,7 @@ fn the_id_map_tells_which_copy_belongs_to_which_model_of_v2_1() {
     let first = lab.copy(&[&custom[0], "--id-map", map]).expect(0, &[]);
     assert_eq!(read()["models"][&custom[0]]["targetModelId"], first.stdout.trim());
     // Merged with what is there, and what is known is not copied again.
-    let all = lab.copy(&["--all", "--if-exists", "skip", "--id-map", map]).expect(0, &["1 there already"]);
+    let all = lab.copy(&["--all", "--if-exists", "skip", "--id-map", map]).expect(0, &["1 already there"]);
     let content = read();
     assert_eq!(
         (content["schema"].as_str(), content["models"].as_object().unwrap().len()),
@@ -424,7 +424,7 @@ fn the_id_map_tells_which_copy_belongs_to_which_model_of_v2_1() {
     lab.copy(&[&custom[0]]).expect(0, &[]);
     let skipped = lab.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
     assert_eq!(skipped.stdout.trim(), known);
-    lab.run(&["check"]).expect(0, &["10 same", "the target has 2 more copies of v2.1 models that have one"]);
+    lab.run(&["check"]).expect(0, &["10 same", "the target has 2 additional copies of v2.1 models"]);
     // The applications would look for it in vain, though the target has other copies of the same training.
     lab.emulator.remove(TARGET, Collection::CustomModels, &known);
     let ending =
@@ -461,7 +461,8 @@ fn an_id_map_keeps_its_permissions_and_what_a_later_version_has_added() {
 fn a_rehearsal_of_many_finds_a_target_that_lets_nobody_in() {
     let lab = Lab::new(1);
     let mut command = lab.command(&["copy", "--all", "--api-version", "2.1", "--dry-run"]);
-    run(command.env("FRCOPY_TARGET_KEY", "wrong")).expect(4, &["the target does not say how many models"]);
+    run(command.env("FRCOPY_TARGET_KEY", "wrong"))
+        .expect(4, &["the limit of models of v2.1 on the target is not known"]);
 }
 
 #[test]

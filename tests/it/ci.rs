@@ -210,8 +210,7 @@ fn results_that_cannot_be_handed_on_are_a_failure_and_the_copy_stands() {
     let lab = Lab::new(1);
     let mut command = lab.command(&["copy", "invoices-v4.0-1", "--poll-interval", "20ms"]);
     command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", "/no/such/folder/output");
-    let ending =
-        run(&mut command).expect(1, &["the results cannot be handed on to the steps that follow", "GITHUB_OUTPUT"]);
+    let ending = run(&mut command).expect(1, &["the results cannot be passed to later steps", "GITHUB_OUTPUT"]);
     assert_eq!(ending.stdout, "invoices-v4.0-1\n");
     assert!(lab.ids(TARGET, Collection::DocumentModels).contains("invoices-v4.0-1"));
 }

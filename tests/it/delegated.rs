@@ -86,9 +86,9 @@ fn a_model_of_every_version_is_copied_between_parties_that_share_no_key() {
         let (model, id) = if is_v2_1 { (parties.v2_1_model(), None) } else { (model.to_owned(), Some("backup")) };
         let mut arguments = vec!["--api-version", version, "--kind", kind];
         arguments.extend(id);
-        let authorized = parties.authorize(&arguments).expect(0, &["can copy one"]);
+        let authorized = parties.authorize(&arguments).expect(0, &["to copy one"]);
         let token = parties.access_token();
-        let copied = parties.copy(&[&model]).expect(0, &["not verified: only the target's side can look there"]);
+        let copied = parties.copy(&[&model]).expect(0, &["not verified: this needs the target's credential"]);
         assert_eq!(authorized.stdout, copied.stdout, "both sides name the same id");
         for ending in [&authorized, &copied] {
             assert!(!ending.stderr.contains(&token) && !ending.stdout.contains(&token), "leaked: {ending:#?}");
@@ -121,7 +121,7 @@ fn the_file_is_for_its_owner_alone_and_says_what_it_is() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(fs::metadata(parties.file()).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(parties.file(), fs::Permissions::from_mode(0o644)).unwrap();
-        parties.copy(&[MODEL]).expect(0, &["warning: others than you may read"]);
+        parties.copy(&[MODEL]).expect(0, &["warning: other users can read"]);
     }
 }
 
@@ -148,7 +148,7 @@ fn nothing_is_reserved_where_it_cannot_be_kept_and_what_was_is_given_back() {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains("the authorization cannot be kept") && stderr.contains("given back"), "{stderr}");
+        assert!(stderr.contains("the authorization cannot be written") && stderr.contains("released"), "{stderr}");
     }
     fs::remove_file(parties.file()).unwrap();
     parties.authorize(&["backup"]).expect(0, &[]);
@@ -168,7 +168,7 @@ fn one_that_was_not_used_is_given_back_and_the_id_is_free_again() {
     for arguments in [&["backup"][..], &["--api-version", "2.1"]] {
         let parties = Parties::new();
         parties.authorize(arguments).expect(0, &[]);
-        parties.revoke().expect(0, &["given back"]);
+        parties.revoke().expect(0, &["released"]);
         assert!(parties.lab.ids(TARGET, Collection::CustomModels).is_empty());
         fs::remove_file(parties.file()).unwrap();
         parties.authorize(arguments).expect(0, &[]);
@@ -194,7 +194,7 @@ fn nothing_is_deleted_from_another_resource_than_the_one_that_gave_leave() {
         .expect(2, &["the target endpoint is another one"]);
     // Its own endpoint need not be given: the file says it.
     let mut keyed = parties.side("FRCOPY_TARGET_KEY", &["authorize", "--revoke"]);
-    run(keyed.arg(parties.file())).expect(0, &["given back"]);
+    run(keyed.arg(parties.file())).expect(0, &["released"]);
 }
 
 #[test]

@@ -146,7 +146,12 @@ fn a_status_that_nobody_knows_is_warned_of_once_and_is_no_verdict() {
         let statuses = ["completed", "completed", "paused", "succeeded"];
         world.on(Step::Follow, statuses.map(|status| reply(200).set_body_json(version.operation_body(status))));
         let ending = run(&mut world.copy()).expect(0, &[]);
-        assert_eq!(ending.stderr.matches("warning: the service reports the status").count(), 1, "{}", ending.stderr);
+        assert_eq!(
+            ending.stderr.matches("warning: the service reports the unknown status").count(),
+            1,
+            "{}",
+            ending.stderr
+        );
     });
 }
 
@@ -260,7 +265,7 @@ fn a_read_without_an_answer_is_repeated_and_then_done_without() {
 
         let world = World::new(version);
         world.on(Step::LookSource, [reply(200).set_body_string("<html>")]);
-        run(world.copy().arg("-v")).expect(0, &["going on without an answer"]);
+        run(world.copy().arg("-v")).expect(0, &["continuing without an answer"]);
         assert_eq!((world.count(Step::LookSource), world.count(Step::Authorize)), (3, 1));
     });
 }
@@ -462,7 +467,7 @@ fn nothing_is_authorized_or_started_when_the_time_is_up() {
         let authorization = version.authorization(version.copy_id());
         world.on(Step::Authorize, [slow(reply(200).set_body_raw(authorization, "application/json"))]);
         world.on(Step::LookTarget, [version.no_model()]);
-        let texts = ["the time was up before the copy was started", "given back: the target has deleted"];
+        let texts = ["the time was up before the copy was started", "released: the target has deleted"];
         run(world.copy().args(["--timeout", "1s"])).expect(7, &texts);
         assert_eq!((world.count(Step::Start), world.count(Step::GiveBack)), (0, 1));
     });

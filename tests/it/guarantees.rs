@@ -1,4 +1,4 @@
-//! Lost answers and what is given back: no POST is repeated blindly, and no id stays reserved without a word.
+//! Lost answers and what is given back: no POST is repeated blindly, and no id remains reserved without a word.
 
 use std::net::TcpListener;
 
@@ -42,7 +42,7 @@ fn a_start_whose_answer_is_lost_is_found_and_followed_and_never_sent_again() {
             world.on(Step::List, [empty, listed(version, "2999-01-01T00:00:00Z")]);
             let ready = reply(200).set_body_json(version.model_body(version.copy_id()));
             world.on(Step::Verify, [reserved(version), ready]);
-            let ending = run(&mut world.copy()).expect(0, &["looking for what came of it"]);
+            let ending = run(&mut world.copy()).expect(0, &["looking for the copy"]);
             assert_eq!(ending.stdout, format!("{}\n", version.copy_id()));
             assert_eq!(
                 (world.count(Step::Start), world.count(Step::Authorize), world.count(Step::GiveBack)),
@@ -62,7 +62,7 @@ fn a_start_that_was_not_taken_is_given_back_and_begun_anew_with_a_fresh_authoriz
         let ready = reply(200).set_body_json(version.model_body(version.copy_id()));
         let script = std::iter::repeat_n(reserved(version), looks + 1).chain([ready]);
         world.on(Step::Verify, script);
-        run(&mut world.copy()).expect(0, &["given back: the target has deleted", "starting over"]);
+        run(&mut world.copy()).expect(0, &["released: the target has deleted", "starting again"]);
         assert_eq!((world.count(Step::Start), world.count(Step::Authorize), world.count(Step::GiveBack)), (2, 2, 1));
     });
 }
@@ -141,11 +141,11 @@ fn an_authorize_whose_answer_is_lost_is_sent_again_and_its_reservation_is_found_
         let world = World::new(version);
         if version.is_v2_1() {
             world.on(Step::Authorize, [reply(504), created]);
-            run(&mut world.copy()).expect(0, &["a blank model may stay behind"]);
+            run(&mut world.copy()).expect(0, &["a blank model may remain"]);
             assert_eq!((world.count(Step::Authorize), world.count(Step::GiveBack)), (2, 0));
         } else {
             world.on(Step::Authorize, [reply(504), error_reply(409, "Conflict", "ModelExists"), created]);
-            run(&mut world.copy()).expect(0, &["given back"]);
+            run(&mut world.copy()).expect(0, &["released"]);
             assert_eq!((world.count(Step::Authorize), world.count(Step::GiveBack)), (3, 1));
         }
     });
@@ -181,7 +181,7 @@ fn what_was_reserved_and_not_used_is_given_back_on_every_way_out() {
             let world = World::new(version);
             world.on(step, [answer]);
             world.on(Step::Verify, [reserved(version)]);
-            let given_back = format!("given back: the target has deleted the reserved {}", version.copy_id());
+            let given_back = format!("released: the target has deleted the reserved {}", version.copy_id());
             run(&mut world.copy()).expect(exit, &[&given_back]);
             let deleted = world.only(Step::GiveBack);
             assert_eq!(deleted.line, format!("DELETE {}", version.model(version.copy_id())));
@@ -196,7 +196,7 @@ fn a_ready_model_is_never_deleted_and_what_cannot_be_given_back_is_named() {
         let world = World::new(version);
         world.on(Step::Follow, [failed.clone()]);
         world.on(Step::Verify, [reply(200).set_body_json(version.model_body(version.copy_id()))]);
-        run(&mut world.copy()).expect(3, &["the target has a ready model", "which is left alone"]);
+        run(&mut world.copy()).expect(3, &["the target has a ready model", "it is not deleted"]);
         assert_eq!(world.count(Step::GiveBack), 0);
         let cases = [
             (reply(500), reply(204), 0, "the target could not show model"),
@@ -207,7 +207,7 @@ fn a_ready_model_is_never_deleted_and_what_cannot_be_given_back_is_named() {
             world.on(Step::Follow, [failed.clone()]);
             world.on(Step::Verify, [seen]);
             world.on(Step::GiveBack, [deleted]);
-            let left = format!("warning: {} stays reserved on the target", version.copy_id());
+            let left = format!("warning: {} remains reserved on the target", version.copy_id());
             run(&mut world.copy()).expect(3, &[&left, why]);
             assert_eq!(world.count(Step::GiveBack), deletions);
         }
@@ -222,7 +222,7 @@ fn a_copy_that_goes_on_is_not_given_back() {
         {
             let world = World::new(version);
             world.on(Step::Follow, [answer]);
-            let resume = format!("to follow it: frcopy wait '{}'", world.operation_url());
+            let resume = format!("to wait for it: frcopy wait '{}'", world.operation_url());
             let ending = run(world.copy().args(["--timeout", "1500ms"]));
             assert!(ending.stderr.contains(&resume) && [4, 8].contains(&ending.code), "{ending:#?}");
             assert_eq!(world.count(Step::GiveBack), 0);

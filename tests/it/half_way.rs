@@ -63,7 +63,7 @@ fn killed_the_same_command_again_finishes_the_rest_and_copies_nothing_twice() {
 #[test]
 fn interrupted_it_hands_over_what_is_under_way_and_the_next_run_finishes() {
     let (lab, said) = stopped_half_way(interrupt);
-    assert_eq!(said.matches("to follow it: frcopy wait '").count(), UNDER_WAY, "{said}");
+    assert_eq!(said.matches("to wait for it: frcopy wait '").count(), UNDER_WAY, "{said}");
     assert!(said.contains("9 not begun") && said.contains("--if-exists skip"), "{said}");
     finish_and_count(&lab);
 }
@@ -78,7 +78,7 @@ fn a_copy_that_is_under_way_to_the_same_id_is_followed() {
     ] {
         let lab = Lab::with(&options);
         lab.copy(&[id, "--timeout", "300ms"]).expect(8, &["frcopy wait"]);
-        let ending = lab.copy(&[id, "--if-exists", "skip"]).expect(0, &["is under way already, and is followed"]);
+        let ending = lab.copy(&[id, "--if-exists", "skip"]).expect(0, &["is already running, and is polled"]);
         assert_eq!((ending.stdout.trim(), lab.ids(TARGET, collection).len()), (id, 1));
     }
 }
@@ -127,7 +127,7 @@ fn a_young_blank_v2_1_model_is_waited_for_before_it_is_copied_again() {
             std::thread::sleep(Duration::from_millis(20));
         }
         lab.emulator.put(TARGET, Collection::CustomModels, copy, ready);
-        let ending = waiting.join().unwrap().expect(0, &["1 young v2.1 models that are still blank", "skipped"]);
+        let ending = waiting.join().unwrap().expect(0, &["1 recent v2.1 models that are still blank", "skipped"]);
         assert_eq!(ending.stdout.trim(), copy);
     });
     assert_eq!(lab.changes(), Vec::<String>::new());

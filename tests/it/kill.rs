@@ -28,7 +28,7 @@ fn killed_at(emulator: &Emulator, model: &str, text: &str) -> String {
 
 #[test]
 fn a_v2_1_copy_that_was_killed_anywhere_is_made_by_the_same_command() {
-    for step in ["looking at", "authorized: ", "started: ", "status: ", "checking that"] {
+    for step in ["reading", "authorized: ", "started: ", "status: ", "verifying that"] {
         let emulator = Emulator::start(&["--operation-time", "200ms"]);
         let model = emulator.custom_model();
         killed_at(&emulator, &model, step);
@@ -39,11 +39,11 @@ fn a_v2_1_copy_that_was_killed_anywhere_is_made_by_the_same_command() {
 #[test]
 fn a_later_copy_that_was_killed_is_made_by_the_same_command_or_says_what_stands_in_the_way() {
     for (version, step, exit, what) in [
-        ("3.0", "looking at", 0, "copied model"),
+        ("3.0", "reading", 0, "copied model"),
         ("3.1", "authorized: ", 6, "invoices-v3.1-1"),
         ("4.0", "started: ", 6, "invoices-v4.0-1"),
         ("3.0", "status: ", 6, "invoices-v3.0-1"),
-        ("3.1", "checking that", 6, "the target already has a model invoices-v3.1-1"),
+        ("3.1", "verifying that", 6, "the target already has a model invoices-v3.1-1"),
     ] {
         let emulator = Emulator::start(&["--operation-time", "500ms", "--latency", "100ms"]);
         let model = format!("invoices-v{version}-1");

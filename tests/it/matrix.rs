@@ -168,7 +168,7 @@ fn an_authorize() {
         // What a lost answer may have reserved is given back where the id is known, and spoken of where it is not.
         let lost = matches!(sort, Sort::Lost(_));
         let accounted = if world.version.is_v2_1() {
-            ending.stderr.contains("a blank model may stay behind")
+            ending.stderr.contains("a blank model may remain")
         } else {
             world.count(Step::GiveBack) == 1
         };

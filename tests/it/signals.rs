@@ -78,7 +78,7 @@ fn before_the_start_a_signal_gives_the_reservation_back() {
             running.signal(signal);
             let (ended, _, stderr) = running.end();
             assert_eq!((ended, world.count(Step::GiveBack)), (Some(code), 1), "{stderr}");
-            assert!(stderr.contains("given back") && !stderr.contains("frcopy wait"), "{stderr}");
+            assert!(stderr.contains("released") && !stderr.contains("frcopy wait"), "{stderr}");
         }
     });
 }
