@@ -202,7 +202,7 @@ impl Console {
     /// Warns of models in a listing that frcopy cannot read.
     pub(super) fn warn_of_unread(&self, side: Side, unread: usize) {
         if unread > 0 {
-            self.note(&format!("warning: the {side} lists {unread} models in an unknown format; they are left out"));
+            self.warning(&format!("the {side} lists {unread} models in an unknown format; they are left out"));
         }
     }
 
@@ -243,14 +243,14 @@ impl CopyReporter<'_> {
                 self.warning(&format!("the copy succeeded, but it could not be verified on the target: {error}"));
             }
             Event::MayBeReserved { target_model_id: None } => {
-                self.warning_line("an authorization got no answer; a blank model may remain on the target");
+                self.urgent_warning("an authorization got no answer; a blank model may remain on the target");
             }
             Event::MayBeReserved { target_model_id: Some(id) } => {
-                self.warning_line(&format!("an authorization got no answer; {id} may remain reserved on the target"));
+                self.urgent_warning(&format!("an authorization got no answer; {id} may remain reserved on the target"));
             }
             Event::Searching { error } => self.note(&format!("{error}; looking for the copy")),
             Event::FoundOnTarget { target_model_id } => {
-                self.warning_line(&format!("the target has a ready model {target_model_id}; it is not deleted"));
+                self.urgent_warning(&format!("the target has a ready model {target_model_id}; it is not deleted"));
             }
             Event::StartingOver => self.note("the copy was not started; starting again with a new authorization"),
             Event::Released { target_model_id } => {
@@ -308,10 +308,6 @@ impl CopyReporter<'_> {
 
     fn urgent_warning(&self, text: &str) {
         self.console.urgent_warning(&self.named(text));
-    }
-
-    fn warning_line(&self, text: &str) {
-        self.console.screen.print(&self.named(&format!("warning: {text}")));
     }
 
     fn named(&self, text: &str) -> String {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::lab::{Lab, SOURCE, TARGET};
-use crate::support::{Ending, SOURCE_KEY, Step, TARGET_KEY, V2_1, World, error_reply, run};
+use crate::support::{Ending, SOURCE_KEY, Step, TARGET_KEY, V2_1, World, error_reply, reply, run};
 
 /// One of the two systems, as far as a process can tell.
 struct Runner {
@@ -154,6 +154,23 @@ fn wrong_settings_are_annotated_as_well() {
     assert_eq!(commands(&ending, "::error title=frcopy::the model id is not usable").len(), 1, "{ending:#?}");
     let ending = Runner::github().run(lab.command(&["copy", "--no-such-option"])).expect(2, &[]);
     assert_eq!(commands(&ending, "::error title=frcopy::").len(), 1, "{ending:#?}");
+}
+
+#[test]
+fn a_reservation_that_may_remain_is_a_warning_in_ci_too() {
+    for (runner, start) in [
+        (Runner::github(), "::warning title=frcopy::"),
+        (Runner::azure_pipelines(), "##vso[task.logissue type=warning]"),
+    ] {
+        let world = World::new(V2_1);
+        world.on(
+            Step::Authorize,
+            [reply(504), reply(200).set_body_raw(V2_1.authorization(V2_1.copy_id()), "application/json")],
+        );
+        let ending = runner.run(world.copy()).expect(0, &["warning: an authorization got no answer"]);
+        let text = "an authorization got no answer; a blank model may remain on the target";
+        assert_eq!(commands(&ending, start), [format!("{start}{text}")], "{ending:#?}");
+    }
 }
 
 #[test]
