@@ -25,13 +25,63 @@ pub(super) enum Code {
 }
 
 impl Code {
-    fn number(self) -> u8 {
+    /// Every code, in the order of the numbers.
+    pub(super) const ALL: [Self; 12] = [
+        Self::Success,
+        Self::Unforeseen,
+        Self::Settings,
+        Self::Verdict,
+        Self::Credentials,
+        Self::NotFound,
+        Self::Exists,
+        Self::Unavailable,
+        Self::UnderWay,
+        Self::Differs,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    pub(super) fn number(self) -> u8 {
         self as u8
+    }
+
+    /// What the code means.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Self::Success => "every copy exists and is ready; check: source and target are the same",
+            Self::Unforeseen => "an unexpected error, such as a start request without an answer",
+            Self::Settings => "the usage or the settings are wrong; no request was sent",
+            Self::Verdict => "the service refused, failed, canceled or skipped a copy",
+            Self::Credentials => "the credentials were rejected (401, 403)",
+            Self::NotFound => "no such model, operation, resource or API version",
+            Self::Exists => "the target model id exists or is reserved",
+            Self::Unavailable => "unreachable, rate limited or out of quota; no copy is running",
+            Self::UnderWay => "no verdict before the deadline; the copy is still running",
+            Self::Differs => "check: source and target differ, or a model expires soon",
+            Self::Interrupted => "interrupted by SIGINT (Ctrl-C); a copy may still be running",
+            Self::Terminated => "terminated by SIGTERM; a copy may still be running",
+        }
+    }
+
+    /// What a script should do.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::Success => "continue",
+            Self::Unforeseen => "report it, and look at the target",
+            Self::Settings => "correct the command line, the environment or the files that it names",
+            Self::Verdict => "read the error and its help",
+            Self::Credentials => "correct the key, the token, the role or the network rules",
+            Self::NotFound => "correct the id, the endpoint or the version",
+            Self::Exists => "choose another id, or use --if-exists",
+            Self::Unavailable => "try again later",
+            Self::UnderWay | Self::Interrupted | Self::Terminated => "run the frcopy wait command that was printed",
+            Self::Differs => "copy what is missing, and train again what expires",
+        }
     }
 }
 
 /// With several models, the exit code is the first of these that one of the models ended with.
-const PRECEDENCE: [Code; 8] = [
+pub(super) const PRECEDENCE: [Code; 8] = [
     Code::Credentials,
     Code::Settings,
     Code::Verdict,

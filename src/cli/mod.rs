@@ -19,6 +19,8 @@ mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod exit_code;
+mod explain;
+mod help;
 mod id_map;
 mod input;
 mod json;
@@ -47,7 +49,9 @@ use input::without_keys;
     version,
     propagate_version = true,
     arg_required_else_help = true,
-    max_term_width = 100
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = help::TOPICS_HINT
 )]
 struct Cli {
     #[command(subcommand)]
@@ -68,8 +72,10 @@ enum Command {
     /// It needs no settings, sends nothing to the network, and takes a few seconds.
     #[cfg(feature = "emulator")]
     Demo,
+    Explain(explain::ExplainArgs),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
+    Help(help::HelpArgs),
 }
 
 /// Parses the command line, runs the command, and returns the exit code of the process.
@@ -116,8 +122,10 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]
         Command::Demo => demo::run(),
+        Command::Explain(args) => Ok(explain::run(args)),
         Command::Completions(args) => Ok(completions::completions(args, Cli::command())),
         Command::Man(args) => completions::man(args, Cli::command()),
+        Command::Help(args) => Ok(help::run(args, Cli::command())),
     }?;
     let Some(error) = json::stdout_error() else { return Ok(code) };
     console::plain_error(&format!("stdout is incomplete: {error}"));

@@ -30,6 +30,7 @@ mod faults;
 mod guarantees;
 #[cfg(all(unix, feature = "emulator"))]
 mod half_way;
+mod help;
 #[cfg(all(unix, feature = "emulator"))]
 mod kill;
 #[cfg(feature = "emulator")]

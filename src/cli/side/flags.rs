@@ -79,7 +79,7 @@ const DEFINITIONS: [Definition; 11] = [
         name: "key",
         value: Value::Secret("KEY"),
         has_variable: true,
-        help: Help::Both("Key of that resource; visible in the process list"),
+        help: Help::Both("Key of that resource"),
         conflicts: &[],
     },
     Definition {
@@ -119,10 +119,7 @@ const DEFINITIONS: [Definition; 11] = [
         name: "token-file",
         value: Value::Path("PATH"),
         has_variable: true,
-        help: Help::Each {
-            source: "File with a token, read for each request, - for stdin; or set FRCOPY_SOURCE_TOKEN",
-            target: "File with a token, read for each request, - for stdin; or set FRCOPY_TARGET_TOKEN",
-        },
+        help: Help::Both("File with a token, read for each request, - for stdin"),
         conflicts: &[],
     },
     Definition {
@@ -216,6 +213,15 @@ impl Definition {
         }
     }
 
+    /// What the help of the flag adds to the help of the variable.
+    fn flag_note(&self, side: Side) -> String {
+        match self.setting {
+            Setting::Key => "; visible in the process list".into(),
+            Setting::TokenFile => format!("; or set {}", Setting::Token.variable(side)),
+            _ => String::new(),
+        }
+    }
+
     /// The argument of one side, unless there is only a variable.
     fn arg(&self, side: Side) -> Option<Arg> {
         let arg = Arg::new(self.setting.id(side)).long(format!("{side}-{}", self.name));
@@ -232,7 +238,7 @@ impl Definition {
         let variable = self.has_variable.then(|| format!("\n[env: {}]", self.setting.variable(side)));
         let heading = if side == Side::Source { "Source resource" } else { "Target resource" };
         Some(
-            arg.help(format!("{}{}", self.help(side), variable.unwrap_or_default()))
+            arg.help(format!("{}{}{}", self.help(side), self.flag_note(side), variable.unwrap_or_default()))
                 .help_heading(heading)
                 .conflicts_with_all(self.conflicts.iter().map(|setting| setting.id(side))),
         )
@@ -243,6 +249,13 @@ impl Definition {
 pub(in crate::cli) fn target_flag_ids() -> impl Iterator<Item = String> {
     let flags = DEFINITIONS.iter().chain(&ADDRESS_DEFINITIONS).filter(|definition| definition.value != Value::NoFlag);
     flags.map(|definition| definition.setting.id(Side::Target))
+}
+
+/// Every environment variable of a resource, with what it means.
+pub(in crate::cli) fn variables(side: Side) -> impl Iterator<Item = (String, &'static str)> {
+    let address = ADDRESS_DEFINITIONS.iter().filter(move |_| side == Side::Target);
+    let with_variable = DEFINITIONS.iter().chain(address).filter(|definition| definition.has_variable);
+    with_variable.map(move |definition| (definition.setting.variable(side), definition.help(side)))
 }
 
 /// A side that is known at compile time.

@@ -13,7 +13,7 @@ use super::az::{Account, Details};
 use super::ci::{self, Masked};
 use super::input::{Environment, STDIN, about, parse, read_text, without_keys};
 use flags::{AuthArg, Flags, Setting, SideArgs, WhichSide};
-pub(super) use flags::{SourceArgs, TargetAddressArgs, TargetArgs, target_flag_ids};
+pub(super) use flags::{SourceArgs, TargetAddressArgs, TargetArgs, target_flag_ids, variables};
 
 /// The largest file of a key or token that is read.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
