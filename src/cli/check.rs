@@ -79,7 +79,7 @@ const EXAMPLES: &str = "\
 Examples:
   frcopy check
   frcopy check --one-way --expiring-within 60d
-  frcopy check --output json | jq -r 'select(.sign != \"=\") | .source.modelId'
+  frcopy check --output json | jq 'select(.sign != \"=\").source.modelId'
 
 Exit codes: 0 every line is =, 9 source and target differ;
   frcopy help exit-codes explains all of them";

@@ -19,7 +19,8 @@ pub(super) struct CompletionsArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  frcopy completions bash > ~/.local/share/bash-completion/completions/frcopy
+  cd ~/.local/share/bash-completion/completions
+  frcopy completions bash > frcopy
   frcopy completions zsh > \"${fpath[1]}/_frcopy\"
   frcopy completions fish > ~/.config/fish/completions/frcopy.fish
   frcopy completions powershell >> $PROFILE
@@ -46,10 +47,11 @@ pub(super) fn man(args: &ManArgs, cli: Command) -> anyhow::Result<ExitCode> {
         Ok(command) => command,
         Err(error) => return Ok(runner::refuse(&error)),
     };
-    // Hyphens and justified lines would split option names and change their spacing.
-    let mut roff = b".nh\n.ad l\n".to_vec();
+    let mut roff = Vec::new();
     clap_mangen::Man::new(page).render(&mut roff)?;
-    json::print_document(&roff);
+    // Without hyphenation and justification: both would break up names of options and variables.
+    let roff = String::from_utf8_lossy(&roff).replacen(".SH NAME", ".nh\n.ad l\n.SH NAME", 1);
+    json::print_document(roff.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,7 +1,7 @@
 //! The command line of frcopy: arguments, output and exit codes. Nothing else in the library imports this.
 //!
-//! Each command has a file with its arguments, its plan and its run. Commands print through [`console`] (stderr, for
-//! people), [`json`] (stdout, for scripts) and [`ci`] (CI systems).
+//! Each command has a file with its arguments, its plan and its run. Commands print through `console` (stderr, for
+//! people), `json` (stdout, for scripts) and `ci` (CI systems).
 
 mod args;
 mod authorization_file;
@@ -139,5 +139,15 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_examples_fit_into_the_80_columns_of_a_manual_page() {
+        const INDENT: usize = 7;
+        for command in Cli::command().get_subcommands() {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let longest = examples.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+            assert!(longest.chars().count() + INDENT <= 80, "{}: {longest}", command.get_name());
+        }
     }
 }

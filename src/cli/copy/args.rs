@@ -151,8 +151,8 @@ frcopy copy [OPTIONS] <MODEL_ID>...
 /// No line is longer than 72 characters: manual pages indent it, and fit into 80 columns.
 const EXAMPLES: &str = "\
 Examples:
-  With the endpoints and keys in FRCOPY_SOURCE_ENDPOINT, FRCOPY_SOURCE_KEY,
-  FRCOPY_TARGET_ENDPOINT and FRCOPY_TARGET_KEY:
+  With the endpoints and keys in the environment: FRCOPY_SOURCE_ENDPOINT,
+  FRCOPY_SOURCE_KEY, FRCOPY_TARGET_ENDPOINT and FRCOPY_TARGET_KEY
 
   frcopy copy my-model
   frcopy copy my-model --target-model-id my-backup --tag backup=nightly

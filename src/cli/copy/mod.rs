@@ -33,7 +33,7 @@ fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Resul
     runner::one_copy(&args.output, work, |report| id_map?.record(report).err())
 }
 
-/// Copies with an authorization file, which another party issued for its target.
+/// Copies with an authorization file, which was issued for its target.
 fn run_delegated(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
     let plan = match plan::delegated_plan(args, path) {
         Ok(plan) => plan,
