@@ -319,6 +319,24 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
     Some(Duration::try_from(answer.date_or_received().duration_until(date)).unwrap_or(Duration::ZERO).min(LONGEST))
 }
 
+/// A code of the service, for the command that explains codes.
+pub(crate) struct ExplainedCode {
+    /// As the service sends it.
+    pub(crate) code: &'static str,
+    /// The kind of the error, if a request was refused with this code.
+    pub(crate) kind: ErrorKind,
+    /// One imperative sentence. `<side>` and `<SIDE>` stand for the resource that sent the code.
+    pub(crate) remedy: String,
+}
+
+/// Every code of the catalogue.
+pub(crate) fn explained_codes() -> impl Iterator<Item = ExplainedCode> {
+    CATALOGUE.iter().map(|Entry { code, kind, remedy, .. }| {
+        let remedy = remedy.replace("{side}", "<side>").replace("{SIDE}", "<SIDE>");
+        ExplainedCode { code, kind: *kind, remedy }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::answer;

@@ -1,4 +1,4 @@
-//! What the Azure CLI knows of a resource, for people who know its name and not its endpoint.
+//! Asks the Azure CLI for the endpoint, address and key of a resource that is given by name.
 
 use std::process::{Command, Stdio};
 
@@ -9,25 +9,25 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// On Windows it is a batch file, which is found under its whole name only.
+/// On Windows the Azure CLI is a batch file, which must be called by its full name.
 const AZ: &str = if cfg!(windows) { "az.cmd" } else { "az" };
 
-/// A resource by the name that it has in Azure.
+/// The name of a resource in Azure.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
     pub(super) side: Side,
     pub(super) name: String,
     pub(super) resource_group: String,
-    /// The Azure CLI's own where there is none.
+    /// The Azure CLI's default subscription if absent.
     pub(super) subscription: Option<String>,
 }
 
-/// What `az cognitiveservices account show` says of it, as far as a copy needs it.
+/// The part of the output of `az cognitiveservices account show` that a copy needs.
 #[derive(Debug, Deserialize)]
 pub(super) struct Details {
-    /// Its id in Azure Resource Manager.
+    /// The id in Azure Resource Manager.
     pub(super) id: String,
-    /// Its region, spelt as when it was made.
+    /// The region, as it was spelt when the resource was created.
     pub(super) location: String,
     pub(super) properties: Properties,
 }
@@ -43,12 +43,12 @@ struct Keys {
 }
 
 impl Account {
-    /// Asks for endpoint, resource id and region.
+    /// Gets the endpoint, resource id and region.
     pub(super) fn details(&self) -> Result<Details, Error> {
         self.ask(&["show"])
     }
 
-    /// Asks for one of the two keys.
+    /// Gets one of the two keys.
     pub(super) fn key(&self) -> Result<SecretString, Error> {
         let Keys { key1 } = self.ask(&["keys", "list"])?;
         Ok(key1)
@@ -61,10 +61,8 @@ impl Account {
         az.args(subscription.iter().flat_map(|id| ["--subscription", id])).args(["--output", "json"]);
         let output = az.stdin(Stdio::null()).output().map_err(|error| {
             Error::settings(
-                format!("the Azure CLI, which was to be asked for the {side}, cannot be run"),
-                format!(
-                    "install it, or give --{side}-endpoint and what else is needed in the place of --{side}-account"
-                ),
+                format!("the Azure CLI, which is needed for --{side}-account, cannot be run"),
+                format!("install it, or give --{side}-endpoint and a credential instead of --{side}-account"),
             )
             .with_source(error)
         })?;
@@ -72,19 +70,21 @@ impl Account {
             let words = sanitize(&String::from_utf8_lossy(&output.stderr));
             return Err(Error::new(
                 ErrorKind::Credentials,
-                format!("the Azure CLI does not say what the {side} {} is", sanitize(name)),
+                format!("the Azure CLI did not find the {side} {}", sanitize(name)),
             )
             .with_source(words)
             .with_remedy(format!(
                 "sign in with `az login`, and check --{side}-account, --{side}-resource-group and --{side}-subscription"
             )));
         }
-        // What it says may hold a key, so it is not repeated.
+        // The output may contain a key, so it is not repeated.
         serde_json::from_slice(&output.stdout).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Error::new(ErrorKind::Unforeseen, "the Azure CLI says something of another form than expected")
+            Error::new(ErrorKind::Unforeseen, "the output of the Azure CLI has an unknown format")
                 .with_source(place)
-                .with_remedy(format!("update it, or give --{side}-endpoint and what else is needed"))
+                .with_remedy(format!(
+                    "update it, or give --{side}-endpoint and a credential instead of --{side}-account"
+                ))
         })
     }
 }

@@ -1,74 +1,76 @@
-//! `frcopy check`: what a failover would miss, with the signs of rclone's check.
+//! `frcopy check`: compares source and target.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::check::{CheckEvent, CheckPlan, Comparison, Verdict, check};
 use crate::error::{Error, ErrorKind};
-use crate::model::Model;
-use crate::resource::Endpoint;
-use crate::text::UntrustedText;
+use crate::selection::Selection;
 use clap::{ArgAction, Args};
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Format, PatternArgs, ScopeArgs, SourceArgs, TargetArgs};
+use super::args::{Format, PatternArgs, ScopeArgs};
+use super::console::{self, Console, Verbosity};
+use super::dates::days_left;
+use super::exit_code::{self, Code};
 use super::id_map::IdMap;
-use super::list::expiry;
-use super::progress::{Progress, Verbosity};
-use super::{ci, exit_code, report, settings};
+use super::input::{parse_duration, parse_ids, parse_long_duration, process_environment, unique};
+use super::side::{SourceArgs, TargetArgs, both_sides};
+use super::{ci, json, runner};
 
 /// Compares source and target: what a failover would miss.
 ///
-/// A line for each model goes to stdout: = same, + only on the source, - only on the target, * differs, ! could not be
-/// read. Same means the same training; ids differ in v2.1 by design, where name and dates pair the models.
+/// One line per model goes to stdout: = same, + only on the source, - only on the target, * differs, ! could not be read.
+/// Two models are the same if they come from the same training. Copies of v2.1 models have other ids; they are paired by
+/// name and dates.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct CheckArgs {
+pub(super) struct CheckArgs {
     /// Only these models and classifiers [default: all]
     #[arg(value_name = "MODEL_ID", conflicts_with_all = ["include", "exclude"])]
-    pub(crate) model_ids: Vec<String>,
+    model_ids: Vec<String>,
 
     #[command(flatten)]
-    pub(crate) patterns: PatternArgs,
+    patterns: PatternArgs,
 
     #[command(flatten)]
-    pub(crate) scope: ScopeArgs,
+    scope: ScopeArgs,
 
     #[command(flatten)]
-    pub(crate) source: SourceArgs,
+    source: SourceArgs,
 
     #[command(flatten)]
-    pub(crate) target: TargetArgs,
+    target: TargetArgs,
 
-    /// What only the target has is no difference
+    /// Ignore models that only the target has
     #[arg(long, help_heading = "Check")]
     one_way: bool,
 
-    /// Also report models that will expire, such as 60d; exit 9 when there are any
+    /// Also report models that expire within this time, such as 60d; exit 9 if there are any
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Check")]
     expiring_within: Option<String>,
 
-    /// File that says which copy belongs to which v2.1 model, as frcopy copy --id-map writes it
+    /// JSON file that maps each v2.1 model to its copy, written by frcopy copy --id-map
     #[arg(long, value_name = "PATH", help_heading = "Check")]
     id_map: Option<PathBuf>,
 
-    /// For the whole command
+    /// Deadline of the whole command
     #[arg(long, value_name = "DURATION", default_value = "30m", allow_hyphen_values = true, help_heading = "Check")]
-    pub(crate) timeout: String,
+    timeout: String,
 
-    /// What goes to stdout: a sign and an id, or a line of JSON for each model
+    /// Format of stdout: a sign and an id, or one line of JSON per model
     #[arg(long = "output", value_enum, default_value_t = Format::Text, help_heading = "Output")]
     format: Format,
 
-    /// Nothing on stdout and only errors on stderr: the exit code says it all
+    /// Nothing on stdout and only errors on stderr; the exit code is the result
     #[arg(short, long, conflicts_with_all = ["verbose", "format"], help_heading = "Output")]
     quiet: bool,
 
-    /// A line for each request on stderr; -vv for more
+    /// One line per request on stderr; -vv for more
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     verbose: u8,
 }
@@ -77,84 +79,109 @@ const EXAMPLES: &str = "\
 Examples:
   frcopy check
   frcopy check --one-way --expiring-within 60d
-  frcopy check --output json | jq -r 'select(.sign != \"=\") | .source.modelId'
+  frcopy check --output json | jq 'select(.sign != \"=\").source.modelId'
 
-Exit codes: 0 every line is =, 9 source and target differ; the others as those of frcopy copy";
+Exit codes: 0 every line is =, 9 source and target differ;
+  frcopy help exit-codes explains all of them";
 
-pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let (plan, expiring_within) = match plan(args) {
         Ok(plan) => plan,
-        Err(error) => return Ok(super::refuse(&error)),
+        Err(error) => return Ok(runner::refuse(&error)),
     };
     let verbosity = Verbosity::new(args.quiet, args.verbose);
     let unread = Cell::new(0);
-    let work = async |progress: &Progress, cancel: &CancellationToken| {
-        progress.step("listing the source and the target");
+    let work = async |console: &Console, cancel: &CancellationToken| {
+        console.step("reading the source and the target");
         let observer = |event: CheckEvent<'_>| {
             if let CheckEvent::Unread { count, .. } = event {
                 unread.set(unread.get() + count);
             }
-            tell(progress, &event);
+            show_event(console, &event);
         };
         let comparisons = check(&plan, &observer, cancel).await?;
-        // What was not read because of a signal was not compared.
+        // After a signal the comparison is incomplete.
         if cancel.is_cancelled() { Err(Error::new(ErrorKind::Interrupted, "interrupted")) } else { Ok(comparisons) }
     };
-    super::see_through(verbosity, work, |mut comparisons, signal| {
+    runner::until_signal(verbosity, work, |mut comparisons, signal| {
         comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
         let expiring = Expiring { within: expiring_within, now: Timestamp::now() };
         let found = show(args, &plan, &comparisons, &expiring, verbosity);
-        // What nobody can read nobody has compared.
+        // Models that could not be read were not compared.
         let in_sync = !found && unread.get() == 0;
-        let lines = comparisons.iter().map(|one| json(one, &plan, &expiring));
-        let unpublished = report::handed_on(ci::comparisons(in_sync, lines, comparisons.iter().filter_map(row)));
-        if in_sync { exit_code::of(&unpublished, signal) } else { exit_code::of_differences() }
+        let lines = comparisons.iter().map(|one| json_line(one, &plan, &expiring));
+        let published = ci::publish_check(in_sync, lines, comparisons.iter().filter_map(row));
+        let unpublished = console::unpublished(published);
+        if in_sync { exit_code::from_errors(&unpublished, signal) } else { Code::Differs.into() }
     })
 }
 
 fn plan(args: &CheckArgs) -> Result<(CheckPlan, Option<Duration>), Error> {
-    let mut plan = settings::check_plan(args, &settings::process_environment)?;
+    let (source, target) = both_sides(&args.source, &args.target, &process_environment)?;
+    let selection = match parse_ids(args.model_ids.iter())? {
+        ids if ids.is_empty() => Selection::Matching(args.patterns.patterns()?),
+        ids => Selection::Ids(unique(ids)),
+    };
+    let mut plan = CheckPlan {
+        selection,
+        scope: args.scope.scope()?,
+        known_copies: BTreeMap::new(),
+        timeout: parse_duration("--timeout", &args.timeout)?,
+        source: source.resource()?,
+        target: target.resource()?,
+    };
+    if plan.source.endpoint == plan.target.endpoint {
+        return Err(Error::settings(
+            "source and target are the same resource",
+            "give the endpoint of the resource that should have the copies as the target",
+        ));
+    }
     if let Some(path) = &args.id_map {
         plan.known_copies = IdMap::read_existing(path, &plan.source.endpoint, &plan.target.endpoint)?.known_copies();
     }
     let within = args.expiring_within.as_deref();
-    let within = within.map(|text| settings::parse_long_duration("--expiring-within", text)).transpose()?;
+    let within = within.map(|text| parse_long_duration("--expiring-within", text)).transpose()?;
     Ok((plan, within))
 }
 
-fn tell(progress: &Progress, event: &CheckEvent<'_>) {
+fn show_event(console: &Console, event: &CheckEvent<'_>) {
     match event {
-        CheckEvent::Waiting { error, wait } => progress.waiting(error, *wait),
-        CheckEvent::Unread { side, count } => progress.warn_of_unread(*side, *count),
+        CheckEvent::Waiting { error, wait } => console.waiting(error, *wait),
+        CheckEvent::Unread { side, count } => console.warn_of_unread(*side, *count),
         CheckEvent::Spare { count } => {
-            progress.note(&format!("the target has {count} more copies of v2.1 models that have one"));
+            console.note(&format!("the target has {count} additional copies of v2.1 models"));
         }
         CheckEvent::NotReady { side, count } => {
-            progress.note(&format!("left out, because they are not ready: {count} models of the {side}"));
+            console.note(&format!("left out, because they are not ready: {count} models of the {side}"));
         }
     }
 }
 
-/// Which models are about to stop working.
+/// The line of `--output json`.
+fn json_line(one: &Comparison, plan: &CheckPlan, expiring: &Expiring) -> String {
+    json::comparison(one, plan, expires(one), expiring.of(one).is_some())
+}
+
+/// Which models expire soon.
 struct Expiring {
     within: Option<Duration>,
     now: Timestamp,
 }
 
 impl Expiring {
-    /// The date, where it is near.
+    /// The expiry date, if it is soon.
     fn of(&self, one: &Comparison) -> Option<Timestamp> {
         let within = SignedDuration::try_from(self.within?).ok()?;
         expires(one).filter(|date| self.now.duration_until(*date) <= within)
     }
 }
 
-/// When the first of the two stops working.
+/// The earlier expiry date of the two.
 fn expires(one: &Comparison) -> Option<Timestamp> {
     [&one.source, &one.target].into_iter().flatten().filter_map(|model| model.expires).min()
 }
 
-/// Shows it all, and says whether there is anything to be done.
+/// Shows the comparisons, and returns whether there is a difference or an expiry.
 fn show(
     args: &CheckArgs,
     plan: &CheckPlan,
@@ -163,27 +190,29 @@ fn show(
     verbosity: Verbosity,
 ) -> bool {
     match args.format {
-        Format::Json => report::results(comparisons.iter().map(|one| json(one, plan, expiring))),
+        Format::Json => json::print_lines(comparisons.iter().map(|one| json_line(one, plan, expiring))),
         Format::Text if args.quiet => {}
-        Format::Text => report::results(comparisons.iter().map(|one| format!("{} {}", sign(&one.verdict), id(one)))),
+        Format::Text => {
+            json::print_lines(comparisons.iter().map(|one| format!("{} {}", json::sign(&one.verdict), id(one))));
+        }
     }
     let differing = comparisons.iter().filter(|one| !matches!(one.verdict, Verdict::Same)).count();
     let about_to_expire = comparisons.iter().filter(|one| expiring.of(one).is_some()).count();
     for one in comparisons {
         if let Verdict::Unread(error) = &one.verdict {
-            report::error_of(&name(one), error);
+            console::error_for(&name(one), error);
         }
     }
     if verbosity >= Verbosity::Normal {
         for one in comparisons {
             explain(one, expiring);
         }
-        report::say(&summary(comparisons, about_to_expire));
+        console::line(&summary(comparisons, about_to_expire));
     }
     differing + about_to_expire > 0
 }
 
-/// What a summary says of it, unless both sides are the same.
+/// The row in the CI summary, unless both sides are the same.
 fn row(one: &Comparison) -> Option<[String; 3]> {
     let what = match &one.verdict {
         Verdict::Same => return None,
@@ -192,30 +221,10 @@ fn row(one: &Comparison) -> Option<[String; 3]> {
         Verdict::Differs(found) => found.join("; "),
         Verdict::Unread(error) => error.to_string(),
     };
-    Some([sign(&one.verdict).to_string(), name(one), what])
+    Some([json::sign(&one.verdict).to_string(), name(one), what])
 }
 
-fn sign(verdict: &Verdict) -> char {
-    match verdict {
-        Verdict::Same => '=',
-        Verdict::OnlyOnSource => '+',
-        Verdict::OnlyOnTarget => '-',
-        Verdict::Differs(_) => '*',
-        Verdict::Unread(_) => '!',
-    }
-}
-
-fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Same => "same",
-        Verdict::OnlyOnSource => "onlyOnSource",
-        Verdict::OnlyOnTarget => "onlyOnTarget",
-        Verdict::Differs(_) => "differs",
-        Verdict::Unread(_) => "unread",
-    }
-}
-
-/// The source's id, where there is one.
+/// The id on the source, else the id on the target.
 fn id(one: &Comparison) -> &str {
     one.source.as_ref().or(one.target.as_ref()).map_or("", |model| model.id.as_str())
 }
@@ -224,20 +233,19 @@ fn name(one: &Comparison) -> String {
     format!("{} {}", one.kind, id(one))
 }
 
-/// Why two differ, and which will expire.
+/// Prints the differences of a comparison, and its expiry if it is soon.
 fn explain(one: &Comparison, expiring: &Expiring) {
     let name = name(one);
     if let Verdict::Differs(found) = &one.verdict {
         for found in found {
-            report::say(&format!("{name}: {found}"));
+            console::line(&format!("{name}: {found}"));
         }
     }
     if let Some(date) = expiring.of(one) {
-        let is_over = date <= expiring.now;
-        report::say(&if is_over {
+        console::line(&if date <= expiring.now {
             format!("{name}: expired on {date:.0}")
         } else {
-            format!("{name}: expires {date:.0} ({})", expiry(date, expiring.now))
+            format!("{name}: expires {date:.0} ({})", days_left(date, expiring.now))
         });
     }
 }
@@ -245,55 +253,7 @@ fn explain(one: &Comparison, expiring: &Expiring) {
 fn summary(comparisons: &[Comparison], about_to_expire: usize) -> String {
     let parts =
         [('=', "same"), ('+', "only on the source"), ('-', "only on the target"), ('*', "different"), ('!', "unread")];
-    let count = |wanted: char| comparisons.iter().filter(|one| sign(&one.verdict) == wanted).count();
+    let count = |wanted: char| comparisons.iter().filter(|one| json::sign(&one.verdict) == wanted).count();
     let parts = parts.map(|(sign, what)| (count(sign), what)).into_iter().chain([(about_to_expire, "about to expire")]);
-    report::tally(comparisons.len(), parts)
-}
-
-/// A line of `--output json`. Fields are added, never changed; what is absent is null.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Json<'a> {
-    schema: &'static str,
-    sign: char,
-    verdict: &'static str,
-    kind: String,
-    source: JsonSide<'a>,
-    target: JsonSide<'a>,
-    differences: &'a [String],
-    expires_at: Option<String>,
-    expires_soon: bool,
-    error: Option<report::JsonError<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonSide<'a> {
-    endpoint: String,
-    model_id: Option<&'a str>,
-    name: Option<&'a UntrustedText>,
-}
-
-impl<'a> JsonSide<'a> {
-    fn of(endpoint: &Endpoint, model: Option<&'a Model>) -> Self {
-        let model_id = model.map(|model| model.id.as_str());
-        Self { endpoint: endpoint.to_string(), model_id, name: model.and_then(|model| model.name.as_ref()) }
-    }
-}
-
-fn json(one: &Comparison, plan: &CheckPlan, expiring: &Expiring) -> String {
-    let json = Json {
-        schema: "frcopy.check/1",
-        sign: sign(&one.verdict),
-        verdict: word(&one.verdict),
-        kind: one.kind.to_string(),
-        source: JsonSide::of(&plan.source.endpoint, one.source.as_ref()),
-        target: JsonSide::of(&plan.target.endpoint, one.target.as_ref()),
-        differences: if let Verdict::Differs(found) = &one.verdict { found } else { &[] },
-        expires_at: expires(one).map(|date| format!("{date:.0}")),
-        expires_soon: expiring.of(one).is_some(),
-        error: if let Verdict::Unread(error) = &one.verdict { Some(report::json_error(error)) } else { None },
-    };
-    // Strings cannot fail to be written.
-    serde_json::to_string(&json).unwrap_or_default()
+    console::counts(comparisons.len(), parts)
 }

@@ -1,26 +1,26 @@
-//! `frcopy completions` and `frcopy man`: for shells, packagers and people who read manuals.
+//! `frcopy completions` and `frcopy man`.
 
 use std::process::ExitCode;
 
 use crate::error::Error;
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::args::Cli;
-use super::report;
+use super::{json, runner};
 
-/// Prints the completions of a shell, to be put where it looks for them.
+/// Prints the completion script of a shell.
 #[derive(Debug, Args)]
-#[command(after_help = WHERE_COMPLETIONS_GO)]
-pub(crate) struct CompletionsArgs {
-    /// Which shell
+#[command(after_help = EXAMPLES)]
+pub(super) struct CompletionsArgs {
+    /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
-const WHERE_COMPLETIONS_GO: &str = "\
+const EXAMPLES: &str = "\
 Examples:
-  frcopy completions bash > ~/.local/share/bash-completion/completions/frcopy
+  cd ~/.local/share/bash-completion/completions
+  frcopy completions bash > frcopy
   frcopy completions zsh > \"${fpath[1]}/_frcopy\"
   frcopy completions fish > ~/.config/fish/completions/frcopy.fish
   frcopy completions powershell >> $PROFILE
@@ -29,34 +29,35 @@ Examples:
 /// Prints the manual page of frcopy or of one of its commands, in roff.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  frcopy man | man -l -\n  frcopy man copy > frcopy-copy.1")]
-pub(crate) struct ManArgs {
-    /// Of which command [default: frcopy itself, with a list of the commands]
+pub(super) struct ManArgs {
+    /// The command [default: frcopy itself, with a list of the commands]
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 }
 
-pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
+pub(super) fn completions(args: &CompletionsArgs, mut cli: Command) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "frcopy", &mut script);
-    report::document(&script);
+    clap_complete::generate(args.shell, &mut cli, "frcopy", &mut script);
+    json::print_document(&script);
     ExitCode::SUCCESS
 }
 
-pub(crate) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
-    let page = match page_of(args.command.as_deref()) {
+pub(super) fn man(args: &ManArgs, cli: Command) -> anyhow::Result<ExitCode> {
+    let page = match page_of(args.command.as_deref(), cli) {
         Ok(command) => command,
-        Err(error) => return Ok(super::refuse(&error)),
+        Err(error) => return Ok(runner::refuse(&error)),
     };
     let mut roff = Vec::new();
     clap_mangen::Man::new(page).render(&mut roff)?;
-    report::document(&roff);
+    // Without hyphenation and justification: both would break up names of options and variables.
+    let roff = String::from_utf8_lossy(&roff).replacen(".SH NAME", ".nh\n.ad l\n.SH NAME", 1);
+    json::print_document(roff.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command that a page is about; a subcommand has the page `frcopy-copy`.
-fn page_of(name: Option<&str>) -> Result<Command, Error> {
-    let mut cli = Cli::command();
-    // Lets every command know its version and how it is called.
+/// The command of a page. The page of a subcommand is called `frcopy-copy`.
+fn page_of(name: Option<&str>, mut cli: Command) -> Result<Command, Error> {
+    // Sets the version and the full name of every subcommand.
     cli.build();
     let Some(name) = name else { return Ok(cli) };
     let known: Vec<_> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();

@@ -1,4 +1,4 @@
-//! `frcopy demo`: the main job on this machine, each step as it happens, with the code of `frcopy copy`.
+//! `frcopy demo`: copies two models between two emulated resources, and prints each request.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -15,27 +15,29 @@ use crate::resource::{Resource, Side, TargetAddress};
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 
-use super::{exit_code, report};
+use super::{console, exit_code, runner};
 
-/// Long enough to see the service at work, short enough to wait for.
+/// How long a copy takes: long enough to see the polls.
 const OPERATION_TIME: Duration = Duration::from_millis(1500);
 
-pub(crate) fn run() -> anyhow::Result<ExitCode> {
-    let step = Arc::new(Mutex::new("look"));
-    super::runtime()?.block_on(async {
+pub(super) fn run() -> anyhow::Result<ExitCode> {
+    let step = Arc::new(Mutex::new("read"));
+    runner::runtime()?.block_on(async {
         let options = Options { operation_time: OPERATION_TIME, ..Options::default() };
         let shown = Arc::clone(&step);
         let emulator = Emulator::start(&options, Arc::new(move |served| show(*lock(&shown), served)))
             .await
             .context("the emulator cannot listen on this machine")?;
-        let [source, target] = emulator.resources() else { return Err(anyhow!("the emulator has not two resources")) };
-        say("Two resources on this machine stand in for two in Azure:\n");
+        let [source, target] = emulator.resources() else {
+            return Err(anyhow!("the emulator does not have two resources"));
+        };
+        say("Two emulated resources on this machine:\n");
         for EmulatedResource { name, endpoint, region, .. } in [source, target] {
             say(&format!("  {name}  {endpoint}  {region}"));
         }
         for (title, version, collection) in [
             (
-                "A v2.1 model. The target names the copy; the source must be told where the target is.",
+                "A v2.1 model. The target chooses the id of the copy; the start names the target's address.",
                 ApiVersion::oldest(),
                 Collection::CustomModels,
             ),
@@ -54,13 +56,13 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
             let plan = plan(source, target, id, version)?;
             say(&format!("\n{title}\n\n  $ frcopy copy {id}\n"));
             let observer = |event: Event<'_>| advance(&step, &event);
-            let outcome = copy(&plan, &observer, &CancellationToken::new()).await;
-            if let Err(error) = &outcome.result {
-                report::error(error);
-                return Ok(exit_code::of([error], None));
+            let report = copy(&plan, &observer, &CancellationToken::new()).await;
+            if let Err(error) = &report.result {
+                console::error(error);
+                return Ok(exit_code::from_errors([error], None));
             }
-            say(&format!("\n  {}", verdict(&outcome)));
-            *lock(&step) = "look";
+            say(&format!("\n  {}", verdict(&report)));
+            *lock(&step) = "read";
         }
         say(WITH_YOUR_OWN);
         Ok(ExitCode::SUCCESS)
@@ -68,7 +70,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
 }
 
 const WITH_YOUR_OWN: &str = "
-Now with your own resources (the README says where each value is found):
+With your own resources (frcopy help environment explains each variable):
 
   export FRCOPY_SOURCE_ENDPOINT=https://….cognitiveservices.azure.com  FRCOPY_SOURCE_KEY=…
   export FRCOPY_TARGET_ENDPOINT=https://….cognitiveservices.azure.com  FRCOPY_TARGET_KEY=…
@@ -78,7 +80,7 @@ For a v2.1 model also:
 
   export FRCOPY_TARGET_RESOURCE_ID=/subscriptions/…/accounts/…  FRCOPY_TARGET_REGION=westus2
 
-To rehearse with scripts of your own: frcopy emulator";
+To test your own scripts: frcopy emulator";
 
 fn plan(source: &EmulatedResource, target: &EmulatedResource, id: &str, version: ApiVersion) -> anyhow::Result<Plan> {
     let resource = |side, emulated: &EmulatedResource| -> anyhow::Result<Resource> {
@@ -95,13 +97,13 @@ fn plan(source: &EmulatedResource, target: &EmulatedResource, id: &str, version:
     Ok(Plan { options: Rc::new(options), model_id: id.parse()?, kind: Some(Kind::Model), target_model_id: None })
 }
 
-/// The step that the next request belongs to.
+/// Stores the step that the next request belongs to.
 fn advance(step: &Mutex<&'static str>, event: &Event<'_>) {
     let next = match event {
-        Event::Preflight => "look",
+        Event::Preflight => "read",
         Event::Found { .. } => "authorize",
         Event::Authorized { .. } => "start",
-        Event::Started { .. } => "follow",
+        Event::Started { .. } => "poll",
         Event::Verifying => "verify",
         _ => return,
     };
@@ -113,13 +115,12 @@ fn show(step: &str, served: &ServedRequest) {
     say(&format!("  {step:<9}  {resource}  {method:<4}  {path}  {status}"));
 }
 
-fn verdict(outcome: &Report) -> String {
-    let report = outcome;
+fn verdict(report: &Report) -> String {
     let id = report.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
-    format!("The copy {id} is there and ready, {:.1} s after the command.", report.elapsed.as_secs_f64())
+    format!("The copy {id} exists and is ready, after {:.1} s.", report.elapsed.as_secs_f64())
 }
 
-/// A reader that has gone away wanted no more.
+/// Prints a line. A closed pipe is no error.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,4 +1,5 @@
-//! `frcopy emulator`: prints what a shell needs, then a line for each request, until it is told to stop.
+//! `frcopy emulator`: runs emulated resources on this machine until a signal arrives.
+#![expect(clippy::doc_markdown, reason = "these comments are the help text, which is read on a terminal")]
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -7,29 +8,107 @@ use std::sync::Arc;
 use crate::emulator::{Collection, EmulatedResource, Emulator, FAULTS, Fault, Options, ServedRequest, Tier};
 use crate::error::Error;
 use anyhow::Context;
+use clap::{Args, ValueEnum};
 
-use super::args::{EmulatorArgs, Shell, TierArg};
-use super::signals::Signals;
-use super::{report, settings};
+use super::input::parse_pause;
+use super::{console, json, runner};
 
-pub(crate) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
+/// Runs two or more emulated resources on this machine, with the copy API of every version, until Ctrl-C.
+///
+/// The settings for a shell go to stdout, one line per request to stderr. The resources listen on the loopback address
+/// only and keep nothing after they stop.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct EmulatorArgs {
+    /// Number of resources: source, target, resource3 and so on
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    resources: u8,
+
+    /// Port of the first resource, the others follow; 0 for free ports
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    port: u16,
+
+    /// Shell that the settings are printed for
+    #[arg(long, value_enum, default_value_t = Shell::Bash)]
+    shell: Shell,
+
+    /// Number of models of each version, and of classifiers, on the source
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    models: u16,
+
+    /// Duration of a copy
+    #[arg(long, value_name = "DURATION", default_value = "2s", allow_hyphen_values = true)]
+    operation_time: String,
+
+    /// Delay of each response
+    #[arg(long, value_name = "DURATION", default_value = "0s", allow_hyphen_values = true)]
+    latency: String,
+
+    /// Rate limits of each resource
+    #[arg(long, value_enum, default_value_t = TierArg::Unlimited)]
+    tier: TierArg,
+
+    /// Let the next copy fail with this error of the service, such as 2024 or ModelExists
+    #[arg(long, value_name = "CODE")]
+    fail: Option<String>,
+
+    /// Name of a resource with a customer-managed encryption key; repeatable
+    #[arg(long, value_name = "NAME")]
+    encrypted: Vec<String>,
+
+    /// Maximum number of models of a resource, to test with a full target [default: the service's]
+    #[arg(long, value_name = "N")]
+    max_models: Option<usize>,
+}
+
+/// No line is longer than 72 characters: manual pages indent it, and fit into 80 columns.
+const EXAMPLES: &str = "\
+Examples:
+  frcopy emulator
+
+  Settings in a file; then in another shell: . ./settings.sh
+  frcopy emulator --port 7071 > settings.sh
+
+  Rate limits of the free tier:
+  frcopy emulator --tier f0 --models 5
+
+  A copy that fails:
+  frcopy emulator --fail 2024
+
+  A copy that needs --allow-degrade:
+  frcopy emulator --encrypted source";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shell {
+    Bash,
+    Powershell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TierArg {
+    Unlimited,
+    F0,
+    S0,
+}
+
+pub(super) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
     let options = match options(args) {
         Ok(options) => options,
-        Err(error) => return Ok(super::refuse(&error)),
+        Err(error) => return Ok(runner::refuse(&error)),
     };
-    super::runtime()?.block_on(async {
+    runner::runtime()?.block_on(async {
         let mut emulator = match Emulator::start(&options, Arc::new(log)).await {
             Ok(emulator) => emulator,
             Err(error) => {
                 let remedy = "choose another --port, or leave it out for free ones";
                 let error = Error::settings("the emulator cannot listen", remedy).with_source(error);
-                return Ok(super::refuse(&error));
+                return Ok(runner::refuse(&error));
             }
         };
-        // Whoever reads the settings may end the emulator at once.
-        let mut signals = Signals::listen().context("signals cannot be waited for")?;
-        report::result(&settings_for(args.shell, &emulator));
-        report::say("ready; Ctrl-C ends it");
+        // Before the settings are printed: their reader may send a signal at once.
+        let mut signals = runner::listen()?;
+        json::print_line(&settings_for(args.shell, &emulator));
+        console::line("ready; Ctrl-C stops it");
         tokio::select! {
             ended = emulator.run() => ended.context("the emulator has stopped").map(|()| ExitCode::SUCCESS),
             _ = signals.next() => Ok(ExitCode::SUCCESS),
@@ -43,7 +122,7 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
         Fault::find(code).ok_or_else(|| {
             let known: Vec<_> = FAULTS.iter().map(|fault| fault.code).collect();
             Error::settings(
-                format!("--fail {code:?} is not an error that can be ordered"),
+                format!("--fail {code:?} is not an error that the emulator knows"),
                 format!("choose one of {}", known.join(", ")),
             )
         })
@@ -56,8 +135,8 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
     Ok(Options {
         resources,
         port: args.port,
-        operation_time: settings::parse_pause("--operation-time", &args.operation_time)?,
-        latency: settings::parse_pause("--latency", &args.latency)?,
+        operation_time: parse_pause("--operation-time", &args.operation_time)?,
+        latency: parse_pause("--latency", &args.latency)?,
         tier: match args.tier {
             TierArg::Unlimited => Tier::Unlimited,
             TierArg::F0 => Tier::F0,
@@ -66,11 +145,11 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
         models: usize::from(args.models),
         fail: fail.transpose()?,
         encrypted: args.encrypted.clone(),
-        max_models: args.most_models,
+        max_models: args.max_models,
     })
 }
 
-/// What to paste into a shell: the first two resources as source and target, and how to reach the others.
+/// The environment variables for a shell: the first two resources are source and target.
 fn settings_for(shell: Shell, emulator: &Emulator) -> String {
     let mut lines = Vec::new();
     for resource in emulator.resources() {

@@ -1,4 +1,4 @@
-//! The documented exit codes, from one exhaustive match.
+//! The exit codes: their numbers, their meanings, and the one match from error kinds to codes.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,11 @@ use crate::error::{Error, ErrorKind};
 
 use super::signals::Signal;
 
-/// What a script may rely on. The numbers are a promise; see the README.
+/// An exit code. Scripts rely on the numbers, so a number never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Code {
+pub(super) enum Code {
+    Success = 0,
     Unforeseen = 1,
     Settings = 2,
     Verdict = 3,
@@ -19,10 +20,68 @@ pub(crate) enum Code {
     Unavailable = 7,
     UnderWay = 8,
     Differs = 9,
+    Interrupted = Signal::Interrupt as u8,
+    Terminated = Signal::Terminate as u8,
 }
 
-/// With several models, the code of the first of these that one of them ended with.
-const ORDER: [Code; 8] = [
+impl Code {
+    /// Every code, in the order of the numbers.
+    pub(super) const ALL: [Self; 12] = [
+        Self::Success,
+        Self::Unforeseen,
+        Self::Settings,
+        Self::Verdict,
+        Self::Credentials,
+        Self::NotFound,
+        Self::Exists,
+        Self::Unavailable,
+        Self::UnderWay,
+        Self::Differs,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    pub(super) fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// What the code means.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Self::Success => "every copy exists and is ready; check: source and target are the same",
+            Self::Unforeseen => "an unexpected error, such as a start request without an answer",
+            Self::Settings => "the usage or the settings are wrong; no request was sent",
+            Self::Verdict => "the service refused, failed, canceled or skipped a copy",
+            Self::Credentials => "the credentials were rejected (401, 403)",
+            Self::NotFound => "no such model, operation, resource or API version",
+            Self::Exists => "the target model id exists or is reserved",
+            Self::Unavailable => "unreachable, rate limited or out of quota; no copy is running",
+            Self::UnderWay => "no verdict before the deadline; the copy is still running",
+            Self::Differs => "check: source and target differ, or a model expires soon",
+            Self::Interrupted => "interrupted by SIGINT (Ctrl-C); a copy may still be running",
+            Self::Terminated => "terminated by SIGTERM; a copy may still be running",
+        }
+    }
+
+    /// What a script should do.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::Success => "continue",
+            Self::Unforeseen => "report it, and look at the target",
+            Self::Settings => "correct the command line, the environment or the files that it names",
+            Self::Verdict => "read the error and its help",
+            Self::Credentials => "correct the key, the token, the role or the network rules",
+            Self::NotFound => "correct the id, the endpoint or the version",
+            Self::Exists => "choose another id, or use --if-exists",
+            Self::Unavailable => "try again later",
+            Self::UnderWay | Self::Interrupted | Self::Terminated => "run the frcopy wait command that was printed",
+            Self::Differs => "copy what is missing, and train again what expires",
+        }
+    }
+}
+
+/// With several models, the exit code is the first of these that one of the models ended with.
+pub(super) const PRECEDENCE: [Code; 8] = [
     Code::Credentials,
     Code::Settings,
     Code::Verdict,
@@ -36,7 +95,7 @@ const ORDER: [Code; 8] = [
 impl From<ErrorKind> for Code {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            // The signal that interrupted has a code of its own, which is known where signals are.
+            // `from_errors` handles signals before it asks for this.
             ErrorKind::Unforeseen | ErrorKind::Interrupted => Self::Unforeseen,
             ErrorKind::Settings => Self::Settings,
             ErrorKind::Refused | ErrorKind::Failed | ErrorKind::Canceled | ErrorKind::Skipped => Self::Verdict,
@@ -49,22 +108,26 @@ impl From<ErrorKind> for Code {
     }
 }
 
-/// The exit code of a command: what it ended with, one error for each model that did not end well.
-pub(crate) fn of<'e>(errors: impl IntoIterator<Item = &'e Error>, signal: Option<Signal>) -> ExitCode {
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code.number())
+    }
+}
+
+/// The exit code for the errors of a command: one for each model that failed.
+pub(super) fn from_errors<'e>(errors: impl IntoIterator<Item = &'e Error>, signal: Option<Signal>) -> ExitCode {
     let kinds: Vec<_> = errors.into_iter().map(Error::kind).collect();
     if kinds.contains(&ErrorKind::Interrupted) {
-        return of_signal(signal);
+        return from_signal(signal);
     }
-    let met = |code: &&Code| kinds.iter().any(|kind| Code::from(*kind) == **code);
-    ORDER.iter().find(met).map_or(ExitCode::SUCCESS, |code| ExitCode::from(*code as u8))
+    let occurs = |code: &Code| kinds.iter().any(|kind| Code::from(*kind) == *code);
+    PRECEDENCE.into_iter().find(occurs).unwrap_or(Code::Success).into()
 }
 
 /// The exit code of a command that a signal ended.
-pub(crate) fn of_signal(signal: Option<Signal>) -> ExitCode {
-    ExitCode::from(signal.unwrap_or(Signal::Interrupt) as u8)
-}
-
-/// The exit code of a check that has found differences.
-pub(crate) fn of_differences() -> ExitCode {
-    ExitCode::from(Code::Differs as u8)
+pub(super) fn from_signal(signal: Option<Signal>) -> ExitCode {
+    match signal.unwrap_or(Signal::Interrupt) {
+        Signal::Interrupt => Code::Interrupted.into(),
+        Signal::Terminate => Code::Terminated.into(),
+    }
 }

@@ -1,4 +1,4 @@
-//! `--id-map`: which copy belongs to which v2.1 model, for applications to find their models after a failover.
+//! `--id-map`: a file that maps each v2.1 model to its copy, so that applications find their models after a failover.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,29 +13,29 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::settings::read_text;
+use super::input::read_text;
 
 const SCHEMA: &str = "frcopy.id-map/1";
-/// More copies than any resource has.
-const LONGEST: u64 = 64 * 1024 * 1024;
-const CHECK_FILE: &str = "check the file, or give another path: a file that is not there yet is made";
+/// The largest file that is read.
+const MAX_SIZE: u64 = 64 * 1024 * 1024;
+const CHECK_FILE: &str = "check the file, or give another path; a file that does not exist is created";
 
-/// The file and what it says.
-pub(crate) struct IdMap {
+/// The file and its content.
+pub(super) struct IdMap {
     path: PathBuf,
     content: Content,
 }
 
-/// The file's JSON. Fields are added, never changed.
+/// The file's JSON. Fields are only ever added.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Content {
     schema: String,
     source: String,
     target: String,
-    /// By the id on the source.
+    /// By the id of the source model.
     models: BTreeMap<String, Copy>,
-    /// What a later version has added.
+    /// Fields of a later version of frcopy.
     #[serde(flatten)]
     more: BTreeMap<String, Value>,
 }
@@ -46,15 +46,15 @@ struct Copy {
     target_model_id: String,
     name: Option<String>,
     copied_at: String,
-    /// What a later version has added.
+    /// Fields of a later version of frcopy.
     #[serde(flatten)]
     more: BTreeMap<String, Value>,
 }
 
 impl IdMap {
-    /// Reads the file; one that is not there says nothing yet.
-    pub(crate) fn read(path: &Path, source: &Endpoint, target: &Endpoint) -> Result<Self, Error> {
-        // Whoever keeps it behind a link wants the file replaced and not the link.
+    /// Reads the file. A file that does not exist is empty.
+    pub(super) fn read(path: &Path, source: &Endpoint, target: &Endpoint) -> Result<Self, Error> {
+        // A symbolic link stays; the file that it points to is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let new = Content {
             schema: SCHEMA.into(),
@@ -63,40 +63,39 @@ impl IdMap {
             models: BTreeMap::new(),
             more: BTreeMap::new(),
         };
-        let content = match read_text(&path, LONGEST) {
-            Ok(text) => understand(&path, &text, &new)?,
+        let content = match read_text(&path, MAX_SIZE) {
+            Ok(text) => parse(&path, &text, &new)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => new,
             Err(error) => return Err(unusable(&path, "cannot be read").with_source(error)),
         };
         Ok(Self { path, content })
     }
 
-    /// Reads a file that must be there.
-    pub(crate) fn read_existing(path: &Path, source: &Endpoint, target: &Endpoint) -> Result<Self, Error> {
+    /// Reads a file that must exist.
+    pub(super) fn read_existing(path: &Path, source: &Endpoint, target: &Endpoint) -> Result<Self, Error> {
         match fs::metadata(path) {
             Ok(_) => Self::read(path, source, target),
             Err(error) => Err(unusable(path, "cannot be read").with_source(error)),
         }
     }
 
-    /// Makes sure that the file can be written, before anything is copied.
-    pub(crate) fn begin(&self) -> Result<(), Error> {
+    /// Checks that the file can be written, before anything is copied.
+    pub(super) fn check_writable(&self) -> Result<(), Error> {
         self.write().map_err(|error| unusable(&self.path, "cannot be written").with_source(error))
     }
 
-    /// The copies that it knows of, the source's id first.
-    pub(crate) fn known_copies(&self) -> BTreeMap<ModelId, ModelId> {
+    /// The recorded copies: id on the source, id on the target.
+    pub(super) fn known_copies(&self) -> BTreeMap<ModelId, ModelId> {
         let pairs = self.content.models.iter();
         pairs.filter_map(|(source, copy)| Some((source.parse().ok()?, copy.target_model_id.parse().ok()?))).collect()
     }
 
-    /// Notes a copy, if it is one of v2.1.
-    pub(crate) fn note(&mut self, report: &Report) -> Result<(), Error> {
-        let is_there = matches!(report.result, Ok(Outcome::Copied | Outcome::AlreadyThere));
-        let is_custom = report.api_version.is_some_and(|version| version.wire().service_names_the_copy());
+    /// Records a copy of a v2.1 model. Other copies keep their ids and need no entry.
+    pub(super) fn record(&mut self, report: &Report) -> Result<(), Error> {
+        let exists = matches!(report.result, Ok(Outcome::Copied | Outcome::AlreadyThere));
         let (Some(source), Some(target)) = (&report.source_model_id, &report.target_model_id) else { return Ok(()) };
         let known = self.content.models.get(source.as_str());
-        if !is_there || !is_custom || known.is_some_and(|copy| copy.target_model_id == target.as_str()) {
+        if !exists || !gets_a_new_id(report) || known.is_some_and(|copy| copy.target_model_id == target.as_str()) {
             return Ok(());
         }
         let copy = Copy {
@@ -105,26 +104,26 @@ impl IdMap {
             copied_at: format!("{:.0}", Timestamp::now()),
             more: BTreeMap::new(),
         };
-        // Another command may have noted copies of its own in the meantime.
-        let noted = read_text(&self.path, LONGEST).ok();
-        let noted = noted.and_then(|text| understand(&self.path, &text, &self.content).ok());
-        self.content.models.extend(noted.map(|content| content.models).unwrap_or_default());
+        // Another command may have recorded copies in the meantime.
+        let others = read_text(&self.path, MAX_SIZE).ok();
+        let others = others.and_then(|text| parse(&self.path, &text, &self.content).ok());
+        self.content.models.extend(others.map(|content| content.models).unwrap_or_default());
         self.content.models.insert(source.to_string(), copy);
         self.write().map_err(|error| {
-            let what = format!("the copy is there, but the id map {} cannot be written", self.path.display());
+            let what = format!("the copy succeeded, but the id map {} cannot be written", self.path.display());
             let remedy = format!("add it by hand: the copy of {source} is {target}");
             Error::new(ErrorKind::Unforeseen, what).with_source(error).with_remedy(remedy)
         })
     }
 
-    /// All or nothing: a new file takes the place of the old one.
+    /// Replaces the file atomically.
     fn write(&self) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(&self.content)?;
         text.push('\n');
-        let name = self.path.file_name().ok_or_else(|| io::Error::other("it is not the path of a file"))?;
+        let name = self.path.file_name().ok_or_else(|| io::Error::other("the path does not name a file"))?;
         let beside = self.path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
         let written = File::create(&beside).and_then(|mut file| {
-            // Whoever has closed it to others wants it closed.
+            // The new file keeps the permissions of the old one.
             if let Ok(metadata) = fs::metadata(&self.path) {
                 file.set_permissions(metadata.permissions())?;
             }
@@ -135,15 +134,20 @@ impl IdMap {
     }
 }
 
-fn understand(path: &Path, text: &str, expected: &Content) -> Result<Content, Error> {
+/// Whether the service chooses the id of the copy, as it does in v2.1.
+fn gets_a_new_id(report: &Report) -> bool {
+    report.api_version.is_some_and(|version| version.wire().service_names_the_copy())
+}
+
+fn parse(path: &Path, text: &str, expected: &Content) -> Result<Content, Error> {
     let content: Content =
         serde_json::from_str(text).map_err(|error| unusable(path, "is damaged").with_source(error))?;
     if content.schema != SCHEMA {
-        return Err(unusable(path, "is not an id map of this version of frcopy"));
+        return Err(unusable(path, "has a format that this version of frcopy does not know"));
     }
     if content.source != expected.source || content.target != expected.target {
-        let what = format!("is that of copies from {} to {}", content.source, content.target);
-        return Err(unusable(path, &what).with_remedy("give each pair of resources an id map of its own"));
+        let what = format!("is for copies from {} to {}", content.source, content.target);
+        return Err(unusable(path, &what).with_remedy("use one id map for each pair of resources"));
     }
     let ids = content.models.iter().flat_map(|(source, copy)| [source, &copy.target_model_id]);
     if let Some(id) = ids.into_iter().find(|id| id.parse::<ModelId>().is_err()) {

@@ -1,150 +1,153 @@
-//! The face of frcopy: arguments, settings, what is shown, and exit codes. Nothing else in the library imports this.
+//! The command line of frcopy: arguments, output and exit codes. Nothing else in the library imports this.
+//!
+//! Each command has a file with its arguments, its plan and its run. Commands print through `console` (stderr, for
+//! people), `json` (stdout, for scripts) and `ci` (CI systems).
 
-pub(crate) mod args;
+mod args;
 mod authorization_file;
 mod authorize;
 mod az;
 mod check;
 mod ci;
 mod completions;
+mod console;
 mod copy;
+mod copy_result;
+mod dates;
 #[cfg(feature = "emulator")]
 mod demo;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod exit_code;
+mod explain;
+mod help;
 mod id_map;
+mod input;
+mod json;
 mod list;
-mod progress;
-mod report;
-mod settings;
+mod runner;
+mod screen;
 mod side;
 mod signals;
-mod usage;
+mod status;
+mod wait;
 
 use std::io::Write;
-use std::pin::pin;
 use std::process::ExitCode;
 
-use crate::copy::{Event, Observer, Report, wait};
-use crate::error::Error;
-use anyhow::Context;
-use tokio_util::sync::CancellationToken;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use args::{Command, OutputArgs, WaitArgs};
-use progress::{Progress, Verbosity};
-use signals::{Signal, Signals};
+use exit_code::Code;
+use input::without_keys;
+
+/// Copies custom models between Azure Form Recognizer / Document Intelligence resources, v2.1 to v4.0.
+#[derive(Debug, Parser)]
+#[command(
+    name = "frcopy",
+    bin_name = "frcopy",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = help::TOPICS_HINT
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Copy(Box<copy::CopyArgs>),
+    Wait(Box<wait::WaitArgs>),
+    List(Box<list::ListArgs>),
+    Check(Box<check::CheckArgs>),
+    Authorize(Box<authorize::AuthorizeArgs>),
+    #[cfg(feature = "emulator")]
+    Emulator(emulator::EmulatorArgs),
+    /// Copies a v2.1 and a v4.0 model between two emulated resources on this machine.
+    ///
+    /// It needs no settings, sends nothing to the network, and takes a few seconds.
+    #[cfg(feature = "emulator")]
+    Demo,
+    Explain(explain::ExplainArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
+    Help(help::HelpArgs),
+}
 
 /// Parses the command line, runs the command, and returns the exit code of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match usage::parse() {
-        Ok(arguments) => arguments,
+    let cli = match parse() {
+        Ok(cli) => cli,
         Err(code) => return code,
     };
-    run(&arguments.command).unwrap_or_else(|error| {
-        // One line: returning the error from `main` would print its Debug form, with a backtrace.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
-        ExitCode::FAILURE
+    run(&cli.command).unwrap_or_else(|error| {
+        console::plain_error(&format!("{error:#}"));
+        Code::Unforeseen.into()
     })
 }
 
-/// Carries out a command; an error is one that the command itself has no exit code for.
+/// The arguments, or the exit code after help, the version or an error was printed.
+fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            // A closed pipe is no error.
+            let _ = error.print();
+            return Code::Success.into();
+        }
+        let text = without_keys(&error.render().ansi().to_string());
+        let _ = write!(anstream::stderr(), "{text}");
+        // In CI only the first line, without the usage.
+        let text = without_keys(&error.render().to_string());
+        if let Some(line) = text.lines().next() {
+            ci::error(line.trim_start_matches("error: "));
+        }
+        Code::Settings.into()
+    })
+}
+
+/// Runs a command. An error is one that has no exit code of its own.
 fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let code = match command {
         Command::Copy(args) => copy::run(args),
-        Command::Wait(args) => run_wait(args),
+        Command::Wait(args) => wait::run(args),
         Command::List(args) => list::run(args),
         Command::Check(args) => check::run(args),
         Command::Authorize(args) => authorize::run(args),
-        Command::Completions(args) => Ok(completions::completions(args)),
-        Command::Man(args) => completions::man(args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]
         Command::Demo => demo::run(),
+        Command::Explain(args) => Ok(explain::run(args)),
+        Command::Completions(args) => Ok(completions::completions(args, Cli::command())),
+        Command::Man(args) => completions::man(args, Cli::command()),
+        Command::Help(args) => Ok(help::run(args, Cli::command())),
     }?;
-    let is_all_there = code != ExitCode::SUCCESS || !report::stdout_is_short();
-    Ok(if is_all_there { code } else { ExitCode::FAILURE })
+    let Some(error) = json::stdout_error() else { return Ok(code) };
+    console::plain_error(&format!("stdout is incomplete: {error}"));
+    Ok(if code == ExitCode::SUCCESS { Code::Unforeseen.into() } else { code })
 }
 
-fn run_wait(args: &WaitArgs) -> anyhow::Result<ExitCode> {
-    let plan = match settings::wait_plan(args, &settings::process_environment) {
-        Ok(plan) => plan,
-        Err(error) => return Ok(refuse(&error)),
-    };
-    run_copy(&args.output, async |observer, cancel| wait(&plan, observer, cancel).await, |_| None)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Runs the only copy to its end and shows it. What is noted beside it may go wrong as well.
-fn run_copy(
-    output: &OutputArgs,
-    work: impl AsyncFnOnce(Observer<'_>, &CancellationToken) -> Report,
-    note: impl FnOnce(&Report) -> Option<Error>,
-) -> anyhow::Result<ExitCode> {
-    let verbosity = Verbosity::new(output.quiet, output.verbose);
-    let work = async |progress: &Progress, cancel: &CancellationToken| {
-        let reporter = progress.reporter();
-        Ok(work(&|event: Event<'_>| reporter.show(&event), cancel).await)
-    };
-    see_through(verbosity, work, |outcome, signal| {
-        let unpublished = report::ending(output.format, &outcome, verbosity);
-        let unnoted = note(&outcome);
-        unnoted.iter().for_each(report::error);
-        exit_code::of(outcome.result.as_ref().err().into_iter().chain(&unnoted).chain(&unpublished), signal)
-    })
-}
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
 
-/// Settings that cannot be: nothing was begun, so there is no result.
-fn refuse(error: &Error) -> ExitCode {
-    report::error(error);
-    exit_code::of([error], None)
-}
-
-/// Runs work to its end and shows it, and lets signals stop it: the first one in good order, the second one at once.
-fn see_through<T>(
-    verbosity: Verbosity,
-    work: impl AsyncFnOnce(&Progress, &CancellationToken) -> Result<T, Error>,
-    show: impl FnOnce(T, Option<Signal>) -> ExitCode,
-) -> anyhow::Result<ExitCode> {
-    let progress = Progress::start(verbosity);
-    let cancel = CancellationToken::new();
-    let runtime = runtime()?;
-    let (ending, signal) = runtime.block_on(async {
-        let mut signals = Signals::listen().context("signals cannot be waited for")?;
-        let mut work = pin!(work(&progress, &cancel));
-        let mut first = None;
-        loop {
-            tokio::select! {
-                ending = &mut work => return anyhow::Ok((Some(ending), first)),
-                signal = signals.next() => {
-                    if first.is_some() {
-                        return Ok((None, first));
-                    }
-                    first = Some(signal);
-                    progress.stopping();
-                    cancel.cancel();
-                }
-            }
+    #[test]
+    fn the_examples_fit_into_the_80_columns_of_a_manual_page() {
+        const INDENT: usize = 7;
+        for command in Cli::command().get_subcommands() {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let longest = examples.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+            assert!(longest.chars().count() + INDENT <= 80, "{}: {longest}", command.get_name());
         }
-    })?;
-    // A name that is still being resolved must not hold up the exit.
-    runtime.shutdown_background();
-    progress.finish();
-    Ok(match ending {
-        Some(Ok(output)) => show(output, signal),
-        Some(Err(error)) => {
-            report::error(&error);
-            exit_code::of([&error], signal)
-        }
-        None => exit_code::of_signal(signal),
-    })
-}
-
-/// One thread is enough: nearly all of the time is spent waiting.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime for network requests cannot be set up")
+    }
 }

@@ -110,13 +110,13 @@ fn an_error_of_the_azure_cli_is_shown_as_the_cause() {
     let az = FakeAzureCli::for_pair(&EmulatedPair::new(0));
     let mut command = az.command(&["list", "source", "--source-account", "nosuch", "--source-resource-group", "east"]);
     let texts = [
-        "the Azure CLI does not say what the source nosuch is",
+        "the Azure CLI did not find the source nosuch",
         "cause: ERROR: (ResourceNotFound) The Resource was not found.",
         "--source-account, --source-resource-group and --source-subscription",
     ];
     run(command.env("FRCOPY_SOURCE_KEY", SOURCE_KEY)).expect(4, &texts);
     let odd = FakeAzureCli::with_script("#!/bin/sh\necho '{\"key1\": 1, \"secret\": \"5ecret\"}'\n");
-    let output = run(odd.command(&["copy", "my-model"]).args(NAMED)).expect(1, &["of another form than expected"]);
+    let output = run(odd.command(&["copy", "my-model"]).args(NAMED)).expect(1, &["has an unknown format"]);
     assert!(!output.stderr.contains("5ecret"), "{output:#?}");
 }
 
@@ -127,7 +127,7 @@ fn a_setting_that_the_azure_cli_needs_is_named_when_it_is_missing() {
     run(&mut az.command(&["list", "source", "--source-account", "contoso"]))
         .expect(2, &["the resource group of the source contoso is missing", "--source-resource-group"]);
     run(&mut az.command(&["list", "source", "--source-endpoint", "https://a.example", "--source-key-from-az"]))
-        .expect(2, &["--source-key-from-az does not say of which resource"]);
+        .expect(2, &["--source-key-from-az needs the name of the resource"]);
     run(az.command(&["list", "source"]).args(NAMED)).expect(2, &["the source key is missing", "--source-key-from-az"]);
     let empty = TempDir::new().unwrap();
     let mut without_az = az.command(&["list", "source"]);

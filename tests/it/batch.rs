@@ -34,7 +34,7 @@ fn two_hundred_models_of_all_versions_are_copied_checked_and_then_skipped() {
     let output = pair.run(&["check"]).expect(0, &["of 200 models and classifiers: 200 same"]);
     assert_eq!((output.stdout.lines().count(), differences(&output).len()), (200, 0));
     pair.mutating_requests();
-    let again = pair.copy(&["--all", "--if-exists", "skip"]).expect(0, &["200 there already"]);
+    let again = pair.copy(&["--all", "--if-exists", "skip"]).expect(0, &["200 already there"]);
     assert_eq!((ids(&again).len(), pair.mutating_requests()), (200, Vec::new()));
 
     pair.emulator.remove(TARGET, Collection::DocumentModels, "invoices-v3.0-7");
@@ -51,7 +51,7 @@ fn two_hundred_models_of_all_versions_are_copied_checked_and_then_skipped() {
     let found = ["+ invoices-v3.0-7", "* invoices-v3.1-5", "* invoices-v4.0-9", "- classifier-v4.0-3"];
     assert_eq!(differences(&output), found);
     assert_eq!(differences(&pair.run(&["check", "--one-way"]).expect(9, &[])), found[..3]);
-    pair.copy(&["--all", "--if-exists", "replace"]).expect(0, &["1 copied, 2 replaced, 196 there already"]);
+    pair.copy(&["--all", "--if-exists", "replace"]).expect(0, &["1 copied, 2 replaced, 196 already there"]);
     pair.run(&["check", "--one-way"]).expect(0, &[]);
 }
 
@@ -147,7 +147,7 @@ fn bad_input_is_refused_before_any_mutating_request() {
         (&["--from-file", &empty], 2, "there is no id in"),
         (&["--from-file", &bad], 2, &format!(r#"the model id "a/b" in line 3 of {bad} is not usable"#)),
         (&["--all", "--id-map", &damaged], 2, "is damaged"),
-        (&["--all", "--id-map", &foreign], 2, "is that of copies from https://a.example to https://b.example"),
+        (&["--all", "--id-map", &foreign], 2, "is for copies from https://a.example to https://b.example"),
         (&["--all", "--id-map", &nowhere], 2, "cannot be written"),
         (&["--all", "--id-map", folder.path().to_str().unwrap()], 2, "cannot be read"),
         (&["--all", "--kind", "classifier", "--api-version", "3.1"], 2, "v3.1 does not copy classifiers"),
@@ -249,7 +249,7 @@ fn a_model_that_is_not_ready_is_left_out() {
     }
     pair.copy(&["--all"]).expect(0, &[&format!("left out, because they are not ready: 1 ({id})"), "5 copied"]);
     pair.run(&["check"]).expect(0, &["5 same", "not ready: 1 models of the target"]);
-    pair.copy(&["--all", "--if-exists", "skip"]).expect(0, &["5 there already"]);
+    pair.copy(&["--all", "--if-exists", "skip"]).expect(0, &["5 already there"]);
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn without_a_terminal_there_is_one_line_for_each_finished_model() {
     let output = pair.copy(&["--all"]).expect(0, &[]);
     let lines: Vec<_> = output.stderr.lines().collect();
     assert_eq!(lines.len(), 13, "{lines:#?}");
-    assert_eq!(lines[..2], ["looking at the source", "10 models and classifiers are selected"]);
+    assert_eq!(lines[..2], ["reading the source", "10 models and classifiers are selected"]);
     assert!(lines[2..12].iter().all(|line| line.starts_with("copied ")), "{lines:#?}");
     assert!(lines[12].starts_with("of 10 models and classifiers: 10 copied"));
     assert_eq!(pair.copy(&["--all", "--if-exists", "skip", "-q"]).expect(0, &[]).stderr, "");
@@ -312,14 +312,14 @@ fn a_dry_run_only_reads_and_has_the_exit_code_of_the_real_run() {
     pair.mutating_requests();
     for (arguments, code, texts) in [
         (&["--all"][..], 6, &["3 would be copied, 2 failed", "has 2 of at most 20000", "has 0 of at most 5000"][..]),
-        (&["--all", "--if-exists", "skip"], 6, &["3 would be copied, 1 there already, 1 failed", "was trained"]),
-        (&["--all", "--if-exists", "replace"], 0, &["3 would be copied, 1 would be replaced, 1 there already"]),
+        (&["--all", "--if-exists", "skip"], 6, &["3 would be copied, 1 already there, 1 failed", "was trained"]),
+        (&["--all", "--if-exists", "replace"], 0, &["3 would be copied, 1 would be replaced, 1 already there"]),
         (&["invoices-v3.1-1"], 0, &["would copy model invoices-v3.1-1", "with API v3.1"]),
         (&["invoices-v3.0-1", "--if-exists", "replace"], 0, &["would replace model invoices-v3.0-1"]),
         (&["no-such-model"], 5, &["the source has no model or classifier"]),
     ] {
         let output = pair.copy(&[arguments, &["--dry-run"]].concat()).expect(code, texts);
-        let there = usize::from(output.stderr.contains("there already"));
+        let there = usize::from(output.stderr.contains("already there"));
         assert_eq!(
             (output.stdout.lines().count(), pair.mutating_requests()),
             (there, Vec::new()),
@@ -370,7 +370,7 @@ fn the_ids_of_many_failed_copies_are_released_within_the_rate_limits() {
         };
         let pair = EmulatedPair::with_options(&options);
         let output = pair.run(&["copy", "--include", "invoices-v*"]).expect(3, &["12 failed", "--allow-degrade"]);
-        assert_eq!(output.stderr.matches("given back: ").count(), 12, "{}", output.stderr);
+        assert_eq!(output.stderr.matches("released: ").count(), 12, "{}", output.stderr);
         assert!(!output.stderr.contains("reserved on the target, without a copy"), "{}", output.stderr);
         assert!(pair.count(429) <= 10, "{}", pair.count(429));
     }
@@ -414,7 +414,7 @@ fn the_id_map_records_the_copy_of_each_v2_1_model() {
     let first = pair.copy(&[&custom[0], "--id-map", map]).expect(0, &[]);
     assert_eq!(read()["models"][&custom[0]]["targetModelId"], first.stdout.trim());
     // The map is merged with the existing file, and a known copy is not made again.
-    let all = pair.copy(&["--all", "--if-exists", "skip", "--id-map", map]).expect(0, &["1 there already"]);
+    let all = pair.copy(&["--all", "--if-exists", "skip", "--id-map", map]).expect(0, &["1 already there"]);
     let content = read();
     assert_eq!(
         (content["schema"].as_str(), content["models"].as_object().unwrap().len()),
@@ -433,7 +433,7 @@ fn the_id_map_records_the_copy_of_each_v2_1_model() {
     pair.copy(&[&custom[0]]).expect(0, &[]);
     let skipped = pair.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
     assert_eq!(skipped.stdout.trim(), known);
-    pair.run(&["check"]).expect(0, &["10 same", "the target has 2 more copies of v2.1 models that have one"]);
+    pair.run(&["check"]).expect(0, &["10 same", "the target has 2 additional copies of v2.1 models"]);
     // The copy in the map is missing, although the target has other copies of the same model.
     pair.emulator.remove(TARGET, Collection::CustomModels, &known);
     let output =
@@ -470,7 +470,8 @@ fn an_id_map_keeps_its_permissions_and_unknown_fields() {
 fn a_dry_run_of_a_batch_detects_refused_credentials_on_the_target() {
     let pair = EmulatedPair::new(1);
     let mut command = pair.command(&["copy", "--all", "--api-version", "2.1", "--dry-run"]);
-    run(command.env("FRCOPY_TARGET_KEY", "wrong")).expect(4, &["the target does not say how many models"]);
+    run(command.env("FRCOPY_TARGET_KEY", "wrong"))
+        .expect(4, &["the limit of models of v2.1 on the target is not known"]);
 }
 
 #[test]

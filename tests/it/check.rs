@@ -148,7 +148,7 @@ fn a_list_item_of_an_unknown_form_is_neither_in_sync_nor_copied() {
     for (arguments, code) in [(&["check"][..], 9), (&["check", "-q"], 9), (&["copy", "--all"], 1)] {
         let mut command = pair.command(arguments);
         let quiet = arguments.contains(&"-q");
-        let message = if quiet { "" } else { "the source lists 1 models in a form that is not known" };
+        let message = if quiet { "" } else { "the source lists 1 models in an unknown format" };
         run(command.env("FRCOPY_SOURCE_ENDPOINT", server.uri())).expect(code, &[message]);
     }
 }

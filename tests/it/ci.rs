@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
-use crate::support::{CommandOutput, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, V2_1, error_reply, run};
+use crate::support::{
+    Authorization, CommandOutput, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, V2_1, error_reply, reply, run,
+};
 
 /// The environment of a CI system.
 struct CiRunner {
@@ -207,8 +209,7 @@ fn outputs_that_cannot_be_written_are_a_failure_and_the_copy_is_kept() {
     let pair = EmulatedPair::new(1);
     let mut command = pair.command(&["copy", "invoices-v4.0-1", "--poll-interval", "20ms"]);
     command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", "/no/such/folder/output");
-    let output =
-        run(&mut command).expect(1, &["the results cannot be handed on to the steps that follow", "GITHUB_OUTPUT"]);
+    let output = run(&mut command).expect(1, &["the results cannot be passed to later steps", "GITHUB_OUTPUT"]);
     assert_eq!(output.stdout, "invoices-v4.0-1\n");
     assert!(pair.ids(TARGET, Collection::DocumentModels).contains("invoices-v4.0-1"));
 }
@@ -224,6 +225,20 @@ fn no_mask_command_is_written_to_a_file() {
     let status = command.stdout(std::process::Stdio::null()).stderr(fs::File::create(&log).unwrap()).status().unwrap();
     let log = fs::read_to_string(&log).unwrap();
     assert!(status.success() && !log.contains("add-mask"), "{log}");
+}
+
+#[test]
+fn a_reservation_that_may_remain_is_a_warning_in_ci_too() {
+    for (runner, start) in [
+        (CiRunner::github(), "::warning title=frcopy::"),
+        (CiRunner::azure_pipelines(), "##vso[task.logissue type=warning]"),
+    ] {
+        let service = ScriptedService::new(V2_1);
+        service.on(Step::Authorize, [reply(504), Authorization::answer(V2_1, V2_1.copy_id())]);
+        let output = runner.run(service.copy()).expect(0, &["warning: an authorization got no answer"]);
+        let text = "an authorization got no answer; a blank model may remain on the target";
+        assert_eq!(commands(&output, start), [format!("{start}{text}")], "{output:#?}");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn the_completions_of_every_shell_contain_every_command_and_option() {
 #[test]
 fn frcopy_and_each_command_have_a_manual_page() {
     let page = run(frcopy().arg("man")).expect(0, &[]).stdout;
+    assert!(page.contains("\n.nh\n.ad l\n.SH NAME\n"), "{page}");
     assert!(page.contains(".TH frcopy 1") && page.contains("frcopy\\-copy(1)"), "{page}");
     for (command, words) in [
         ("copy", ["\\-\\-if\\-exists", "Exit codes"]),

@@ -86,9 +86,9 @@ fn a_model_of_every_version_is_copied_between_parties_that_share_no_key() {
         let (model, id) = if is_v2_1 { (parties.v2_1_model(), None) } else { (model.to_owned(), Some("backup")) };
         let mut arguments = vec!["--api-version", version, "--kind", kind];
         arguments.extend(id);
-        let authorized = parties.authorize(&arguments).expect(0, &["can copy one"]);
+        let authorized = parties.authorize(&arguments).expect(0, &["to copy one"]);
         let token = parties.access_token();
-        let copied = parties.copy(&[&model]).expect(0, &["not verified: only the target's side can look there"]);
+        let copied = parties.copy(&[&model]).expect(0, &["not verified: this needs the target's credential"]);
         assert_eq!(authorized.stdout, copied.stdout, "both sides name the same id");
         for output in [&authorized, &copied] {
             assert!(!output.stderr.contains(&token) && !output.stdout.contains(&token), "leaked: {output:#?}");
@@ -121,7 +121,7 @@ fn the_authorization_file_is_private_and_has_a_schema() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(fs::metadata(parties.file()).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(parties.file(), fs::Permissions::from_mode(0o644)).unwrap();
-        parties.copy(&[MODEL]).expect(0, &["warning: others than you may read"]);
+        parties.copy(&[MODEL]).expect(0, &["warning: other users can read"]);
     }
 }
 
@@ -148,7 +148,7 @@ fn no_id_stays_reserved_when_the_authorization_cannot_be_written() {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains("the authorization cannot be kept") && stderr.contains("given back"), "{stderr}");
+        assert!(stderr.contains("the authorization cannot be written") && stderr.contains("released"), "{stderr}");
     }
     fs::remove_file(parties.file()).unwrap();
     parties.authorize(&["backup"]).expect(0, &[]);
@@ -168,7 +168,7 @@ fn an_unused_authorization_is_released_and_the_id_can_be_used_again() {
     for arguments in [&["backup"][..], &["--api-version", "2.1"]] {
         let parties = Parties::new();
         parties.authorize(arguments).expect(0, &[]);
-        parties.revoke().expect(0, &["given back"]);
+        parties.revoke().expect(0, &["released"]);
         assert!(parties.pair.ids(TARGET, Collection::CustomModels).is_empty());
         fs::remove_file(parties.file()).unwrap();
         parties.authorize(arguments).expect(0, &[]);
@@ -194,7 +194,7 @@ fn revoke_deletes_only_on_the_resource_that_issued_the_authorization() {
         .expect(2, &["the target endpoint is another one"]);
     // The endpoint is optional: the file contains it.
     let mut keyed = parties.side("FRCOPY_TARGET_KEY", &["authorize", "--revoke"]);
-    run(keyed.arg(parties.file())).expect(0, &["given back"]);
+    run(keyed.arg(parties.file())).expect(0, &["released"]);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_changed_authorization_file_is_refused_before_any_request() {
         ("/targetModelId", json!("other"), "authorization: it is not the target's for other"),
         ("/expiresAt", json!("2199-01-01T00:00:00Z"), "expiresAt: the authorization has another date"),
         ("/apiVersion", json!("v9.9"), "apiVersion: it is not an API version"),
-        ("/kind", json!("prebuilt"), "names a kind that is not known"),
+        ("/kind", json!("prebuilt"), "has an unknown kind"),
         ("/target/endpoint", json!("ftp://a.example"), "target.endpoint: ftp"),
         ("/schema", json!("frcopy.id-map/1"), "not an authorization of this version of frcopy"),
         ("/authorization", json!(1), "authorization: it is not the target's for backup"),

@@ -99,7 +99,7 @@ fn an_injected_error_occurs_once_and_has_its_remedy() {
     }
     // A lost start is detected and retried, so the copy succeeds.
     let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "InternalServerError"]);
-    emulator.copy(&["invoices-v4.0-1"]).expect(0, &["could not start the copy (HTTP 500)", "starting over"]);
+    emulator.copy(&["invoices-v4.0-1"]).expect(0, &["could not start the copy (HTTP 500)", "starting again"]);
     let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "2024"]);
     emulator.copy(&[&emulator.custom_model()]).expect(3, &["2024", "a true pair"]);
 }
@@ -139,7 +139,7 @@ fn the_demo_copies_two_models_within_ten_seconds() {
     ] {
         assert!(output.stdout.contains(text), "{text:?} is missing in {output:#?}");
     }
-    assert_eq!(output.stdout.matches("is there and ready").count(), 2);
+    assert_eq!(output.stdout.matches("exists and is ready").count(), 2);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn bad_input_of_the_emulator_is_refused_with_the_valid_values() {
     let port = taken.local_addr().unwrap().port().to_string();
     for (arguments, texts) in [
         (&["--port", &port][..], &["the emulator cannot listen", &port, "--port"][..]),
-        (&["--fail", "4711"], &["--fail \"4711\" is not an error that can be ordered", "ModelExists"]),
+        (&["--fail", "4711"], &["--fail \"4711\" is not an error that the emulator knows", "ModelExists"]),
         (&["--operation-time", "-1s"], &["--operation-time \"-1s\" is not a duration"]),
         (&["--latency", "soon"], &["--latency \"soon\" is not a duration"]),
         (&["--encrypted", "moon"], &["--encrypted \"moon\" is not the name of a resource", "source, target"]),

@@ -144,7 +144,7 @@ fn every_fault_of_authorize() {
         // An id that may be reserved is released if it is known (v3.0 and later), and else there is a warning.
         let unknown = matches!(class, FaultClass::Unknown(_));
         let accounted = if service.version.is_v2_1() {
-            output.stderr.contains("a blank model may stay behind")
+            output.stderr.contains("a blank model may remain")
         } else {
             service.count(Step::Release) == 1
         };

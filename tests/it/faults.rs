@@ -144,7 +144,12 @@ fn an_unknown_status_gets_one_warning_and_is_not_a_verdict() {
         let statuses = ["completed", "completed", "paused", "succeeded"];
         service.on(Step::Poll, statuses.map(|status| Operation::with_status(version, status).answer()));
         let output = run(&mut service.copy()).expect(0, &[]);
-        assert_eq!(output.stderr.matches("warning: the service reports the status").count(), 1, "{}", output.stderr);
+        assert_eq!(
+            output.stderr.matches("warning: the service reports the unknown status").count(),
+            1,
+            "{}",
+            output.stderr
+        );
     });
 }
 
@@ -258,7 +263,7 @@ fn a_read_without_an_answer_is_retried_and_then_skipped() {
 
         let service = ScriptedService::new(version);
         service.on(Step::GetSource, [reply(200).set_body_string("<html>")]);
-        run(service.copy().arg("-v")).expect(0, &["going on without an answer"]);
+        run(service.copy().arg("-v")).expect(0, &["continuing without an answer"]);
         assert_eq!((service.count(Step::GetSource), service.count(Step::Authorize)), (3, 1));
     });
 }
@@ -451,7 +456,7 @@ fn after_the_deadline_nothing_is_authorized_or_started() {
         let service = ScriptedService::new(version);
         service.on(Step::Authorize, [slow(Authorization::answer(version, version.copy_id()))]);
         service.on(Step::GetTarget, [Model::not_found(version)]);
-        let texts = ["the deadline passed before the copy was started", "given back: the target has deleted"];
+        let texts = ["the deadline passed before the copy was started", "released: the target has deleted"];
         run(service.copy().args(["--timeout", "1s"])).expect(7, &texts);
         assert_eq!((service.count(Step::Start), service.count(Step::Release)), (0, 1));
     });

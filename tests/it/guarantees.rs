@@ -34,7 +34,7 @@ fn a_lost_start_is_found_in_the_operations_and_polled_and_never_repeated() {
             service.on(Step::ListOperations, [empty, operations(version, "2999-01-01T00:00:00Z")]);
             let ready = Model::copy_of_example(version).answer();
             service.on(Step::Verify, [Model::reserved(version), ready]);
-            let output = run(&mut service.copy()).expect(0, &["looking for what came of it"]);
+            let output = run(&mut service.copy()).expect(0, &["looking for the copy"]);
             assert_eq!(output.stdout, format!("{}\n", version.copy_id()));
             assert_eq!(
                 (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
@@ -54,7 +54,7 @@ fn a_start_that_was_not_accepted_is_released_and_retried_with_a_new_authorizatio
         let ready = Model::copy_of_example(version).answer();
         let script = std::iter::repeat_n(Model::reserved(version), read_count + 1).chain([ready]);
         service.on(Step::Verify, script);
-        run(&mut service.copy()).expect(0, &["given back: the target has deleted", "starting over"]);
+        run(&mut service.copy()).expect(0, &["released: the target has deleted", "starting again"]);
         assert_eq!(
             (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
             (2, 2, 1)
@@ -138,11 +138,11 @@ fn a_lost_authorize_is_retried_and_its_reservation_is_released() {
         let service = ScriptedService::new(version);
         if version.is_v2_1() {
             service.on(Step::Authorize, [reply(504), created]);
-            run(&mut service.copy()).expect(0, &["a blank model may stay behind"]);
+            run(&mut service.copy()).expect(0, &["a blank model may remain"]);
             assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (2, 0));
         } else {
             service.on(Step::Authorize, [reply(504), error_reply(409, "Conflict", "ModelExists"), created]);
-            run(&mut service.copy()).expect(0, &["given back"]);
+            run(&mut service.copy()).expect(0, &["released"]);
             assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (3, 1));
         }
     });
@@ -178,7 +178,7 @@ fn an_unused_reservation_is_released_after_every_failure() {
             let service = ScriptedService::new(version);
             service.on(step, [answer]);
             service.on(Step::Verify, [Model::reserved(version)]);
-            let given_back = format!("given back: the target has deleted the reserved {}", version.copy_id());
+            let given_back = format!("released: the target has deleted the reserved {}", version.copy_id());
             run(&mut service.copy()).expect(exit, &[&given_back]);
             let deleted = service.only(Step::Release);
             assert_eq!(deleted.line, format!("DELETE {}", version.model(version.copy_id())));
@@ -193,7 +193,7 @@ fn a_ready_model_is_never_deleted_and_an_id_that_stays_reserved_is_named() {
         let service = ScriptedService::new(version);
         service.on(Step::Poll, [failed.clone()]);
         service.on(Step::Verify, [Model::copy_of_example(version).answer()]);
-        run(&mut service.copy()).expect(3, &["the target has a ready model", "which is left alone"]);
+        run(&mut service.copy()).expect(3, &["the target has a ready model", "it is not deleted"]);
         assert_eq!(service.count(Step::Release), 0);
         let cases = [
             (reply(500), reply(204), 0, "the target could not show model"),
@@ -209,7 +209,7 @@ fn a_ready_model_is_never_deleted_and_an_id_that_stays_reserved_is_named() {
             service.on(Step::Poll, [failed.clone()]);
             service.on(Step::Verify, [seen]);
             service.on(Step::Release, [deleted]);
-            let left = format!("warning: {} stays reserved on the target", version.copy_id());
+            let left = format!("warning: {} remains reserved on the target", version.copy_id());
             run(&mut service.copy()).expect(3, &[&left, why]);
             assert_eq!(service.count(Step::Release), deletions);
         }
@@ -222,7 +222,7 @@ fn the_id_of_a_running_copy_is_not_released() {
         for answer in [error_reply(401, "401", "Access denied."), Operation::with_status(version, "running").answer()] {
             let service = ScriptedService::new(version);
             service.on(Step::Poll, [answer]);
-            let resume = format!("to follow it: frcopy wait '{}'", service.operation_url());
+            let resume = format!("to wait for it: frcopy wait '{}'", service.operation_url());
             let output = run(service.copy().args(["--timeout", "1500ms"]));
             assert!(output.stderr.contains(&resume) && [4, 8].contains(&output.code), "{output:#?}");
             assert_eq!(service.count(Step::Release), 0);

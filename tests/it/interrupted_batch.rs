@@ -81,7 +81,7 @@ fn after_a_kill_the_same_command_copies_the_rest_and_nothing_twice() {
 #[test]
 fn an_interrupted_batch_prints_the_running_operations_and_the_next_run_finishes() {
     let (pair, stderr) = stopped_while_running("-INT");
-    assert_eq!(stderr.matches("to follow it: frcopy wait '").count(), RUNNING, "{stderr}");
+    assert_eq!(stderr.matches("to wait for it: frcopy wait '").count(), RUNNING, "{stderr}");
     assert!(stderr.contains("9 not begun") && stderr.contains("--if-exists skip"), "{stderr}");
     assert_the_rest_is_copied_once(&pair);
 }
@@ -99,8 +99,7 @@ fn a_running_copy_to_the_same_id_is_adopted() {
             let options = &options;
             scope.spawn(move || {
                 let pair = pair_with_running_copy(options, &[id]);
-                let output =
-                    pair.copy(&[id, "--if-exists", "skip"]).expect(0, &["is under way already, and is followed"]);
+                let output = pair.copy(&[id, "--if-exists", "skip"]).expect(0, &["is already running, and is polled"]);
                 assert_eq!((output.stdout.trim(), pair.ids(TARGET, collection).len()), (id, 1));
             });
         }
@@ -148,7 +147,7 @@ fn skip_waits_for_a_recent_v2_1_model_that_is_still_creating() {
             std::thread::sleep(Duration::from_millis(20));
         }
         pair.emulator.put(TARGET, Collection::CustomModels, copy, ready);
-        let output = waiting.join().unwrap().expect(0, &["1 young v2.1 models that are still blank", "skipped"]);
+        let output = waiting.join().unwrap().expect(0, &["1 recent v2.1 models that are still blank", "skipped"]);
         assert_eq!(output.stdout.trim(), copy);
     });
     assert_eq!(pair.mutating_requests(), Vec::<String>::new());

@@ -17,7 +17,7 @@ fn stderr_of_killed_copy(pair: &EmulatedPair, model: &str, text: &str) -> String
 
 #[test]
 fn after_a_kill_at_any_step_the_same_command_makes_a_v2_1_copy() {
-    for step in ["looking at", "authorized: ", "started: ", "status: ", "checking that"] {
+    for step in ["reading", "authorized: ", "started: ", "status: ", "verifying that"] {
         let operation_time = Duration::from_millis(200);
         let latency = Duration::from_millis(50);
         let pair = EmulatedPair::with_options(&Options { operation_time, latency, ..Options::default() });
@@ -30,11 +30,11 @@ fn after_a_kill_at_any_step_the_same_command_makes_a_v2_1_copy() {
 #[test]
 fn after_a_kill_a_later_version_is_copied_or_the_conflict_is_named() {
     for (version, step, exit, what) in [
-        ("3.0", "looking at", 0, "copied model"),
+        ("3.0", "reading", 0, "copied model"),
         ("3.1", "authorized: ", 6, "invoices-v3.1-1"),
         ("4.0", "started: ", 6, "invoices-v4.0-1"),
         ("3.0", "status: ", 6, "invoices-v3.0-1"),
-        ("3.1", "checking that", 6, "the target already has a model invoices-v3.1-1"),
+        ("3.1", "verifying that", 6, "the target already has a model invoices-v3.1-1"),
     ] {
         let (operation_time, latency) = (Duration::from_millis(500), Duration::from_millis(100));
         let pair = EmulatedPair::with_options(&Options { operation_time, latency, ..Options::default() });

@@ -30,7 +30,7 @@ mod entra;
 mod fault_matrix;
 mod faults;
 mod guarantees;
-#[cfg(all(unix, feature = "emulator"))]
+mod help;
 mod interrupted_batch;
 #[cfg(all(unix, feature = "emulator"))]
 mod killed;

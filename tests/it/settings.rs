@@ -88,7 +88,7 @@ fn contradicting_options_are_refused() {
     run(service.copy().env("FRCOPY_SOURCE_KEY_FILE", "/nowhere"))
         .expect(2, &["FRCOPY_SOURCE_KEY and FRCOPY_SOURCE_KEY_FILE are both set"]);
     run(service.copy().args(["--source-key-file", "-", "--target-key-file", "-"]))
-        .expect(2, &["two of the keys and ids are to come from stdin"]);
+        .expect(2, &["only one of the keys and the ids can come from stdin"]);
     assert_eq!(service.seen().len(), 0);
 }
 

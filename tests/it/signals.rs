@@ -37,7 +37,7 @@ fn a_signal_before_the_start_releases_the_reservation() {
             running.signal(signal);
             let Exit { code: ended, stderr, .. } = running.finish();
             assert_eq!((ended, service.count(Step::Release)), (Some(code), 1), "{stderr}");
-            assert!(stderr.contains("given back") && !stderr.contains("frcopy wait"), "{stderr}");
+            assert!(stderr.contains("released") && !stderr.contains("frcopy wait"), "{stderr}");
         }
     });
 }

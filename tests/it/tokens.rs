@@ -107,5 +107,6 @@ fn a_token_is_not_sent_to_a_regional_endpoint() {
     regional
         .env("FRCOPY_SOURCE_TOKEN", FIRST)
         .env("FRCOPY_SOURCE_ENDPOINT", "https://westus2.api.cognitive.microsoft.com");
-    run_without_secrets(&mut regional).expect(2, &["where no tokens are taken", "use the resource's custom subdomain"]);
+    run_without_secrets(&mut regional)
+        .expect(2, &["a regional endpoint accepts no tokens", "use the resource's custom subdomain"]);
 }

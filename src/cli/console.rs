@@ -1,0 +1,364 @@
+//! What people read on stderr: progress, warnings, errors.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::api::Capacity;
+use crate::copy::Event;
+use crate::error::Error;
+use crate::model::{Model, ModelId};
+use crate::operation::{OperationStatus, OperationUrl};
+use crate::resource::Side;
+use anstyle::{AnsiColor, Style};
+use indicatif::ProgressBar;
+use jiff::{SignedDuration, Timestamp};
+
+use super::ci;
+use super::screen::{Screen, print};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HELP: Style = AnsiColor::Green.on_default().bold();
+
+/// A model that expires sooner than this gets a warning.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How much is printed on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verbosity {
+    /// Errors and urgent warnings.
+    Quiet,
+    /// Each step and the result.
+    Normal,
+    /// Each request.
+    Requests,
+    /// Each decision.
+    Everything,
+}
+
+impl Verbosity {
+    pub(super) fn new(quiet: bool, verbose: u8) -> Self {
+        match (quiet, verbose) {
+            (true, _) => Self::Quiet,
+            (false, 0) => Self::Normal,
+            (false, 1) => Self::Requests,
+            (false, _) => Self::Everything,
+        }
+    }
+}
+
+/// Prints one line.
+pub(super) fn line(text: &str) {
+    print(text);
+}
+
+/// Reports an error: what happened, why, what to do, and the request id. In CI also as an annotation.
+pub(super) fn error(error: &Error) {
+    report_error("", error);
+}
+
+/// Reports an error about one model of several.
+pub(super) fn error_for(name: &str, error: &Error) {
+    report_error(&format!("{name}: "), error);
+}
+
+fn report_error(name: &str, error: &Error) {
+    print(&format!("{ERROR}error:{ERROR:#} {name}{error}"));
+    let mut text = format!("{name}{error}");
+    let causes = error.causes().map(|cause| ("cause", Style::new(), cause.to_string()));
+    let remedy = error.remedy().map(|remedy| ("help", HELP, remedy.to_string()));
+    let request_id = error.request_id().map(|id| ("request id", Style::new(), id.to_string()));
+    for (label, style, detail) in causes.chain(remedy).chain(request_id) {
+        print(&format!("{style}{label}:{style:#} {detail}"));
+        let _ = write!(text, "\n{label}: {detail}");
+    }
+    ci::error(&text);
+}
+
+/// Reports an error that has no remedy of its own, such as a defect of frcopy.
+pub(super) fn plain_error(text: &str) {
+    print(&format!("{ERROR}error:{ERROR:#} {text}"));
+}
+
+/// Reports a warning before the command has a [`Console`].
+pub(super) fn warning(text: &str) {
+    warn(text, Some(&print));
+}
+
+/// Every warning goes through here: to people, unless they asked for silence, and always to the CI system.
+fn warn(text: &str, print: Option<&dyn Fn(&str)>) {
+    if let Some(print) = print {
+        print(&format!("warning: {text}"));
+    }
+    ci::warning(text);
+}
+
+/// Reports that results could not be passed to the CI system, and returns the error for the exit code.
+pub(super) fn unpublished(published: Result<(), Error>) -> Option<Error> {
+    published.inspect_err(error).err()
+}
+
+/// Counts of results, without those that are zero.
+pub(super) fn counts<'w>(total: usize, parts: impl IntoIterator<Item = (usize, &'w str)>) -> String {
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    let parts = if parts.is_empty() { "nothing".into() } else { parts.join(", ") };
+    format!("of {total} models and classifiers: {parts}")
+}
+
+/// Stderr while a command runs.
+pub(super) struct Console {
+    verbosity: Verbosity,
+    screen: Screen,
+}
+
+/// Reports the events of one copy.
+pub(super) struct CopyReporter<'c> {
+    console: &'c Console,
+    /// The name of the model, if the command copies several.
+    name: Option<String>,
+    /// The moving line that shows the progress.
+    bar: ProgressBar,
+    last_status: RefCell<String>,
+    warned_of_status: Cell<bool>,
+}
+
+impl Console {
+    /// Starts the spinner, and the log of requests if it is wanted.
+    pub(super) fn start(verbosity: Verbosity) -> Self {
+        let screen = Screen::new(verbosity >= Verbosity::Normal);
+        if verbosity >= Verbosity::Requests {
+            let level = if verbosity == Verbosity::Requests { tracing::Level::INFO } else { tracing::Level::DEBUG };
+            tracing_subscriber::fmt()
+                .with_max_level(level)
+                .with_target(false)
+                .with_level(false)
+                .without_time()
+                // A stderr without a reader does not stop a copy.
+                .log_internal_errors(false)
+                .with_writer(screen.clone())
+                .init();
+        }
+        Self { verbosity, screen }
+    }
+
+    /// The reporter of a command's only copy.
+    pub(super) fn copy_reporter(&self) -> CopyReporter<'_> {
+        self.reporter_on(None, self.screen.spinner().clone())
+    }
+
+    /// The reporter of one of several copies, with its own moving line.
+    pub(super) fn named_reporter(&self, name: String) -> CopyReporter<'_> {
+        let bar = self.screen.add_line(&name);
+        self.reporter_on(Some(name), bar)
+    }
+
+    fn reporter_on(&self, name: Option<String>, bar: ProgressBar) -> CopyReporter<'_> {
+        CopyReporter { console: self, name, bar, last_status: RefCell::default(), warned_of_status: Cell::new(false) }
+    }
+
+    /// Reports that the first signal arrived.
+    pub(super) fn stopping(&self) {
+        self.note("stopping; the same signal again stops at once");
+    }
+
+    /// Removes the spinner.
+    pub(super) fn finish(&self) {
+        self.screen.spinner().finish_and_clear();
+    }
+
+    /// Runs `print` while the moving lines are paused.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
+        self.screen.suspend(print);
+    }
+
+    /// Reports a step: in the spinner on a terminal, else as a line.
+    pub(super) fn step(&self, text: &str) {
+        if self.screen.is_animated() {
+            self.screen.spinner().set_message(text.to_owned());
+        } else {
+            self.note(text);
+        }
+    }
+
+    /// Prints a line that stays, on a terminal too.
+    pub(super) fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.screen.print(text);
+        }
+    }
+
+    /// Reports a warning. `--quiet` hides it from people.
+    pub(super) fn warning(&self, text: &str) {
+        let print = |text: &str| self.screen.print(text);
+        warn(text, if self.verbosity >= Verbosity::Normal { Some(&print) } else { None });
+    }
+
+    /// Reports a warning that `--quiet` does not hide, because nothing else says so.
+    pub(super) fn urgent_warning(&self, text: &str) {
+        warn(text, Some(&|text: &str| self.screen.print(text)));
+    }
+
+    /// Warns of models in a listing that frcopy cannot read.
+    pub(super) fn warn_of_unread(&self, side: Side, unread: usize) {
+        if unread > 0 {
+            self.warning(&format!("the {side} lists {unread} models in an unknown format; they are left out"));
+        }
+    }
+
+    /// Sets the text of the spinner. Without a terminal nothing is printed.
+    pub(super) fn set_total(&self, text: String) {
+        self.screen.spinner().set_message(text);
+    }
+
+    /// Reports that a request of no single copy will be sent again.
+    pub(super) fn waiting(&self, error: &Error, wait: Duration) {
+        self.step(&will_send_again(error, wait));
+    }
+}
+
+impl CopyReporter<'_> {
+    /// Reports an event of the copy.
+    pub(super) fn show(&self, event: &Event<'_>) {
+        match event {
+            Event::Preflight => self.step("reading the source and the target"),
+            Event::PreflightOf(side) => self.step(&format!("reading the {side}")),
+            Event::Inconclusive { error } => self.detail(&format!("continuing without an answer: {error}")),
+            Event::Found { version, model, .. } => {
+                self.step(&format!("copying with API {version}"));
+                self.warn_of_expiry(*model);
+            }
+            Event::Authorized { authorization, .. } => {
+                self.step(&format!("authorized: the id of the copy is {}", authorization.target_model_id));
+            }
+            Event::Started { operation, .. } => self.started(operation),
+            Event::Polled { status, .. } => self.status(status),
+            Event::PollFailed(error) => {
+                self.detail(&format!("polling again: {error}"));
+                self.bar.set_message(format!("no answer to the poll: {error}"));
+            }
+            Event::Retrying { error, wait } => self.step(&will_send_again(error, *wait)),
+            Event::Verifying => self.step("verifying that the target has the copy"),
+            Event::NotVerified { error } => {
+                self.warning(&format!("the copy succeeded, but it could not be verified on the target: {error}"));
+            }
+            Event::MayBeReserved { target_model_id: None } => {
+                self.urgent_warning("an authorization got no answer; a blank model may remain on the target");
+            }
+            Event::MayBeReserved { target_model_id: Some(id) } => {
+                self.urgent_warning(&format!("an authorization got no answer; {id} may remain reserved on the target"));
+            }
+            Event::RecoveringStart { error } => self.note(&format!("{error}; looking for the copy")),
+            Event::ReadyOnTarget { target_model_id } => {
+                self.urgent_warning(&format!("the target has a ready model {target_model_id}; it is not deleted"));
+            }
+            Event::StartingOver => self.note("the copy was not started; starting again with a new authorization"),
+            Event::Released { target_model_id } => {
+                self.note(&format!("released: the target has deleted the reserved {target_model_id}"));
+            }
+            Event::NotVerifiable => {
+                self.note("not verified: this needs the target's credential, with frcopy list target");
+            }
+            Event::ReservedForOtherParty { target_model_id } => self.urgent_warning(&format!(
+                "{target_model_id} may remain reserved on the target; release it there with frcopy authorize --revoke"
+            )),
+            Event::NotReleased { target_model_id, error } => self.left_behind(target_model_id, error),
+            Event::Capacity(Capacity { count, limit }) => {
+                self.note(&format!("the target has {count} of at most {limit} models"));
+            }
+            Event::WaitingForBlanks { count } => self.note(&format!(
+                "the target has {count} recent v2.1 models that are still blank: waiting for their copies"
+            )),
+            Event::Adopted { operation, .. } => {
+                self.note(&format!("a copy to this id is already running, and is polled: {operation}"));
+            }
+            Event::Resumed { .. } | Event::AdoptionEnded | Event::AlreadyThere { .. } | Event::Staged => {}
+            Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
+            Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
+            Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),
+            Event::StagingLeft { staging_id, error } => {
+                self.warning(&format!("{staging_id} could not be deleted from the target: {error}"));
+            }
+        }
+    }
+
+    /// Reports a step. With several copies and no terminal, only `--verbose` prints steps.
+    fn step(&self, text: &str) {
+        if self.console.screen.is_animated() {
+            self.bar.set_message(text.to_owned());
+        } else if self.name.is_some() {
+            self.detail(text);
+        } else {
+            self.note(text);
+        }
+    }
+
+    fn note(&self, text: &str) {
+        self.console.note(&self.named(text));
+    }
+
+    fn detail(&self, text: &str) {
+        if self.console.verbosity >= Verbosity::Requests {
+            self.note(text);
+        }
+    }
+
+    fn warning(&self, text: &str) {
+        self.console.warning(&self.named(text));
+    }
+
+    fn urgent_warning(&self, text: &str) {
+        self.console.urgent_warning(&self.named(text));
+    }
+
+    fn named(&self, text: &str) -> String {
+        self.name.as_ref().map_or_else(|| text.to_owned(), |name| format!("{name}: {text}"))
+    }
+
+    /// Reports the operation of the only copy as a line that stays. Several copies are named at the end instead.
+    fn started(&self, operation: &OperationUrl) {
+        let text = format!("started: {operation}");
+        if self.name.is_some() { self.step(&text) } else { self.note(&text) }
+    }
+
+    fn status(&self, status: &OperationStatus) {
+        let text = status.to_string();
+        if matches!(status, OperationStatus::Unknown(_)) && !self.warned_of_status.replace(true) {
+            self.warning(&format!("the service reports the unknown status {text:?}; polling continues"));
+        }
+        if *self.last_status.borrow() != text {
+            self.step(&format!("status: {text}"));
+            self.last_status.replace(text);
+        }
+    }
+
+    fn warn_of_expiry(&self, model: Option<&Model>) {
+        let Some(expires) = model.and_then(|model| model.expires) else { return };
+        let left = Timestamp::now().duration_until(expires);
+        if left.is_negative() {
+            self.warning(&format!("the model expired on {expires:.0}; a copy keeps that date"));
+        } else if left < EXPIRES_SOON {
+            let days = left.as_hours() / 24;
+            self.warning(&format!("the model expires in {days} days, on {expires:.0}; a copy keeps that date"));
+        }
+    }
+
+    fn left_behind(&self, target_model_id: &ModelId, error: &Error) {
+        let verb = if error.is_no_such_model() { "may remain" } else { "remains" };
+        self.urgent_warning(&format!("{target_model_id} {verb} reserved on the target, without a copy: {error}"));
+    }
+}
+
+/// Removes the moving line of one of several copies.
+impl Drop for CopyReporter<'_> {
+    fn drop(&mut self) {
+        if self.name.is_some() {
+            self.console.screen.remove_line(&self.bar);
+        }
+    }
+}
+
+fn will_send_again(error: &Error, wait: Duration) -> String {
+    let cause = error.causes().next().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil())
+}

@@ -1,0 +1,224 @@
+//! `frcopy copy` for several models: progress, results and the summary.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use crate::api::Capacity;
+use crate::api::version::ApiVersion;
+use crate::cli::args::Format;
+use crate::cli::console::{self, Console, CopyReporter, Verbosity};
+use crate::cli::id_map::IdMap;
+use crate::cli::status::{is_running, name, was_not_begun};
+use crate::cli::{ci, copy_result, exit_code, runner};
+use crate::copy::{BatchEvent, BatchPlan, Outcome, Report, Summary, copy_batch, dry_run_batch};
+use crate::error::{Error, ErrorKind};
+use crate::inventory::shortage;
+use crate::model::{Kind, ModelId};
+use crate::resource::Side;
+use tokio::time::Instant;
+
+use super::args::{CopyArgs, IfExistsArg};
+
+/// The most ids of excluded models that are printed.
+const MAX_NAMED: usize = 5;
+
+pub(super) fn run(args: &CopyArgs, plan: &BatchPlan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
+    let verbosity = args.output.verbosity();
+    let began = Instant::now();
+    let faults = RefCell::new(Vec::new());
+    let work = async |console: &Console, cancel: &_| {
+        let reporter = BatchReporter {
+            console,
+            verbosity,
+            format: args.output.format,
+            id_map: RefCell::new(id_map),
+            faults: &faults,
+            reporters: RefCell::default(),
+            tally: RefCell::default(),
+        };
+        let observer = |event: BatchEvent<'_>| reporter.show(&event);
+        if args.options.dry_run {
+            dry_run_batch(plan, &observer, cancel).await
+        } else {
+            copy_batch(plan, &observer, cancel).await
+        }
+    };
+    runner::until_signal(verbosity, work, |summary, signal| {
+        if verbosity >= Verbosity::Normal {
+            for line in summary_lines(&summary, began, args.options.if_exists) {
+                console::line(&line);
+            }
+        }
+        let shortages = shortages(&summary);
+        shortages.iter().for_each(console::error);
+        let unpublished = console::unpublished(ci::publish_copies(&summary.reports));
+        let failures = summary.reports.iter().filter_map(|report| report.result.as_ref().err());
+        let others = shortages.iter().chain(rejected_credentials(&summary)).chain(&unpublished);
+        exit_code::from_errors(failures.chain(others).chain(&*faults.borrow()), signal)
+    })
+}
+
+/// Reports the events of a batch: a moving line for each running copy, and a line for each finished one.
+struct BatchReporter<'c> {
+    console: &'c Console,
+    verbosity: Verbosity,
+    format: Format,
+    id_map: RefCell<Option<IdMap>>,
+    /// Errors that belong to no copy: an unreadable listing, an id map that cannot be written.
+    faults: &'c RefCell<Vec<Error>>,
+    reporters: RefCell<HashMap<(Kind, ModelId), CopyReporter<'c>>>,
+    tally: RefCell<Tally>,
+}
+
+/// The number of copies in each state.
+#[derive(Debug, Default)]
+struct Tally {
+    selected: usize,
+    finished: usize,
+    failed: usize,
+}
+
+impl BatchReporter<'_> {
+    fn show(&self, event: &BatchEvent<'_>) {
+        match event {
+            BatchEvent::Retrying { error, wait } => self.console.waiting(error, *wait),
+            BatchEvent::Listing => self.console.step("reading the source"),
+            BatchEvent::Unreadable { count } => {
+                self.console.suspend(|| self.fault(unread(Side::Source, *count)));
+            }
+            BatchEvent::StagingLeftOut { count } => {
+                self.console.note(&format!("left out, because they are staging copies: {count}"));
+            }
+            BatchEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
+            BatchEvent::Begun { model_id, kind } => {
+                let reporter = self.console.named_reporter(model_id.to_string());
+                self.reporters.borrow_mut().insert((*kind, (*model_id).clone()), reporter);
+                self.show_total();
+            }
+            BatchEvent::OfCopy { model_id, kind, event } => {
+                if let Some(reporter) = self.reporters.borrow().get(&(*kind, (*model_id).clone())) {
+                    reporter.show(event);
+                }
+            }
+            BatchEvent::Left { model_id, kind } => {
+                self.reporters.borrow_mut().remove(&(*kind, (*model_id).clone()));
+            }
+            BatchEvent::Ended(report) => self.finished(report),
+        }
+    }
+
+    fn selected(&self, count: usize, not_ready: &[ModelId]) {
+        self.tally.borrow_mut().selected = count;
+        self.console.note(&format!("{count} models and classifiers are selected"));
+        if !not_ready.is_empty() {
+            let named: Vec<_> = not_ready.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+            let more = if not_ready.len() > MAX_NAMED { " …" } else { "" };
+            let count = not_ready.len();
+            self.console.note(&format!("left out, because they are not ready: {count} ({}{more})", named.join(", ")));
+        }
+    }
+
+    fn finished(&self, report: &Report) {
+        {
+            let mut tally = self.tally.borrow_mut();
+            tally.finished += 1;
+            tally.failed += usize::from(report.result.is_err());
+        }
+        self.console.suspend(|| {
+            copy_result::show_named(self.format, report, self.verbosity);
+            let recorded = self.id_map.borrow_mut().as_mut().map_or(Ok(()), |id_map| id_map.record(report));
+            if let Err(error) = recorded {
+                self.fault(error);
+            }
+        });
+        self.show_total();
+    }
+
+    fn fault(&self, error: Error) {
+        console::error(&error);
+        self.faults.borrow_mut().push(error);
+    }
+
+    fn show_total(&self) {
+        let Tally { selected, finished, failed } = *self.tally.borrow();
+        let running = self.reporters.borrow().len();
+        self.console.set_total(format!("{finished} of {selected} finished, {failed} failed, {running} running"));
+    }
+}
+
+/// A batch is incomplete if the listing has models that frcopy cannot read.
+fn unread(side: Side, count: usize) -> Error {
+    Error::new(ErrorKind::Unforeseen, format!("the {side} lists {count} models in an unknown format"))
+        .with_remedy("update frcopy, or copy these models by other means")
+}
+
+/// The counts, and every failure again in one line: the first ones have scrolled away.
+fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> Vec<String> {
+    let count = |wanted: Outcome| {
+        summary.reports.iter().filter(|report| report.result.as_ref().is_ok_and(|outcome| *outcome == wanted)).count()
+    };
+    let errors = || summary.reports.iter().filter_map(|report| Some((report, report.result.as_ref().err()?)));
+    let not_begun = errors().filter(|(report, error)| was_not_begun(error, report)).count();
+    let running = errors().filter(|(report, error)| is_running(error, report)).count();
+    let failed = errors().count() - not_begun - running;
+    let parts = [
+        (count(Outcome::Copied), "copied"),
+        (count(Outcome::Replaced), "replaced"),
+        (count(Outcome::WouldCopy), "would be copied"),
+        (count(Outcome::WouldReplace), "would be replaced"),
+        (count(Outcome::AlreadyThere), "already there"),
+        (running, "still running"),
+        (failed, "failed"),
+        (not_begun, "not begun"),
+    ];
+    let (all, seconds) = (summary.reports.len(), began.elapsed().as_secs_f64());
+    if all == 0 {
+        return vec!["there is nothing to copy".into()];
+    }
+    let mut lines = vec![format!("{} (in {seconds:.1} s)", console::counts(all, parts))];
+    let failures = errors().filter(|(report, error)| !was_not_begun(error, report));
+    lines.extend(failures.map(|(report, error)| format!("  {}: {error}", name(report))));
+    if errors().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
+        let option = if if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
+        lines.push(format!("to continue: the same command{option}, which waits for running copies"));
+    }
+    for (version, capacity) in &summary.capacities {
+        let models = models_of(*version);
+        lines.push(match capacity {
+            Ok(Capacity { count, limit }) => format!("the target has {count} of at most {limit} {models}"),
+            Err(error) => format!("the limit of {models} on the target is not known: {error}"),
+        });
+    }
+    lines
+}
+
+/// The models that share a limit with those of a version.
+fn models_of(version: ApiVersion) -> String {
+    format!("models of {}", version.group_name())
+}
+
+/// A target that rejects the credential for its limits would reject a copy as well.
+fn rejected_credentials(summary: &Summary) -> impl Iterator<Item = &Error> {
+    let errors = summary.capacities.iter().filter_map(|(_, capacity)| capacity.as_ref().err());
+    errors.filter(|error| error.kind() == ErrorKind::Credentials)
+}
+
+/// Errors for each limit of the target that the planned copies would exceed.
+fn shortages(summary: &Summary) -> Vec<Error> {
+    let short = summary.capacities.iter().filter_map(|(version, capacity)| {
+        let capacity = capacity.as_ref().ok()?;
+        shortage(*capacity, needed(summary, *version))
+    });
+    short.collect()
+}
+
+/// How many more models the planned copies put into the limit that applies to a version.
+fn needed(summary: &Summary, version: ApiVersion) -> u64 {
+    let shares_limit = |other: ApiVersion| other.shares_models_with(version);
+    let new = summary.reports.iter().filter(|report| matches!(report.result, Ok(Outcome::WouldCopy)));
+    let new = new.filter(|report| report.kind == Kind::Model && report.api_version.is_some_and(shares_limit)).count();
+    // Each replacement needs room for one staging copy at a time.
+    let replaces = summary.reports.iter().any(|report| matches!(report.result, Ok(Outcome::WouldReplace)));
+    new as u64 + u64::from(replaces && !version.wire().service_names_the_copy())
+}

@@ -1,0 +1,50 @@
+//! `frcopy copy`: copies one model or several, or shows with `--dry-run` what a copy would do.
+
+mod args;
+mod batch;
+mod plan;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::copy::{Observer, Plan, copy, copy_delegated, dry_run, dry_run_delegated};
+use tokio_util::sync::CancellationToken;
+
+use super::id_map::IdMap;
+use super::runner;
+pub(super) use args::CopyArgs;
+use plan::CopyPlan;
+
+pub(super) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.options.authorization {
+        return run_delegated(args, path);
+    }
+    match plan::plan(args) {
+        Ok((CopyPlan::One(plan), id_map)) => run_one(args, &plan, id_map),
+        Ok((CopyPlan::Batch(plan), id_map)) => batch::run(args, &plan, id_map),
+        Err(error) => Ok(runner::refuse(&error)),
+    }
+}
+
+fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
+    let work = async |observer: Observer<'_>, cancel: &CancellationToken| {
+        if args.options.dry_run { dry_run(plan, observer, cancel).await } else { copy(plan, observer, cancel).await }
+    };
+    runner::one_copy(&args.output, work, |report| id_map?.record(report).err())
+}
+
+/// Copies with an authorization file, which was issued for its target.
+fn run_delegated(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
+    let plan = match plan::delegated_plan(args, path) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(runner::refuse(&error)),
+    };
+    let work = async |observer: Observer<'_>, cancel: &CancellationToken| {
+        if args.options.dry_run {
+            dry_run_delegated(&plan, observer, cancel).await
+        } else {
+            copy_delegated(plan, observer, cancel).await
+        }
+    };
+    runner::one_copy(&args.output, work, |_| None)
+}

@@ -1,0 +1,156 @@
+//! Turns the arguments of `frcopy copy` into a plan. Every conflict is reported here, before the first request.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::cli::args::parse_api_version;
+use crate::cli::authorization_file;
+use crate::cli::id_map::IdMap;
+use crate::cli::input::{
+    self, Environment, STDIN, parse, parse_description, parse_ids, parse_patterns, parse_tags, read_ids, unique,
+};
+use crate::copy::{BatchPlan, CopyOptions, DelegatedPlan, IfExists, Plan};
+use crate::error::Error;
+use crate::model::{Kind, ModelId};
+use crate::selection::Selection;
+
+use super::args::{BatchArgs, CopyArgs, CopyOptionArgs, IfExistsArg};
+
+/// The plan of a copy command: one model, or a batch.
+pub(super) enum CopyPlan {
+    One(Plan),
+    Batch(BatchPlan),
+}
+
+impl CopyPlan {
+    fn options(&self) -> &CopyOptions {
+        match self {
+            Self::One(plan) => &plan.options,
+            Self::Batch(plan) => &plan.options,
+        }
+    }
+
+    fn with_known_copies(self, known_copies: BTreeMap<ModelId, ModelId>) -> Self {
+        let options = Rc::new(CopyOptions { known_copies, ..self.options().clone() });
+        match self {
+            Self::One(plan) => Self::One(Plan { options, ..plan }),
+            Self::Batch(plan) => Self::Batch(BatchPlan { options, ..plan }),
+        }
+    }
+}
+
+/// The plan, and the id map that the copies are recorded in.
+pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<IdMap>), Error> {
+    let plan = plan_without_id_map(args, &input::process_environment)?;
+    let Some(path) = &args.options.id_map else { return Ok((plan, None)) };
+    let id_map = IdMap::read(path, &plan.options().source.endpoint, &plan.options().target.endpoint)?;
+    let plan = plan.with_known_copies(id_map.known_copies());
+    if args.options.dry_run {
+        return Ok((plan, None));
+    }
+    id_map.check_writable()?;
+    Ok((plan, Some(id_map)))
+}
+
+fn plan_without_id_map(args: &CopyArgs, environment: Environment<'_>) -> Result<CopyPlan, Error> {
+    let source = args.source.settings(environment)?;
+    let target = args.target.settings(environment)?;
+    let ids_from_stdin = args.batch.from_file.as_deref() == Some(Path::new(STDIN));
+    if usize::from(source.reads_stdin()) + usize::from(target.reads_stdin()) + usize::from(ids_from_stdin) > 1 {
+        return Err(Error::settings(
+            "only one of the keys and the ids can come from stdin",
+            "give the others another way",
+        ));
+    }
+    let CopyOptionArgs {
+        api_version, kind, target_model_id, description, tags, allow_degrade, if_exists, poll, ..
+    } = &args.options;
+    let selection = selection(args)?;
+    let target_model_id = target_model_id.as_deref().map(|id| parse("--target-model-id", id)).transpose()?;
+    let options = Rc::new(CopyOptions {
+        api_version: parse_api_version(api_version)?,
+        target_address: args.address.address(&target, environment)?,
+        description: description.as_deref().map(parse_description).transpose()?,
+        tags: parse_tags(tags)?,
+        allow_degrade: *allow_degrade,
+        if_exists: if_exists_of(*if_exists, poll.no_verify)?,
+        verify: !poll.no_verify,
+        timeout: poll.timeout()?,
+        poll_interval: poll.poll_interval()?,
+        ..CopyOptions::new(source.resource()?, target.resource()?)
+    });
+    let kind = kind.map(Kind::from);
+    match selection {
+        Selection::Ids(ids) if ids.len() == 1 => {
+            let model_id = ids.into_iter().next().ok_or_else(no_ids)?;
+            let plan = Plan { options, model_id, kind, target_model_id };
+            plan.check().map(|()| CopyPlan::One(plan))
+        }
+        _ if target_model_id.is_some() => Err(Error::settings(
+            "--target-model-id names one copy, and several models may be selected",
+            "copy that model alone, or leave out --target-model-id: copies have the ids of their sources",
+        )),
+        selection => {
+            let plan = BatchPlan { options, selection, kind, jobs: usize::from(args.batch.jobs) };
+            plan.check().map(|()| CopyPlan::Batch(plan))
+        }
+    }
+}
+
+/// The old model is deleted only after its replacement was verified, so replacing needs verification.
+fn if_exists_of(arg: IfExistsArg, no_verify: bool) -> Result<IfExists, Error> {
+    match arg {
+        IfExistsArg::Fail => Ok(IfExists::Fail),
+        IfExistsArg::Skip => Ok(IfExists::Skip),
+        IfExistsArg::Replace if no_verify => Err(Error::settings(
+            "--if-exists replace is not possible with --no-verify",
+            "leave out --no-verify: the old model is deleted only after the new one was verified",
+        )),
+        IfExistsArg::Replace => Ok(IfExists::Replace),
+    }
+}
+
+/// The named models, each once, or a pattern over all models of the source.
+fn selection(CopyArgs { model_ids, model_id, batch, .. }: &CopyArgs) -> Result<Selection, Error> {
+    let BatchArgs { all, include, exclude, from_file, .. } = batch;
+    if *all || !include.is_empty() {
+        return Ok(Selection::Matching(parse_patterns(include, exclude)?));
+    }
+    let mut ids = parse_ids(model_ids.iter().chain(model_id))?;
+    if let Some(path) = from_file {
+        ids.extend(read_ids(path)?);
+    }
+    if ids.is_empty() { Err(no_ids()) } else { Ok(Selection::Ids(unique(ids))) }
+}
+
+fn no_ids() -> Error {
+    Error::settings("there is no model id", "name a model, or copy every model of the source with --all")
+}
+
+/// The plan of a copy with an authorization file. No request goes to the target.
+pub(super) fn delegated_plan(args: &CopyArgs, path: &Path) -> Result<DelegatedPlan, Error> {
+    let source = args.source.settings(&input::process_environment)?;
+    if source.reads_stdin() && path == Path::new(STDIN) {
+        return Err(Error::settings(
+            "the source key and the authorization cannot both come from stdin",
+            "give one of the two another way",
+        ));
+    }
+    let Selection::Ids(ids) = selection(args)? else { return Err(no_ids()) };
+    let [model_id] = &*ids else {
+        return Err(Error::settings(
+            "an authorization is for one copy, and several models are named",
+            "ask the target's owner for one authorization per model",
+        ));
+    };
+    let plan = DelegatedPlan {
+        source: source.resource()?,
+        model_id: model_id.clone(),
+        file: authorization_file::read(path)?,
+        allow_degrade: args.options.allow_degrade,
+        timeout: args.options.poll.timeout()?,
+        poll_interval: args.options.poll.poll_interval()?,
+    };
+    plan.check().map(|()| plan)
+}

@@ -1,0 +1,73 @@
+//! Shows the result of a copy: the id or JSON on stdout, a sentence or an error on stderr.
+
+use crate::copy::{Outcome, Report};
+use crate::error::Error;
+
+use super::args::Format;
+use super::console::{self, Verbosity};
+use super::json;
+use super::status::{is_running, name, was_not_begun};
+
+/// Shows the result of a command's only copy.
+pub(super) fn show(format: Format, report: &Report, verbosity: Verbosity) {
+    show_with(format, report, verbosity, console::error);
+}
+
+/// Shows the result of one of several copies; an error names the model.
+pub(super) fn show_named(format: Format, report: &Report, verbosity: Verbosity) {
+    show_with(format, report, verbosity, |error| {
+        // Copies that were not begun are only counted at the end.
+        if !was_not_begun(error, report) {
+            console::error_for(&name(report), error);
+        }
+    });
+}
+
+fn show_with(format: Format, report: &Report, verbosity: Verbosity, show_error: impl FnOnce(&Error)) {
+    match &report.result {
+        Ok(outcome) if verbosity >= Verbosity::Normal => console::line(&sentence(*outcome, report)),
+        Ok(_) => {}
+        Err(error) => {
+            show_error(error);
+            show_operation(error, report);
+        }
+    }
+    print_result(format, report);
+}
+
+/// Prints the command that polls a copy which is still running.
+fn show_operation(error: &Error, report: &Report) {
+    if let Some(operation) = &report.operation
+        && is_running(error, report)
+    {
+        console::line(&format!("operation: {operation}"));
+        console::line(&format!("to wait for it: frcopy wait '{operation}'"));
+    }
+}
+
+/// Prints the id of a copy only if the copy exists and is ready.
+fn print_result(format: Format, report: &Report) {
+    let id = report.target_model_id.as_ref();
+    match (format, &report.result, id) {
+        (Format::Json, _, _) => json::print_line(&json::copy(report)),
+        (Format::Text, Ok(Outcome::Copied | Outcome::Replaced | Outcome::AlreadyThere), Some(id)) => {
+            json::print_line(id.as_str());
+        }
+        (Format::Text, _, _) => {}
+    }
+}
+
+fn sentence(outcome: Outcome, report: &Report) -> String {
+    let name = name(report);
+    let to = report.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
+    let id = report.target_model_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
+    let version = report.api_version.map(|version| format!(" with API {version}")).unwrap_or_default();
+    let seconds = report.elapsed.as_secs_f64();
+    match outcome {
+        Outcome::Copied => format!("copied {name}{to}{id}{version} in {seconds:.1} s"),
+        Outcome::Replaced => format!("replaced {name}{to}{id}{version} in {seconds:.1} s"),
+        Outcome::AlreadyThere => format!("skipped {name}: the target has it already{id}"),
+        Outcome::WouldCopy => format!("would copy {name}{to}{id}{version}"),
+        Outcome::WouldReplace => format!("would replace {name}{to}{id}{version}, through a staging copy"),
+    }
+}

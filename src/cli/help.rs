@@ -1,0 +1,237 @@
+//! `frcopy help`: the help of a command, or one of the topics that concern several commands.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use crate::error::Error;
+use crate::resource::Side;
+use clap::{Args, Command};
+
+use super::exit_code::{Code, PRECEDENCE};
+use super::input::without_keys;
+use super::{json, runner, side};
+
+/// The width of terminals that every text fits into.
+const WIDTH: usize = 80;
+
+/// The last line of `frcopy --help`.
+pub(super) const TOPICS_HINT: &str = "Topics: frcopy help exit-codes, frcopy help json, frcopy help environment";
+
+/// Prints the help of a command, or of one of the topics exit-codes, json and environment.
+#[derive(Debug, Args)]
+pub(super) struct HelpArgs {
+    /// The command or the topic [default: frcopy itself, with a list of the commands]
+    #[arg(value_name = "COMMAND_OR_TOPIC")]
+    name: Option<String>,
+}
+
+/// The name of a topic, and the function that writes its text.
+type Topic = (&'static str, fn() -> String);
+
+const TOPICS: [Topic; 3] = [("exit-codes", exit_codes), ("json", || JSON.to_owned()), ("environment", environment)];
+
+pub(super) fn run(args: &HelpArgs, cli: Command) -> ExitCode {
+    let Some(name) = args.name.as_deref() else { return print(cli, &["frcopy", "--help"]) };
+    if let Some((_, text)) = TOPICS.iter().find(|(topic, _)| *topic == name) {
+        json::print_document(text().as_bytes());
+        return Code::Success.into();
+    }
+    let commands: Vec<_> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    if commands.iter().any(|command| command == name) {
+        return print(cli, &["frcopy", name, "--help"]);
+    }
+    runner::refuse(&Error::settings(
+        format!("there is no command or topic {:?}", without_keys(name)),
+        format!(
+            "choose one of the commands {}, or one of the topics {}",
+            commands.join(", "),
+            TOPICS.map(|(topic, _)| topic).join(", ")
+        ),
+    ))
+}
+
+/// Prints what the flag `--help` prints.
+fn print(cli: Command, arguments: &[&str]) -> ExitCode {
+    if let Err(help) = cli.try_get_matches_from(arguments) {
+        // A closed pipe is no error.
+        let _ = help.print();
+    }
+    Code::Success.into()
+}
+
+/// Wraps a text to the width of a terminal. The first line starts with the label, the others are indented like it.
+pub(super) fn wrap(label: &str, text: &str) -> String {
+    let indent = label.chars().count();
+    let mut lines = String::new();
+    let mut line = label.to_owned();
+    for word in text.split_whitespace() {
+        let is_first = line.chars().count() == indent;
+        if !is_first && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines += line.trim_end();
+            lines.push('\n');
+            line = " ".repeat(indent);
+        } else if !is_first {
+            line.push(' ');
+        }
+        line += word;
+    }
+    lines + line.trim_end() + "\n"
+}
+
+fn exit_codes() -> String {
+    let mut text = wrap("", "A number never changes its meaning. Any other exit code is a failure as well.") + "\n";
+    for code in Code::ALL {
+        text += &wrap(&format!("{:>5}  ", code.number()), code.meaning());
+        text += &wrap("       -> ", code.remedy());
+    }
+    let order: Vec<_> = PRECEDENCE.iter().map(|code| code.number().to_string()).collect();
+    text.push('\n');
+    text += &wrap(
+        "",
+        &format!(
+            "With several models, the exit code is 0 if all of them succeeded, else the first of {} that one of them \
+             ended with.",
+            order.join(", ")
+        ),
+    );
+    text.push('\n');
+    text += &wrap(
+        "",
+        "With --output json, frcopy copy prints one line for each copy that was begun, whatever its exit code. After \
+         wrong settings (2), nothing is printed on stdout.",
+    );
+    text
+}
+
+fn environment() -> String {
+    let mut text = wrap("", "A flag takes precedence over its variable. An empty variable counts as not set.");
+    for side in [Side::Source, Side::Target] {
+        let _ = write!(text, "\nThe {side} resource:\n");
+        push_variables(&mut text, side::variables(side));
+    }
+    for (title, variables) in OTHER_VARIABLES {
+        let _ = write!(text, "\n{title}:\n");
+        push_variables(&mut text, variables.iter().map(|(name, meaning)| ((*name).to_owned(), *meaning)));
+    }
+    text
+}
+
+fn push_variables<'m>(text: &mut String, variables: impl Iterator<Item = (String, &'m str)>) {
+    for (name, meaning) in variables {
+        let _ = writeln!(text, "  {name}");
+        *text += &wrap("      ", meaning);
+    }
+}
+
+/// Variables of other programs that frcopy reads.
+const OTHER_VARIABLES: [(&str, &[(&str, &str)]); 4] = [
+    (
+        "The identity for --source-auth entra and --target-auth entra",
+        &[
+            ("AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET", "A service principal"),
+            ("AZURE_FEDERATED_TOKEN_FILE", "A workload identity, with AZURE_TENANT_ID and AZURE_CLIENT_ID"),
+            ("AZURE_CLIENT_ID", "Alone: which one of several managed identities"),
+            ("AZURE_TOKEN_CREDENTIALS", "The one credential to use, or dev or prod, as in Azure's SDKs"),
+        ],
+    ),
+    (
+        "The network",
+        &[
+            ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy; never used for this machine itself"),
+            ("SSL_CERT_FILE", "Trusted certificates, on Linux"),
+            ("TRACEPARENT", "W3C trace context, sent with every request as the header traceparent"),
+        ],
+    ),
+    (
+        "The terminal",
+        &[("NO_COLOR, CI, TERM=dumb", "Turn the spinner off; NO_COLOR and TERM=dumb turn colours off as well")],
+    ),
+    (
+        "CI systems",
+        &[
+            ("GITHUB_ACTIONS=true", "Write annotations; results to GITHUB_OUTPUT, a table to GITHUB_STEP_SUMMARY"),
+            ("TF_BUILD=True", "Write log commands of Azure Pipelines; a table to a file in AGENT_TEMPDIRECTORY"),
+        ],
+    ),
+];
+
+const JSON: &str = "\
+With --output json, each result is one JSON object on one line of stdout.
+Fields are only ever added. A value that is not known is null.
+
+frcopy copy, frcopy wait: one line per copy, in the order in which they end
+  schema         \"frcopy.copy/1\"
+  status         succeeded, failed, canceled, skipped, refused, unavailable;
+                 running: there is no verdict yet, or the start got no answer;
+                 planned: with --dry-run.
+                 skipped without an error: the target had the copy already;
+                 skipped with an error: the service skipped the copy
+  action         copy, replace or none; null after an error
+  kind           model or classifier
+  apiVersion     such as v4.0
+  source         endpoint, modelId
+  target         endpoint, modelId, resourceId, region
+  operation      URL of the operation, for frcopy wait
+  verified       true if the target showed the copy as ready
+  startedAt      start of the command, in UTC
+  elapsedSeconds duration of the command
+  requestIds     authorize, start, lastPoll: ids for Azure support
+  error          null, or an object:
+    kind         settings, credentials, notFound, exists, refused, failed,
+                 canceled, skipped, unavailable, underWay, interrupted,
+                 unforeseen
+    code         the service's code; frcopy explain CODE
+    message      the service's message, else frcopy's
+    remedy       what to do
+    requestId    id for Azure support
+
+frcopy list: one line per model
+  schema         \"frcopy.model/1\"
+  endpoint, kind, modelId, apiVersion, status, name, description, tags,
+  createdAt, modifiedAt, expiresAt
+
+frcopy check: one line per model
+  schema         \"frcopy.check/1\"
+  sign           = + - * !
+  verdict        same, onlyOnSource, onlyOnTarget, differs, unread
+  kind           model or classifier
+  source, target endpoint, modelId, name
+  differences    list of sentences
+  expiresAt      the earlier date of the two models
+  expiresSoon    true within --expiring-within
+  error          as above; why a model could not be read
+
+frcopy authorize: one line
+  schema         \"frcopy.authorize/1\"
+  status         authorized or revoked
+  kind, apiVersion, expiresAt
+  target         endpoint, modelId
+
+The file of --id-map
+  schema         \"frcopy.id-map/1\"
+  source, target endpoints
+  models         by source id: targetModelId, name, copiedAt
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_topic_fits_into_80_columns() {
+        for (topic, text) in TOPICS {
+            let text = text();
+            let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+            assert!(longest.chars().count() <= WIDTH, "{topic}: {longest}");
+        }
+    }
+
+    #[test]
+    fn a_wrapped_text_is_indented_like_its_first_line() {
+        let text = wrap("help: ", &"word ".repeat(20));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines.first().is_some_and(|line| line.starts_with("help: word") && line.len() <= WIDTH));
+        assert!(lines.get(1).is_some_and(|line| line.starts_with("      word")));
+    }
+}

@@ -1,0 +1,350 @@
+//! The stdout contract for scripts: the lines of `--output json`, and writing to stdout.
+//!
+//! JSON fields are only ever added. A value that is not known is null. `frcopy help json` describes every field.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::sync::OnceLock;
+
+use crate::api::version::ApiVersion;
+use crate::authorization_file::AuthorizationFile;
+use crate::check::{CheckPlan, Comparison, Verdict};
+use crate::copy::{Outcome, Report};
+use crate::error::{Error, ErrorKind};
+use crate::inventory::Listed;
+use crate::model::{Model, ModelId, Readiness};
+use crate::resource::{Endpoint, Resource};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::status::status;
+
+/// Writes one line to stdout.
+pub(super) fn print_line(line: &str) {
+    let mut stdout = io::stdout().lock();
+    record(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+}
+
+/// Writes many lines to stdout.
+pub(super) fn print_lines(lines: impl Iterator<Item = String>) {
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    for line in lines {
+        if let Err(error) = writeln!(stdout, "{line}") {
+            return record(Err(error));
+        }
+    }
+    record(stdout.flush());
+}
+
+/// Writes a whole text to stdout.
+pub(super) fn print_document(text: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    record(stdout.write_all(text).and_then(|()| stdout.flush()));
+}
+
+/// The first error that kept something from stdout.
+static STDOUT_ERROR: OnceLock<io::Error> = OnceLock::new();
+
+/// Why stdout is incomplete, if it is. The command then does not exit with 0.
+pub(super) fn stdout_error() -> Option<&'static io::Error> {
+    STDOUT_ERROR.get()
+}
+
+/// Keeps an error of stdout. A closed pipe is none: its reader wanted no more lines.
+fn record(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = STDOUT_ERROR.set(error);
+    }
+}
+
+/// Serialises a line. Strings and numbers cannot fail to be serialised.
+fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Text as it is shown.
+fn text<T: Display + ?Sized>(value: &T) -> String {
+    value.to_string()
+}
+
+/// Timestamps have whole seconds.
+fn date(date: Timestamp) -> String {
+    format!("{date:.0}")
+}
+
+/// A model in a line: where it is, and its id.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelAt<'a> {
+    endpoint: String,
+    model_id: Option<&'a str>,
+}
+
+/// The line of one copy.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CopyLine<'a> {
+    schema: &'static str,
+    status: &'static str,
+    action: Option<&'static str>,
+    kind: String,
+    api_version: Option<String>,
+    source: ModelAt<'a>,
+    target: CopyTarget<'a>,
+    operation: Option<String>,
+    verified: bool,
+    started_at: String,
+    elapsed_seconds: f64,
+    request_ids: CopyRequestIds,
+    error: Option<ErrorObject>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CopyTarget<'a> {
+    endpoint: Option<String>,
+    model_id: Option<&'a str>,
+    resource_id: Option<String>,
+    region: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CopyRequestIds {
+    authorize: Option<String>,
+    start: Option<String>,
+    last_poll: Option<String>,
+}
+
+/// An error inside a line.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorObject {
+    kind: &'static str,
+    code: Option<String>,
+    message: String,
+    remedy: Option<String>,
+    request_id: Option<String>,
+}
+
+impl From<&Error> for ErrorObject {
+    fn from(error: &Error) -> Self {
+        let service = error.service();
+        let message = service.map(|said| text(&said.message)).filter(|message| !message.is_empty());
+        Self {
+            kind: error_kind(error.kind()),
+            code: service.and_then(|said| said.code.as_ref()).map(text),
+            message: message.unwrap_or_else(|| error.to_string()),
+            remedy: error.remedy().map(text),
+            request_id: error.request_id().map(text),
+        }
+    }
+}
+
+/// `frcopy.copy/1`: the line of one copy.
+pub(super) fn copy(report: &Report) -> String {
+    line(&CopyLine {
+        schema: "frcopy.copy/1",
+        status: status(report),
+        action: report.result.as_ref().ok().map(|outcome| action(*outcome)),
+        kind: report.kind.to_string(),
+        api_version: report.api_version.map(|version| version.to_string()),
+        source: ModelAt {
+            endpoint: report.source.to_string(),
+            model_id: report.source_model_id.as_ref().map(ModelId::as_str),
+        },
+        target: CopyTarget {
+            endpoint: report.target.as_ref().map(text),
+            model_id: report.target_model_id.as_ref().map(ModelId::as_str),
+            resource_id: report.target_resource_id.as_ref().map(text),
+            region: report.target_region.as_ref().map(text),
+        },
+        operation: report.operation.as_ref().map(text),
+        verified: report.verified,
+        started_at: date(report.started_at),
+        elapsed_seconds: (report.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        request_ids: CopyRequestIds {
+            authorize: report.request_ids.authorize.as_ref().map(text),
+            start: report.request_ids.start.as_ref().map(text),
+            last_poll: report.request_ids.last_poll.as_ref().map(text),
+        },
+        error: report.result.as_ref().err().map(ErrorObject::from),
+    })
+}
+
+/// What the copy did, or would do.
+fn action(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Copied | Outcome::WouldCopy => "copy",
+        Outcome::Replaced | Outcome::WouldReplace => "replace",
+        Outcome::AlreadyThere => "none",
+    }
+}
+
+fn error_kind(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Settings => "settings",
+        ErrorKind::Credentials => "credentials",
+        ErrorKind::NotFound => "notFound",
+        ErrorKind::Exists => "exists",
+        ErrorKind::Refused => "refused",
+        ErrorKind::Failed => "failed",
+        ErrorKind::Canceled => "canceled",
+        ErrorKind::Skipped => "skipped",
+        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::UnderWay => "underWay",
+        ErrorKind::Interrupted => "interrupted",
+        ErrorKind::Unforeseen => "unforeseen",
+    }
+}
+
+/// The line of one model of a resource.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelLine<'a> {
+    schema: &'static str,
+    endpoint: String,
+    kind: String,
+    model_id: &'a str,
+    api_version: String,
+    status: String,
+    name: Option<String>,
+    description: Option<String>,
+    tags: BTreeMap<String, String>,
+    created_at: Option<String>,
+    modified_at: Option<String>,
+    expires_at: Option<String>,
+}
+
+/// `frcopy.model/1`: the line of one model of a resource.
+pub(super) fn model(Listed { version, model }: &Listed, resource: &Resource) -> String {
+    line(&ModelLine {
+        schema: "frcopy.model/1",
+        endpoint: resource.endpoint.to_string(),
+        kind: model.kind.to_string(),
+        model_id: model.id.as_str(),
+        api_version: trained_with(*version, model),
+        status: readiness(&model.readiness),
+        name: model.name.as_ref().map(text),
+        description: model.description.as_ref().map(text),
+        tags: model.tags.iter().map(|(key, value)| (text(key), text(value))).collect(),
+        created_at: model.created.map(date),
+        modified_at: model.modified.map(date),
+        expires_at: model.expires.map(date),
+    })
+}
+
+/// The version that trained a model: its number, or the service's date of a preview version.
+pub(super) fn trained_with(version: ApiVersion, model: &Model) -> String {
+    let Some(date) = model.api_version.as_ref().map(text) else { return version.to_string() };
+    date.parse::<ApiVersion>().map_or(date, |version| version.to_string())
+}
+
+/// The status of a model.
+pub(super) fn readiness(readiness: &Readiness) -> String {
+    match readiness {
+        Readiness::Ready => "ready".into(),
+        Readiness::Creating => "creating".into(),
+        Readiness::Invalid => "invalid".into(),
+        Readiness::Unknown(status) => text(status),
+    }
+}
+
+/// The line of one comparison of a check.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ComparisonLine<'a> {
+    schema: &'static str,
+    sign: char,
+    verdict: &'static str,
+    kind: String,
+    source: ComparedModel<'a>,
+    target: ComparedModel<'a>,
+    differences: &'a [String],
+    expires_at: Option<String>,
+    expires_soon: bool,
+    error: Option<ErrorObject>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ComparedModel<'a> {
+    endpoint: String,
+    model_id: Option<&'a str>,
+    name: Option<String>,
+}
+
+impl<'a> ComparedModel<'a> {
+    fn new(endpoint: &Endpoint, model: Option<&'a Model>) -> Self {
+        Self {
+            endpoint: endpoint.to_string(),
+            model_id: model.map(|model| model.id.as_str()),
+            name: model.and_then(|model| model.name.as_ref()).map(text),
+        }
+    }
+}
+
+/// `frcopy.check/1`: the line of one comparison.
+pub(super) fn comparison(one: &Comparison, plan: &CheckPlan, expires: Option<Timestamp>, expires_soon: bool) -> String {
+    line(&ComparisonLine {
+        schema: "frcopy.check/1",
+        sign: sign(&one.verdict),
+        verdict: verdict(&one.verdict),
+        kind: one.kind.to_string(),
+        source: ComparedModel::new(&plan.source.endpoint, one.source.as_ref()),
+        target: ComparedModel::new(&plan.target.endpoint, one.target.as_ref()),
+        differences: if let Verdict::Differs(found) = &one.verdict { found } else { &[] },
+        expires_at: expires.map(date),
+        expires_soon,
+        error: if let Verdict::Unread(error) = &one.verdict { Some(error.into()) } else { None },
+    })
+}
+
+/// The sign of a verdict, in text and in JSON. The signs are those of `rclone check`.
+pub(super) fn sign(verdict: &Verdict) -> char {
+    match verdict {
+        Verdict::Same => '=',
+        Verdict::OnlyOnSource => '+',
+        Verdict::OnlyOnTarget => '-',
+        Verdict::Differs(_) => '*',
+        Verdict::Unread(_) => '!',
+    }
+}
+
+fn verdict(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Same => "same",
+        Verdict::OnlyOnSource => "onlyOnSource",
+        Verdict::OnlyOnTarget => "onlyOnTarget",
+        Verdict::Differs(_) => "differs",
+        Verdict::Unread(_) => "unread",
+    }
+}
+
+/// The line of an authorization.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuthorizationLine<'a> {
+    schema: &'static str,
+    status: &'static str,
+    kind: String,
+    api_version: String,
+    target: ModelAt<'a>,
+    expires_at: String,
+}
+
+/// `frcopy.authorize/1`: the line of an authorization that was issued or revoked.
+pub(super) fn authorization(status: &'static str, file: &AuthorizationFile) -> String {
+    let AuthorizationFile { target, version, kind, authorization, .. } = file;
+    line(&AuthorizationLine {
+        schema: "frcopy.authorize/1",
+        status,
+        kind: kind.to_string(),
+        api_version: version.to_string(),
+        target: ModelAt { endpoint: target.to_string(), model_id: Some(authorization.target_model_id.as_str()) },
+        expires_at: date(authorization.expires),
+    })
+}

@@ -1,0 +1,101 @@
+//! Stderr: lines that stay, and on a terminal moving lines below them.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Stderr. Writing a line pauses the moving lines, so that they do not mix.
+#[derive(Clone)]
+pub(super) struct Screen {
+    lines: MultiProgress,
+    spinner: ProgressBar,
+}
+
+impl Screen {
+    /// Moving lines are drawn if they are wanted and stderr is a terminal that can show them.
+    pub(super) fn new(may_move: bool) -> Self {
+        let is_animated = may_move && supports_animation();
+        let target = if is_animated { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let lines = MultiProgress::with_draw_target(target);
+        let spinner = lines.add(ProgressBar::no_length());
+        let screen = Self { lines, spinner };
+        screen.animate(&screen.spinner, "{spinner} {elapsed_precise} {wide_msg}");
+        screen
+    }
+
+    /// The last moving line, which belongs to the whole command.
+    pub(super) fn spinner(&self) -> &ProgressBar {
+        &self.spinner
+    }
+
+    /// Adds a moving line for one copy, above the spinner.
+    pub(super) fn add_line(&self, name: &str) -> ProgressBar {
+        let line = self.lines.insert_before(&self.spinner, ProgressBar::no_length()).with_prefix(name.to_owned());
+        self.animate(&line, "  {prefix}  {wide_msg}");
+        line
+    }
+
+    /// Removes a moving line.
+    pub(super) fn remove_line(&self, line: &ProgressBar) {
+        line.finish_and_clear();
+        self.lines.remove(line);
+    }
+
+    fn animate(&self, bar: &ProgressBar, template: &str) {
+        if self.is_animated() {
+            let style = ProgressStyle::with_template(template);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+    }
+
+    pub(super) fn is_animated(&self) -> bool {
+        !self.lines.is_hidden()
+    }
+
+    /// Runs `write` while the moving lines are paused.
+    pub(super) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.lines.suspend(write)
+    }
+
+    /// Writes a line that stays.
+    pub(super) fn print(&self, text: &str) {
+        self.suspend(|| print(text));
+    }
+}
+
+/// Writes a line to stderr, with colours if stderr shows them. A stderr without a reader does not stop a copy.
+pub(super) fn print(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// `NO_COLOR`, `CI` and `TERM=dumb` turn moving lines off.
+fn supports_animation() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_set("CI") && !is_dumb
+}
+
+impl<'a> MakeWriter<'a> for Screen {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A stderr without a reader does not stop a copy.
+        self.suspend(|| {
+            let _ = io::stderr().lock().write_all(bytes);
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,326 @@
+//! Turns the flags, environment variables and files of one resource into a [`Resource`].
+
+mod flags;
+
+use std::path::{Path, PathBuf};
+
+use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
+use crate::error::Error;
+use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress, TraceParent};
+use secrecy::SecretString;
+
+use super::az::{Account, Details};
+use super::ci::{self, Masked};
+use super::input::{Environment, STDIN, about, parse, read_text, without_keys};
+use flags::{AuthArg, Flags, Setting, SideArgs, WhichSide};
+pub(super) use flags::{SourceArgs, TargetAddressArgs, TargetArgs, target_flag_ids, variables};
+
+/// The largest file of a key or token that is read.
+const MAX_SECRET_FILE: u64 = 64 * 1024;
+
+/// The settings of one resource. A flag takes precedence over the environment.
+pub(super) struct SideSettings {
+    pub(super) endpoint: Option<String>,
+    side: Side,
+    auth: Option<AuthSource>,
+    tenant: Option<String>,
+    trace: Option<TraceParent>,
+    account: Option<Account>,
+    /// The Azure CLI's answer about the account.
+    details: Option<Details>,
+}
+
+/// Where the credential comes from.
+enum AuthSource {
+    Key(Secret),
+    /// The account's key, from the Azure CLI.
+    KeyOfAccount,
+    Token(Secret),
+    /// The identity of this machine.
+    Identity,
+}
+
+/// A key or token that may still have to be read.
+enum Secret {
+    Text(SecretString),
+    File(PathBuf),
+}
+
+impl Secret {
+    fn is_from_stdin(&self) -> bool {
+        matches!(self, Self::File(path) if path == Path::new(STDIN))
+    }
+}
+
+impl<S: WhichSide> SideArgs<S> {
+    /// Adds the environment to the flags.
+    pub(super) fn settings(&self, environment: Environment<'_>) -> Result<SideSettings, Error> {
+        SideSettings::new(S::SIDE, &self.flags, environment)
+    }
+
+    /// The resource, for a command that uses one side only.
+    pub(super) fn resource(&self, environment: Environment<'_>) -> Result<Resource, Error> {
+        self.settings(environment)?.resource()
+    }
+}
+
+/// The settings of both sides, of which at most one reads stdin.
+pub(super) fn both_sides(
+    source: &SourceArgs,
+    target: &TargetArgs,
+    environment: Environment<'_>,
+) -> Result<(SideSettings, SideSettings), Error> {
+    let (source, target) = (source.settings(environment)?, target.settings(environment)?);
+    if source.reads_stdin() && target.reads_stdin() {
+        return Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
+    }
+    Ok((source, target))
+}
+
+impl TargetAddressArgs {
+    /// Where the target is in Azure: the flags, else the Azure CLI's answer, else the environment.
+    ///
+    /// One of the two values alone is of no use. Whether they are needed depends on the API version, so a missing one is
+    /// no error here.
+    pub(super) fn address(
+        &self,
+        target: &SideSettings,
+        environment: Environment<'_>,
+    ) -> Result<Option<TargetAddress>, Error> {
+        if self.resource_id.is_none()
+            && self.region.is_none()
+            && let Some(address) = target.address()?
+        {
+            return Ok(Some(address));
+        }
+        let given = |flag: &Option<String>, setting: Setting| {
+            flag.clone().or_else(|| environment(&setting.variable(Side::Target)))
+        };
+        let resource_id = given(&self.resource_id, Setting::ResourceId);
+        let region = given(&self.region, Setting::Region);
+        let resource_id: Option<ResourceId> = resource_id.map(|id| parse("the target resource id", &id)).transpose()?;
+        let region: Option<Region> = region.map(|region| parse("the target region", &region)).transpose()?;
+        Ok(resource_id.zip(region).map(|(resource_id, region)| TargetAddress { resource_id, region }))
+    }
+}
+
+impl SideSettings {
+    fn new(side: Side, flags: &Flags, environment: Environment<'_>) -> Result<Self, Error> {
+        let given =
+            |flag: Option<&String>, setting: Setting| flag.cloned().or_else(|| environment(&setting.variable(side)));
+        let account = account(side, flags, &given)?;
+        let tenant = given(flags.tenant.as_ref(), Setting::Tenant);
+        // Other programs set this variable for all child processes; an unusable value must not stop a copy.
+        let trace = environment("TRACEPARENT").and_then(|text| text.parse().ok());
+        let details = account.as_ref().map(Account::details).transpose()?;
+        // An account takes precedence over an endpoint in the environment.
+        let endpoint = match &details {
+            Some(details) => Some(details.properties.endpoint.clone()),
+            None => given(flags.endpoint.as_ref(), Setting::Endpoint),
+        };
+        let auth = auth_source(side, flags, environment)?;
+        Ok(Self { endpoint, side, auth, tenant, trace, account, details })
+    }
+
+    /// Where the resource is in Azure, when the Azure CLI was asked.
+    fn address(&self) -> Result<Option<TargetAddress>, Error> {
+        let Some(Details { id, location, .. }) = &self.details else { return Ok(None) };
+        let side = self.side;
+        let resource_id = parse(&format!("the {side} resource id of the Azure CLI"), id)?;
+        let region = parse(&format!("the {side} region of the Azure CLI"), location)?;
+        Ok(Some(TargetAddress { resource_id, region }))
+    }
+
+    pub(super) fn reads_stdin(&self) -> bool {
+        matches!(&self.auth, Some(AuthSource::Key(secret) | AuthSource::Token(secret)) if secret.is_from_stdin())
+    }
+
+    /// Reads the credential and makes the resource.
+    pub(super) fn resource(&self) -> Result<Resource, Error> {
+        let side = self.side;
+        let endpoint: Endpoint = match &self.endpoint {
+            Some(endpoint) => parse(&format!("the {side} endpoint"), endpoint)?,
+            None => return Err(missing(side, "endpoint", Setting::Endpoint)),
+        };
+        let credential = self.credential(&endpoint)?;
+        if matches!(credential, Credential::Tokens(_)) && endpoint.is_regional() {
+            return Err(Error::settings(
+                format!("the {side} endpoint is regional, and a regional endpoint accepts no tokens"),
+                format!(
+                    "use the resource's custom subdomain as the {side} endpoint: https://….cognitiveservices.azure.com"
+                ),
+            ));
+        }
+        Ok(Resource { trace: self.trace.clone(), ..Resource::new(side, endpoint, credential) })
+    }
+
+    fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
+        let side = self.side;
+        match &self.auth {
+            Some(AuthSource::Key(secret)) => key(side, &read(side, "key", secret)?),
+            Some(AuthSource::KeyOfAccount) => key(side, &key_of(self.account.as_ref(), side)?),
+            Some(AuthSource::Token(secret)) => {
+                let tokens = tokens(side, secret).map_err(|error| about(&format!("the {side} token"), &error));
+                tokens.map(Credential::Tokens)
+            }
+            Some(AuthSource::Identity) => identity(side, endpoint, self.tenant.as_deref()),
+            None => Err(missing(side, "key", Setting::Key)),
+        }
+    }
+}
+
+/// The account, if one is named. An endpoint on the command line takes precedence over an account in the environment.
+fn account(
+    side: Side,
+    flags: &Flags,
+    given: &impl Fn(Option<&String>, Setting) -> Option<String>,
+) -> Result<Option<Account>, Error> {
+    let name = flags.account.clone().or_else(|| given(None, Setting::Account).filter(|_| flags.endpoint.is_none()));
+    let Some(name) = name else { return Ok(None) };
+    let resource_group = given(flags.resource_group.as_ref(), Setting::ResourceGroup).ok_or_else(|| {
+        Error::settings(
+            format!("the resource group of the {side} {} is missing", without_keys(&name)),
+            format!("give it with {}", Setting::ResourceGroup.flag(side)),
+        )
+    })?;
+    let subscription = given(flags.subscription.as_ref(), Setting::Subscription);
+    Ok(Some(Account { side, name, resource_group, subscription }))
+}
+
+fn key_of(account: Option<&Account>, side: Side) -> Result<SecretString, Error> {
+    let account = account.ok_or_else(|| {
+        Error::settings(
+            format!("{} needs the name of the resource", Setting::KeyFromAz.flag(side)),
+            format!("name it with {} and {}", Setting::Account.flag(side), Setting::ResourceGroup.flag(side)),
+        )
+    })?;
+    account.key()
+}
+
+/// Where the credential comes from: the flags, else the environment. `--…-auth` decides between a key and a token there.
+fn auth_source(side: Side, flags: &Flags, environment: Environment<'_>) -> Result<Option<AuthSource>, Error> {
+    let key_text = flags.key.clone().map(Secret::Text);
+    let key = key_text.or(flags.key_file.clone().map(Secret::File)).map(AuthSource::Key);
+    let key = key.or(flags.key_from_az.then_some(AuthSource::KeyOfAccount));
+    let token = flags.token_file.clone().map(Secret::File);
+    match (flags.auth, key, token) {
+        (_, Some(_), Some(_)) | (Some(AuthArg::Entra), Some(_), _) | (Some(AuthArg::Key), _, Some(_)) => {
+            Err(key_and_token(side, "on the command line"))
+        }
+        (_, Some(key), None) => Ok(Some(key)),
+        (_, None, Some(token)) => Ok(Some(AuthSource::Token(token))),
+        (auth, None, None) => auth_source_of_environment(side, auth, environment),
+    }
+}
+
+fn auth_source_of_environment(
+    side: Side,
+    auth: Option<AuthArg>,
+    environment: Environment<'_>,
+) -> Result<Option<AuthSource>, Error> {
+    let auth = match auth {
+        Some(auth) => Some(auth),
+        None => auth_of_environment(side, environment)?,
+    };
+    let secret = |what: &str, text: Setting, file: Setting| {
+        let (text, file) = (text.variable(side), file.variable(side));
+        match (environment(&text), environment(&file)) {
+            (Some(_), Some(_)) => Err(Error::settings(
+                format!("there are two {side} {what}s: {text} and {file} are both set"),
+                "unset one of the two",
+            )),
+            (Some(text), None) => Ok(Some(Secret::Text(text.into()))),
+            (None, file) => Ok(file.map(|file| Secret::File(file.into()))),
+        }
+    };
+    let key = || secret("key", Setting::Key, Setting::KeyFile);
+    let token = || secret("token", Setting::Token, Setting::TokenFile);
+    match auth {
+        Some(AuthArg::Key) => Ok(key()?.map(AuthSource::Key)),
+        Some(AuthArg::Entra) => Ok(Some(token()?.map_or(AuthSource::Identity, AuthSource::Token))),
+        None => match (key()?, token()?) {
+            (Some(_), Some(_)) => Err(key_and_token(side, "in the environment")),
+            (Some(key), None) => Ok(Some(AuthSource::Key(key))),
+            (None, token) => Ok(token.map(AuthSource::Token)),
+        },
+    }
+}
+
+fn auth_of_environment(side: Side, environment: Environment<'_>) -> Result<Option<AuthArg>, Error> {
+    let name = Setting::Auth.variable(side);
+    match environment(&name).as_deref().map(str::trim) {
+        None => Ok(None),
+        Some("key") => Ok(Some(AuthArg::Key)),
+        Some("entra") => Ok(Some(AuthArg::Entra)),
+        Some(_) => Err(Error::settings(format!("{name} is neither key nor entra"), "set it to one of the two")),
+    }
+}
+
+fn key_and_token(side: Side, place: &str) -> Error {
+    let flag = Setting::Auth.flag(side);
+    Error::settings(
+        format!("there are a {side} key and a {side} token {place}"),
+        format!("leave out one of the two, or choose with {flag} key or {flag} entra"),
+    )
+}
+
+fn key(side: Side, secret: &SecretString) -> Result<Credential, Error> {
+    ci::mask(secret);
+    Key::new(secret).map(Credential::Key).map_err(|error| about(&format!("the {side} key"), &error))
+}
+
+fn tokens(side: Side, secret: &Secret) -> Result<TokenCache, Error> {
+    match secret {
+        Secret::File(path) if !secret.is_from_stdin() => {
+            TokenFile::new(path.clone()).map(|file| TokenCache::new(Masked(file)))
+        }
+        secret => StaticToken::new(&read(side, "token", secret)?).map(|token| TokenCache::new(Masked(token))),
+    }
+}
+
+#[cfg(feature = "entra")]
+fn identity(side: Side, endpoint: &Endpoint, tenant: Option<&str>) -> Result<Credential, Error> {
+    let entra = crate::auth::entra::Entra::new(side, endpoint.cloud(), tenant, crate::client::entra_http_clients()?)?;
+    Ok(Credential::Tokens(TokenCache::new(Masked(entra))))
+}
+
+#[cfg(not(feature = "entra"))]
+fn identity(side: Side, _: &Endpoint, _: Option<&str>) -> Result<Credential, Error> {
+    Err(Error::settings(
+        "this frcopy was built without the feature entra and cannot request tokens",
+        format!("give a token in {}, or use a build with all features", Setting::Token.variable(side)),
+    ))
+}
+
+/// Reads a key or token; one line end after it is removed.
+fn read(side: Side, what: &str, secret: &Secret) -> Result<SecretString, Error> {
+    match secret {
+        Secret::Text(text) => Ok(text.clone()),
+        Secret::File(path) => {
+            let text = read_text(path, MAX_SECRET_FILE).map_err(|error| {
+                Error::settings(
+                    format!("the {side} {what} cannot be read from {}", without_keys(&path.to_string_lossy())),
+                    format!("check that the file exists, is readable and contains only the {what}"),
+                )
+                .with_source(error)
+            })?;
+            let line = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
+            Ok(line.into())
+        }
+    }
+}
+
+fn missing(side: Side, what: &str, setting: Setting) -> Error {
+    let or_tokens = if setting == Setting::Key {
+        format!(", or use {} or {} entra", Setting::KeyFromAz.flag(side), Setting::Auth.flag(side))
+    } else {
+        String::new()
+    };
+    Error::settings(
+        format!("the {side} {what} is missing"),
+        format!(
+            "set {}; the resource's page Keys and Endpoint in the Azure portal shows it{or_tokens}",
+            setting.variable(side)
+        ),
+    )
+}
