@@ -61,6 +61,25 @@ fn every_link_of_the_readme_leads_somewhere() {
     }
 }
 
+#[test]
+fn the_reference_that_the_readme_points_to_exists() {
+    for arguments in [["help", "exit-codes"], ["help", "json"], ["help", "environment"], ["explain", "2024"]] {
+        assert!(README.contains(&format!("`frcopy {}`", arguments.join(" "))), "{arguments:?}");
+        let text = run(frcopy().args(arguments)).expect(0, &[]).stdout;
+        assert!(!text.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn every_file_that_contributing_names_exists() {
+    let contributing = include_str!("../../.github/CONTRIBUTING.md");
+    let names = contributing.split('`').skip(1).step_by(2);
+    let is_file = |name: &&str| ["src/", "tests/", ".ci/", ".github/"].iter().any(|folder| name.starts_with(folder));
+    for name in names.filter(is_file).filter(|name| !name.contains(['*', ' ']) && !name.contains("NAME")) {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(name).exists(), "{name}");
+    }
+}
+
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod commands {
     use std::fs;
