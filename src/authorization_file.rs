@@ -21,7 +21,7 @@ const ASK_FOR_NEW_ONE: &str = "ask the target's operator for a new one (frcopy a
 
 /// A copy authorization and what the source's operator needs to know to use it.
 #[derive(Debug)]
-pub struct AuthorizationFile {
+pub(crate) struct AuthorizationFile {
     /// The resource that has issued it.
     pub target: Endpoint,
     /// The version to copy with.
@@ -59,7 +59,7 @@ struct Target {
 impl AuthorizationFile {
     /// The file's content: one JSON object. It contains the access token.
     #[must_use]
-    pub fn to_json(&self) -> SecretString {
+    pub(crate) fn to_json(&self) -> SecretString {
         let Self { target, version, kind, address, authorization } = self;
         let content = Content {
             schema: SCHEMA.into(),
@@ -83,7 +83,7 @@ impl AuthorizationFile {
     ///
     /// # Errors
     /// When it is another file, or was changed. The error does not repeat the access token.
-    pub fn from_json(json: &str) -> Result<Self, Error> {
+    pub(crate) fn from_json(json: &str) -> Result<Self, Error> {
         let content: Content = serde_json::from_str(json.trim_start_matches('\u{feff}')).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             unusable("is not an authorization that frcopy authorize has written").with_source(place)
@@ -114,7 +114,7 @@ impl AuthorizationFile {
     ///
     /// # Errors
     /// When the version needs the target's address and the file does not have it.
-    pub fn copy(&self) -> Result<NewCopy, Error> {
+    pub(crate) fn copy(&self) -> Result<NewCopy, Error> {
         new_copy(self.version, self.kind, &self.authorization.target_model_id, self.address.clone())
     }
 
@@ -122,7 +122,7 @@ impl AuthorizationFile {
     ///
     /// # Errors
     /// When it has expired, by this machine's clock.
-    pub fn refuse_expired(&self, now: Timestamp) -> Result<(), Error> {
+    pub(crate) fn refuse_expired(&self, now: Timestamp) -> Result<(), Error> {
         let expires = self.authorization.expires;
         if now < expires {
             return Ok(());

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use crate::api::version::ApiVersion;
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, PARALLEL_READS, Scope, complete};
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Which models of which resources are compared.
 #[derive(Debug, Clone)]
-pub struct CheckPlan {
+pub(crate) struct CheckPlan {
     /// The resource that has the models.
     pub source: Resource,
     /// The resource that should have copies of them.
@@ -34,9 +33,7 @@ pub struct CheckPlan {
 
 /// A model of the source, one of the target, or both, and what tells them apart.
 #[derive(Debug)]
-pub struct Comparison {
-    /// The version that shows them.
-    pub version: ApiVersion,
+pub(crate) struct Comparison {
     /// A model or a classifier.
     pub kind: Kind,
     /// On the source.
@@ -49,7 +46,7 @@ pub struct Comparison {
 
 /// What came of a comparison.
 #[derive(Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Both come from the same training.
     Same,
     /// The target has no copy.
@@ -64,7 +61,7 @@ pub enum Verdict {
 
 /// What is said while it is being compared.
 #[derive(Debug)]
-pub enum CheckEvent<'a> {
+pub(crate) enum CheckEvent<'a> {
     /// A request will be sent again.
     Waiting {
         /// Why.
@@ -97,7 +94,7 @@ pub enum CheckEvent<'a> {
 ///
 /// # Errors
 /// When one of the two cannot be asked what it has, or neither has something that was selected.
-pub async fn check(
+pub(crate) async fn check(
     plan: &CheckPlan,
     observer: &dyn Fn(CheckEvent<'_>),
     cancel: &CancellationToken,
@@ -129,7 +126,7 @@ pub async fn check(
 
 /// Somebody asks for one by its id that is not ready: neither has it a copy, nor is it gone.
 fn not_comparable(NotReady { side, listed }: NotReady) -> Comparison {
-    let Listed { version, model, .. } = listed;
+    let Listed { model, .. } = listed;
     let what = format!("the {} of the {side} is not ready, and cannot be compared", model.kind);
     let error = Error::new(ErrorKind::Refused, what).with_remedy("wait until its training or copy has ended");
     let kind = model.kind;
@@ -137,7 +134,7 @@ fn not_comparable(NotReady { side, listed }: NotReady) -> Comparison {
         Side::Source => (Some(model), None),
         Side::Target => (None, Some(model)),
     };
-    Comparison { version, kind, source, target, verdict: Verdict::Unread(error) }
+    Comparison { kind, source, target, verdict: Verdict::Unread(error) }
 }
 
 /// What belongs together, by id or, in v2.1, by training.
@@ -222,7 +219,7 @@ fn is_named_by_service(listed: &Listed) -> bool {
 
 async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Comparison {
     let one = pair.source.as_ref().or(pair.target.as_ref());
-    let (version, kind) = one.map_or((ApiVersion::newest(), Kind::Model), |one| (one.version, one.model.kind));
+    let kind = one.map_or(Kind::Model, |one| one.model.kind);
     let verdict = match (&pair.source, &pair.target, &pair.missing) {
         (Some(_), Some(on_target), Some(missing)) => {
             let other = &on_target.model.id;
@@ -233,7 +230,7 @@ async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Compar
         (None, _, _) => Verdict::OnlyOnTarget,
     };
     let model = |listed: Option<Listed>| listed.map(|listed| listed.model);
-    Comparison { version, kind, source: model(pair.source), target: model(pair.target), verdict }
+    Comparison { kind, source: model(pair.source), target: model(pair.target), verdict }
 }
 
 /// Reads what the lists have left out of the two, and compares them.

@@ -7,13 +7,13 @@ use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, Readiness};
 
 /// How many models are read at the same time, where a list does not have all fields.
-pub const PARALLEL_READS: usize = 20;
+pub(crate) const PARALLEL_READS: usize = 20;
 /// More pages than any resource has. A longer list has a cycle.
 const MAX_PAGES: usize = 10_000;
 
 /// Which part of a resource is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// Asks one version only; `None` asks v2.1 and the newest one that the resource offers.
     pub api_version: Option<ApiVersion>,
     /// Models or classifiers; `None` means both.
@@ -22,7 +22,7 @@ pub struct Scope {
 
 /// A model or classifier and the version that shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// The version that was asked.
     pub version: ApiVersion,
     /// What the resource says.
@@ -31,7 +31,7 @@ pub struct Listed {
 
 /// What one resource has.
 #[derive(Debug, Clone, Default)]
-pub struct Inventory {
+pub(crate) struct Inventory {
     /// Its custom models and classifiers: models first, by id.
     pub listed: Vec<Listed>,
     /// How many entries of the lists cannot be read.
@@ -62,7 +62,7 @@ impl Inventory {
     ///
     /// # Errors
     /// When the resource cannot be asked, refuses, or offers no version.
-    pub async fn read(client: &Client<'_>, scope: Scope) -> Result<Self, Error> {
+    pub(crate) async fn read(client: &Client<'_>, scope: Scope) -> Result<Self, Error> {
         let mut inventory = Self::default();
         let mut refusal = None;
         let mut answered = false;
@@ -89,12 +89,12 @@ impl Inventory {
 
     /// All models and classifiers.
     #[must_use]
-    pub fn models(&self) -> Vec<&Model> {
+    pub(crate) fn models(&self) -> Vec<&Model> {
         self.listed.iter().map(|listed| &listed.model).collect()
     }
 
     /// The models whose ids the service chose (v2.1) and that are ready.
-    pub fn ready_and_named_by_service(&self) -> impl Iterator<Item = &Model> {
+    pub(crate) fn ready_and_named_by_service(&self) -> impl Iterator<Item = &Model> {
         let named = self.listed.iter().filter(|listed| listed.version.wire().service_names_the_copy());
         named.map(|listed| &listed.model).filter(|model| model.readiness == Readiness::Ready)
     }
@@ -127,7 +127,7 @@ impl Inventory {
 ///
 /// # Errors
 /// When the resource does not show the model.
-pub async fn complete(client: &Client<'_>, listed: Listed) -> Result<Listed, Error> {
+pub(crate) async fn complete(client: &Client<'_>, listed: Listed) -> Result<Listed, Error> {
     if listed.model.is_complete {
         return Ok(listed);
     }
@@ -140,13 +140,13 @@ pub async fn complete(client: &Client<'_>, listed: Listed) -> Result<Listed, Err
 ///
 /// # Errors
 /// When the resource does not say.
-pub async fn capacity(client: &Client<'_>, version: ApiVersion) -> Result<Capacity, Error> {
+pub(crate) async fn capacity(client: &Client<'_>, version: ApiVersion) -> Result<Capacity, Error> {
     client.read(&version.wire().capacity()).await
 }
 
 /// The error of a target that has less room than is needed.
 #[must_use]
-pub fn shortage(Capacity { count, limit }: Capacity, needed: u64) -> Option<Error> {
+pub(crate) fn shortage(Capacity { count, limit }: Capacity, needed: u64) -> Option<Error> {
     let room = limit.saturating_sub(count);
     let what = format!("the target has room for {room} models, and {needed} would be copied");
     (needed > room).then(|| {

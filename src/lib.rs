@@ -1,42 +1,55 @@
-//! Copies custom models between Azure Form Recognizer / Document Intelligence resources.
+//! Copies custom models between Azure Form Recognizer / Document Intelligence resources, v2.1 to v4.0.
 //!
-//! The service offers three calls: authorize on the target, start on the source, poll the Operation-Location.
-//! This library does them so that no model id is burned, no operation is lost, no false verdict is given and no
-//! key leaks. The rooms, from the ground up:
+//! The service offers three calls: authorize on the target, start on the source, poll the Operation-Location. This
+//! library makes them so that no model id stays reserved, no operation is lost, no false verdict is given and no key
+//! leaks.
 //!
-//! | room | what for |
-//! |---|---|
-//! | [`resource`], [`model`], [`authorization`], [`operation`] | the service's nouns, checked when they are made |
-//! | [`auth`] | keys and tokens |
-//! | [`error`] | what happened, what it means, what to do, and the request id |
-//! | [`api`] | the wire of every API version, without I/O |
-//! | [`client`] | the only room that opens a socket |
-//! | [`authorization_file`] | an authorization on its way between two parties |
-//! | [`inventory`] | what one resource has |
-//! | [`selection`] | which of its models are meant |
-//! | [`model_diff`] | whether two models come from the same training |
-//! | [`check`] | what the one resource has and the other has not |
-//! | [`copy`](mod@copy) | the pipeline: look, authorize, start, follow, verify |
-//! | `emulator` | the service on this machine, for rehearsals and tests (a feature, on by default) |
+//! ```no_run
+//! use std::rc::Rc;
+//!
+//! use frcopy::{CancellationToken, CopyOptions, Credential, Error, Event, Key, Plan, Resource, Side, copy};
+//!
+//! # async fn example() -> Result<(), Error> {
+//! let key = |name: &str| Key::new(&std::env::var(name).unwrap_or_default().into()).map(Credential::Key);
+//! let source = Resource::new(Side::Source, "https://contoso-east.cognitiveservices.azure.com".parse()?, key("EAST_KEY")?);
+//! let target = Resource::new(Side::Target, "https://contoso-west.cognitiveservices.azure.com".parse()?, key("WEST_KEY")?);
+//! let options = Rc::new(CopyOptions::new(source, target));
+//! let plan = Plan { options, model_id: "invoices".parse()?, kind: None, target_model_id: None };
+//! plan.check()?;
+//! let report = copy(&plan, &|event: Event<'_>| eprintln!("{event:?}"), &CancellationToken::new()).await;
+//! println!("{:?} {:?}", report.result?, report.target_model_id);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The layers, from the top (`cli`) to the bottom (`error`, `text`), are described in `.github/CONTRIBUTING.md`.
 
-pub mod api;
-pub mod auth;
-pub mod authorization;
-pub mod authorization_file;
+mod api;
+mod auth;
+mod authorization;
+mod authorization_file;
 mod backoff;
-pub mod check;
+mod check;
 #[doc(hidden)]
 pub mod cli;
-pub mod client;
-pub mod copy;
+mod client;
+mod copy;
 #[cfg(feature = "emulator")]
+#[doc(hidden)]
 pub mod emulator;
-pub mod error;
-pub mod inventory;
-pub mod model;
-pub mod model_diff;
-pub mod operation;
-pub mod redactor;
-pub mod resource;
-pub mod selection;
-pub mod text;
+mod error;
+mod inventory;
+mod model;
+mod model_diff;
+mod operation;
+mod redactor;
+mod resource;
+mod selection;
+mod text;
+
+pub use auth::{Credential, Key};
+pub use copy::{CopyOptions, Event, IfExists, Observer, Outcome, Plan, Report, RequestIds, copy, dry_run};
+pub use error::{Error, ErrorKind};
+pub use model::{Kind, ModelId};
+pub use resource::{Resource, Side};
+pub use tokio_util::sync::CancellationToken;

@@ -14,7 +14,7 @@ use crate::text::UntrustedText;
 ///
 /// Both must be complete, and read with the same API version.
 #[must_use]
-pub fn differences(source: &Model, copy: &Model) -> Vec<String> {
+pub(crate) fn differences(source: &Model, copy: &Model) -> Vec<String> {
     let mut found = Vec::new();
     if source.name != copy.name {
         let name = |model: &Model| model.name.clone().unwrap_or_else(|| "(no name)".into());
@@ -33,7 +33,7 @@ pub fn differences(source: &Model, copy: &Model) -> Vec<String> {
 
 /// Whether two v2.1 models come from the same training. The service names copies, so nothing else pairs them.
 #[must_use]
-pub fn has_same_name_and_dates(source: &Model, copy: &Model) -> bool {
+pub(crate) fn has_same_name_and_dates(source: &Model, copy: &Model) -> bool {
     source.name == copy.name && have_both_dates(source, copy)
 }
 

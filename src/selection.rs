@@ -8,7 +8,7 @@ use crate::model::{Model, ModelId};
 
 /// The selected models.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selection {
+pub(crate) enum Selection {
     /// The models with these ids.
     Ids(Vec<ModelId>),
     /// All listed models that the patterns select.
@@ -17,7 +17,7 @@ pub enum Selection {
 
 /// Picks models by their ids, those of v2.1 also by the name that their owner gave them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Patterns {
+pub(crate) struct Patterns {
     /// Picks what any of them matches; without one, everything.
     pub include: Vec<Pattern>,
     /// Leaves out what any of them matches, whatever picks it.
@@ -26,12 +26,12 @@ pub struct Patterns {
 
 /// A pattern as shells write it: `*`, `?`, `[a-z]`. Upper and lower case differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(glob::Pattern);
+pub(crate) struct Pattern(glob::Pattern);
 
 impl Selection {
     /// Whether it selects a model.
     #[must_use]
-    pub fn picks(&self, model: &Model) -> bool {
+    pub(crate) fn picks(&self, model: &Model) -> bool {
         match self {
             Self::Ids(ids) => ids.contains(&model.id),
             Self::Matching(patterns) => patterns.pick(model),
@@ -40,7 +40,7 @@ impl Selection {
 
     /// Whether it selects a model by its id.
     #[must_use]
-    pub fn names(&self, model: &Model) -> bool {
+    pub(crate) fn names(&self, model: &Model) -> bool {
         matches!(self, Self::Ids(_)) && self.picks(model)
     }
 
@@ -48,7 +48,7 @@ impl Selection {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], for all such ids, or for the first such pattern.
-    pub fn check(&self, models: &[&Model], on: &str) -> Result<(), Error> {
+    pub(crate) fn check(&self, models: &[&Model], on: &str) -> Result<(), Error> {
         let nothing = match self {
             Self::Ids(ids) => {
                 let is_unknown = |id: &&ModelId| !models.iter().any(|model| model.id == **id);
@@ -72,7 +72,7 @@ impl Selection {
 impl Patterns {
     /// Whether they pick a model.
     #[must_use]
-    pub fn pick(&self, model: &Model) -> bool {
+    pub(crate) fn pick(&self, model: &Model) -> bool {
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(model));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
     }
@@ -81,7 +81,7 @@ impl Patterns {
 impl Pattern {
     /// Whether it matches the id, or in v2.1 the name.
     #[must_use]
-    pub fn matches(&self, model: &Model) -> bool {
+    pub(crate) fn matches(&self, model: &Model) -> bool {
         self.0.matches(model.id.as_str()) || model.name.as_ref().is_some_and(|name| self.0.matches(name.raw()))
     }
 }

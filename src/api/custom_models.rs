@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::service_error::words;
 use super::{
     Answer, Call, Capacity, ListedCopy, NewCopy, Page, Quota, Request, WireFormat, date, not_pollable, read_start,
-    read_success, readable_models,
+    readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
@@ -101,7 +101,7 @@ impl WireFormat for CustomModels {
     }
 
     fn delete(&self, _: Kind, id: &ModelId) -> Call<'static, ()> {
-        Call::new(Request::delete(format!("{MODELS}/{id}"), format!("delete model {id}")), read_success)
+        Call::new(Request::delete(format!("{MODELS}/{id}"), format!("delete model {id}")), |_| Ok(()))
     }
 
     fn capacity(&self) -> Call<'static, Capacity> {

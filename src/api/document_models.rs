@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::service_error::words;
 use super::{
     Answer, Call, Capacity, ListedCopy, Naming, NewCopy, Page, Quota, Request, WireFormat, date, not_pollable,
-    read_start, read_success, readable_models,
+    read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
@@ -116,7 +116,7 @@ impl WireFormat for DocumentModels {
     }
 
     fn delete(&self, kind: Kind, id: &ModelId) -> Call<'static, ()> {
-        Call::new(Request::delete(self.path(kind, &format!("/{id}")), format!("delete {kind} {id}")), read_success)
+        Call::new(Request::delete(self.path(kind, &format!("/{id}")), format!("delete {kind} {id}")), |_| Ok(()))
     }
 
     fn capacity(&self) -> Call<'static, Capacity> {

@@ -8,8 +8,8 @@ mod custom_models;
 mod document_models;
 mod request;
 mod response;
-pub mod service_error;
-pub mod version;
+pub(crate) mod service_error;
+pub(crate) mod version;
 
 use std::collections::BTreeMap;
 
@@ -27,8 +27,8 @@ use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Side, TargetAddress};
 use crate::text::UntrustedText;
-pub use request::{Quota, Request};
-pub use response::{Answer, Response};
+pub(crate) use request::{Quota, Request};
+pub(crate) use response::{Answer, Response};
 use version::ApiVersion;
 
 /// Every call that a copy needs, and what a version can do.
@@ -95,11 +95,14 @@ pub trait WireFormat: Sync {
     fn operation_url(&self, id: &UntrustedText, source: &Endpoint) -> Result<OperationUrl, Error>;
 }
 
+/// Reads the answer of a success.
+type ReadAnswer<'a, T> = Box<dyn Fn(&Answer) -> Result<T, Error> + 'a>;
+
 /// A request, and how its answer is read.
 pub struct Call<'a, T> {
     /// The request.
     pub request: Request,
-    read: Box<dyn Fn(&Answer) -> Result<T, Error> + 'a>,
+    read: ReadAnswer<'a, T>,
 }
 
 impl<'a, T> Call<'a, T> {
@@ -112,6 +115,9 @@ impl<'a, T> Call<'a, T> {
     /// # Errors
     /// When the service refused, or the answer cannot be read.
     pub fn read(&self, answer: &Answer) -> Result<Response<T>, Error> {
+        if !answer.status.is_success() {
+            return Err(service_error::refusal(answer));
+        }
         let value = (self.read)(answer)?;
         Ok(Response { value, request_id: answer.request_id(), date: answer.date() })
     }
@@ -207,7 +213,7 @@ pub struct ListedCopy {
 ///
 /// # Errors
 /// When it is not an authorization for this copy.
-pub fn parse_authorization(
+pub(crate) fn parse_authorization(
     version: ApiVersion,
     copy: &NewCopy,
     payload: &str,
@@ -227,20 +233,14 @@ pub fn parse_authorization(
     Ok(call.read(&answer)?.value)
 }
 
-/// Reads the answer to a start request: 202 with an Operation-Location on the source itself.
+/// Reads the answer to an accepted start request: 202 with an Operation-Location on the source itself.
 fn read_start(answer: &Answer, source: &Endpoint) -> Result<OperationUrl, Error> {
-    read_success(answer)?;
     let location = answer.header("operation-location").filter(|location| !location.trim().is_empty());
     let location = location.ok_or_else(|| answer.unusable("no Operation-Location"))?;
     let url = OperationUrl::new(location, source).map_err(|error| {
         error.with_source(format!("it is {:?}", answer.text(location))).with_request_id(answer.request_id())
     })?;
     Ok(url.redacted(&answer.secrets))
-}
-
-/// Accepts any success, whatever its body.
-fn read_success(answer: &Answer) -> Result<(), Error> {
-    if answer.status.is_success() { Ok(()) } else { Err(service_error::refusal(answer)) }
 }
 
 /// The entries of a list that can be read, and how many cannot. Prebuilt models are neither: they cannot be copied.

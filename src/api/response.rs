@@ -6,7 +6,6 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::service_error;
 use crate::auth::AuthMethod;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::ModelId;
@@ -75,15 +74,12 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Reads the body of a success; any other status is an error.
+    /// Reads the body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        if !self.status.is_success() {
-            return Err(service_error::refusal(self));
-        }
         serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error))
     }
 
-    /// Reads the body of a success, and keeps it as it came.
+    /// Reads the body, and keeps it as it came.
     pub(super) fn json_and_payload<T: DeserializeOwned>(&self) -> Result<(T, Box<RawValue>), Error> {
         let payload: Box<RawValue> = self.json()?;
         let value = serde_json::from_str(payload.get()).map_err(|error| self.unreadable(&error))?;

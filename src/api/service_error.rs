@@ -203,13 +203,13 @@ fn look_up(error: &ServiceError) -> Option<&'static Entry> {
 
 /// What to do about an operation of this side that failed, where the catalogue knows.
 #[must_use]
-pub fn remedy(error: &ServiceError, side: Side) -> Option<String> {
+pub(crate) fn remedy(error: &ServiceError, side: Side) -> Option<String> {
     look_up(error).map(|entry| for_side(entry.remedy, side))
 }
 
 /// Whether the service has refused an authorization, and not what it is for.
 #[must_use]
-pub fn is_about_authorization(error: &ServiceError) -> bool {
+pub(crate) fn is_about_authorization(error: &ServiceError) -> bool {
     const CODES: [&str; 5] = ["1002", "2024", "AuthorizationError", "AuthorizationFailed", "ResourceResolverError"];
     outward(error).any(|error| error.code.as_ref().is_some_and(|code| CODES.contains(&code.raw())))
 }
@@ -221,7 +221,7 @@ fn for_side(remedy: &str, side: Side) -> String {
 
 /// Turns an answer that is no success into an error.
 #[must_use]
-pub fn refusal(answer: &Answer) -> Error {
+pub(crate) fn refusal(answer: &Answer) -> Error {
     let status = answer.status.as_u16();
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let said = words(answer, body.get("error"));

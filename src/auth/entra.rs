@@ -130,7 +130,7 @@ impl Identity {
 ///
 /// The identity is the one that the environment configures (service principal, workload or managed identity), else the
 /// managed identity of an Azure machine, else the account that is signed in to the Azure CLI or the Azure Developer CLI.
-pub struct Entra {
+pub(crate) struct Entra {
     side: Side,
     cloud: Cloud,
     tenant: Option<String>,
@@ -141,7 +141,7 @@ pub struct Entra {
 
 /// The HTTP clients for token requests.
 #[derive(Debug)]
-pub struct HttpClients {
+pub(crate) struct HttpClients {
     /// For Entra ID.
     pub remote: reqwest::Client,
     /// For plain HTTP to this machine and its link-local network. It must not use a proxy, which could read the token.
@@ -165,7 +165,7 @@ impl Entra {
     ///
     /// # Errors
     /// When the tenant is neither a GUID nor a domain name.
-    pub fn new(side: Side, cloud: Cloud, tenant: Option<&str>, http: HttpClients) -> Result<Self, Error> {
+    pub(crate) fn new(side: Side, cloud: Cloud, tenant: Option<&str>, http: HttpClients) -> Result<Self, Error> {
         let tenant = tenant.map(str::trim);
         if tenant.is_some_and(|id| id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c)))
         {

@@ -1,7 +1,7 @@
 //! Authentication: resource keys and Microsoft Entra ID tokens.
 
 #[cfg(feature = "entra")]
-pub mod entra;
+pub(crate) mod entra;
 mod key;
 mod token;
 
@@ -10,7 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::Error;
 pub use key::Key;
-pub use token::{StaticToken, Token, TokenCache, TokenFile, TokenFuture, TokenSource, read_limited};
+#[cfg(feature = "entra")]
+pub(crate) use token::Token;
+pub(crate) use token::{StaticToken, TokenCache, TokenFile, TokenFuture, TokenSource, read_limited};
 
 /// The credential of one resource. `Debug` redacts it.
 #[derive(Debug, Clone)]

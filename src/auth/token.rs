@@ -61,7 +61,7 @@ impl Token {
 }
 
 /// The future that [`TokenSource::fetch`] returns.
-pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<Token, Error>> + 'a>>;
+pub(crate) type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<Token, Error>> + 'a>>;
 
 /// A provider of access tokens.
 pub trait TokenSource: fmt::Debug {
@@ -116,14 +116,14 @@ impl TokenCache {
 
 /// A token that was obtained outside of frcopy and is not renewed.
 #[derive(Debug)]
-pub struct StaticToken(Token);
+pub(crate) struct StaticToken(Token);
 
 impl StaticToken {
     /// Parses a token as a person or a file gives it.
     ///
     /// # Errors
     /// When it is empty or cannot be a token. The error does not contain it.
-    pub fn new(secret: &SecretString) -> Result<Self, Error> {
+    pub(crate) fn new(secret: &SecretString) -> Result<Self, Error> {
         Token::new(secret, None).map(Self)
     }
 }
@@ -136,14 +136,14 @@ impl TokenSource for StaticToken {
 
 /// A file whose token another program renews. It is read before every request.
 #[derive(Debug)]
-pub struct TokenFile(PathBuf);
+pub(crate) struct TokenFile(PathBuf);
 
 impl TokenFile {
     /// Checks that the file contains a token.
     ///
     /// # Errors
     /// When it cannot be read or does not contain a token.
-    pub fn new(path: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn new(path: PathBuf) -> Result<Self, Error> {
         let file = Self(path);
         file.read().map(|_| file)
     }
@@ -171,7 +171,7 @@ impl TokenSource for TokenFile {
 ///
 /// # Errors
 /// When it is longer, is not UTF-8, or cannot be read.
-pub fn read_limited(from: impl Read, max_len: u64) -> io::Result<String> {
+pub(crate) fn read_limited(from: impl Read, max_len: u64) -> io::Result<String> {
     let mut text = String::new();
     from.take(max_len + 1).read_to_string(&mut text)?;
     if text.len() as u64 > max_len { Err(io::Error::other("it is too long")) } else { Ok(text) }

@@ -1,8 +1,8 @@
 //! Requests to one resource: authentication, rate limit, retries, deadline and cancellation.
 
 mod rate_limit;
-pub mod retry;
-mod transport;
+pub(crate) mod retry;
+pub(crate) mod transport;
 
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -20,11 +20,11 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Resource, Side};
 use rate_limit::RateLimiter;
-pub use retry::RetryPolicy;
+pub(crate) use retry::RetryPolicy;
 use transport::REQUEST_TIMEOUT;
 #[cfg(feature = "entra")]
-pub use transport::entra_http_clients;
-pub use transport::{Http, Sending, Transport};
+pub(crate) use transport::entra_http_clients;
+pub(crate) use transport::{Http, Transport};
 
 /// The time limit of a read that starts at the deadline. A shorter one would make the read pointless.
 const MIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What all requests of one command have in common.
 #[derive(Clone)]
-pub struct CallContext<'a> {
+pub(crate) struct CallContext<'a> {
     /// No wait goes beyond this.
     pub deadline: Instant,
     /// Ends every wait.
@@ -47,16 +47,20 @@ pub struct CallContext<'a> {
 }
 
 /// Receives why a request will be sent again, and after which wait.
-pub type OnRetry<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
+pub(crate) type OnRetry<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
 
 impl<'a> CallContext<'a> {
     /// The context of a command that starts now.
-    pub fn new(timeout: Duration, cancel: &'a CancellationToken, on_retry: impl Fn(&Error, Duration) + 'a) -> Self {
+    pub(crate) fn new(
+        timeout: Duration,
+        cancel: &'a CancellationToken,
+        on_retry: impl Fn(&Error, Duration) + 'a,
+    ) -> Self {
         Self { deadline: Instant::now() + timeout.min(MAX_TIMEOUT), cancel, on_retry: Rc::new(on_retry) }
     }
 
     /// The same context with another receiver of retries.
-    pub fn with_on_retry<'b>(&self, on_retry: impl Fn(&Error, Duration) + 'b) -> CallContext<'b>
+    pub(crate) fn with_on_retry<'b>(&self, on_retry: impl Fn(&Error, Duration) + 'b) -> CallContext<'b>
     where
         'a: 'b,
     {
@@ -66,7 +70,7 @@ impl<'a> CallContext<'a> {
 
 /// The connections to one resource and its rate limiter, shared by all clients of it.
 #[derive(Clone)]
-pub struct Connection {
+pub(crate) struct Connection {
     resource: Rc<Resource>,
     transport: Rc<dyn Transport>,
     rate_limiter: RateLimiter,
@@ -77,19 +81,19 @@ impl Connection {
     ///
     /// # Errors
     /// When the platform's trust store cannot be used.
-    pub fn http(resource: &Resource) -> Result<Self, Error> {
+    pub(crate) fn http(resource: &Resource) -> Result<Self, Error> {
         Ok(Self::over(resource, Rc::new(Http::new(resource)?)))
     }
 
     /// Another transport to one resource.
     #[must_use]
-    pub fn over(resource: &Resource, transport: Rc<dyn Transport>) -> Self {
+    pub(crate) fn over(resource: &Resource, transport: Rc<dyn Transport>) -> Self {
         Self { resource: Rc::new(resource.clone()), transport, rate_limiter: RateLimiter::default() }
     }
 
     /// Shares the rate limiter of the other connection where both go to the same resource.
     #[must_use]
-    pub fn sharing_limits_with(self, other: &Self) -> Self {
+    pub(crate) fn sharing_limits_with(self, other: &Self) -> Self {
         if self.resource.endpoint != other.resource.endpoint {
             return self;
         }
@@ -98,25 +102,25 @@ impl Connection {
 
     /// A client over this connection.
     #[must_use]
-    pub fn client<'a>(&self, context: CallContext<'a>) -> Client<'a> {
+    pub(crate) fn client<'a>(&self, context: CallContext<'a>) -> Client<'a> {
         Client { connection: self.clone(), context, redactor: Mutex::default() }
     }
 
     /// Whether a limit of v2.1 starts per minute was met.
     #[must_use]
-    pub fn copies_by_the_minute(&self) -> bool {
+    pub(crate) fn copies_by_the_minute(&self) -> bool {
         self.rate_limiter.copies_by_the_minute()
     }
 
     /// How many copies can usefully run over it at the same time.
     #[must_use]
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.rate_limiter.max_concurrent_copies()
     }
 }
 
 /// Sends requests to one resource, with its credential and to no other host.
-pub struct Client<'a> {
+pub(crate) struct Client<'a> {
     connection: Connection,
     context: CallContext<'a>,
     /// Secrets that an answer may repeat.
@@ -128,7 +132,7 @@ impl Client<'_> {
     ///
     /// # Errors
     /// The last attempt's, or [`ErrorKind::Interrupted`].
-    pub async fn send<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
+    pub(crate) async fn send<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
         retry::retry(
             policy,
             policy.deadline(self.context.deadline),
@@ -143,7 +147,7 @@ impl Client<'_> {
     ///
     /// # Errors
     /// The last attempt's, or [`ErrorKind::Interrupted`].
-    pub async fn read<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
+    pub(crate) async fn read<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
         Ok(self.send(call, RetryPolicy::READ).await?.value)
     }
 
@@ -151,7 +155,7 @@ impl Client<'_> {
     ///
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
-    pub async fn send_once<T>(&self, call: &Call<'_, T>) -> Result<Response<T>, Error> {
+    pub(crate) async fn send_once<T>(&self, call: &Call<'_, T>) -> Result<Response<T>, Error> {
         self.attempt(call, RetryPolicy::ONCE).await
     }
 
@@ -245,14 +249,14 @@ impl Client<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
-    pub async fn wait_before_retry(&self, error: &Error, attempt: u32) -> Result<(), Error> {
+    pub(crate) async fn wait_before_retry(&self, error: &Error, attempt: u32) -> Result<(), Error> {
         let wait = crate::backoff::backoff(attempt, crate::backoff::jitter());
         (self.context.on_retry)(error, wait);
         self.pause(wait).await
     }
 
     /// Completes after `longest`, or a short time after cancellation.
-    pub async fn cleanup_time(&self, longest: Duration) {
+    pub(crate) async fn cleanup_time(&self, longest: Duration) {
         tokio::select! {
             () = self.cancelled_and_grace_over() => {}
             () = sleep(longest) => {}
@@ -268,7 +272,7 @@ impl Client<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`].
-    pub fn check_turn_before_deadline(&self, quota: Quota, purpose: &str) -> Result<(), Error> {
+    pub(crate) fn check_turn_before_deadline(&self, quota: Quota, purpose: &str) -> Result<(), Error> {
         if self.connection.rate_limiter.earliest(quota) <= self.context.deadline {
             return Ok(());
         }
@@ -279,7 +283,7 @@ impl Client<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`] or [`ErrorKind::Unavailable`].
-    pub fn check_may_mutate(&self) -> Result<(), Error> {
+    pub(crate) fn check_may_mutate(&self) -> Result<(), Error> {
         if self.is_cancelled() {
             return Err(Error::interrupted("interrupted before the copy was started"));
         }
@@ -292,42 +296,42 @@ impl Client<'_> {
 
     /// Whether the command was cancelled.
     #[must_use]
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.context.cancel.is_cancelled()
     }
 
     /// Whether the deadline has passed.
     #[must_use]
-    pub fn is_past_deadline(&self) -> bool {
+    pub(crate) fn is_past_deadline(&self) -> bool {
         Instant::now() >= self.context.deadline
     }
 
     /// Whether the resource accepts so few requests that parallel copies would only delay each other.
     #[must_use]
-    pub fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         self.connection.rate_limiter.is_slow()
     }
 
     /// The deadline of the command.
     #[must_use]
-    pub fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         self.context.deadline
     }
 
     /// The side of the resource.
     #[must_use]
-    pub fn side(&self) -> Side {
+    pub(crate) fn side(&self) -> Side {
         self.connection.resource.side
     }
 
     /// The endpoint of the resource.
     #[must_use]
-    pub fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.connection.resource.endpoint
     }
 
     /// From now on, replaces this secret in texts of answers.
-    pub fn redact(&self, secret: &SecretString) {
+    pub(crate) fn redact(&self, secret: &SecretString) {
         let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
         *redactor = redactor.with(secret);
     }
@@ -336,7 +340,7 @@ impl Client<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
-    pub async fn pause(&self, wait: Duration) -> Result<(), Error> {
+    pub(crate) async fn pause(&self, wait: Duration) -> Result<(), Error> {
         self.interruptible(sleep(wait)).await
     }
 
@@ -344,7 +348,7 @@ impl Client<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
-    pub async fn interruptible<T>(&self, future: impl Future<Output = T>) -> Result<T, Error> {
+    pub(crate) async fn interruptible<T>(&self, future: impl Future<Output = T>) -> Result<T, Error> {
         tokio::select! {
             biased;
             output = future => Ok(output),

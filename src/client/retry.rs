@@ -10,7 +10,7 @@ use crate::error::{Delivery, Error};
 
 /// How often and how long a request is sent again.
 #[derive(Debug, Clone, Copy)]
-pub struct RetryPolicy {
+pub(crate) struct RetryPolicy {
     /// How often it is sent at most while no usable answer comes; 1 for requests that must not be repeated blindly.
     max_attempts: u32,
     /// How long to try while no connection can be made.
@@ -23,25 +23,27 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// For reads before a copy: they may be repeated, and the copy can go on without them.
-    pub const READ: Self =
+    pub(crate) const READ: Self =
         Self { max_attempts: 3, unreachable_for: Duration::from_secs(30), until: None, is_cleanup: false };
     /// For one attempt, which the caller repeats by its own rules.
-    pub const ONCE: Self = Self { max_attempts: 1, unreachable_for: Duration::ZERO, until: None, is_cleanup: false };
+    pub(crate) const ONCE: Self =
+        Self { max_attempts: 1, unreachable_for: Duration::ZERO, until: None, is_cleanup: false };
     /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon.
-    pub const AUTHORIZE: Self =
+    pub(crate) const AUTHORIZE: Self =
         Self { max_attempts: 1, unreachable_for: Duration::from_secs(30), until: None, is_cleanup: false };
     /// For a start request. An id is reserved, so a connection is tried until the deadline.
-    pub const START: Self = Self { max_attempts: 1, unreachable_for: Duration::MAX, until: None, is_cleanup: false };
+    pub(crate) const START: Self =
+        Self { max_attempts: 1, unreachable_for: Duration::MAX, until: None, is_cleanup: false };
 
     /// For a release: whatever the deadline and cancellation say, until a time of its own.
     #[must_use]
-    pub fn cleanup(until: Instant) -> Self {
+    pub(crate) fn cleanup(until: Instant) -> Self {
         Self { until: Some(until), is_cleanup: true, ..Self::READ }
     }
 
     /// The same policy with an earlier end.
     #[must_use]
-    pub fn until(self, until: Instant) -> Self {
+    pub(crate) fn until(self, until: Instant) -> Self {
         Self { until: Some(until), ..self }
     }
 
@@ -61,7 +63,7 @@ impl RetryPolicy {
 
 /// One failed attempt.
 #[derive(Debug, Clone, Copy)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// How it failed.
     pub delivery: Delivery,
     /// 1-based number of the failed attempt.
@@ -78,7 +80,7 @@ pub struct Attempt {
 ///
 /// `jitter` is a random number from 0 to 1, which spreads the retries of parallel clients.
 #[must_use]
-pub fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option<Duration> {
+pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option<Duration> {
     let backoff = backoff(attempt.number, jitter);
     let wait = match attempt.delivery {
         Delivery::NotSent if attempt.unreachable < policy.unreachable_for => backoff,

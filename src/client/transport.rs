@@ -23,16 +23,16 @@ const MAX_BODY: usize = 16 * 1024 * 1024;
 const USER_AGENT: &str = concat!("frcopy/", env!("CARGO_PKG_VERSION"));
 
 /// The future that [`Transport::send`] returns.
-pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + 'a>>;
+pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + 'a>>;
 
 /// Sends requests: [`Http`], or an emulated service in tests.
-pub trait Transport {
+pub(crate) trait Transport {
     /// Sends a request once, unchanged, and waits for the answer at most for `timeout`.
     fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, timeout: Duration) -> Sending<'a>;
 }
 
 /// HTTP/1.1 over TLS, or over plain TCP to this machine.
-pub struct Http {
+pub(crate) struct Http {
     http: reqwest::Client,
 }
 
@@ -41,7 +41,7 @@ impl Http {
     ///
     /// # Errors
     /// When the platform's trust store cannot be used.
-    pub fn new(resource: &Resource) -> Result<Self, Error> {
+    pub(crate) fn new(resource: &Resource) -> Result<Self, Error> {
         let mut builder = builder();
         if resource.endpoint.is_loopback() {
             // A proxy would receive the key over plain HTTP.
@@ -100,7 +100,7 @@ impl Transport for Http {
 /// # Errors
 /// When the platform's trust store cannot be used.
 #[cfg(feature = "entra")]
-pub fn entra_http_clients() -> Result<crate::auth::entra::HttpClients, Error> {
+pub(crate) fn entra_http_clients() -> Result<crate::auth::entra::HttpClients, Error> {
     let build = |builder: reqwest::ClientBuilder| {
         builder.timeout(REQUEST_TIMEOUT).build().map_err(|error| unusable_client(&error))
     };

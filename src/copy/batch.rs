@@ -28,7 +28,7 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Many copies.
 #[derive(Debug, Clone)]
-pub struct BatchPlan {
+pub(crate) struct BatchPlan {
     /// The two resources and the options.
     pub options: Rc<CopyOptions>,
     /// Which models.
@@ -44,7 +44,7 @@ impl BatchPlan {
     ///
     /// # Errors
     /// When one of the copies cannot be made with the given version, whatever the source has.
-    pub fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let options = &self.options;
         if let (Some(version), Some(kind)) = (options.api_version, self.kind)
             && !version.wire().copies(kind)
@@ -77,7 +77,7 @@ impl BatchPlan {
 
 /// One event of a batch.
 #[derive(Debug)]
-pub enum BatchEvent<'a> {
+pub(crate) enum BatchEvent<'a> {
     /// A request that belongs to no single copy will be sent again.
     Retrying {
         /// Why.
@@ -132,11 +132,11 @@ pub enum BatchEvent<'a> {
 }
 
 /// Receives each [`BatchEvent`].
-pub type BatchObserver<'a> = &'a dyn Fn(BatchEvent<'_>);
+pub(crate) type BatchObserver<'a> = &'a dyn Fn(BatchEvent<'_>);
 
 /// The result of a batch.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// The report of every copy, in the order in which they ended.
     pub reports: Vec<Report>,
     /// Room on the target, of each group of versions that share models; only in a dry run.
@@ -147,7 +147,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// When the source cannot be listed, or has nothing of what is selected: then nothing was begun.
-pub async fn copy_batch(
+pub(crate) async fn copy_batch(
     plan: &BatchPlan,
     observer: BatchObserver<'_>,
     cancel: &CancellationToken,
@@ -172,7 +172,7 @@ pub(super) async fn copy_batch_over(
 ///
 /// # Errors
 /// As those of [`copy_batch`].
-pub async fn dry_run_batch(
+pub(crate) async fn dry_run_batch(
     plan: &BatchPlan,
     observer: BatchObserver<'_>,
     cancel: &CancellationToken,

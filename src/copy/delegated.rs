@@ -30,7 +30,7 @@ use crate::resource::{Resource, Side, TargetAddress};
 
 /// The part of the target's operator: which copy to authorize.
 #[derive(Debug, Clone)]
-pub struct AuthorizePlan {
+pub(crate) struct AuthorizePlan {
     /// The target resource.
     pub target: Resource,
     /// The version to copy with. The source cannot be asked.
@@ -54,7 +54,7 @@ impl AuthorizePlan {
     ///
     /// # Errors
     /// When the copy cannot be made with this version.
-    pub fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         self.copy().map(drop)
     }
 
@@ -121,7 +121,7 @@ fn needs_target_model_id(version: ApiVersion) -> Error {
 ///
 /// # Errors
 /// When the target refuses, or the authorization cannot be kept.
-pub async fn authorize(
+pub(crate) async fn authorize(
     plan: &AuthorizePlan,
     observer: Observer<'_>,
     cancel: &CancellationToken,
@@ -146,7 +146,7 @@ pub async fn authorize(
 ///
 /// # Errors
 /// When it was used, its id is not there, or the target does not delete it.
-pub async fn revoke(
+pub(crate) async fn revoke(
     target: &Resource,
     file: &AuthorizationFile,
     timeout: Duration,
@@ -181,7 +181,7 @@ pub async fn revoke(
 
 /// The part of the source's operator: what to copy with an authorization.
 #[derive(Debug)]
-pub struct DelegatedPlan {
+pub(crate) struct DelegatedPlan {
     /// The source resource.
     pub source: Resource,
     /// The model to copy.
@@ -201,7 +201,7 @@ impl DelegatedPlan {
     ///
     /// # Errors
     /// When the authorization has expired, or is for another version than the model can be of.
-    pub fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         self.file.refuse_expired(Timestamp::now())?;
         check_id(self.file.version, &self.model_id)
     }
@@ -264,7 +264,7 @@ impl DelegatedPlan {
 
 /// Copies a model with an authorization file, until there is a verdict or the command is cancelled. No request is sent to
 /// the target.
-pub async fn copy_delegated(plan: DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+pub(crate) async fn copy_delegated(plan: DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     let recorder = plan.recorder();
     let record = |event: Event<'_>| {
         recorder.record(&event);
@@ -286,7 +286,11 @@ pub async fn copy_delegated(plan: DelegatedPlan, observer: Observer<'_>, cancel:
 }
 
 /// Says what [`copy_delegated`] would do, and what would prevent it on the source. It only reads.
-pub async fn dry_run_delegated(plan: &DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+pub(crate) async fn dry_run_delegated(
+    plan: &DelegatedPlan,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+) -> Report {
     let result = async {
         let source = &plan.connect(observer, cancel)?;
         plan.preflight(source, observer).await

@@ -17,7 +17,8 @@ use super::{BatchEvent, BatchPlan, CopyOptions, Event, IfExists, Plan, Report, W
 use crate::api::version::ApiVersion;
 use crate::api::{Answer, Request};
 use crate::auth::{Credential, Key};
-use crate::client::{Connection, Sending, Transport};
+use crate::client::Connection;
+use crate::client::transport::{Sending, Transport};
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, EmulatedResource, Options};
 use crate::error::{Delivery, Error, ErrorKind};

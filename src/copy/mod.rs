@@ -1,5 +1,5 @@
 //! Copies: one ([`copy`]), many ([`copy_batch`]), a running one ([`wait`]), and one between two parties
-//! ([`authorize`], [`copy_delegated`], [`revoke`]).
+//! ([`authorize()`], [`copy_delegated`], [`revoke`]).
 //!
 //! The three calls of a copy are in `transfer`, from top to bottom. `run` does what comes before: preflight, and the
 //! decision where the target already has the id. The steps are `authorize`, `start`, `poll` and `settle`; `release` and
@@ -30,10 +30,10 @@ mod start;
 mod transfer;
 mod verify;
 
-pub use batch::{BatchEvent, BatchObserver, BatchPlan, Summary, copy_batch, dry_run_batch};
-pub use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
+pub(crate) use batch::{BatchEvent, BatchPlan, Summary, copy_batch, dry_run_batch};
+pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
 pub use event::{Event, Observer};
 pub use plan::{CopyOptions, IfExists, Plan};
 pub use report::{Outcome, Report, RequestIds};
-pub use resume::{WaitPlan, not_an_operation, wait};
+pub(crate) use resume::{WaitPlan, wait};
 pub use run::{copy, dry_run};

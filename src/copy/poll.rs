@@ -103,13 +103,13 @@ async fn poll_until_terminal(
 ) -> Result<Response<Operation>, Error> {
     let mut failures = 0;
     loop {
-        let sent = Instant::now();
+        let request_time = Instant::now();
         let answer = send().await;
         let next = match &answer {
             Ok(operation) => {
                 failures = 0;
                 // The interval counts from request to request.
-                let next = (sent + schedule.interval.min(MAX_PAUSE)).max(Instant::now());
+                let next = (request_time + schedule.interval.min(MAX_PAUSE)).max(Instant::now());
                 if operation.value.status.is_terminal() {
                     on_answer(&answer);
                     return answer;
@@ -216,11 +216,12 @@ mod tests {
             PollSchedule { interval: Duration::from_secs(1), deadline: began + Duration::from_secs(deadline) };
         let script = RefCell::new(script.into_iter().collect::<VecDeque<_>>());
         let sent = RefCell::new(Vec::new());
-        let send = async || {
+        let request = async || {
             sent.borrow_mut().push(began.elapsed().as_secs_f64());
             script.borrow_mut().pop_front().unwrap_or_else(|| operation("running"))
         };
-        let result = poll_until_terminal(schedule, send, |error| error.kind() == ErrorKind::Credentials, |_| {}).await;
+        let result =
+            poll_until_terminal(schedule, request, |error| error.kind() == ErrorKind::Credentials, |_| {}).await;
         (result, sent.into_inner())
     }
 

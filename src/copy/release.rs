@@ -72,6 +72,7 @@ impl Reservation {
     }
 
     /// Leaves the id reserved because the copy is running, or may be.
+    #[expect(clippy::unused_self, reason = "it consumes the reservation")]
     pub(super) fn keep(self, error: Error) -> Result<Copied, Error> {
         Err(error)
     }

@@ -21,7 +21,7 @@ use crate::resource::Resource;
 
 /// A running copy, and the resources that can be read for it.
 #[derive(Debug, Clone)]
-pub struct WaitPlan {
+pub(crate) struct WaitPlan {
     /// The source resource.
     pub source: Resource,
     /// The target resource; without it nothing is verified and nothing is released.
@@ -37,7 +37,7 @@ pub struct WaitPlan {
 }
 
 /// Polls a copy until there is a verdict or the command is cancelled.
-pub async fn wait(plan: &WaitPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+pub(crate) async fn wait(plan: &WaitPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     wait_over(plan, observer, cancel, &Connection::http).await
 }
 
@@ -124,7 +124,7 @@ fn without_id(cx: &Context<'_>, verdict: Verdict) -> Result<(), Error> {
 }
 
 /// The error of a URL that is not that of a copy operation.
-pub fn not_an_operation() -> Error {
+pub(crate) fn not_an_operation() -> Error {
     Error::settings(
         "the URL is not that of a copy operation",
         "give the URL that frcopy printed, with /copyresults/ or /operations/ in it",

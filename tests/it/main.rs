@@ -31,6 +31,7 @@ mod fault_matrix;
 mod faults;
 mod guarantees;
 mod help;
+#[cfg(feature = "emulator")]
 mod interrupted_batch;
 #[cfg(all(unix, feature = "emulator"))]
 mod killed;
