@@ -294,7 +294,7 @@ impl Shown {
         match &outcome.result {
             Ok(_) => prop_assert!(stage.is_ready(1, collection, &id, later), "no model: {}", story()),
             Err(error) if error.kind() == ErrorKind::Unforeseen || is_unknown_start(error) => {
-                // Nobody could be asked: said so, with the id to look for.
+                // The effect of the start is not known: the error names the id.
                 let names_id = error.remedy().is_some_and(|remedy| remedy.contains(&id));
                 prop_assert!(id.is_empty() || names_id, "not said: {}", story());
             }
@@ -308,9 +308,10 @@ impl Shown {
     }
 }
 
-/// Interrupted while nobody knew what came of a start.
+/// No verdict, and the effect of the start is not known.
 fn is_unknown_start(error: &Error) -> bool {
-    error.kind() == ErrorKind::Interrupted && error.delivery() == Delivery::Unanswered
+    let may_run = matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::UnderWay | ErrorKind::Credentials);
+    may_run && error.delivery() == Delivery::Unanswered
 }
 
 #[test]
@@ -415,7 +416,7 @@ fn is_there(service: &Service, outcome: &Report, id: &str) -> bool {
     !id.is_empty() && service.stage.borrow_mut().is_ready(1, collection, id, later)
 }
 
-/// Nobody could be asked, and that was said.
+/// The effect of a request is not known, and the error says so.
 fn is_unknown(error: &Error) -> bool {
     error.kind() == ErrorKind::Unforeseen || is_unknown_start(error)
 }

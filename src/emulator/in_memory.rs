@@ -10,6 +10,7 @@ use super::call::Collection;
 use super::handler::Request;
 use super::options::{EmulatedResource, Options};
 use super::service::Service;
+use super::state::Outcome;
 
 pub(crate) struct InMemoryEmulator {
     service: Service,
@@ -66,10 +67,12 @@ impl InMemoryEmulator {
         unused.map(|reservation| reservation.id.clone()).collect()
     }
 
-    /// The number of copies that a resource has accepted, by target id.
+    /// The number of accepted operations of a resource that make a copy, by target id. A repeated start whose authorization
+    /// was used before makes none.
     pub(crate) fn accepted(&self, account: usize) -> BTreeMap<String, usize> {
         let mut accepted = BTreeMap::new();
-        for operation in self.service.accounts[account].operations.values() {
+        let operations = self.service.accounts[account].operations.values();
+        for operation in operations.filter(|operation| matches!(operation.outcome, Outcome::Copied { .. })) {
             *accepted.entry(operation.target_id.clone()).or_default() += 1;
         }
         accepted
