@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 
 use super::service_error::words;
 use super::{
-    Answer, Call, Capacity, ListedCopy, NewCopy, Page, Quota, Request, WireFormat, check_id, date, not_pollable,
-    read_start, readable_models,
+    Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, NewCopy, Page, Quota, Request, WireFormat, check_id, date,
+    not_pollable, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
@@ -64,8 +64,9 @@ impl WireFormat for CustomModels {
         url.path_and_query().to_ascii_lowercase().contains("/copyresults/")
     }
 
-    fn authorize<'a>(&self, _: &'a NewCopy) -> Call<'a, CopyAuthorization> {
-        Call::new(Request::post(format!("{MODELS}/copyAuthorization"), None, "authorize the copy"), read_authorization)
+    fn authorize<'a>(&self, _: &'a NewCopy) -> Call<'a, AuthorizeAnswer> {
+        let request = Request::post(format!("{MODELS}/copyAuthorization"), None, "authorize the copy");
+        Call::new(request, |answer| Ok(AuthorizeAnswer::new(read_authorization(answer), answer)))
     }
 
     fn start<'a>(

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::service_error::words;
 use super::{
-    Answer, Call, Capacity, ListedCopy, Naming, NewCopy, Page, Quota, Request, WireFormat, check_id, date,
-    not_pollable, read_start, readable_models,
+    Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, Naming, NewCopy, Page, Quota, Request, WireFormat, check_id,
+    date, not_pollable, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
@@ -81,11 +81,11 @@ impl WireFormat for DocumentModels {
         path.contains(&format!("/{}/operations/", self.service)) && path.contains(&format!("api-version={}", self.date))
     }
 
-    fn authorize<'a>(&self, copy: &'a NewCopy) -> Call<'a, CopyAuthorization> {
+    fn authorize<'a>(&self, copy: &'a NewCopy) -> Call<'a, AuthorizeAnswer> {
         // Strings always serialize.
         let body = serde_json::to_string(&AuthorizeRequest::new(copy)).unwrap_or_default();
         let request = Request::post(self.path(copy.kind, ":authorizeCopy"), Some(body), "authorize the copy");
-        Call::new(request, |answer| read_authorization(copy, answer))
+        Call::new(request, |answer| Ok(AuthorizeAnswer::new(read_authorization(copy, answer), answer)))
     }
 
     fn start<'a>(

@@ -58,7 +58,7 @@ pub trait WireFormat: Sync {
     fn is_operation(&self, url: &OperationUrl) -> bool;
 
     /// Asks the target to authorize a copy. The target reserves an id.
-    fn authorize<'a>(&self, copy: &'a NewCopy) -> Call<'a, CopyAuthorization>;
+    fn authorize<'a>(&self, copy: &'a NewCopy) -> Call<'a, AuthorizeAnswer>;
 
     /// Asks the source to copy a model with an authorization, which the copy uses up.
     fn start<'a>(
@@ -126,6 +126,34 @@ impl<'a, T> Call<'a, T> {
     #[must_use]
     pub fn with_request(self, request: Request) -> Self {
         Self { request, ..self }
+    }
+}
+
+/// What an authorize request was answered with.
+pub enum AuthorizeAnswer {
+    /// An authorization.
+    Authorized(CopyAuthorization),
+    /// A success without an authorization that can be used. An id may be reserved.
+    Unusable {
+        /// What is wrong with the answer.
+        error: Error,
+        /// The reserved id, as the body names it.
+        id: Option<ModelId>,
+        /// The URL of the reserved model, as the `Location` header names it.
+        location: Option<UntrustedText>,
+    },
+}
+
+impl AuthorizeAnswer {
+    fn new(read: Result<CopyAuthorization, Error>, answer: &Answer) -> Self {
+        let error = match read {
+            Ok(authorization) => return Self::Authorized(authorization),
+            Err(error) => error,
+        };
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let id = ["modelId", "targetModelId", "targetClassifierId"].iter().find_map(|name| body.get(name)?.as_str());
+        let location = answer.header("location").map(|location| answer.text(location));
+        Self::Unusable { error, id: id.and_then(|id| id.parse().ok()), location }
     }
 }
 
@@ -230,7 +258,10 @@ pub(crate) fn parse_authorization(
         headers: HeaderMap::new(),
         body: payload.into(),
     };
-    Ok(call.read(&answer)?.value)
+    match call.read(&answer)?.value {
+        AuthorizeAnswer::Authorized(authorization) => Ok(authorization),
+        AuthorizeAnswer::Unusable { error, .. } => Err(error),
+    }
 }
 
 /// Reads the answer to an accepted start request: 202 with an Operation-Location on the source itself.

@@ -66,7 +66,7 @@ impl Answer {
     }
 
     /// The region of the resource, as the service names it: `East US`.
-    pub(super) fn region(&self) -> Option<UntrustedText> {
+    pub(crate) fn region(&self) -> Option<UntrustedText> {
         self.header(REGION).map(|region| self.text(region))
     }
 

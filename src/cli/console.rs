@@ -242,12 +242,10 @@ impl CopyReporter<'_> {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but it could not be verified on the target: {error}"));
             }
-            Event::MayBeReserved { target_model_id: None } => {
-                self.urgent_warning("an authorization got no answer; a blank model may remain on the target");
-            }
-            Event::MayBeReserved { target_model_id: Some(id) } => {
-                self.urgent_warning(&format!("an authorization got no answer; {id} may remain reserved on the target"));
-            }
+            Event::MayBeReserved { candidates } => self.urgent_warning(&may_be_reserved(candidates)),
+            Event::BlankLeft { target_model_id } => self.urgent_warning(&format!(
+                "the blank model {target_model_id} of the failed copy remains on the target; delete it if it is not needed"
+            )),
             Event::RecoveringStart { error } => self.note(&format!("{error}; looking for the copy")),
             Event::ReadyOnTarget { target_model_id } => {
                 self.urgent_warning(&format!("the target has a ready model {target_model_id}; it is not deleted"));
@@ -365,4 +363,15 @@ impl Drop for CopyReporter<'_> {
 fn will_send_again(error: &Error, wait: Duration) -> String {
     let cause = error.causes().next().map(|cause| format!(" ({cause})")).unwrap_or_default();
     format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil())
+}
+
+/// What an authorize request without an answer may have left.
+fn may_be_reserved(candidates: &[ModelId]) -> String {
+    let names: Vec<_> = candidates.iter().map(ToString::to_string).collect();
+    let what = match names.as_slice() {
+        [] => "a blank model may remain".to_owned(),
+        [id] => format!("{id} may remain reserved"),
+        several => format!("one of {} may remain reserved", several.join(", ")),
+    };
+    format!("an authorization got no answer; {what} on the target")
 }

@@ -4,7 +4,7 @@ mod rate_limit;
 pub(crate) mod retry;
 pub(crate) mod transport;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::auth::AuthHeader;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Resource, Side};
+use crate::text::UntrustedText;
 use rate_limit::RateLimiter;
 pub(crate) use retry::RetryPolicy;
 use transport::REQUEST_TIMEOUT;
@@ -77,6 +78,7 @@ pub(crate) struct Connection {
     transport: Rc<dyn Transport>,
     rate_limiter: RateLimiter,
     clock: Rc<Cell<Option<ClockReading>>>,
+    region: Rc<RefCell<Option<UntrustedText>>>,
 }
 
 /// A service's own `Date`, and when it was read by the monotonic clock.
@@ -103,6 +105,7 @@ impl Connection {
             transport,
             rate_limiter: RateLimiter::default(),
             clock: Rc::default(),
+            region: Rc::default(),
         }
     }
 
@@ -244,6 +247,9 @@ impl Client<'_> {
         if let Some(date) = answer.date() {
             self.connection.clock.set(Some(ClockReading { date, read_at: Instant::now() }));
         }
+        if let Some(region) = answer.region() {
+            *self.connection.region.borrow_mut() = Some(region);
+        }
         call.read(&answer)
     }
 
@@ -319,6 +325,12 @@ impl Client<'_> {
     pub(crate) fn service_time(&self) -> Option<Timestamp> {
         let ClockReading { date, read_at } = self.connection.clock.get()?;
         date.checked_add(SignedDuration::try_from(read_at.elapsed()).ok()?).ok()
+    }
+
+    /// The region of the resource, as its answers name it. None before the first answer with a region.
+    #[must_use]
+    pub(crate) fn service_region(&self) -> Option<UntrustedText> {
+        self.connection.region.borrow().clone()
     }
 
     /// Whether the command was cancelled.

@@ -1,5 +1,8 @@
 //! The first call: the target authorizes the copy and reserves an id for it.
 
+use std::slice;
+
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
@@ -8,12 +11,15 @@ use super::event::{Event, Observer};
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, Released, Reservation, release};
 use crate::api::version::ApiVersion;
-use crate::api::{NewCopy, Quota, Response};
+use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::model::ModelId;
+use crate::model::{Kind, Model, ModelId, Readiness};
+use crate::text::UntrustedText;
 
+/// Dates have whole seconds.
+const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
 /// How often an authorize request is sent at most while its answers are lost.
 const MAX_ATTEMPTS: u32 = 3;
 
@@ -67,21 +73,24 @@ pub(super) async fn reserve(
     observer: Observer<'_>,
     request: AuthorizeRequest,
 ) -> Result<(Authorized<'static>, Reservation), Error> {
-    let mut attempts = Attempts { target, observer, request: &request, lost: 0 };
+    let mut attempts = Attempts { target, observer, request: &request, lost: 0, first_lost: None };
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
             attempts.account_for_lost_answers(&error).await;
+            attempts.name_blank_models(None).await;
             return Err(attempts.explain(error));
         }
     };
+    attempts.name_blank_models(Some(&response.value.target_model_id)).await;
     let AuthorizeRequest { version, copy, .. } = request;
     let authorization = response.value;
     target.redact(&authorization.access_token);
     let (address, request_id) = (copy.address(), response.request_id.as_ref());
     observer(Event::Authorized { authorization: &authorization, address, request_id });
     let id = authorization.target_model_id.clone();
-    let reservation = Reservation::new(version, copy.kind, id, Owner::ThisRun);
+    let reservation =
+        Reservation::new(version, copy.kind, id, Owner::ThisRun).at(authorization.target_location.clone());
     Ok((Authorized { version, copy, authorization, received: Instant::now(), _slot: None }, reservation))
 }
 
@@ -92,6 +101,8 @@ struct Attempts<'r> {
     request: &'r AuthorizeRequest,
     /// How many answers were lost: each lost request may have reserved an id.
     lost: u32,
+    /// When the first of them was sent, by the monotonic clock.
+    first_lost: Option<Instant>,
 }
 
 impl Attempts<'_> {
@@ -101,15 +112,24 @@ impl Attempts<'_> {
         let mut own_conflicts = MAX_ATTEMPTS;
         loop {
             self.target.check_may_mutate()?;
+            let sent = Instant::now();
             let error = match self.target.send(&call, RetryPolicy::AUTHORIZE).await {
-                Ok(response) => return Ok(response),
+                Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
+                    return Ok(Response { value, request_id, date, region });
+                }
+                Ok(Response { value: AuthorizeAnswer::Unusable { error, id, location }, date, .. }) => {
+                    if self.request.copy.id().is_none() {
+                        // Each repetition would leave one more blank model.
+                        self.release_unusable(id.or_else(|| self.id_at(location.as_ref()?)), sent, date).await;
+                        return Err(error);
+                    }
+                    error
+                }
                 Err(error) => error,
             };
             if error.delivery() == Delivery::Unanswered {
                 self.lost += 1;
-                if self.request.copy.id().is_none() {
-                    (self.observer)(Event::MayBeReserved { target_model_id: None });
-                }
+                self.first_lost.get_or_insert(sent);
                 if self.lost == MAX_ATTEMPTS || self.target.is_cancelled() {
                     return Err(error);
                 }
@@ -149,9 +169,43 @@ impl Attempts<'_> {
             (Some(_), _) if error.is_conflict() => {}
             (Some(id), _) => drop(self.release(id).await),
             // What is there may belong to another process.
-            (None, Some(id)) => (self.observer)(Event::MayBeReserved { target_model_id: Some(id) }),
+            (None, Some(id)) => (self.observer)(Event::MayBeReserved { candidates: slice::from_ref(id) }),
             (None, None) => {}
         }
+    }
+
+    /// The id at the end of a URL on the target itself.
+    fn id_at(&self, location: &UntrustedText) -> Option<ModelId> {
+        let url = self.target.endpoint().resolve(location.raw()).ok()?;
+        let id = url.path_segments()?.next_back()?.parse().ok()?;
+        self.target.endpoint().is_origin_of(&url).then_some(id)
+    }
+
+    /// Releases the blank model that an answer without an authorization has left: only one that the target shows as blank
+    /// and as created since the request, by the target's own clock.
+    async fn release_unusable(&self, id: Option<ModelId>, sent: Instant, date: Option<Timestamp>) {
+        let since = date.and_then(|date| since(date, sent));
+        if let (Some(id), Some(since)) = (&id, since)
+            && let Ok(model) = self.target.read(&self.request.version.wire().model(self.request.copy.kind, id)).await
+            && is_blank_since(&model, since)
+        {
+            self.release(id).await;
+            return;
+        }
+        (self.observer)(Event::MayBeReserved { candidates: id.as_slice() });
+    }
+
+    /// Names the blank models that lost answers may have left. They are not deleted: another process may own them.
+    async fn name_blank_models(&self, own: Option<&ModelId>) {
+        let Some(sent) = self.first_lost.filter(|_| self.request.copy.id().is_none()) else { return };
+        let mut candidates = Vec::new();
+        if let Ok(page) = self.target.send(&self.request.version.wire().models(Kind::Model), RetryPolicy::READ).await
+            && let Some(since) = page.date.and_then(|date| since(date, sent))
+        {
+            let blank = page.value.items.into_iter().filter(|model| is_blank_since(model, since));
+            candidates.extend(blank.map(|model| model.id).filter(|id| Some(id) != own));
+        }
+        (self.observer)(Event::MayBeReserved { candidates: &candidates });
     }
 
     /// Tells an id that exists from one that is reserved, and says what a lost answer may have left.
@@ -175,4 +229,14 @@ impl Attempts<'_> {
             _ => error,
         }
     }
+}
+
+/// The time of a request by the service's own clock, from a later date of it and the time that has passed.
+fn since(date: Timestamp, sent: Instant) -> Option<Timestamp> {
+    let passed = SignedDuration::try_from(sent.elapsed()).ok()?;
+    date.checked_sub(passed + DATE_ROUNDING).ok()
+}
+
+fn is_blank_since(model: &Model, since: Timestamp) -> bool {
+    model.readiness == Readiness::Creating && model.created.is_some_and(|created| created >= since)
 }

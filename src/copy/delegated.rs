@@ -250,7 +250,9 @@ impl DelegatedPlan {
         let Self { model_id, file, .. } = self;
         let copy = file.copy()?;
         let AuthorizationFile { version, kind, authorization, .. } = file;
-        let reservation = Reservation::new(version, kind, authorization.target_model_id.clone(), Owner::OtherParty);
+        let id = authorization.target_model_id.clone();
+        let reservation =
+            Reservation::new(version, kind, id, Owner::OtherParty).at(authorization.target_location.clone());
         match start(cx, &model_id, Authorized { version, copy, authorization, received: Instant::now(), _slot: None })
             .await
         {

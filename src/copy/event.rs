@@ -80,8 +80,13 @@ pub enum Event<'a> {
     },
     /// An authorize request without an answer may have reserved an id, which is not released.
     MayBeReserved {
-        /// The id; in v2.1 it is not known, and it is a blank model.
-        target_model_id: Option<&'a ModelId>,
+        /// The id, or several of which it is one; none where it is not known. In v2.1 it is a blank model.
+        candidates: &'a [ModelId],
+    },
+    /// The copy failed, and its blank model stays on the target: only the source says that it belongs to the copy.
+    BlankLeft {
+        /// Its id.
+        target_model_id: &'a ModelId,
     },
     /// The start request got no answer: its effect is being looked for.
     RecoveringStart {

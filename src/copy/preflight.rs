@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::model_diff::differences;
-use crate::resource::Side;
+use crate::resource::{Region, Side};
 
 /// What the reads have shown.
 pub(super) struct Preflight {
@@ -132,6 +132,7 @@ impl Job<'_> {
     /// Whether an id is free for the copy of this model.
     pub(super) async fn look_up_target_for(&self, source: &SourceModel, id: &ModelId) -> Result<TargetId, Error> {
         if source.version.wire().service_names_the_copy() {
+            self.check_target(source.version).await?;
             return Ok(TargetId::ByService);
         }
         let target = self.look_up_target(source.shown_by, source.kind, id).await?;
@@ -272,6 +273,7 @@ impl Job<'_> {
     /// Whether a target id is free.
     async fn look_up_target(&self, version: ApiVersion, kind: Kind, id: &ModelId) -> Result<TargetId, Error> {
         if version.wire().service_names_the_copy() {
+            self.check_target(version).await?;
             return Ok(TargetId::ByService);
         }
         Ok(match self.look_up(self.target, version, kind, id).await? {
@@ -279,6 +281,31 @@ impl Job<'_> {
             Lookup::Inconclusive => TargetId::Unseen(id.clone()),
             Lookup::Found(model) => TargetId::Taken(Box::new(model)),
         })
+    }
+
+    /// Compares the given region of the target with the one that its answers name: with a wrong one, the copy would fail
+    /// minutes later. An answer without a region proves nothing.
+    async fn check_target(&self, version: ApiVersion) -> Result<(), Error> {
+        if self.target.service_region().is_none() {
+            match self.target.read(&version.wire().capacity()).await {
+                Ok(_) => {}
+                Err(error)
+                    if error.is_inconclusive() || is_about_one_of_several_versions(self.plan, &error, Side::Target) =>
+                {
+                    self.cx.emit_inconclusive(&error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let given = self.plan.options.target_address.as_ref().map(|address| &address.region);
+        let named = self.target.service_region();
+        match (given, named.as_ref().and_then(|region| region.raw().parse::<Region>().ok())) {
+            (Some(given), Some(named)) if *given != named => Err(Error::settings(
+                format!("the target is in {}, and --target-region is {}", named.as_str(), given.as_str()),
+                format!("give --target-region {}, and check that --target-resource-id is the target's", named.as_str()),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Reads one model of one resource.

@@ -12,6 +12,8 @@ use crate::api::version::ApiVersion;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId, Readiness};
+use crate::operation::Operation;
+use crate::text::UntrustedText;
 
 /// The time for a release, with its read and its deletion. After cancellation it is much shorter.
 const RELEASE_TIME: Duration = Duration::from_secs(60);
@@ -22,6 +24,8 @@ pub(super) struct Reservation {
     version: ApiVersion,
     kind: Kind,
     id: ModelId,
+    /// Where the authorization says that the copy will be.
+    location: Option<UntrustedText>,
     owner: Owner,
 }
 
@@ -47,7 +51,24 @@ pub(super) enum Owner {
 
 impl Reservation {
     pub(super) fn new(version: ApiVersion, kind: Kind, id: ModelId, owner: Owner) -> Self {
-        Self { version, kind, id, owner }
+        Self { version, kind, id, location: None, owner }
+    }
+
+    /// The same reservation with the location that the authorization names.
+    pub(super) fn at(self, location: Option<UntrustedText>) -> Self {
+        Self { location, ..self }
+    }
+
+    /// Whether an operation is about this id on this target, as far as it says. Where no location is known, the operation's
+    /// must have the target's own origin.
+    pub(super) fn is_that_of(&self, operation: &Operation, target: Option<&Client<'_>>) -> bool {
+        let has_id = operation.target_model_id.as_ref().is_none_or(|id| id.is_same_as(&self.id));
+        let has_location = match (&operation.target_location, &self.location, target) {
+            (Some(named), Some(location), _) => named == location,
+            (Some(named), None, Some(target)) => target.endpoint().is_origin_of_text(named.raw()),
+            _ => true,
+        };
+        has_id && has_location
     }
 
     pub(super) fn version(&self) -> ApiVersion {

@@ -24,7 +24,7 @@ use crate::resource::Resource;
 pub(crate) struct WaitPlan {
     /// The source resource.
     pub source: Resource,
-    /// The target resource; without it nothing is verified and nothing is released.
+    /// The target resource; without it nothing is verified.
     pub target: Option<Resource>,
     /// The operation on the source.
     pub operation: OperationUrl,
@@ -88,7 +88,14 @@ async fn resume(
     let cx = &Context { source, target: target.as_ref(), options, observer };
     let verdict = poll(cx, &Polling::from_url(version, &plan.operation)).await;
     match reservation(cx, version, &verdict) {
-        Some(reservation) => settle(cx, reservation, verdict).await.map(Some),
+        Some(reservation) => {
+            let id = reservation.id().clone();
+            let settled = settle(cx, reservation, verdict).await;
+            if version.wire().service_names_the_copy() && settled.as_ref().is_err_and(Error::is_verdict) {
+                cx.emit(Event::BlankLeft { target_model_id: &id });
+            }
+            settled.map(Some)
+        }
         None => without_id(cx, verdict).map(|()| None),
     }
 }
@@ -100,9 +107,8 @@ fn reservation(cx: &Context<'_>, version: ApiVersion, verdict: &Verdict) -> Opti
     };
     let kind = kind.unwrap_or(Kind::Model);
     cx.emit(Event::Resumed { kind, target_model_id: id });
-    // Where the service chose the id, only this copy uses it. Any other id may be reserved again by another process.
-    let owner = if version.wire().service_names_the_copy() { Owner::ThisRun } else { Owner::OtherRun };
-    Some(Reservation::new(version, kind, id.clone(), owner))
+    // Only the source says that this id belongs to the copy, which is not enough to delete it.
+    Some(Reservation::new(version, kind, id.clone(), Owner::OtherRun))
 }
 
 /// The result of an operation that does not name the copy, or has no verdict.

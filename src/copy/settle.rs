@@ -5,7 +5,8 @@ use super::event::Event;
 use super::poll::{Verdict, failure};
 use super::release::{Copied, Owner, Reservation};
 use super::verify::verify;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::operation::Operation;
 
 /// Verifies a successful copy on the target, releases the id of a failed one, and keeps the id where there is no verdict.
 ///
@@ -17,6 +18,9 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
         Verdict::Open(error) => return reservation.keep(error),
         Verdict::Terminal { operation, request_id } => (operation, request_id),
     };
+    if !reservation.is_that_of(&operation, cx.target) {
+        return settle_other(cx, reservation, operation).map_err(|error| error.with_request_id(request_id));
+    }
     if let Some(error) = failure(operation) {
         return reservation.release(cx, error.with_request_id(request_id)).await;
     }
@@ -33,4 +37,17 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
             Ok(reservation.copied(false))
         }
     }
+}
+
+/// An operation that names another target is not evidence for this one: nothing is verified and nothing is released. The
+/// hosts of regional and custom endpoints differ, so it may be the same target all the same.
+fn settle_other(cx: &Context<'_>, reservation: Reservation, operation: Operation) -> Result<Copied, Error> {
+    let id = operation.target_model_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    let location = operation.target_location.as_ref().map(|location| format!(" at {location}")).unwrap_or_default();
+    let other = Error::new(ErrorKind::Unforeseen, format!("the operation is about a copy{id}{location}"));
+    if let Some(error) = failure(operation) {
+        return reservation.keep(error);
+    }
+    cx.emit(Event::NotVerified { error: &other });
+    Ok(reservation.copied(false))
 }

@@ -110,8 +110,8 @@ fn a_wrong_region_a_wrong_key_and_an_encrypted_source_fail_as_on_the_service() {
     let model = emulator.custom_model();
     emulator
         .copy(&[&model, "--target-region", "westeurope"])
-        .expect(3, &["2024: Could not fetch information", "a true pair"]);
-    emulator.copy(&[&model, "--target-region", "narnia"]).expect(3, &["1002", "--target-region"]);
+        .expect(2, &["the target is in westus2, and --target-region is westeurope", "--target-region westus2"]);
+    emulator.copy(&[&model, "--target-region", "narnia"]).expect(2, &["the target is in westus2"]);
     emulator.copy(&[&model, "--source-key", "wrong"]).expect(4, &["401: Access denied"]);
     emulator.copy(&[&model]).expect(3, &["DataProtectionTransformServiceError", "--allow-degrade"]);
     emulator.copy(&[&model, "--allow-degrade"]).expect(0, &[]);

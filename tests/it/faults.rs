@@ -210,7 +210,7 @@ fn a_429_is_retried_with_the_same_authorization() {
         let throttled = error_reply(429, "429", "Rate limit is exceeded.").insert_header("Retry-After", "1");
         let created = Authorization::answer(version, version.copy_id());
         service.on(Step::Authorize, [throttled.clone(), created]);
-        service.on(Step::Start, [throttled, error_reply(503, "ServiceUnavailable", "Busy."), service.accepted()]);
+        service.on(Step::Start, [throttled.clone(), throttled, service.accepted()]);
         let began = Instant::now();
         run(&mut service.copy()).expect(0, &["sending again in 1 s"]);
         assert!(began.elapsed() >= Duration::from_secs(2));
@@ -316,8 +316,9 @@ fn an_html_answer_to_authorize_is_described_and_not_printed() {
         service.on(Step::Authorize, [reply(200).set_body_raw(page, "text/html; charset=utf-8")]);
         let output = run(&mut service.copy()).expect(1, &["text/html", "no proxy answers instead of it"]);
         assert!(!output.stderr.contains("Sign in"), "{}", output.stderr);
-        // The authorization may have been issued, so the request is retried. Without one no start is sent.
-        assert_eq!((service.count(Step::Authorize), service.count(Step::Start)), (3, 0));
+        // The authorization may have been issued. In v2.1 each repetition would leave one more blank model.
+        let authorizations = if version.is_v2_1() { 1 } else { 3 };
+        assert_eq!((service.count(Step::Authorize), service.count(Step::Start)), (authorizations, 0));
     });
 }
 

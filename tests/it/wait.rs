@@ -21,7 +21,7 @@ fn with_target(service: &ScriptedService) -> assert_cmd::Command {
 }
 
 fn operation(version: Version, status: &str) -> ResponseTemplate {
-    Operation::with_status(version, status).with_copy_url().answer()
+    Operation::with_status(version, status).answer()
 }
 
 #[test]
@@ -39,7 +39,8 @@ fn wait_needs_only_the_operation_url_and_the_source_key() {
 fn wait_verifies_the_copy_when_the_target_is_given() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Poll, [operation(version, "succeeded")]);
+        let operation = Operation::with_status(version, "succeeded").on_target(&service.target.uri());
+        service.on(Step::Poll, [operation.answer()]);
         // Without a start the service takes the verification for the preflight on the target.
         service.on(Step::GetTarget, [Model::copy_of_example(version).answer()]);
         let json = run(with_target(&service).args(["--output", "json"])).expect(0, &[]).json();
@@ -53,22 +54,31 @@ fn wait_verifies_the_copy_when_the_target_is_given() {
 }
 
 #[test]
-fn wait_reports_a_failed_copy_and_releases_its_blank_model() {
+fn wait_deletes_nothing_and_names_the_blank_model_of_a_failed_copy() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        let failed = Operation::failed(version, "AuthorizationFailed", "No.").with_copy_url();
+        let failed = Operation::failed(version, "AuthorizationFailed", "No.").on_target(&service.target.uri());
         service.on(Step::Poll, [failed.answer()]);
         service.on(Step::GetTarget, [Model::reserved(version)]);
-        // With v3.0 and later another process may have reserved the id since.
-        let released = usize::from(version.is_v2_1());
-        let output = run(&mut with_target(&service)).expect(3, &["AuthorizationFailed: No."]);
-        assert_eq!((service.count(Step::Release), output.stderr.contains("released")), (released, version.is_v2_1()));
-        run(&mut wait(&service)).expect(3, &["AuthorizationFailed: No."]);
-        assert_eq!(service.count(Step::Release), released);
-        // --no-verify skips the verification of a success, not the release after a failure.
-        run(with_target(&service).arg("--no-verify")).expect(3, &["AuthorizationFailed: No."]);
-        assert_eq!(service.count(Step::Release), 2 * released);
+        // Only the source says which id belongs to the copy, and it may be hostile.
+        for mut command in [with_target(&service), wait(&service)] {
+            let output = run(&mut command).expect(3, &["AuthorizationFailed: No."]);
+            assert_eq!(service.count(Step::Release), 0);
+            assert_eq!(output.stderr.contains("warning: the blank model"), version.is_v2_1());
+        }
     });
+}
+
+#[test]
+fn wait_does_not_verify_on_another_target_than_the_one_that_the_operation_names() {
+    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+        let service = ScriptedService::new(version);
+        let operation = Operation::with_status(version, "succeeded").on_target("https://other.example");
+        service.on(Step::Poll, [operation.answer()]);
+        service.on(Step::GetTarget, [Model::copy_of_example(version).answer()]);
+        let output = run(with_target(&service).args(["--output", "json"])).expect(0, &["other.example"]);
+        assert_eq!(output.json()["verified"], false);
+    }
 }
 
 #[test]

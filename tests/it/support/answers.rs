@@ -97,7 +97,7 @@ impl Operation {
         } else {
             json!({"operationId": "31533879936_426a3e4c", "kind": "documentModelCopyTo", "status": status,
                 "createdDateTime": "2024-12-01T00:00:00Z", "lastUpdatedDateTime": "2024-12-01T00:00:01Z",
-                "resourceLocation": "https://x.example"})
+                "resourceLocation": copy_url(version)})
         };
         Self { version, body }
     }
@@ -114,10 +114,17 @@ impl Operation {
         operation
     }
 
-    /// Adds the URL of the copy, from which its id is read.
-    pub(crate) fn with_copy_url(mut self) -> Self {
+    /// The same operation with a copy at this URL.
+    pub(crate) fn located_at(mut self, url: &str) -> Self {
+        self.body["resourceLocation"] = json!(url);
+        self
+    }
+
+    /// The same operation with a copy on the resource with this endpoint.
+    pub(crate) fn on_target(mut self, endpoint: &str) -> Self {
         if !self.version.is_v2_1() {
-            self.body["resourceLocation"] = json!(copy_url(self.version));
+            self.body["resourceLocation"] =
+                json!(format!("{endpoint}/documentModels/{}?api-version=1", self.version.copy_id()));
         }
         self
     }
@@ -160,7 +167,7 @@ impl Authorization {
             )
         } else {
             format!(
-                r#"{{ "targetResourceId":"{RESOURCE_ID}",  "targetResourceRegion":"westus2","targetModelId":"{id}","targetModelLocation":"https://x.example/{id}","accessToken":"{ACCESS_TOKEN}","expirationDateTime":"2026-11-23T01:00:00Z","new":0.10000000000000000001 }}"#
+                r#"{{ "targetResourceId":"{RESOURCE_ID}",  "targetResourceRegion":"westus2","targetModelId":"{id}","targetModelLocation":"https://x.example/documentModels/{id}","accessToken":"{ACCESS_TOKEN}","expirationDateTime":"2026-11-23T01:00:00Z","new":0.10000000000000000001 }}"#
             )
         }
     }

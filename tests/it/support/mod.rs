@@ -26,7 +26,7 @@ use serde_json::Value;
 
 pub(crate) use answers::{Authorization, Model, Operation, error_reply, reply};
 pub(crate) use api_version::{V2_1, V3_0, V3_1, V4_0, VERSIONS, Version, on_every_version};
-pub(crate) use scripted_service::{ScriptedService, Step};
+pub(crate) use scripted_service::{ScriptedService, Seen, Step};
 pub(crate) use unused_host::UnusedHost;
 
 pub(crate) const SOURCE_KEY: &str = "5ourcek3y0123456789abcdef0123456";
