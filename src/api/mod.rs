@@ -4,6 +4,7 @@
 //! `document_models`; the rows of [`version`] say which version uses which. Code outside this module asks a version for
 //! its format ([`version::ApiVersion::wire`]) and the format for its capabilities, and never which version it is.
 
+pub(crate) mod catalogue;
 mod custom_models;
 mod document_models;
 mod request;

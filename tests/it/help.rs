@@ -34,9 +34,11 @@ fn every_topic_is_printed_and_fits_into_80_columns() {
 #[test]
 fn a_code_of_the_service_is_explained_with_its_remedy_and_exit_code() {
     for (code, words) in [
-        ("2024", &["meaning: the service refused", "help: make --target-resource-id", "exit code: 3\n"][..]),
+        ("2024", &["meaning: the target's resource id and region do not belong", "help: make --target-resource-id", "exit code: 3\n"][..]),
         ("modelexists", &["ModelExists is a code of the service", "exit code: 6 for a refused request"]),
-        ("401", &["FRCOPY_<SIDE>_KEY", "<side> is source or target"]),
+        ("401", &["meaning: the key is not one of this endpoint's", "FRCOPY_<SIDE>_KEY", "<side> is source or target"]),
+        ("PermissionDenied", &["Cognitive Services User", "exit code: 4"]),
+        ("403 Out of call volume quota for FormRecognizer F0 pricing tier.", &["used up", "exit code: 7\n"]),
     ] {
         let ending = run(frcopy().args(["explain", code])).expect(0, &[]);
         for word in words {
