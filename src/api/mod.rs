@@ -140,7 +140,7 @@ pub struct NewCopy {
 
 /// How a copy is named on the target.
 pub enum Naming {
-    /// The service chooses the id, and the source is told where the target is.
+    /// The service chooses the id, and the start request names the target's resource id and region.
     ByService(TargetAddress),
     /// The caller chooses the id.
     ByCaller {
@@ -154,7 +154,7 @@ pub enum Naming {
 }
 
 impl NewCopy {
-    /// Where the target is in Azure, if the source must be told.
+    /// Where the target is in Azure, if the start request must say it.
     #[must_use]
     pub fn address(&self) -> Option<&TargetAddress> {
         match &self.naming {

@@ -18,8 +18,8 @@ use crate::text::UntrustedText;
 /// How many failures of one answer are shown. An answer may have megabytes of them.
 const MOST_FAILURES: usize = 8;
 
-/// The service's words for one or several failures, in any of its envelopes: the innermost first, which is the one that
-/// helps. What has another form than documented is left out.
+/// The service's words for one or several failures, in any of its envelopes: the innermost, most specific one
+/// first. What has another form than documented is left out.
 pub(super) fn words<'v>(answer: &Answer, failures: impl IntoIterator<Item = &'v Value>) -> Option<ServiceError> {
     let mut said = Vec::new();
     for failure in failures {
@@ -59,14 +59,14 @@ fn outward(error: &ServiceError) -> impl Iterator<Item = &ServiceError> {
     std::iter::successors(Some(error), |error| error.outer.as_deref())
 }
 
-/// What the catalogue knows of a failure, the innermost code that it knows first.
+/// Finds the catalogue's entry for a failure: that of the innermost code that has one.
 fn look_up(error: &ServiceError) -> Option<&'static Entry> {
     outward(error).find_map(|error| {
         CATALOGUE.iter().find(|entry| error.code.as_ref().is_some_and(|code| code.raw() == entry.code))
     })
 }
 
-/// What to do about an operation of this side that failed, where the catalogue knows.
+/// The remedy for a failed operation of this side, if the catalogue has one.
 #[must_use]
 pub(crate) fn remedy(error: &ServiceError, side: Side) -> Option<String> {
     look_up(error).map(|entry| for_side(entry.remedy, side))
