@@ -17,13 +17,15 @@ use super::{json, runner};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ExplainArgs {
-    /// The code or the message of the service, or the exit code; upper and lower case are the same
-    #[arg(value_name = "CODE", required = true, num_args = 1..)]
+    /// The code or the message of the service, or the exit code; upper and lower case are the same [default: list all
+    /// of them]
+    #[arg(value_name = "CODE")]
     code: Vec<String>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  frcopy explain
   frcopy explain 2024
   frcopy explain ModelExists
   frcopy explain 8
@@ -32,6 +34,10 @@ Examples:
 pub(super) fn run(args: &ExplainArgs) -> ExitCode {
     let code = args.code.join(" ");
     let code = code.trim();
+    if code.is_empty() {
+        json::print_document(list().as_bytes());
+        return Code::Success.into();
+    }
     let text = find(code)
         .map(|known| explain(&known))
         .or_else(|| Code::ALL.into_iter().find(|known| known.number().to_string() == code).map(exit_code));
@@ -42,6 +48,21 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
         }
         None => runner::refuse(&unknown(code)),
     }
+}
+
+/// Every code with its meaning.
+fn list() -> String {
+    let mut text = "Exit codes of frcopy:\n\n".to_owned();
+    for code in Code::ALL {
+        text += &wrap(&format!("{:>5}  ", code.number()), code.meaning());
+    }
+    for (title, is_message) in [("Codes", false), ("Parts of messages", true)] {
+        text = text + "\n" + title + " of the service:\n\n";
+        for known in explanations().filter(|known| known.is_message == is_message) {
+            text = text + "  " + known.text + "\n" + &wrap("      ", known.meaning);
+        }
+    }
+    text + "\nfrcopy explain CODE also says what to do.\n"
 }
 
 /// Finds a code, or a message that the given text contains.
@@ -77,14 +98,8 @@ fn exit_code(code: Code) -> String {
 }
 
 fn unknown(code: &str) -> Error {
-    let exit_codes = Code::ALL.map(|code| code.number().to_string()).join(", ");
-    let service_codes: Vec<_> = explanations().filter(|known| !known.is_message).map(|known| known.text).collect();
     Error::settings(
         format!("{:?} is not a known code", without_keys(code)),
-        format!(
-            "give one of the exit codes {exit_codes}, or one of the service's codes {}; the service's message explains \
-             other codes",
-            service_codes.join(", ")
-        ),
+        "give one of the codes that frcopy explain lists; the service's message explains other codes",
     )
 }
