@@ -1,7 +1,7 @@
 //! The wire of v2.1: `/formrecognizer/v2.1/custom/models`.
 //!
 //! Documentation: Form Recognizer API v2.1, "Generate Copy Authorization", "Copy Custom Model", "Get Custom Model Copy
-//! Result" and "Get Custom Model". The service chooses the id of the copy, and the source must be told where the
+//! Result" and "Get Custom Model". The service chooses the id of the copy, and the start request must say where the
 //! target is. An operation that fails is an answer of HTTP 200.
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 //! `document_models`; the rows of [`version`] say which version uses which. Code outside this module asks a version for
 //! its format ([`version::ApiVersion::wire`]) and the format for its capabilities, and never which version it is.
 
+pub(crate) mod catalogue;
 mod custom_models;
 mod document_models;
 mod request;
@@ -167,7 +168,7 @@ pub struct NewCopy {
 
 /// How a copy is named on the target.
 pub enum Naming {
-    /// The service chooses the id, and the source is told where the target is.
+    /// The service chooses the id, and the start request names the target's resource id and region.
     ByService(TargetAddress),
     /// The caller chooses the id.
     ByCaller {
@@ -181,7 +182,7 @@ pub enum Naming {
 }
 
 impl NewCopy {
-    /// Where the target is in Azure, if the source must be told.
+    /// Where the target is in Azure, if the start request must say it.
     #[must_use]
     pub fn address(&self) -> Option<&TargetAddress> {
         match &self.naming {

@@ -1,160 +1,25 @@
-//! The service's error envelopes, and the catalogue that says what each code means and what to do.
+//! The service's error envelopes. What each code means stands in the [`catalogue`](super::catalogue).
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Answer;
+use super::catalogue::{
+    CATALOGUE, CHECK_ACCESS, CHECK_ENDPOINT, CHECK_NETWORK, CHECK_ROLE, Entry, FIREWALL, OUT_OF_QUOTA, RAISE_VOLUME,
+    TRANSIENT,
+};
 use super::response::parse_http_date;
 use crate::auth::AuthMethod;
 use crate::error::{Delivery, Error, ErrorKind, Finding, ServiceError};
 use crate::resource::Side;
 use crate::text::UntrustedText;
 
-/// What a code of the service means for a copy.
-struct Entry {
-    /// As it comes, whatever the envelope it comes in.
-    code: &'static str,
-    /// What the caller may do, where a request was refused with it.
-    kind: ErrorKind,
-    /// One imperative sentence. `{side}` is the side that answered, `{SIDE}` the same in capitals.
-    remedy: &'static str,
-    /// What a look that meets it knows; the gateway's own codes say nothing of models.
-    finding: Finding,
-}
-
-const fn entry(code: &'static str, kind: ErrorKind, remedy: &'static str) -> Entry {
-    Entry { code, kind, remedy, finding: Finding::Definitive }
-}
-
-const fn no_model(code: &'static str) -> Entry {
-    Entry { code, kind: ErrorKind::NotFound, remedy: CHECK_MODEL_ID, finding: Finding::NoSuchModel }
-}
-
-const fn gateway(code: &'static str, kind: ErrorKind, remedy: &'static str) -> Entry {
-    Entry { code, kind, remedy, finding: Finding::Inconclusive }
-}
-
-const FRESH_AUTHORIZATION: &str = "run the command again, which asks for a fresh authorization; if it fails again, \
-     check that --target-resource-id and --target-region are those of the target resource";
-const CHECK_MODEL_ID: &str =
-    "check the model id, that the {side} endpoint is the resource that has the model, and --api-version";
-const CHECK_ENDPOINT: &str = "check the {side} endpoint and --api-version: the resource, or its region, does not offer this API version at this address";
-const KEYS_ARE_OFF: &str =
-    "use --{side}-auth entra: the keys of the {side} resource are switched off (disableLocalAuth)";
-const CHECK_KEY: &str = "check that FRCOPY_{SIDE}_KEY is a key of the {side} endpoint's own resource; where its keys are switched off, use --{side}-auth entra";
-const CHECK_ACCESS: &str = "check FRCOPY_{SIDE}_KEY, and the network rules of the {side} resource; where its keys are switched off, use --{side}-auth entra";
-const CHECK_ROLE: &str = "give the identity the role Cognitive Services User on both resources, source and target, which takes up to five minutes to work; a token must be of the tenant of the {side} resource (--{side}-tenant) and not have expired";
-const CHECK_NETWORK: &str =
-    "allow this machine in the network rules of the {side} resource, or run frcopy where they let it through";
-const INPUT_FAULT: &str = "correct the value that the message names, then run the command again";
-const TRANSIENT: &str = "run the command again in a few minutes, and give the request id to Azure support if it stays";
-
-/// Every code that a copy is known to meet. Those of v2.1 first, then v3.0 and later, then the gateway's.
-const CATALOGUE: &[Entry] = &[
-    entry(
-        "1001",
-        ErrorKind::NotFound,
-        "check the source model id: the model must exist in the source resource and be ready",
-    ),
-    entry(
-        "1002",
-        ErrorKind::Refused,
-        "correct --target-resource-id and --target-region (the short name, such as westus2), then run the command again for a fresh authorization",
-    ),
-    no_model("1022"),
-    entry("1027", ErrorKind::Refused, "copy the model with the API version that trained it (--api-version)"),
-    gateway("1999", ErrorKind::Unavailable, "check that the source has the model, then run the command again"),
-    entry(
-        "2024",
-        ErrorKind::Refused,
-        "make --target-resource-id and --target-region a true pair (`az cognitiveservices account show` prints both as id and location), then run the command again; a used or changed authorization is the rarer cause",
-    ),
-    entry("AuthorizationError", ErrorKind::Refused, FRESH_AUTHORIZATION),
-    entry(
-        "ResourceResolverError",
-        ErrorKind::Refused,
-        "correct --target-resource-id and --target-region: no such resource exists there",
-    ),
-    entry(
-        "DataProtectionTransformServiceError",
-        ErrorKind::Refused,
-        "add --allow-degrade if a copy without the source's own encryption key is acceptable, or choose a target that has one",
-    ),
-    entry(
-        "ModelNotReady",
-        ErrorKind::Refused,
-        "wait until the model's training has succeeded, or copy with the API version that trained it (--api-version)",
-    ),
-    entry("ModelReadOnly", ErrorKind::Refused, "choose a custom model; prebuilt models are in every resource"),
-    entry(
-        "DocumentModelLimit",
-        ErrorKind::Refused,
-        "delete models that are not needed from the target resource, or raise its pricing tier: it is full",
-    ),
-    entry("NotSupportedApiVersion", ErrorKind::Refused, "raise --api-version to the version that the message names"),
-    entry("ParameterMissing", ErrorKind::Refused, INPUT_FAULT),
-    entry("InvalidParameter", ErrorKind::Refused, INPUT_FAULT),
-    entry("InvalidParameterLength", ErrorKind::Refused, INPUT_FAULT),
-    entry(
-        "AuthorizationFailed",
-        ErrorKind::Refused,
-        "run the command again for a fresh authorization, and add --allow-degrade where the message speaks of encryption and a less protected copy is acceptable",
-    ),
-    entry(
-        "InvalidDataProtectionKey",
-        ErrorKind::Refused,
-        "restore the resource's access to its encryption key in Key Vault",
-    ),
-    entry(
-        "OutboundAccessForbidden",
-        ErrorKind::Refused,
-        "allow the other resource's domain name in the outbound network rules of the resource",
-    ),
-    no_model("ModelNotFound"),
-    entry(
-        "OperationNotFound",
-        ErrorKind::NotFound,
-        "look for the model in the target resource: operations are forgotten after 24 hours",
-    ),
-    entry(
-        "ModelExists",
-        ErrorKind::Exists,
-        "choose another id with --target-model-id, or delete the model that has it from the target resource",
-    ),
-    entry("AuthenticationTypeDisabled", ErrorKind::Credentials, KEYS_ARE_OFF),
-    entry("Gone", ErrorKind::NotFound, "choose a newer --api-version: this one is retired"),
-    entry("401", ErrorKind::Credentials, CHECK_KEY),
-    entry("403", ErrorKind::Credentials, CHECK_ACCESS),
-    gateway("404", ErrorKind::NotFound, CHECK_ENDPOINT),
-    gateway(
-        "BadRequest",
-        ErrorKind::Refused,
-        "use the resource's custom subdomain as the {side} endpoint where the message asks for one, and the resource's own tenant with --{side}-tenant where it speaks of tenants",
-    ),
-    gateway("MethodNotAllowed", ErrorKind::Refused, CHECK_ENDPOINT),
-    gateway("UnsupportedMediaType", ErrorKind::Refused, CHECK_ENDPOINT),
-    gateway(
-        "429",
-        ErrorKind::Unavailable,
-        "run the command again later, or give it more time with --timeout: the {side} resource is asked more often than its pricing tier allows",
-    ),
-    gateway("InternalServerError", ErrorKind::Unavailable, TRANSIENT),
-    gateway("ServiceUnavailable", ErrorKind::Unavailable, TRANSIENT),
-];
-
-/// The text, the same in every report, by which a used-up monthly volume is told from a rate limit: it has no code of
-/// its own, comes with 403 or 429, and asks to wait for days.
-const OUT_OF_QUOTA: &str = "Out of call volume quota";
-
-/// The text by which a resource's firewall is told from a refused credential.
-const FIREWALL: &str = "Virtual Network/Firewall rules";
-
-/// How many failures of one answer are shown. An answer of megabytes of them is no help to anybody.
+/// How many failures of one answer are shown. An answer may have megabytes of them.
 const MOST_FAILURES: usize = 8;
 
-/// The service's words for one or several failures, in any of its envelopes: the innermost first, which is the one that
-/// helps. What has another form than documented is left out.
+/// The service's words for one or several failures, in any of its envelopes: the innermost, most specific one
+/// first. What has another form than documented is left out.
 pub(super) fn words<'v>(answer: &Answer, failures: impl IntoIterator<Item = &'v Value>) -> Option<ServiceError> {
     let mut said = Vec::new();
     for failure in failures {
@@ -194,14 +59,14 @@ fn outward(error: &ServiceError) -> impl Iterator<Item = &ServiceError> {
     std::iter::successors(Some(error), |error| error.outer.as_deref())
 }
 
-/// What the catalogue knows of a failure, the innermost code that it knows first.
+/// Finds the catalogue's entry for a failure: that of the innermost code that has one.
 fn look_up(error: &ServiceError) -> Option<&'static Entry> {
     outward(error).find_map(|error| {
         CATALOGUE.iter().find(|entry| error.code.as_ref().is_some_and(|code| code.raw() == entry.code))
     })
 }
 
-/// What to do about an operation of this side that failed, where the catalogue knows.
+/// The remedy for a failed operation of this side, if the catalogue has one.
 #[must_use]
 pub(crate) fn remedy(error: &ServiceError, side: Side) -> Option<String> {
     look_up(error).map(|entry| for_side(entry.remedy, side))
@@ -215,7 +80,7 @@ pub(crate) fn is_about_authorization(error: &ServiceError) -> bool {
 }
 
 /// Names the side in a remedy.
-fn for_side(remedy: &str, side: Side) -> String {
+pub(super) fn for_side(remedy: &str, side: Side) -> String {
     remedy.replace("{side}", &side.to_string()).replace("{SIDE}", &side.to_string().to_uppercase())
 }
 
@@ -293,9 +158,7 @@ fn remedy_for(
                 AuthMethod::Key => entry.map_or(CHECK_ACCESS, |entry| entry.remedy),
             }
         }
-        (Delivery::OutOfQuota { .. }, _) => {
-            "wait until the volume is renewed, or raise the pricing tier of the {side} resource: its call volume is used up"
-        }
+        (Delivery::OutOfQuota { .. }, _) => RAISE_VOLUME,
         (_, Some(entry)) => entry.remedy,
         (_, None) if answer.status.is_redirection() => {
             "check the {side} endpoint: it must be the resource's own address"
@@ -319,24 +182,6 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
     }
     let date = parse_http_date(value)?;
     Some(Duration::try_from(answer.date_or_received().duration_until(date)).unwrap_or(Duration::ZERO).min(LONGEST))
-}
-
-/// A code of the service, for the command that explains codes.
-pub(crate) struct ExplainedCode {
-    /// As the service sends it.
-    pub(crate) code: &'static str,
-    /// The kind of the error, if a request was refused with this code.
-    pub(crate) kind: ErrorKind,
-    /// One imperative sentence. `<side>` and `<SIDE>` stand for the resource that sent the code.
-    pub(crate) remedy: String,
-}
-
-/// Every code of the catalogue.
-pub(crate) fn explained_codes() -> impl Iterator<Item = ExplainedCode> {
-    CATALOGUE.iter().map(|Entry { code, kind, remedy, .. }| {
-        let remedy = remedy.replace("{side}", "<side>").replace("{SIDE}", "<SIDE>");
-        ExplainedCode { code, kind: *kind, remedy }
-    })
 }
 
 #[cfg(test)]
@@ -495,16 +340,6 @@ mod tests {
         }
         for nonsense in ["soon", "-5", "NaN", ""] {
             assert_eq!(wait(nonsense), None, "{nonsense}");
-        }
-    }
-
-    #[test]
-    fn each_code_of_the_catalogue_stands_once_and_has_one_imperative_sentence() {
-        for (at, entry) in CATALOGUE.iter().enumerate() {
-            assert!(CATALOGUE.iter().skip(at + 1).all(|other| other.code != entry.code), "{}", entry.code);
-            let remedy = for_side(entry.remedy, Side::Target);
-            assert!(remedy.starts_with(|c: char| c.is_ascii_lowercase()) && !remedy.ends_with('.'), "{remedy}");
-            assert!(!remedy.contains('{') && !remedy.contains('}'), "{remedy}");
         }
     }
 

@@ -129,7 +129,7 @@ fn run_authorize(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> 
     })
 }
 
-/// Tells what the authorization allows, and the command that uses it.
+/// Prints what the authorization allows, and the command that uses it.
 fn next_step(issued: &AuthorizationFile, path: &Path) -> String {
     let kind = issued.kind;
     let file = if path == Path::new(STDIN) { "the authorization on stdout".into() } else { path.display().to_string() };

@@ -16,7 +16,12 @@ use super::{console, json, runner};
 /// Runs two or more emulated resources on this machine, with the copy API of every version, until Ctrl-C.
 ///
 /// The settings for a shell go to stdout, one line per request to stderr. The resources listen on the loopback address
-/// only and keep nothing after they stop.
+/// only and keep nothing after they stop. Any client that takes an endpoint and a key over http can use them.
+///
+/// They follow the rules of the service: an authorization is used up by the first copy and is valid for 24 hours (v2.1)
+/// or one hour; an unused one reserves its id; a wrong pair of resource id and region is accepted and the copy fails; a
+/// rate-limited resource names the time of the next try. Two rules of the service are not documented, and chosen here:
+/// the deletion of a reserved id frees it, and so does the expiry of its authorization.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct EmulatorArgs {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::api::service_error::{ExplainedCode, explained_codes};
+use crate::api::catalogue::{Explanation, explanations};
 use crate::error::Error;
 use clap::Args;
 
@@ -12,19 +12,34 @@ use super::input::without_keys;
 use super::{json, runner};
 
 /// Explains a code of the service, such as 2024, or an exit code.
+///
+/// The service's message can be given as well: a few failures have no code of their own.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  frcopy explain 2024\n  frcopy explain ModelExists\n  frcopy explain 8")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ExplainArgs {
-    /// The code of the service, or the exit code; upper and lower case are the same
+    /// The code or the message of the service, or the exit code; upper and lower case are the same [default: list all
+    /// of them]
     #[arg(value_name = "CODE")]
-    code: String,
+    code: Vec<String>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  frcopy explain
+  frcopy explain 2024
+  frcopy explain ModelExists
+  frcopy explain 8
+  frcopy explain Out of call volume quota";
+
 pub(super) fn run(args: &ExplainArgs) -> ExitCode {
-    let code = args.code.trim();
-    let text = explained_codes()
-        .find(|known| known.code.eq_ignore_ascii_case(code))
-        .map(|known| service_code(&known))
+    let code = args.code.join(" ");
+    let code = code.trim();
+    if code.is_empty() {
+        json::print_document(list().as_bytes());
+        return Code::Success.into();
+    }
+    let text = find(code)
+        .map(|known| explain(&known))
         .or_else(|| Code::ALL.into_iter().find(|known| known.number().to_string() == code).map(exit_code));
     match text {
         Some(text) => {
@@ -35,16 +50,41 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
     }
 }
 
-fn service_code(ExplainedCode { code, kind, remedy }: &ExplainedCode) -> String {
+/// Every code with its meaning.
+fn list() -> String {
+    let mut text = "Exit codes of frcopy:\n\n".to_owned();
+    for code in Code::ALL {
+        text += &wrap(&format!("{:>5}  ", code.number()), code.meaning());
+    }
+    for (title, is_message) in [("Codes", false), ("Parts of messages", true)] {
+        text = text + "\n" + title + " of the service:\n\n";
+        for known in explanations().filter(|known| known.is_message == is_message) {
+            text = text + "  " + known.text + "\n" + &wrap("      ", known.meaning);
+        }
+    }
+    text + "\nfrcopy explain CODE also says what to do.\n"
+}
+
+/// Finds a code, or a message that the given text contains.
+fn find(code: &str) -> Option<Explanation> {
+    let text = code.to_ascii_lowercase();
+    explanations().find(|known| match known.text.to_ascii_lowercase() {
+        message if known.is_message => text.contains(&message),
+        code => text == code,
+    })
+}
+
+fn explain(Explanation { text: code, is_message, kind, meaning, remedy }: &Explanation) -> String {
     let exit = Code::from(*kind);
-    let mut text = format!("{code} is a code of the service.\n\n");
-    text += &wrap("meaning: ", exit.meaning());
+    let what = if *is_message { "is part of a message" } else { "is a code" };
+    let mut text = format!("{code} {what} of the service.\n\n");
+    text += &wrap("meaning: ", meaning);
     text += &wrap("help: ", remedy);
     if remedy.to_lowercase().contains("<side>") {
-        text += &wrap("", "<side> is source or target: the resource that sent the code.");
+        text += &wrap("", "<side> is source or target: the resource that sent it.");
     }
     // A code in a refused request and the same code in a failed operation may end with different exit codes.
-    let exit_codes = if exit == Code::Verdict {
+    let exit_codes = if exit == Code::Verdict || *is_message {
         exit.number().to_string()
     } else {
         format!("{} for a refused request, {} for a failed copy", exit.number(), Code::Verdict.number())
@@ -58,14 +98,8 @@ fn exit_code(code: Code) -> String {
 }
 
 fn unknown(code: &str) -> Error {
-    let exit_codes = Code::ALL.map(|code| code.number().to_string()).join(", ");
-    let service_codes: Vec<_> = explained_codes().map(|known| known.code).collect();
     Error::settings(
         format!("{:?} is not a known code", without_keys(code)),
-        format!(
-            "give one of the exit codes {exit_codes}, or one of the service's codes {}; the service's message explains \
-             other codes",
-            service_codes.join(", ")
-        ),
+        "give one of the codes that frcopy explain lists; the service's message explains other codes",
     )
 }

@@ -14,10 +14,21 @@ use super::{json, runner, side};
 /// The width of terminals that every text fits into.
 const WIDTH: usize = 80;
 
-/// The last line of `frcopy --help`.
-pub(super) const TOPICS_HINT: &str = "Topics: frcopy help exit-codes, frcopy help json, frcopy help environment";
+/// The last lines of `frcopy --help`.
+pub(super) const TOPICS_HINT: &str = "\
+Topics (frcopy help TOPIC):
+  authentication   keys, Entra ID, tokens, the Azure CLI
+  ci               output for GitHub Actions and Azure Pipelines
+  environment      the variables, and where to find their values
+  exit-codes       their meaning, and what a script should do
+  guarantees       what frcopy guarantees, and the limits
+  json             the objects of --output json
+  models           which models are copied, and when two are the same
+  network          retries, rate limits, proxies, certificates
+  parties          copies between parties that share no keys
+  resume           unfinished copies";
 
-/// Prints the help of a command, or of one of the topics exit-codes, json and environment.
+/// Prints the help of a command, or one of the topics that concern several commands.
 #[derive(Debug, Args)]
 pub(super) struct HelpArgs {
     /// The command or the topic [default: frcopy itself, with a list of the commands]
@@ -25,15 +36,54 @@ pub(super) struct HelpArgs {
     name: Option<String>,
 }
 
-/// The name of a topic, and the function that writes its text.
-type Topic = (&'static str, fn() -> String);
+/// A text about something that concerns several commands.
+pub(super) struct Topic {
+    pub(super) name: &'static str,
+    text: fn() -> String,
+}
 
-const TOPICS: [Topic; 3] = [("exit-codes", exit_codes), ("json", || JSON.to_owned()), ("environment", environment)];
+impl Topic {
+    /// Finds a topic by its name.
+    pub(super) fn find(name: &str) -> Option<&'static Self> {
+        TOPICS.iter().find(|topic| topic.name == name)
+    }
+
+    /// The text, in lines of at most 80 columns.
+    pub(super) fn text(&self) -> String {
+        (self.text)()
+    }
+
+    /// What the text is about, in one line.
+    pub(super) fn title(&self) -> &'static str {
+        let line = TOPICS_HINT.lines().find_map(|line| line.trim_start().strip_prefix(self.name));
+        line.unwrap_or_default().trim()
+    }
+}
+
+/// A topic whose text is a file.
+macro_rules! topic {
+    ($name:literal) => {
+        Topic { name: $name, text: || include_str!(concat!("help/", $name, ".txt")).to_owned() }
+    };
+}
+
+const TOPICS: [Topic; 10] = [
+    topic!("authentication"),
+    topic!("ci"),
+    Topic { name: "environment", text: environment },
+    Topic { name: "exit-codes", text: exit_codes },
+    topic!("guarantees"),
+    Topic { name: "json", text: || JSON.to_owned() },
+    topic!("models"),
+    topic!("network"),
+    topic!("parties"),
+    topic!("resume"),
+];
 
 pub(super) fn run(args: &HelpArgs, cli: Command) -> ExitCode {
     let Some(name) = args.name.as_deref() else { return print(cli, &["frcopy", "--help"]) };
-    if let Some((_, text)) = TOPICS.iter().find(|(topic, _)| *topic == name) {
-        json::print_document(text().as_bytes());
+    if let Some(topic) = Topic::find(name) {
+        json::print_document(topic.text().as_bytes());
         return Code::Success.into();
     }
     let commands: Vec<_> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
@@ -45,7 +95,7 @@ pub(super) fn run(args: &HelpArgs, cli: Command) -> ExitCode {
         format!(
             "choose one of the commands {}, or one of the topics {}",
             commands.join(", "),
-            TOPICS.map(|(topic, _)| topic).join(", ")
+            TOPICS.map(|topic| topic.name).join(", ")
         ),
     ))
 }
@@ -100,8 +150,21 @@ fn exit_codes() -> String {
         "With --output json, frcopy copy prints one line for each copy that was begun, whatever its exit code. After \
          wrong settings (2), nothing is printed on stdout.",
     );
+    for note in EXIT_CODE_NOTES {
+        text.push('\n');
+        text += &wrap("", note);
+    }
     text
 }
+
+/// How single commands and options use the exit codes.
+const EXIT_CODE_NOTES: [&str; 4] = [
+    "frcopy wait has the exit codes of frcopy copy; 5 means that the source has no such operation.",
+    "--dry-run exits with the code that the real run would have, as far as reads can tell.",
+    "--include, --exclude or --from-file that select nothing are an error (5).",
+    "A copy that succeeded, but that the target does not show, exits with 8. So does a start request whose answer was \
+     lost, if it is not known whether the copy is running.",
+];
 
 fn environment() -> String {
     let mut text = wrap("", "A flag takes precedence over its variable. An empty variable counts as not set.");
@@ -113,8 +176,34 @@ fn environment() -> String {
         let _ = write!(text, "\n{title}:\n");
         push_variables(&mut text, variables.iter().map(|(name, meaning)| ((*name).to_owned(), *meaning)));
     }
-    text
+    text + VALUES
 }
+
+/// Where the values of the variables are.
+const VALUES: &str = "
+Where to find the values:
+  in the Azure portal, on the resource's page
+    endpoint, keys, region   Keys and Endpoint
+    resource id              Properties
+  with az cognitiveservices account show --name NAME --resource-group GROUP
+    endpoint                 --query properties.endpoint -o tsv
+    resource id              --query id -o tsv
+    region                   --query location -o tsv
+  with az cognitiveservices account keys list --name NAME --resource-group GROUP
+    a key                    --query key1 -o tsv
+  with az account show
+    tenant                   --query tenantId -o tsv
+  with az account get-access-token -o tsv --query accessToken
+    a token                  --resource https://cognitiveservices.azure.com
+  with az cognitiveservices account list and az account list
+    account, subscription
+
+An endpoint is https://..., or http://... on this machine. A region is westus2
+or \"West US 2\". A key file or token file may end with a newline, and - is
+stdin. A token file is read for each request, so that another process can
+refresh it.
+frcopy help authentication explains the methods.
+";
 
 fn push_variables<'m>(text: &mut String, variables: impl Iterator<Item = (String, &'m str)>) {
     for (name, meaning) in variables {
@@ -162,11 +251,13 @@ Fields are only ever added. A value that is not known is null.
 frcopy copy, frcopy wait: one line per copy, in the order in which they end
   schema         \"frcopy.copy/1\"
   status         succeeded, failed, canceled, skipped, refused, unavailable;
-                 running: there is no verdict yet, or the start got no answer;
+                 running: there is no verdict yet, or the start got no answer
+                 (poll operation; if that is null, look at the target);
                  planned: with --dry-run.
                  skipped without an error: the target had the copy already;
                  skipped with an error: the service skipped the copy
-  action         copy, replace or none; null after an error
+  action         what was done, or with --dry-run would be: copy, replace or
+                 none; null after an error
   kind           model or classifier
   apiVersion     such as v4.0
   source         endpoint, modelId
@@ -207,7 +298,7 @@ frcopy authorize: one line
   kind, apiVersion, expiresAt
   target         endpoint, modelId
 
-The file of --id-map
+The file of --id-map, replaced as a whole and merged with what it has
   schema         \"frcopy.id-map/1\"
   source, target endpoints
   models         by source id: targetModelId, name, copiedAt
@@ -219,11 +310,19 @@ mod tests {
 
     #[test]
     fn every_topic_fits_into_80_columns() {
-        for (topic, text) in TOPICS {
-            let text = text();
+        for topic in TOPICS {
+            let text = topic.text();
             let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
-            assert!(longest.chars().count() <= WIDTH, "{topic}: {longest}");
+            assert!(longest.chars().count() <= WIDTH, "{}: {longest}", topic.name);
         }
+    }
+
+    #[test]
+    fn the_help_of_frcopy_names_every_topic_in_one_line() {
+        for topic in TOPICS {
+            assert!(!topic.title().is_empty(), "{}", topic.name);
+        }
+        assert_eq!(TOPICS_HINT.lines().count(), TOPICS.len() + 1);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Moving lines are drawn if they are wanted and stderr is a terminal that can show them.
+    /// Moving lines are drawn if they are requested and stderr is a terminal that can show them.
     pub(super) fn new(may_move: bool) -> Self {
         let is_animated = may_move && supports_animation();
         let target = if is_animated { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

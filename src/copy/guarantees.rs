@@ -348,7 +348,11 @@ fn a_lost_answer_at_any_request_still_copies() {
             {
                 let faults = [vec![Fault::Nothing; at], vec![fault]].concat();
                 let shown = copy_with(version, &faults);
-                assert!(shown.outcome.result.is_ok(), "{version} {at} {fault:?}: {:?}", shown.outcome.result);
+                // Each repetition of an unusable authorization would leave one more blank v2.1 model.
+                let is_at = |path: &str| shown.service.sent.borrow().get(at).is_some_and(|sent| sent.contains(path));
+                let is_not_repeated = fault == Fault::Html && is_at("/copyAuthorization");
+                let result = &shown.outcome.result;
+                assert_eq!(result.is_ok(), !is_not_repeated, "{version} {at} {fault:?}: {result:?}");
             }
         }
     }

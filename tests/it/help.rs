@@ -1,5 +1,7 @@
 //! The help on the command line: `frcopy help` and `frcopy explain`.
 
+use std::collections::BTreeSet;
+
 use crate::support::{frcopy, run};
 
 #[test]
@@ -10,54 +12,120 @@ fn the_help_of_a_command_is_the_same_with_help_and_with_the_flag() {
     }
     let flag = run(frcopy().arg("--help")).expect(0, &[]).stdout;
     assert_eq!(run(frcopy().arg("help")).expect(0, &[]).stdout, flag);
-    assert!(flag.contains("Topics: frcopy help exit-codes"), "{flag}");
+    assert!(flag.contains("Topics (frcopy help TOPIC)"), "{flag}");
 }
 
 #[test]
 fn every_topic_is_printed_and_fits_into_80_columns() {
     for (topic, words) in [
-        ("exit-codes", &["  130  interrupted", "of 4, 2, 3, 5, 6, 7, 8, 1"][..]),
+        ("exit-codes", &["  130  interrupted", "of 4, 2, 3, 5, 6, ", "--dry-run", "lost"][..]),
         ("json", &["frcopy.copy/1", "frcopy.model/1", "frcopy.check/1", "frcopy.authorize/1", "frcopy.id-map/1"]),
-        ("environment", &["FRCOPY_SOURCE_KEY_FILE", "FRCOPY_TARGET_TOKEN", "FRCOPY_TARGET_REGION", "NO_COLOR"]),
+        (
+            "environment",
+            &["FRCOPY_SOURCE_KEY_FILE", "FRCOPY_TARGET_TOKEN", "FRCOPY_TARGET_REGION", "NO_COLOR", "Properties"],
+        ),
+        ("authentication", &["Cognitive Services User", "AZURE_FEDERATED_TOKEN_FILE", "FRCOPY_SOURCE_TENANT"]),
+        ("ci", &["target-model-id", "inSync"]),
+        ("guarantees", &["BURNED", "LOST", "FALSE", "LEAKED", "24 hours", "exit code 8"]),
+        ("models", &["composed", "auto", "--if-exists replace"]),
+        ("network", &["429", "SSL_CERT_FILE", "TRACEPARENT"]),
+        ("parties", &["--revoke"]),
+        ("resume", &["frcopy wait"]),
     ] {
-        let ending = run(frcopy().args(["help", topic])).expect(0, &[]);
+        let output = run(frcopy().args(["help", topic])).expect(0, &[]);
         for word in words {
-            assert!(ending.stdout.contains(word), "{word} is missing in {}", ending.stdout);
+            assert!(output.stdout.contains(word), "{word} is missing in {}", output.stdout);
         }
-        assert!(ending.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ending.stdout);
-        assert_eq!(ending.stderr, "");
+        assert!(output.stdout.lines().all(|line| line.chars().count() <= 80), "{}", output.stdout);
+        assert_eq!(output.stderr, "");
     }
-    let known = ["there is no command or topic \"nope\"", "copy, wait", "exit-codes, json, environment"];
+    let known = ["there is no command or topic \"nope\"", "copy, wait", "environment, exit-codes, guarantees, json"];
     run(frcopy().args(["help", "nope"])).expect(2, &known);
+}
+
+#[test]
+fn every_flag_and_variable_of_the_topics_exists() {
+    let is_part = |character: char| character.is_ascii_alphabetic() || character == '_' || character == '-';
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|character| !is_part(character)).filter(|word| word.len() > 2);
+        words.filter(|word| word.starts_with("--") || word.starts_with("FRCOPY_")).map(str::to_owned).collect()
+    };
+    let topic = |topic: &str| run(frcopy().args(["help", topic])).expect(0, &[]).stdout;
+    let commands = ["copy", "wait", "list", "check", "authorize"];
+    let mut known: BTreeSet<_> = commands.iter().flat_map(|command| words(&topic(command))).collect();
+    // Those of the Azure CLI.
+    known.extend(["--name", "--resource-group", "--query", "--resource"].map(str::to_owned));
+    for name in [
+        "authentication",
+        "ci",
+        "environment",
+        "exit-codes",
+        "guarantees",
+        "json",
+        "models",
+        "network",
+        "parties",
+        "resume",
+    ] {
+        let used = words(&topic(name));
+        assert!(used.is_subset(&known), "{name}: {:?}", used.difference(&known));
+    }
+}
+
+#[test]
+fn every_topic_is_a_manual_page_as_well() {
+    let page = run(frcopy().args(["man", "guarantees"])).expect(0, &[]).stdout;
+    assert!(page.starts_with(".TH frcopy-guarantees 7 ") && page.contains("\\&NO BURNED IDS\n"), "{page}");
+    // No line of the text is read as a request.
+    let requests: BTreeSet<_> = page.lines().filter(|line| line.starts_with(['.', '\''])).collect();
+    let names: BTreeSet<_> = requests.iter().map(|line| &line[..3]).collect();
+    assert_eq!(names, BTreeSet::from([".TH", ".SH", ".nf", ".in", ".fi"]));
 }
 
 #[test]
 fn a_code_of_the_service_is_explained_with_its_remedy_and_exit_code() {
     for (code, words) in [
-        ("2024", &["meaning: the service refused", "help: make --target-resource-id", "exit code: 3\n"][..]),
+        (
+            "2024",
+            &[
+                "meaning: the target's resource id and region do not belong",
+                "help: make --target-resource-id",
+                "exit code: 3\n",
+            ][..],
+        ),
         ("modelexists", &["ModelExists is a code of the service", "exit code: 6 for a refused request"]),
-        ("401", &["FRCOPY_<SIDE>_KEY", "<side> is source or target"]),
+        ("401", &["meaning: the key is not one of this endpoint's", "FRCOPY_<SIDE>_KEY", "<side> is source or target"]),
+        ("PermissionDenied", &["Cognitive Services User", "exit code: 4"]),
+        ("403 Out of call volume quota for FormRecognizer F0 pricing tier.", &["used up", "exit code: 7\n"]),
     ] {
-        let ending = run(frcopy().args(["explain", code])).expect(0, &[]);
+        let output = run(frcopy().args(["explain", code])).expect(0, &[]);
         for word in words {
-            assert!(ending.stdout.contains(word), "{word} is missing in {}", ending.stdout);
+            assert!(output.stdout.contains(word), "{word} is missing in {}", output.stdout);
         }
-        assert!(ending.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ending.stdout);
+        assert!(output.stdout.lines().all(|line| line.chars().count() <= 80), "{}", output.stdout);
     }
 }
 
 #[test]
 fn every_exit_code_is_explained() {
     for code in ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "130", "143"] {
-        let ending = run(frcopy().args(["explain", code])).expect(0, &[]);
-        assert!(ending.stdout.starts_with(&format!("{code} is an exit code of frcopy.\n")), "{}", ending.stdout);
-        assert!(ending.stdout.contains("meaning: ") && ending.stdout.contains("help: "), "{}", ending.stdout);
+        let output = run(frcopy().args(["explain", code])).expect(0, &[]);
+        assert!(output.stdout.starts_with(&format!("{code} is an exit code of frcopy.\n")), "{}", output.stdout);
+        assert!(output.stdout.contains("meaning: ") && output.stdout.contains("help: "), "{}", output.stdout);
     }
 }
 
 #[test]
-fn an_unknown_code_is_refused_with_the_known_ones() {
-    let known = ["error: \"4711\" is not a known code", "0, 1, 2", "130, 143", "1001", "ModelExists"];
-    let ending = run(frcopy().args(["explain", "4711"])).expect(2, &known);
-    assert_eq!(ending.stdout, "");
+fn explain_without_a_code_lists_every_code() {
+    let output = run(frcopy().arg("explain")).expect(0, &[]);
+    for code in ["    8  ", "  143  ", "  1001\n", "  ModelExists\n", "  Out of call volume quota\n"] {
+        assert!(output.stdout.contains(code), "{code} is missing in {}", output.stdout);
+    }
+    assert!(output.stdout.lines().all(|line| line.chars().count() <= 80), "{}", output.stdout);
+}
+
+#[test]
+fn an_unknown_code_is_refused() {
+    let output = run(frcopy().args(["explain", "4711"])).expect(2, &["error: \"4711\" is not a known code"]);
+    assert_eq!(output.stdout, "");
 }

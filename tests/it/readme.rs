@@ -63,7 +63,9 @@ fn every_link_of_the_readme_leads_somewhere() {
 
 #[test]
 fn the_reference_that_the_readme_points_to_exists() {
-    for arguments in [["help", "exit-codes"], ["help", "json"], ["help", "environment"], ["explain", "2024"]] {
+    for arguments in
+        [["help", "exit-codes"], ["help", "json"], ["help", "environment"], ["help", "guarantees"], ["explain", "2024"]]
+    {
         assert!(README.contains(&format!("`frcopy {}`", arguments.join(" "))), "{arguments:?}");
         let text = run(frcopy().args(arguments)).expect(0, &[]).stdout;
         assert!(!text.is_empty(), "{arguments:?}");
