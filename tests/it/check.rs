@@ -127,6 +127,7 @@ async fn resource_with_an_unreadable_model() -> MockServer {
         "/formrecognizer/documentModels/bad-1" => error_reply(403, "Forbidden", "Not this one."),
         _ => error_reply(404, "404", "Resource not found"),
     };
+        "/formrecognizer/documentClassifiers" => reply(200).set_body_json(json!({"value": []})),
     Mock::given(any()).respond_with(answer).mount(&server).await;
     server
 }
@@ -143,6 +144,7 @@ fn a_list_item_of_an_unknown_form_is_neither_in_sync_nor_copied() {
         };
         Mock::given(any()).respond_with(answer).mount(&server).await;
         server
+            "/documentintelligence/documentClassifiers" => reply(200).set_body_json(json!({"value": []})),
     });
     let pair = EmulatedPair::new(0);
     for (arguments, code) in [(&["check"][..], 9), (&["check", "-q"], 9), (&["copy", "--all"], 1)] {
