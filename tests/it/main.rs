@@ -37,6 +37,8 @@ mod interrupted_batch;
 mod killed;
 #[cfg(feature = "emulator")]
 mod list;
+#[cfg(feature = "emulator")]
+mod list_faults;
 #[cfg(target_os = "linux")]
 mod proxy;
 mod readme;
