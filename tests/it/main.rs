@@ -32,6 +32,8 @@ mod faults;
 mod guarantees;
 mod help;
 #[cfg(feature = "emulator")]
+mod hostile_text;
+#[cfg(feature = "emulator")]
 mod interrupted_batch;
 #[cfg(all(unix, feature = "emulator"))]
 mod killed;
