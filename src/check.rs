@@ -69,7 +69,7 @@ pub(crate) enum CheckEvent<'a> {
         /// After how long.
         wait: Duration,
     },
-    /// A list names things in a form that nobody knows, which are not compared.
+    /// A list has entries that cannot be read, which are not compared.
     Unread {
         /// Whose list.
         side: Side,
@@ -124,7 +124,17 @@ pub(crate) async fn check(
     Ok(comparisons)
 }
 
-/// Somebody asks for one by its id that is not ready: neither has it a copy, nor is it gone.
+/// The error of a check that has compared nothing. Two empty resources must not look like a backup that is complete.
+#[must_use]
+pub(crate) fn nothing_to_compare() -> Error {
+    Error::new(ErrorKind::NotFound, "nothing is selected")
+        .with_source("there are no custom models and classifiers that can be compared")
+        .with_remedy(
+            "check that both endpoints are the resources that have the models, and the options that select them",
+        )
+}
+
+/// A model that was asked for by its id and is not ready: it has no copy yet, and it is not missing.
 fn not_comparable(NotReady { side, listed }: NotReady) -> Comparison {
     let Listed { model, .. } = listed;
     let what = format!("the {} of the {side} is not ready, and cannot be compared", model.kind);

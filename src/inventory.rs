@@ -5,6 +5,7 @@ use crate::api::{Call, Capacity, Page};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, Readiness};
+use crate::resource::Side;
 
 /// How many models are read at the same time, where a list does not have all fields.
 pub(crate) const PARALLEL_READS: usize = 20;
@@ -58,33 +59,42 @@ impl Scope {
 impl Inventory {
     /// Reads what a resource has, as far as its lists show it.
     ///
-    /// A version that the resource does not offer is left out, unless it offers none of those that were asked.
+    /// A version that the resource does not offer, by two answers of the service, is left out, unless it offers none of
+    /// those that were asked. Each model is listed once.
     ///
     /// # Errors
-    /// When the resource cannot be asked, refuses, or offers no version.
+    /// When the resource cannot be asked, refuses, offers no version, or does not show one of its lists.
     pub(crate) async fn read(client: &Client<'_>, scope: Scope) -> Result<Self, Error> {
         let mut inventory = Self::default();
-        let mut refusal = None;
-        let mut answered = false;
+        let mut offers = Offers::default();
         for (kind, versions) in scope.lists() {
             for version in versions {
-                let call = version.wire().models(kind);
-                match client.read(&call).await {
-                    Ok(page) => {
-                        answered = true;
-                        inventory.add(client, version, call, page).await?;
-                        break;
-                    }
-                    Err(error) if error.is_version_not_offered() => refusal = Some(error),
-                    Err(error) => return Err(error),
+                if let Some((call, page)) = offers.first_page(client, version, kind).await? {
+                    inventory.add(client, version, call, page).await?;
+                    break;
                 }
             }
         }
-        if let Some(error) = refusal.filter(|_| !answered) {
+        if let Some(error) = offers.refusal.filter(|_| offers.offered.is_empty()) {
             return Err(error);
         }
-        inventory.listed.sort_by(|a, b| (a.model.kind, &a.model.id).cmp(&(b.model.kind, &b.model.id)));
+        inventory.sort_and_merge();
         Ok(inventory)
+    }
+
+    /// Sorts the models by kind and id, and merges entries of one model: a list names a model twice if another one was
+    /// created between two of its pages.
+    fn sort_and_merge(&mut self) {
+        let is_same =
+            |a: &Listed, b: &Listed| (a.model.kind, &a.model.id, a.version) == (b.model.kind, &b.model.id, b.version);
+        self.listed.sort_by(|a, b| (a.model.kind, &a.model.id, a.version).cmp(&(b.model.kind, &b.model.id, b.version)));
+        self.listed.dedup_by(|later, kept| {
+            let is_same = is_same(later, kept);
+            if is_same && kept.model.readiness.is_unusable() {
+                std::mem::swap(later, kept);
+            }
+            is_same
+        });
     }
 
     /// All models and classifiers.
@@ -121,6 +131,76 @@ impl Inventory {
         )
         .with_remedy("check that no proxy answers instead of the service"))
     }
+}
+
+/// Which versions a resource offers, as far as its answers show. One 404 proves nothing: a version that is not offered
+/// must say so in two answers.
+#[derive(Default)]
+struct Offers {
+    offered: Vec<ApiVersion>,
+    not_offered: Vec<ApiVersion>,
+    /// The first answer of a version that is not offered.
+    refusal: Option<Error>,
+}
+
+/// A list, from its first page on.
+type List = (Call<'static, Page<Model>>, Page<Model>);
+
+impl Offers {
+    /// Reads the first page of a list; none if the resource does not offer the version.
+    async fn first_page(
+        &mut self,
+        client: &Client<'_>,
+        version: ApiVersion,
+        kind: Kind,
+    ) -> Result<Option<List>, Error> {
+        let call = version.wire().models(kind);
+        let refusal = match client.read(&call).await {
+            Ok(page) if !self.not_offered.contains(&version) => {
+                self.offered.push(version);
+                return Ok(Some((call, page)));
+            }
+            // A list that was left out before is missing after all.
+            Ok(_) => return Err(missing_list(client.side(), version, None)),
+            Err(error) if error.is_version_not_offered() => error,
+            Err(error) => return Err(error),
+        };
+        if !self.is_offered(client, version).await? {
+            self.refusal.get_or_insert(refusal);
+            return Ok(None);
+        }
+        match client.read(&call).await {
+            Ok(page) => Ok(Some((call, page))),
+            Err(error) if error.is_version_not_offered() => {
+                Err(missing_list(client.side(), version, Some(kind)).with_source(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether another answer of the resource shows that it offers the version.
+    async fn is_offered(&mut self, client: &Client<'_>, version: ApiVersion) -> Result<bool, Error> {
+        if self.offered.contains(&version) || self.not_offered.contains(&version) {
+            return Ok(self.offered.contains(&version));
+        }
+        match capacity(client, version).await {
+            Ok(_) => self.offered.push(version),
+            Err(error) if error.is_version_not_offered() => self.not_offered.push(version),
+            Err(error) => return Err(error),
+        }
+        Ok(self.offered.contains(&version))
+    }
+}
+
+/// The error of a resource that offers a version, but not one of its lists.
+fn missing_list(side: Side, version: ApiVersion, kind: Option<Kind>) -> Error {
+    let (of, remedy) = match kind {
+        Some(Kind::Model) => ("models", "run the command again, or leave models out with --kind classifier"),
+        Some(Kind::Classifier) => ("classifiers", "run the command again, or leave classifiers out with --kind model"),
+        None => ("models or classifiers", "run the command again"),
+    };
+    Error::new(ErrorKind::NotFound, format!("the {side} offers {version}, but does not show its list of {of}"))
+        .with_remedy(remedy)
 }
 
 /// Reads the fields that a list leaves out of a model.

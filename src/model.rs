@@ -144,6 +144,15 @@ pub enum Readiness {
     Unknown(UntrustedText),
 }
 
+impl Model {
+    /// Whether a preview version trained it. Such a model retires with its version, and every preview version that could
+    /// train models has ended.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.api_version.as_ref().is_some_and(|version| version.raw().trim().to_ascii_lowercase().ends_with("-preview"))
+    }
+}
+
 impl Readiness {
     /// Whether the resource says that the model cannot be used.
     #[must_use]

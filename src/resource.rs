@@ -184,6 +184,13 @@ impl FromStr for Endpoint {
             let what = format!("{} to {host} is not allowed", url.scheme());
             return Err(Error::settings(what, "use https; http is for servers on this machine only"));
         }
+        if let Some(site) = site_of_azure(&url) {
+            return Err(Error::settings(
+                format!("it is the address of {site}, not the endpoint of a resource"),
+                "open the resource in the Azure portal, and give the endpoint of its page Keys and Endpoint, such as \
+                 https://contoso.cognitiveservices.azure.com",
+            ));
+        }
         if !url.path().trim_matches('/').is_empty() || url.query().is_some() || url.fragment().is_some() {
             let remedy = format!("remove everything after the host: {}", url.origin().ascii_serialization());
             return Err(Error::settings("it has a path, a query or a fragment", remedy));
@@ -225,6 +232,36 @@ fn is_loopback(url: &Url) -> bool {
         None => false,
     }
 }
+
+/// The name of a web site or API of Azure that people take for the endpoint, because they see the resource there.
+fn site_of_azure(url: &Url) -> Option<&'static str> {
+    const SITES: [(&str, &str); 14] = [
+        ("portal.azure.com", PORTAL),
+        ("portal.azure.us", PORTAL),
+        ("portal.azure.cn", PORTAL),
+        ("documentintelligence.ai.azure.com", STUDIO),
+        ("formrecognizer.appliedai.azure.com", STUDIO),
+        ("formrecognizer.appliedai.azure.us", STUDIO),
+        ("formrecognizer.appliedai.azure.cn", STUDIO),
+        ("fott.azurewebsites.net", STUDIO),
+        ("fott-2-1.azurewebsites.net", STUDIO),
+        ("ai.azure.com", "the Azure AI Foundry portal"),
+        ("management.azure.com", RESOURCE_MANAGER),
+        ("management.usgovcloudapi.net", RESOURCE_MANAGER),
+        ("management.chinacloudapi.cn", RESOURCE_MANAGER),
+        ("learn.microsoft.com", "Microsoft's documentation"),
+    ];
+    // The portal has hosts of its own for previews: ms.portal.azure.com, preview.portal.azure.com.
+    let host = url.host_str()?.trim_end_matches('.');
+    let is_at = |site: &str, name: &str| {
+        host == site || (name == PORTAL && host.strip_suffix(site).is_some_and(|rest| rest.ends_with('.')))
+    };
+    SITES.into_iter().find(|(site, name)| is_at(site, name)).map(|(_, name)| name)
+}
+
+const PORTAL: &str = "the Azure portal";
+const STUDIO: &str = "Document Intelligence Studio";
+const RESOURCE_MANAGER: &str = "Azure Resource Manager";
 
 fn looks_like_a_key(host: &str) -> bool {
     host.len() >= 32 && host.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -343,6 +380,28 @@ mod tests {
         }
         assert!(endpoint("https://https://a.example//").unwrap_err().contains("twice"));
         assert!(endpoint("https://user:secret@a.example").unwrap_err().contains("user name"));
+    }
+
+    #[test]
+    fn the_address_of_a_web_site_of_azure_leads_to_keys_and_endpoint() {
+        for text in [
+            "https://portal.azure.com/#@contoso/resource/subscriptions/1/resourceGroups/rg/overview",
+            "https://ms.portal.azure.com/",
+            "portal.azure.us",
+            "https://documentintelligence.ai.azure.com/studio",
+            "https://formrecognizer.appliedai.azure.com",
+            "https://formrecognizer.appliedai.azure.com./studio",
+            "https://ai.azure.com/resource/overview",
+            "https://management.azure.com/subscriptions/1/resourceGroups/rg?api-version=2023-05-01",
+        ] {
+            let error = text.parse::<Endpoint>().unwrap_err();
+            assert!(error.to_string().contains("not the endpoint of a resource"), "{text}: {error}");
+            let remedy = error.remedy().unwrap_or_default();
+            assert!(remedy.contains("Keys and Endpoint") && !remedy.contains("portal.azure"), "{text}: {remedy}");
+        }
+        for text in ["https://contoso-ai.cognitiveservices.azure.com", "https://contoso.services.ai.azure.com"] {
+            assert!(endpoint(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

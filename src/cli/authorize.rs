@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, KindArg, OutputArgs};
 use super::authorization_file::{self, NewFile};
+use super::ci::Results;
 use super::console::{self, Console, Verbosity};
 use super::input::{STDIN, parse, parse_description, parse_duration, parse_tags, process_environment};
 use super::side::{TargetAddressArgs, TargetArgs};
@@ -114,7 +115,7 @@ fn run_authorize(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> 
         };
         copy::authorize(plan, &|event: Event<'_>| reporter.show(&event), cancel, keep).await
     };
-    runner::until_signal(verbosity, work, |issued, signal| {
+    runner::until_signal(verbosity, Results::None, work, |issued, signal| {
         if verbosity >= Verbosity::Normal {
             console::line(&next_step(&issued, path));
         }
@@ -149,7 +150,7 @@ fn run_revoke(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> {
         let reporter = console.copy_reporter();
         copy::revoke(&target, &authorization, timeout, &|event: Event<'_>| reporter.show(&event), cancel).await
     };
-    runner::until_signal(verbosity, work, |(), _| {
+    runner::until_signal(verbosity, Results::None, work, |(), _| {
         if args.output.format == Format::Json {
             json::print_line(&json::authorization("revoked", &authorization));
         }

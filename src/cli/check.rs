@@ -6,19 +6,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::check::{CheckEvent, CheckPlan, Comparison, Verdict, check};
+use crate::check::{CheckEvent, CheckPlan, Comparison, Verdict, check, nothing_to_compare};
 use crate::error::{Error, ErrorKind};
+use crate::model::Model;
 use crate::selection::Selection;
 use clap::{ArgAction, Args};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, PatternArgs, ScopeArgs};
-use super::console::{self, Console, Verbosity};
+use super::ci::Results;
+use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::exit_code::{self, Code};
 use super::id_map::IdMap;
 use super::input::{parse_duration, parse_ids, parse_long_duration, process_environment, unique};
+use super::json::EndOfLife;
 use super::side::{SourceArgs, TargetArgs, both_sides};
 use super::{ci, json, runner};
 
@@ -26,7 +29,7 @@ use super::{ci, json, runner};
 ///
 /// One line per model goes to stdout: = same, + only on the source, - only on the target, * differs, ! could not be read.
 /// Two models are the same if they come from the same training. Copies of v2.1 models have other ids; they are paired by
-/// name and dates.
+/// name and dates. A model that has expired, or that a preview version trained, counts as a difference.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArgs {
@@ -50,7 +53,7 @@ pub(super) struct CheckArgs {
     #[arg(long, help_heading = "Check")]
     one_way: bool,
 
-    /// Also report models that expire within this time, such as 60d; exit 9 if there are any
+    /// Also report models that expire within this time, such as 60d; exit 9 if there are any, as if any has expired
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Check")]
     expiring_within: Option<String>,
 
@@ -81,13 +84,14 @@ Examples:
   frcopy check --one-way --expiring-within 60d
   frcopy check --output json | jq 'select(.sign != \"=\").source.modelId'
 
-Exit codes: 0 every line is =, 9 source and target differ;
+Exit codes: 0 every line is =, 5 there is nothing to compare,
+  9 source and target differ, or a model has expired;
   frcopy help exit-codes explains all of them";
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let (plan, expiring_within) = match plan(args) {
         Ok(plan) => plan,
-        Err(error) => return Ok(runner::refuse(&error)),
+        Err(error) => return Ok(runner::refuse_with(Results::Check, &error)),
     };
     let verbosity = Verbosity::new(args.quiet, args.verbose);
     let unread = Cell::new(0);
@@ -103,16 +107,22 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         // After a signal the comparison is incomplete.
         if cancel.is_cancelled() { Err(Error::new(ErrorKind::Interrupted, "interrupted")) } else { Ok(comparisons) }
     };
-    runner::until_signal(verbosity, work, |mut comparisons, signal| {
+    runner::until_signal(verbosity, Results::Check, work, |mut comparisons, signal| {
         comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
         let expiring = Expiring { within: expiring_within, now: Timestamp::now() };
         let found = show(args, &plan, &comparisons, &expiring, verbosity);
+        let nothing = (comparisons.is_empty() && unread.get() == 0).then(nothing_to_compare);
+        nothing.iter().for_each(console::error);
         // Models that could not be read were not compared.
-        let in_sync = !found && unread.get() == 0;
+        let in_sync = !found && unread.get() == 0 && nothing.is_none();
         let lines = comparisons.iter().map(|one| json_line(one, &plan, &expiring));
-        let published = ci::publish_check(in_sync, lines, comparisons.iter().filter_map(row));
+        let published = ci::publish_check(in_sync, lines, comparisons.iter().filter_map(|one| row(one, &expiring)));
         let unpublished = console::unpublished(published);
-        if in_sync { exit_code::from_errors(&unpublished, signal) } else { Code::Differs.into() }
+        if in_sync || nothing.is_some() {
+            exit_code::from_errors(nothing.iter().chain(&unpublished), signal)
+        } else {
+            Code::Differs.into()
+        }
     })
 }
 
@@ -159,29 +169,54 @@ fn show_event(console: &Console, event: &CheckEvent<'_>) {
 
 /// The line of `--output json`.
 fn json_line(one: &Comparison, plan: &CheckPlan, expiring: &Expiring) -> String {
-    json::comparison(one, plan, expires(one), expiring.of(one).is_some())
+    json::comparison(one, plan, &expiring.end_of_life(one))
 }
 
-/// Which models expire soon.
+/// Which models have expired, or expire soon.
 struct Expiring {
     within: Option<Duration>,
     now: Timestamp,
 }
 
 impl Expiring {
-    /// The expiry date, if it is soon.
-    fn of(&self, one: &Comparison) -> Option<Timestamp> {
-        let within = SignedDuration::try_from(self.within?).ok()?;
-        expires(one).filter(|date| self.now.duration_until(*date) <= within)
+    fn end_of_life(&self, one: &Comparison) -> EndOfLife {
+        let within = self.within.and_then(|within| SignedDuration::try_from(within).ok());
+        let expires = expires(one);
+        let is = |condition: &dyn Fn(SignedDuration) -> bool| {
+            expires.is_some_and(|date| condition(self.now.duration_until(date)))
+        };
+        EndOfLife {
+            expires,
+            is_soon: is(&|left| within.is_some_and(|within| left <= within)),
+            is_past: is(&|left| !left.is_positive()),
+            is_retired: both(one).any(Model::is_retired),
+        }
     }
+
+    /// Why a model cannot be used, or not for long.
+    fn reasons(&self, one: &Comparison) -> Vec<String> {
+        let end = self.end_of_life(one);
+        let expiry = match end.expires {
+            Some(date) if end.is_past => Some(format!("expired on {date:.0}")),
+            Some(date) if end.is_soon => Some(format!("expires {date:.0} ({})", days_left(date, self.now))),
+            _ => None,
+        };
+        let retired = end.is_retired.then(|| RETIRED.to_owned());
+        expiry.into_iter().chain(retired).collect()
+    }
+}
+
+/// The models of a comparison.
+fn both(one: &Comparison) -> impl Iterator<Item = &Model> {
+    [&one.source, &one.target].into_iter().flatten()
 }
 
 /// The earlier expiry date of the two.
 fn expires(one: &Comparison) -> Option<Timestamp> {
-    [&one.source, &one.target].into_iter().flatten().filter_map(|model| model.expires).min()
+    both(one).filter_map(|model| model.expires).min()
 }
 
-/// Shows the comparisons, and returns whether there is a difference or an expiry.
+/// Shows the comparisons, and returns whether there is a difference, an expiry or a retired model.
 fn show(
     args: &CheckArgs,
     plan: &CheckPlan,
@@ -197,7 +232,7 @@ fn show(
         }
     }
     let differing = comparisons.iter().filter(|one| !matches!(one.verdict, Verdict::Same)).count();
-    let about_to_expire = comparisons.iter().filter(|one| expiring.of(one).is_some()).count();
+    let ending = comparisons.iter().filter(|one| !expiring.reasons(one).is_empty()).count();
     for one in comparisons {
         if let Verdict::Unread(error) = &one.verdict {
             console::error_for(&name(one), error);
@@ -207,21 +242,22 @@ fn show(
         for one in comparisons {
             explain(one, expiring);
         }
-        console::line(&summary(comparisons, about_to_expire));
+        console::line(&summary(comparisons, expiring));
     }
-    differing + about_to_expire > 0
+    differing + ending > 0
 }
 
-/// The row in the CI summary, unless both sides are the same.
-fn row(one: &Comparison) -> Option<[String; 3]> {
-    let what = match &one.verdict {
-        Verdict::Same => return None,
-        Verdict::OnlyOnSource => "only on the source".into(),
-        Verdict::OnlyOnTarget => "only on the target".into(),
-        Verdict::Differs(found) => found.join("; "),
-        Verdict::Unread(error) => error.to_string(),
+/// The row in the CI summary, unless both sides are the same and can be used.
+fn row(one: &Comparison, expiring: &Expiring) -> Option<[String; 3]> {
+    let verdict = match &one.verdict {
+        Verdict::Same => Vec::new(),
+        Verdict::OnlyOnSource => vec!["only on the source".into()],
+        Verdict::OnlyOnTarget => vec!["only on the target".into()],
+        Verdict::Differs(found) => found.clone(),
+        Verdict::Unread(error) => vec![error.to_string()],
     };
-    Some([json::sign(&one.verdict).to_string(), name(one), what])
+    let what: Vec<_> = verdict.into_iter().chain(expiring.reasons(one)).collect();
+    (!what.is_empty()).then(|| [json::sign(&one.verdict).to_string(), name(one), what.join("; ")])
 }
 
 /// The id on the source, else the id on the target.
@@ -233,27 +269,26 @@ fn name(one: &Comparison) -> String {
     format!("{} {}", one.kind, id(one))
 }
 
-/// Prints the differences of a comparison, and its expiry if it is soon.
+/// Prints the differences of a comparison, and why its models cannot be used, or not for long.
 fn explain(one: &Comparison, expiring: &Expiring) {
     let name = name(one);
-    if let Verdict::Differs(found) = &one.verdict {
-        for found in found {
-            console::line(&format!("{name}: {found}"));
-        }
-    }
-    if let Some(date) = expiring.of(one) {
-        console::line(&if date <= expiring.now {
-            format!("{name}: expired on {date:.0}")
-        } else {
-            format!("{name}: expires {date:.0} ({})", days_left(date, expiring.now))
-        });
+    let found: &[String] = if let Verdict::Differs(found) = &one.verdict { found } else { &[] };
+    for what in found.iter().chain(&expiring.reasons(one)) {
+        console::line(&format!("{name}: {what}"));
     }
 }
 
-fn summary(comparisons: &[Comparison], about_to_expire: usize) -> String {
+fn summary(comparisons: &[Comparison], expiring: &Expiring) -> String {
     let parts =
         [('=', "same"), ('+', "only on the source"), ('-', "only on the target"), ('*', "different"), ('!', "unread")];
     let count = |wanted: char| comparisons.iter().filter(|one| json::sign(&one.verdict) == wanted).count();
-    let parts = parts.map(|(sign, what)| (count(sign), what)).into_iter().chain([(about_to_expire, "about to expire")]);
+    let ends: Vec<_> = comparisons.iter().map(|one| expiring.end_of_life(one)).collect();
+    let ending = |is: &dyn Fn(&&EndOfLife) -> bool| ends.iter().filter(is).count();
+    let ending = [
+        (ending(&|end| end.is_soon && !end.is_past), "about to expire"),
+        (ending(&|end| end.is_past), "expired"),
+        (ending(&|end| end.is_retired), "retired"),
+    ];
+    let parts = parts.map(|(sign, what)| (count(sign), what)).into_iter().chain(ending);
     console::counts(comparisons.len(), parts)
 }

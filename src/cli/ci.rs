@@ -145,6 +145,50 @@ impl<S: TokenSource> TokenSource for Masked<S> {
     }
 }
 
+/// What a command passes to later steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Results {
+    /// Nothing.
+    None,
+    /// The results of copies.
+    Copies,
+    /// The result of a check.
+    Check,
+}
+
+/// The columns of the summary of copies.
+const COPY_COLUMNS: [&str; 6] = ["model", "API", "status", "copy", "seconds", "what"];
+/// The columns of the summary of a check.
+const CHECK_COLUMNS: [&str; 3] = ["", "model", "what"];
+
+/// Publishes the error that ended a command before it had results: a later step must not find the outputs empty.
+///
+/// # Errors
+/// When a file of the CI system cannot be written.
+pub(super) fn publish_failure(results: Results, error: &Error) -> Result<(), Error> {
+    let Some(ci) = Ci::current() else { return Ok(()) };
+    let status = status::status_of(error);
+    let what = with_cause(error);
+    let (state, summary) = match results {
+        Results::None => return Ok(()),
+        Results::Copies => {
+            let row = [String::new(), String::new(), status.to_owned(), String::new(), String::new(), what];
+            (("status", status.to_owned()), table(COPY_COLUMNS, [row].into_iter()))
+        }
+        Results::Check => {
+            let row = ["!".to_owned(), String::new(), what];
+            (("in-sync", "false".to_owned()), table(CHECK_COLUMNS, [row].into_iter()))
+        }
+    };
+    publish(ci, &[state, ("results", array(std::iter::empty()))], &summary)
+}
+
+/// An error and its nearest cause, in one line.
+fn with_cause(error: &Error) -> String {
+    let cause = error.causes().next().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
+}
+
 /// Publishes the results of copies.
 ///
 /// # Errors
@@ -163,16 +207,13 @@ pub(super) fn publish_copies<'r>(reports: impl IntoIterator<Item = &'r Report>) 
         results.push(("target-model-id", id.to_string()));
     }
     let rows = reports.iter().map(|report| row(report));
-    publish(ci, &results, &table(["model", "API", "status", "copy", "seconds", "what"], rows))
+    publish(ci, &results, &table(COPY_COLUMNS, rows))
 }
 
 /// The row of a copy in the summary.
 fn row(report: &Report) -> [String; 6] {
     let Report { api_version, target_model_id, elapsed, result, .. } = report;
-    let what = result.as_ref().err().map(|error| {
-        let cause = error.causes().next().map(|cause| format!(": {cause}")).unwrap_or_default();
-        format!("{error}{cause}")
-    });
+    let what = result.as_ref().err().map(with_cause);
     [
         status::name(report),
         api_version.map(|version| version.to_string()).unwrap_or_default(),
@@ -194,7 +235,7 @@ pub(super) fn publish_check(
 ) -> Result<(), Error> {
     let Some(ci) = Ci::current() else { return Ok(()) };
     let results = [("in-sync", in_sync.to_string()), ("results", array(lines))];
-    publish(ci, &results, &table(["", "model", "what"], rows))
+    publish(ci, &results, &table(CHECK_COLUMNS, rows))
 }
 
 /// Publishes the id that an authorization has reserved.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::api::Capacity;
 use crate::copy::Event;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::model::{Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
 use crate::resource::Side;
@@ -22,6 +22,9 @@ const HELP: Style = AnsiColor::Green.on_default().bold();
 
 /// A model that expires sooner than this gets a warning.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What is said of a model that a preview version trained.
+pub(super) const RETIRED: &str = "trained with a preview version, which has ended: train it again";
 
 /// How much is printed on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +99,12 @@ fn warn(text: &str, print: Option<&dyn Fn(&str)>) {
 /// Reports that results could not be passed to the CI system, and returns the error for the exit code.
 pub(super) fn unpublished(published: Result<(), Error>) -> Option<Error> {
     published.inspect_err(error).err()
+}
+
+/// The error of a list with entries in an unknown format: it is not known what they are.
+pub(super) fn unreadable_entries(side: Side, count: usize) -> Error {
+    Error::new(ErrorKind::Unforeseen, format!("the {side} lists {count} models in an unknown format"))
+        .with_remedy("update frcopy, or copy these models by other means")
 }
 
 /// Counts of results, without those that are zero.
@@ -226,7 +235,7 @@ impl CopyReporter<'_> {
             Event::Inconclusive { error } => self.detail(&format!("continuing without an answer: {error}")),
             Event::Found { version, model, .. } => {
                 self.step(&format!("copying with API {version}"));
-                self.warn_of_expiry(*model);
+                self.warn_of_end_of_life(*model);
             }
             Event::Authorized { authorization, .. } => {
                 self.step(&format!("authorized: the id of the copy is {}", authorization.target_model_id));
@@ -334,7 +343,10 @@ impl CopyReporter<'_> {
         }
     }
 
-    fn warn_of_expiry(&self, model: Option<&Model>) {
+    fn warn_of_end_of_life(&self, model: Option<&Model>) {
+        if model.is_some_and(Model::is_retired) {
+            self.warning(&format!("the model was {RETIRED}"));
+        }
         let Some(expires) = model.and_then(|model| model.expires) else { return };
         let left = Timestamp::now().duration_until(expires);
         if left.is_negative() {

@@ -16,8 +16,8 @@ pub(super) fn show(format: Format, report: &Report, verbosity: Verbosity) {
 /// Shows the result of one of several copies; an error names the model.
 pub(super) fn show_named(format: Format, report: &Report, verbosity: Verbosity) {
     show_with(format, report, verbosity, |error| {
-        // Copies that were not begun are only counted at the end.
-        if !was_not_begun(error, report) {
+        // Copies that were not begun are only counted at the end: their error is that of the whole command.
+        if !was_not_begun(report) {
             console::error_for(&name(report), error);
         }
     });

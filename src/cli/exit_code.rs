@@ -49,15 +49,15 @@ impl Code {
     pub(super) fn meaning(self) -> &'static str {
         match self {
             Self::Success => "every copy exists and is ready; check: source and target are the same",
-            Self::Unforeseen => "an unexpected error, such as a start request without an answer",
+            Self::Unforeseen => "a fault of frcopy itself, or an answer that it cannot read",
             Self::Settings => "the usage or the settings are wrong; no request was sent",
             Self::Verdict => "the service refused, failed, canceled or skipped a copy",
             Self::Credentials => "the credentials were rejected (401, 403)",
-            Self::NotFound => "no such model, operation, resource or API version",
+            Self::NotFound => "no such model, operation, resource or API version; nothing is selected",
             Self::Exists => "the target model id exists or is reserved",
             Self::Unavailable => "unreachable, rate limited or out of quota; no copy is running",
-            Self::UnderWay => "no verdict before the deadline; the copy is still running",
-            Self::Differs => "check: source and target differ, or a model expires soon",
+            Self::UnderWay => "no verdict: running at the deadline, or the answer to a start was lost",
+            Self::Differs => "check: source and target differ, or a model expires or has expired",
             Self::Interrupted => "interrupted by SIGINT (Ctrl-C); a copy may still be running",
             Self::Terminated => "terminated by SIGTERM; a copy may still be running",
         }
@@ -67,15 +67,17 @@ impl Code {
     pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Success => "continue",
-            Self::Unforeseen => "report it, and look at the target",
+            Self::Unforeseen => "report it",
             Self::Settings => "correct the command line, the environment or the files that it names",
             Self::Verdict => "read the error and its help",
             Self::Credentials => "correct the key, the token, the role or the network rules",
             Self::NotFound => "correct the id, the endpoint or the version",
             Self::Exists => "choose another id, or use --if-exists",
             Self::Unavailable => "try again later",
-            Self::UnderWay | Self::Interrupted | Self::Terminated => "run the frcopy wait command that was printed",
-            Self::Differs => "copy what is missing, and train again what expires",
+            Self::UnderWay | Self::Interrupted | Self::Terminated => {
+                "run the command that was printed, which resumes it"
+            }
+            Self::Differs => "copy what is missing, and train again what expires or has expired",
         }
     }
 }
@@ -87,8 +89,9 @@ pub(super) const PRECEDENCE: [Code; 8] = [
     Code::Verdict,
     Code::NotFound,
     Code::Exists,
-    Code::Unavailable,
+    // A script must not start again what is running.
     Code::UnderWay,
+    Code::Unavailable,
     Code::Unforeseen,
 ];
 
@@ -129,5 +132,34 @@ pub(super) fn from_signal(signal: Option<Signal>) -> ExitCode {
     match signal.unwrap_or(Signal::Interrupt) {
         Signal::Interrupt => Code::Interrupted.into(),
         Signal::Terminate => Code::Terminated.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_copy_comes_before_one_that_can_be_started_again() {
+        let code = |kinds: &[ErrorKind]| {
+            let errors: Vec<_> = kinds.iter().map(|kind| Error::new(*kind, "x")).collect();
+            format!("{:?}", from_errors(&errors, None))
+        };
+        let number = |code: Code| format!("{:?}", ExitCode::from(code));
+        let order = [
+            (ErrorKind::Credentials, Code::Credentials),
+            (ErrorKind::Settings, Code::Settings),
+            (ErrorKind::Failed, Code::Verdict),
+            (ErrorKind::NotFound, Code::NotFound),
+            (ErrorKind::Exists, Code::Exists),
+            (ErrorKind::UnderWay, Code::UnderWay),
+            (ErrorKind::Unavailable, Code::Unavailable),
+            (ErrorKind::Unforeseen, Code::Unforeseen),
+        ];
+        for (at, (first, expected)) in order.iter().enumerate() {
+            for (other, _) in &order[at..] {
+                assert_eq!(code(&[*other, *first]), number(*expected), "{other:?} and {first:?}");
+            }
+        }
     }
 }

@@ -258,7 +258,7 @@ frcopy copy, frcopy wait: one line per copy, in the order in which they end
                  skipped with an error: the service skipped the copy
   action         what was done, or with --dry-run would be: copy, replace or
                  none; null after an error
-  kind           model or classifier
+  kind           model or classifier; null if the source did not show it
   apiVersion     such as v4.0
   source         endpoint, modelId
   target         endpoint, modelId, resourceId, region
@@ -280,6 +280,7 @@ frcopy list: one line per model
   schema         \"frcopy.model/1\"
   endpoint, kind, modelId, apiVersion, status, name, description, tags,
   createdAt, modifiedAt, expiresAt
+  retired        true if a preview version trained the model: it has ended
 
 frcopy check: one line per model
   schema         \"frcopy.check/1\"
@@ -290,6 +291,8 @@ frcopy check: one line per model
   differences    list of sentences
   expiresAt      the earlier date of the two models
   expiresSoon    true within --expiring-within
+  expired        true if that date has passed
+  retired        true if a preview version trained one of the two
   error          as above; why a model could not be read
 
 frcopy authorize: one line

@@ -90,7 +90,7 @@ struct CopyLine<'a> {
     schema: &'static str,
     status: &'static str,
     action: Option<&'static str>,
-    kind: String,
+    kind: Option<String>,
     api_version: Option<String>,
     source: ModelAt<'a>,
     target: CopyTarget<'a>,
@@ -150,7 +150,7 @@ pub(super) fn copy(report: &Report) -> String {
         schema: "frcopy.copy/1",
         status: status(report),
         action: report.result.as_ref().ok().map(|outcome| action(*outcome)),
-        kind: report.kind.to_string(),
+        kind: report.kind.map(|kind| kind.to_string()),
         api_version: report.api_version.map(|version| version.to_string()),
         source: ModelAt {
             endpoint: report.source.to_string(),
@@ -217,6 +217,7 @@ struct ModelLine<'a> {
     created_at: Option<String>,
     modified_at: Option<String>,
     expires_at: Option<String>,
+    retired: bool,
 }
 
 /// `frcopy.model/1`: the line of one model of a resource.
@@ -234,6 +235,7 @@ pub(super) fn model(Listed { version, model }: &Listed, resource: &Resource) -> 
         created_at: model.created.map(date),
         modified_at: model.modified.map(date),
         expires_at: model.expires.map(date),
+        retired: model.is_retired(),
     })
 }
 
@@ -266,7 +268,21 @@ struct ComparisonLine<'a> {
     differences: &'a [String],
     expires_at: Option<String>,
     expires_soon: bool,
+    expired: bool,
+    retired: bool,
     error: Option<ErrorObject>,
+}
+
+/// What a comparison shows of the end of its models.
+pub(super) struct EndOfLife {
+    /// The earlier expiry date of the two models.
+    pub(super) expires: Option<Timestamp>,
+    /// Whether that date is within the time that was given.
+    pub(super) is_soon: bool,
+    /// Whether that date has passed.
+    pub(super) is_past: bool,
+    /// Whether a preview version trained one of the two.
+    pub(super) is_retired: bool,
 }
 
 #[derive(Serialize)]
@@ -288,7 +304,7 @@ impl<'a> ComparedModel<'a> {
 }
 
 /// `frcopy.check/1`: the line of one comparison.
-pub(super) fn comparison(one: &Comparison, plan: &CheckPlan, expires: Option<Timestamp>, expires_soon: bool) -> String {
+pub(super) fn comparison(one: &Comparison, plan: &CheckPlan, end: &EndOfLife) -> String {
     line(&ComparisonLine {
         schema: "frcopy.check/1",
         sign: sign(&one.verdict),
@@ -297,8 +313,10 @@ pub(super) fn comparison(one: &Comparison, plan: &CheckPlan, expires: Option<Tim
         source: ComparedModel::new(&plan.source.endpoint, one.source.as_ref()),
         target: ComparedModel::new(&plan.target.endpoint, one.target.as_ref()),
         differences: if let Verdict::Differs(found) = &one.verdict { found } else { &[] },
-        expires_at: expires.map(date),
-        expires_soon,
+        expires_at: end.expires.map(date),
+        expires_soon: end.is_soon,
+        expired: end.is_past,
+        retired: end.is_retired,
         error: if let Verdict::Unread(error) = &one.verdict { Some(error.into()) } else { None },
     })
 }

@@ -14,11 +14,12 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, PatternArgs, ScopeArgs};
-use super::console::{Console, Verbosity};
+use super::ci::Results;
+use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::input::{parse_duration, process_environment};
 use super::side::{SourceArgs, TargetArgs};
-use super::{json, runner};
+use super::{exit_code, json, runner};
 
 /// Lists the custom models and classifiers of one resource.
 ///
@@ -79,12 +80,22 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let verbosity = Verbosity::new(args.quiet && args.verbose == 0, args.verbose);
     runner::until_signal(
         verbosity,
+        Results::None,
         async |console, cancel| read(&plan, console, cancel).await,
-        |listed, _| {
+        |Found { listed, unreadable }, signal| {
             show(args, &listed, &plan.resource);
-            ExitCode::SUCCESS
+            // The list is incomplete.
+            let incomplete = (unreadable > 0).then(|| console::unreadable_entries(plan.resource.side, unreadable));
+            incomplete.iter().for_each(console::error);
+            exit_code::from_errors(&incomplete, signal)
         },
     )
+}
+
+/// The selected models, and how many entries of the lists cannot be read.
+struct Found {
+    listed: Vec<Listed>,
+    unreadable: usize,
 }
 
 struct Plan {
@@ -106,19 +117,22 @@ fn plan(args: &ListArgs) -> Result<Plan, Error> {
     })
 }
 
-async fn read(plan: &Plan, console: &Console, cancel: &CancellationToken) -> Result<Vec<Listed>, Error> {
+async fn read(plan: &Plan, console: &Console, cancel: &CancellationToken) -> Result<Found, Error> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| console.waiting(error, wait));
     let client = Connection::http(&plan.resource)?.client(context);
     console.step(&format!("reading the {}", plan.resource.side));
     let mut inventory = Inventory::read(&client, plan.scope).await?;
-    console.warn_of_unread(plan.resource.side, inventory.unreadable);
     let selection = Selection::Matching(plan.patterns.clone());
     selection.check(&inventory.models(), &format!("the {}", plan.resource.side))?;
     inventory.listed.retain(|listed| selection.picks(&listed.model));
-    if inventory.listed.is_empty() {
+    if inventory.listed.is_empty() && inventory.unreadable == 0 {
         console.note(&format!("the {} has no custom models and classifiers", plan.resource.side));
     }
-    Ok(inventory.listed)
+    let retired = inventory.listed.iter().filter(|listed| listed.model.is_retired()).count();
+    if retired > 0 {
+        console.warning(&format!("{retired} models of the {} were {RETIRED}", plan.resource.side));
+    }
+    Ok(Found { listed: inventory.listed, unreadable: inventory.unreadable })
 }
 
 fn show(args: &ListArgs, listed: &[Listed], resource: &Resource) {
@@ -156,11 +170,12 @@ fn row(Listed { version, model }: &Listed, now: Timestamp) -> [String; HEAD.len(
     ]
 }
 
-/// The description, or the name of a v2.1 model, after the status of a model that is not ready.
+/// The description, or the name of a v2.1 model, after the status of a model that is not ready or cannot be used.
 fn description(model: &Model) -> String {
     let text = model.name.as_ref().or(model.description.as_ref());
     let text = text.map(ToString::to_string).unwrap_or_default();
     match &model.readiness {
+        Readiness::Ready if model.is_retired() => format!("(retired) {text}"),
         Readiness::Ready => text,
         other => format!("({}) {text}", json::readiness(other)),
     }

@@ -9,14 +9,26 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::args::OutputArgs;
+use super::ci::Results;
 use super::console::{self, Console, Verbosity};
 use super::signals::{Signal, Signals};
 use super::{ci, copy_result, exit_code};
 
-/// Reports settings that cannot be used. No request was sent, so there is no result.
+/// Reports settings that cannot be used, of a command without results in CI. No request was sent.
 pub(super) fn refuse(error: &Error) -> ExitCode {
+    refuse_with(Results::None, error)
+}
+
+/// Reports settings that cannot be used. No request was sent.
+pub(super) fn refuse_with(results: Results, error: &Error) -> ExitCode {
+    fail(results, error, None)
+}
+
+/// Reports an error that ended a command before it had results, to the CI system as well.
+fn fail(results: Results, error: &Error, signal: Option<Signal>) -> ExitCode {
     console::error(error);
-    exit_code::from_errors([error], None)
+    let unpublished = console::unpublished(ci::publish_failure(results, error));
+    exit_code::from_errors([error].into_iter().chain(&unpublished), signal)
 }
 
 /// Runs a command that copies one model, and shows its result. `record` stores the result elsewhere, which may fail.
@@ -30,7 +42,7 @@ pub(super) fn one_copy(
         let reporter = console.copy_reporter();
         Ok(work(&|event: Event<'_>| reporter.show(&event), cancel).await)
     };
-    until_signal(verbosity, work, |report, signal| {
+    until_signal(verbosity, Results::Copies, work, |report, signal| {
         copy_result::show(output.format, &report, verbosity);
         let unpublished = console::unpublished(ci::publish_copies([&report]));
         let unrecorded = record(&report);
@@ -40,9 +52,10 @@ pub(super) fn one_copy(
     })
 }
 
-/// Runs `work` and shows its output. The first signal cancels the work; the second one ends the process at once.
+/// Runs `work` and shows its output. If it fails, `results` says what the CI system gets. The first signal cancels the work; the second one ends the process at once.
 pub(super) fn until_signal<T>(
     verbosity: Verbosity,
+    results: Results,
     work: impl AsyncFnOnce(&Console, &CancellationToken) -> Result<T, Error>,
     show: impl FnOnce(T, Option<Signal>) -> ExitCode,
 ) -> anyhow::Result<ExitCode> {
@@ -72,10 +85,7 @@ pub(super) fn until_signal<T>(
     console.finish();
     Ok(match result {
         Some(Ok(output)) => show(output, signal),
-        Some(Err(error)) => {
-            console::error(&error);
-            exit_code::from_errors([&error], signal)
-        }
+        Some(Err(error)) => fail(results, &error, signal),
         None => exit_code::from_signal(signal),
     })
 }

@@ -2,16 +2,18 @@
 
 use crate::copy::{Outcome, Report};
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::model::Kind;
 
 /// The kind and id of the model that a report is about.
 pub(super) fn name(report: &Report) -> String {
     let id = report.source_model_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-    format!("{}{id}", report.kind)
+    let kind = report.kind.unwrap_or(Kind::Model);
+    format!("{kind}{id}")
 }
 
-/// Whether a signal arrived before the copy was begun.
-pub(super) fn was_not_begun(error: &Error, report: &Report) -> bool {
-    error.kind() == ErrorKind::Interrupted && !report.begun
+/// Whether the command ended before the copy was begun. Its error is that of the whole command.
+pub(super) fn was_not_begun(report: &Report) -> bool {
+    !report.begun
 }
 
 /// Whether the service accepted the copy and its verdict is not known.
@@ -36,14 +38,19 @@ pub(super) fn status(report: &Report) -> &'static str {
         Ok(Outcome::WouldCopy | Outcome::WouldReplace) => return "planned",
         Err(error) => error,
     };
+    if is_running(error, report) || may_be_running(error) { "running" } else { status_of(error) }
+}
+
+/// The `status` of an error that is not about a running copy.
+pub(super) fn status_of(error: &Error) -> &'static str {
     match error.kind() {
-        _ if is_running(error, report) || may_be_running(error) => "running",
         ErrorKind::Failed => "failed",
         ErrorKind::Canceled => "canceled",
         ErrorKind::Skipped => "skipped",
         ErrorKind::Settings | ErrorKind::Credentials | ErrorKind::NotFound | ErrorKind::Exists | ErrorKind::Refused => {
             "refused"
         }
-        ErrorKind::Unavailable | ErrorKind::Unforeseen | ErrorKind::UnderWay | ErrorKind::Interrupted => "unavailable",
+        ErrorKind::UnderWay => "running",
+        ErrorKind::Unavailable | ErrorKind::Unforeseen | ErrorKind::Interrupted => "unavailable",
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::{Position, Url};
 
 use super::args::{OutputArgs, PollArgs};
+use super::ci::Results;
 use super::input::{parse, process_environment};
 use super::runner;
 use super::side::{SourceArgs, TargetArgs, both_sides};
@@ -42,7 +43,7 @@ pub(super) struct WaitArgs {
 pub(super) fn run(args: &WaitArgs) -> anyhow::Result<ExitCode> {
     let plan = match plan(args) {
         Ok(plan) => plan,
-        Err(error) => return Ok(runner::refuse(&error)),
+        Err(error) => return Ok(runner::refuse_with(Results::Copies, &error)),
     };
     let work = async |observer: Observer<'_>, cancel: &CancellationToken| wait(&plan, observer, cancel).await;
     runner::one_copy(&args.output, work, |_| None)
@@ -75,6 +76,15 @@ fn plan(args: &WaitArgs) -> Result<WaitPlan, Error> {
     if ApiVersion::of_operation(&operation).is_none() {
         return Err(Error::settings("the URL is not that of a copy operation", OPERATION_REMEDY));
     }
+    // Without it each poll would be answered with 404.
+    if names_version_in_query(&url)
+        && !url.query_pairs().any(|(name, value)| name == "api-version" && !value.is_empty())
+    {
+        return Err(Error::settings(
+            "the operation's URL has no api-version",
+            "give the whole URL that frcopy printed, in single quotes",
+        ));
+    }
     let has_target = target.endpoint.is_some();
     Ok(WaitPlan {
         operation,
@@ -84,6 +94,11 @@ fn plan(args: &WaitArgs) -> Result<WaitPlan, Error> {
         source: source.resource()?,
         target: has_target.then(|| target.resource()).transpose()?,
     })
+}
+
+/// Whether the URL is that of an operation whose version stands in its query.
+fn names_version_in_query(url: &Url) -> bool {
+    url.path().contains("/operations/")
 }
 
 const OPERATION_REMEDY: &str = "give the URL that frcopy printed, with /copyresults/ or /operations/ in it";

@@ -1,11 +1,12 @@
 //! Many copies between the same two resources, in parallel as far as the service's limits allow.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::batch_queue::{Candidate, Queue};
@@ -25,6 +26,9 @@ use crate::selection::Selection;
 
 /// How often the rate limiter is asked whether more copies can run.
 const ROOM_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long the target is asked for its limits before the first copy.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Many copies.
 #[derive(Debug, Clone)]
@@ -51,6 +55,9 @@ impl BatchPlan {
         {
             return Err(classifiers_need_newer(version));
         }
+        if self.kind == Some(Kind::Classifier) {
+            options.refuse_for_classifiers()?;
+        }
         match &self.selection {
             Selection::Ids(ids) => ids.iter().try_for_each(|id| self.plan_of(id.clone(), self.kind).check()),
             Selection::Matching(_) => self.check_all(),
@@ -71,7 +78,12 @@ impl BatchPlan {
     }
 
     fn plan_of(&self, model_id: ModelId, kind: Option<Kind>) -> Plan {
-        Plan { options: Rc::clone(&self.options), model_id, kind, target_model_id: None }
+        let mut options = Rc::clone(&self.options);
+        if kind == Some(Kind::Classifier) && options.refuse_for_classifiers().is_err() {
+            let of_classifiers = Rc::make_mut(&mut options);
+            (of_classifiers.description, of_classifiers.tags) = (None, None);
+        }
+        Plan { options, model_id, kind, target_model_id: None }
     }
 }
 
@@ -85,6 +97,17 @@ pub(crate) enum BatchEvent<'a> {
         /// After how long.
         wait: Duration,
     },
+    /// The source cannot be reached, and no copy is begun.
+    SourceUnreachable(&'a Error),
+    /// The target has less room than is needed if none of the selected models is there already.
+    MayNotFit {
+        /// The newest version of those that share the limit.
+        version: ApiVersion,
+        /// How many models the target has room for.
+        room: u64,
+        /// How many models are selected.
+        selected: u64,
+    },
     /// The source is being listed.
     Listing,
     /// The list has entries that cannot be read.
@@ -96,6 +119,11 @@ pub(crate) enum BatchEvent<'a> {
     StagingLeftOut {
         /// How many.
         count: usize,
+    },
+    /// The description and the tags that were given apply to models only.
+    ForModelsOnly {
+        /// How many classifiers are selected.
+        classifiers: usize,
     },
     /// The models to copy are known.
     Selected {
@@ -164,6 +192,7 @@ pub(super) async fn copy_batch_over(
 ) -> Result<Summary, Error> {
     let batch = Batch::new(plan, observer, cancel, connect)?;
     let candidates = batch.find_candidates().await?;
+    batch.check_room(&candidates).await;
     let run = async |job: Job<'_>, found: SourceModel| job.run(Some(found)).await;
     Ok(Summary { reports: batch.run_all(candidates, run).await, capacities: Vec::new() })
 }
@@ -183,6 +212,44 @@ pub(crate) async fn dry_run_batch(
     let reports = batch.run_all(candidates, dry_run).await;
     let capacities = batch.capacities(&reports).await;
     Ok(Summary { reports, capacities })
+}
+
+/// The error of a selection that is empty. An empty source must not look like a backup that is complete.
+fn nothing_selected(not_ready: usize, staging: usize) -> Error {
+    let reason = match (not_ready, staging) {
+        (0, 0) => "the source has no such custom models and classifiers".to_owned(),
+        (0, staging) => format!("the source has only staging copies ({staging})"),
+        (not_ready, 0) => format!("the source has only models that are not ready ({not_ready})"),
+        (not_ready, staging) => {
+            format!("the source has only models that are not ready ({not_ready}) and staging copies ({staging})")
+        }
+    };
+    Error::new(ErrorKind::NotFound, "nothing is selected").with_source(reason).with_remedy(
+        "check that the source endpoint is the resource that has the models, and the options that select them",
+    )
+}
+
+/// The error of each model of a source that cannot be reached.
+fn source_unreachable(error: &Error) -> Error {
+    let same = Error::new(ErrorKind::Unavailable, error.to_string()).with_delivery(error.delivery());
+    let same = match error.causes().next() {
+        Some(cause) => same.with_source(cause.to_string()),
+        None => same,
+    };
+    match error.remedy() {
+        Some(remedy) => same.with_remedy(remedy),
+        None => same,
+    }
+}
+
+/// Leaves out what is named twice: a v2.1 id is the same in upper and lower case.
+fn each_once(candidates: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
+    let key = |one: &Candidate| {
+        let found = one.found.as_ref().ok()?;
+        found.version.wire().service_names_the_copy().then(|| found.id.as_str().to_ascii_lowercase())
+    };
+    let mut seen = BTreeSet::new();
+    candidates.filter(|one| key(one).is_none_or(|key| seen.insert(key))).collect()
 }
 
 struct Batch<'a> {
@@ -216,17 +283,51 @@ impl<'a> Batch<'a> {
             Selection::Ids(ids) => (self.find_each(ids).await, Vec::new()),
             selection @ Selection::Matching(_) => self.list(selection).await?,
         };
+        self.check_classifiers(&candidates)?;
         (self.observer)(BatchEvent::Selected { count: candidates.len(), not_ready: &not_ready });
         Ok(candidates)
     }
 
+    /// Refuses a description and tags if only classifiers are selected; else says that they apply to models only.
+    fn check_classifiers(&self, candidates: &[Candidate]) -> Result<(), Error> {
+        let refused = self.plan.options.refuse_for_classifiers();
+        let is_classifier = |one: &&Candidate| one.found.as_ref().is_ok_and(|found| found.kind == Kind::Classifier);
+        match candidates.iter().filter(is_classifier).count() {
+            0 => Ok(()),
+            classifiers if classifiers == candidates.len() => refused,
+            classifiers => {
+                if refused.is_err() {
+                    (self.observer)(BatchEvent::ForModelsOnly { classifiers });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads each model by its id. The first one is read alone: if the source cannot be reached, the others are not tried.
     async fn find_each(&self, ids: &[ModelId]) -> Vec<Candidate> {
-        let find = async |model_id: &ModelId| {
-            let plan = self.plan.plan_of(model_id.clone(), self.plan.kind);
-            let found = self.with_job(&plan, &|_| {}, async |job| job.find().await).await;
-            Candidate { model_id: model_id.clone(), found }
+        let [first, others @ ..] = ids else { return Vec::new() };
+        let report_retries = |event: &Event<'_>| {
+            if let Event::Retrying { error, wait } = event {
+                (self.observer)(BatchEvent::Retrying { error, wait: *wait });
+            }
         };
-        futures_util::stream::iter(ids).map(find).buffered(PARALLEL_READS).collect().await
+        let first = Candidate::new(first.clone(), self.find(first, &report_retries).await);
+        if let Err(error) = &first.found
+            && error.kind() == ErrorKind::Unavailable
+            && error.service().is_none()
+        {
+            (self.observer)(BatchEvent::SourceUnreachable(error));
+            return ids.iter().map(|id| Candidate::unreachable(id.clone(), source_unreachable(error))).collect();
+        }
+        let find = async |id: &ModelId| Candidate::new(id.clone(), self.find(id, &|_| {}).await);
+        let others: Vec<_> = futures_util::stream::iter(others).map(find).buffered(PARALLEL_READS).collect().await;
+        each_once(std::iter::once(first).chain(others))
+    }
+
+    async fn find(&self, model_id: &ModelId, record: &dyn Fn(&Event<'_>)) -> Result<SourceModel, Error> {
+        let plan = self.plan.plan_of(model_id.clone(), self.plan.kind);
+        self.with_job(&plan, record, async |job| job.find().await).await
     }
 
     async fn list(&self, selection: &Selection) -> Result<(Vec<Candidate>, Vec<ModelId>), Error> {
@@ -245,11 +346,14 @@ impl<'a> Batch<'a> {
         // A list of all models also has the blank targets of copies, and failed trainings.
         let (not_ready, ready): (Vec<_>, Vec<_>) =
             selected.into_iter().partition(|listed| listed.model.readiness.is_unusable());
+        if ready.is_empty() && inventory.unreadable == 0 {
+            return Err(nothing_selected(not_ready.len(), staging.len()));
+        }
         let complete = async |listed: Listed| {
             let (model_id, kind) = (listed.model.id.clone(), listed.model.kind);
             let found = inventory::complete(client, listed).await.map(|listed| self.found(listed));
             let found = found.map_err(|error| error.with_message(format!("the source does not show the {kind}")));
-            Candidate { model_id, found }
+            Candidate::new(model_id, found)
         };
         let candidates = futures_util::stream::iter(ready).map(complete).buffered(PARALLEL_READS).collect().await;
         Ok((candidates, not_ready.into_iter().map(|listed| listed.model.id).collect()))
@@ -299,12 +403,12 @@ impl<'a> Batch<'a> {
 
     async fn run_one(
         &self,
-        Candidate { model_id, found }: Candidate,
+        Candidate { model_id, found, is_begun }: Candidate,
         work: &impl AsyncFn(Job<'_>, SourceModel) -> Result<Done, Error>,
     ) -> Report {
         let kind = found.as_ref().ok().map(|found| found.kind).or(self.plan.kind);
         let plan = self.plan.plan_of(model_id, kind);
-        let mut recorder = recorder(&plan);
+        let mut recorder = recorder(&plan).with(|report| report.begun = is_begun);
         let result = match found {
             Ok(_) if self.context.cancel.is_cancelled() => {
                 recorder = recorder.with(|report| report.begun = false);
@@ -336,6 +440,25 @@ impl<'a> Batch<'a> {
         let output = work(Job { plan, target, shared: &self.shared, cx }).await;
         (self.observer)(BatchEvent::Left { model_id, kind });
         output
+    }
+
+    /// Warns before the first authorization if the target may have too little room. The service decides: models that are
+    /// there already need none.
+    async fn check_room(&self, candidates: &[Candidate]) {
+        let found = candidates.iter().filter_map(|one| one.found.as_ref().ok());
+        let versions: Vec<_> = found.filter(|found| found.kind == Kind::Model).map(|found| found.version).collect();
+        let target = self.target.client(self.context.clone());
+        for group in ApiVersion::groups() {
+            let of_group = || versions.iter().copied().filter(|version| group.contains(version));
+            let (Some(version), selected) = (of_group().max(), of_group().count() as u64) else { continue };
+            // A target that does not answer must not hold up the copies, which report it.
+            let read = timeout(ROOM_TIMEOUT, inventory::capacity(&target, version)).await;
+            let Ok(Ok(Capacity { count, limit })) = read else { continue };
+            let room = limit.saturating_sub(count);
+            if room < selected {
+                (self.observer)(BatchEvent::MayNotFit { version, room, selected });
+            }
+        }
     }
 
     /// How much room the target has for what would be copied, of each group of versions that share models.

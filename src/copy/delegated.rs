@@ -13,6 +13,7 @@ use super::context::Context;
 use super::event::{Event, Observer};
 use super::plan::{
     StepOptions, check_id, classifiers_need_newer, needs_target_address, not_with_copies_named_by_service,
+    refuse_for_classifiers,
 };
 use super::poll::{Polling, poll};
 use super::preflight::check_ready;
@@ -63,6 +64,9 @@ impl AuthorizePlan {
         let (version, kind) = (self.api_version, self.kind);
         if !version.wire().copies(kind) {
             return Err(classifiers_need_newer(version));
+        }
+        if kind == Kind::Classifier {
+            refuse_for_classifiers(self.description.is_some(), self.tags.is_some())?;
         }
         let naming = if version.wire().service_names_the_copy() {
             Naming::ByService(self.address_for_copy_named_by_service()?)

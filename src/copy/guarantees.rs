@@ -412,9 +412,9 @@ fn copy_all_with(if_exists: IfExists, faults: &[Fault], stop_at: Option<usize>) 
 fn is_there(service: &Service, outcome: &Report, id: &str) -> bool {
     let is_custom = outcome.api_version == Some(ApiVersion::V2_1);
     let collection = match outcome.kind {
-        Kind::Classifier => Collection::DocumentClassifiers,
-        Kind::Model if is_custom => Collection::CustomModels,
-        Kind::Model => Collection::DocumentModels,
+        Some(Kind::Classifier) => Collection::DocumentClassifiers,
+        Some(Kind::Model) | None if is_custom => Collection::CustomModels,
+        Some(Kind::Model) | None => Collection::DocumentModels,
     };
     let later = service.epoch + jiff::SignedDuration::from_hours(2);
     !id.is_empty() && service.stage.borrow_mut().is_ready(1, collection, id, later)

@@ -125,6 +125,7 @@ impl Plan {
     fn naming(&self, version: ApiVersion, kind: Kind, model: Option<&Model>, id: &ModelId) -> Result<Naming, Error> {
         if kind == Kind::Classifier {
             self.refuse_old_classifier(version, model)?;
+            self.options.refuse_for_classifiers()?;
         }
         if version.wire().service_names_the_copy() {
             return self.address_for_copy_named_by_service(version).map(Naming::ByService);
@@ -212,6 +213,12 @@ impl CopyOptions {
         self.target_address.clone().ok_or_else(|| needs_target_address(version))
     }
 
+    /// Refuses options that the service ignores for classifiers, whose copies keep the description of their source and have
+    /// no tags.
+    pub(super) fn refuse_for_classifiers(&self) -> Result<(), Error> {
+        refuse_for_classifiers(self.description.is_some(), self.tags.is_some())
+    }
+
     pub(super) fn step_options(&self) -> StepOptions {
         StepOptions { allow_degrade: self.allow_degrade, verify: self.verify, poll_interval: self.poll_interval }
     }
@@ -246,6 +253,19 @@ pub(super) fn classifiers_need_newer(version: ApiVersion) -> Error {
             "leave out --api-version or give {newest}; a classifier that was trained before must be trained again with {newest}"
         ),
     )
+}
+
+/// Refuses a description or tags for the copy of a classifier, which the service ignores.
+pub(super) fn refuse_for_classifiers(has_description: bool, has_tags: bool) -> Result<(), Error> {
+    let refused = [("--description", has_description), ("--tag", has_tags)];
+    refused.iter().find(|(_, given)| *given).map_or(Ok(()), |(option, _)| {
+        Err(Error::settings(
+            format!("{option} is not possible with a classifier"),
+            format!(
+                "leave out {option}: the service gives the copy of a classifier its source's description and no tags"
+            ),
+        ))
+    })
 }
 
 /// The error of an option for a copy that the service names.

@@ -33,8 +33,8 @@ pub enum Outcome {
 /// What is known of one copy. Everything is absent until the service has said it.
 #[derive(Debug)]
 pub struct Report {
-    /// A model or a classifier.
-    pub kind: Kind,
+    /// A model or a classifier, where it is known.
+    pub kind: Option<Kind>,
     /// The source resource.
     pub source: Endpoint,
     /// The model that was copied, where it is known.
@@ -61,7 +61,7 @@ pub struct Report {
     pub elapsed: Duration,
     /// The service's ids of the requests.
     pub request_ids: RequestIds,
-    /// Whether the copy was begun before the command was cancelled.
+    /// Whether the copy was begun: not if the command was cancelled before, or the source could not be reached.
     pub begun: bool,
     /// The outcome, or why there is none.
     pub result: Result<Outcome, Error>,
@@ -96,9 +96,9 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// A recorder for a copy that begins now.
-    pub(super) fn new(kind: Kind, source: &Endpoint, target: Option<&Endpoint>) -> Self {
+    pub(super) fn new(kind: impl Into<Option<Kind>>, source: &Endpoint, target: Option<&Endpoint>) -> Self {
         let report = Report {
-            kind,
+            kind: kind.into(),
             source: source.clone(),
             source_model_id: None,
             source_name: None,
@@ -130,7 +130,7 @@ impl Recorder {
         match event {
             Event::Found { version, kind, model } => {
                 report.api_version = Some(*version);
-                report.kind = *kind;
+                report.kind = Some(*kind);
                 report.source_name = model.and_then(|model| model.name.clone());
             }
             Event::Authorized { authorization, address, request_id } => {
@@ -147,7 +147,7 @@ impl Recorder {
                 report.target_model_id = Some((*target_model_id).clone());
             }
             Event::Resumed { kind, target_model_id } => {
-                report.kind = *kind;
+                report.kind = Some(*kind);
                 report.target_model_id = Some((*target_model_id).clone());
             }
             Event::AdoptionEnded | Event::RepeatInconclusive => report.operation = None,

@@ -73,8 +73,7 @@ async fn with_job(
 /// The recorder of a copy that begins now.
 pub(super) fn recorder(plan: &Plan) -> Recorder {
     let options = &plan.options;
-    let kind = plan.kind.unwrap_or(Kind::Model);
-    Recorder::new(kind, &options.source.endpoint, Some(&options.target.endpoint)).with(|report| {
+    Recorder::new(plan.kind, &options.source.endpoint, Some(&options.target.endpoint)).with(|report| {
         report.source_model_id = Some(plan.model_id.clone());
         report.api_version = options.api_version;
     })

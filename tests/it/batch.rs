@@ -100,7 +100,7 @@ fn patterns_ids_and_files_select_the_models() {
     let set = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     let all = ["--include", "invoices-v4*", "--exclude", "*-2"];
     assert_eq!(planned(&all), set(&["invoices-v4.0-1", "invoices-v4.0-3"]));
-    assert_eq!(planned(&["--all", "--exclude", "*v*", "--kind", "classifier"]).len(), 0);
+    pair.copy(&["--all", "--exclude", "*v*", "--kind", "classifier", "--dry-run"]).expect(5, &["nothing is selected"]);
     // A pattern also matches the name of a v2.1 model.
     assert_eq!(planned(&["--include", "invoices ?"]), pair.ids(SOURCE, Collection::CustomModels));
     assert_eq!(planned(&["--all", "--kind", "classifier"]).len(), 3);
@@ -266,6 +266,56 @@ fn description_and_tags_are_copied_unless_others_are_given() {
             assert_eq!((&copy["description"], &copy["tags"]), (&json!(description), &tags), "{id}");
         }
     }
+}
+
+#[test]
+fn a_description_or_tag_for_a_classifier_is_refused() {
+    let pair = EmulatedPair::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authorization.json");
+    let out = file.to_str().unwrap();
+    for (option, value) in [("--description", "x"), ("--tag", "a=b")] {
+        let text = format!("{option} is not possible with a classifier");
+        for arguments in [
+            &["copy", "classifier-v4.0-1", option, value][..],
+            &["copy", "classifier-v4.0-1", option, value, "--kind", "classifier"],
+            &["copy", "classifier-v4.0-1", option, value, "--dry-run"],
+            &["copy", "--all", "--kind", "classifier", option, value],
+            &["copy", "--include", "classifier-*", option, value],
+            &["authorize", "backup", "--kind", "classifier", option, value, "--out", out],
+        ] {
+            pair.run(arguments).expect(2, &[&text, "help: leave out "]);
+        }
+    }
+    assert_eq!(pair.mutating_requests(), Vec::<String>::new());
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_description_applies_to_the_models_of_a_batch_and_not_to_its_classifiers() {
+    let pair = EmulatedPair::new(2);
+    let selected = ["classifier-v4.0-1", "classifier-v4.0-2", "invoices-v4.0-1"];
+    let arguments = [&selected[..], &["--description", "backup"]].concat();
+    let note = "--description and --tag apply to models only: the copies of 2 classifiers";
+    let output = pair.copy(&arguments).expect(0, &["3 copied"]);
+    assert_eq!(output.stderr.matches(note).count(), 1, "{output:#?}");
+    let model = pair.emulator.get(TARGET, Collection::DocumentModels, "invoices-v4.0-1").unwrap();
+    assert_eq!(model["description"], "backup");
+    pair.copy(&["--all", "--if-exists", "skip", "--description", "x", "--api-version", "4.0", "--dry-run"])
+        .expect(0, &[note]);
+}
+
+#[test]
+fn a_batch_warns_before_its_first_authorization_that_the_target_may_be_full() {
+    let options = Options { models: 2, operation_time: Duration::ZERO, max_models: Some(1), ..Options::default() };
+    let pair = EmulatedPair::with_options(&options);
+    let selected = ["invoices-v4.0-1", "invoices-v3.1-1", "--output", "json"];
+    let dry_run = pair.copy(&[&selected[..], &["--dry-run"]].concat()).expect(3, &["the target has room for 1 models"]);
+    assert_eq!(pair.mutating_requests(), Vec::<String>::new());
+    let output = pair.copy(&selected).expect(dry_run.code, &["DocumentModelLimit", "1 copied, 1 failed"]);
+    let warning = "warning: the target has room for 1 models of v3.0 and later, and 2 are selected";
+    let (before, _) = output.stderr.split_once("DocumentModelLimit").unwrap();
+    assert!(before.contains(warning), "{output:#?}");
 }
 
 #[test]

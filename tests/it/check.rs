@@ -50,7 +50,7 @@ fn each_difference_has_a_sign_and_a_reason() {
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
     pair.run(&["check", "invoices-v3.1-1"]).expect(0, &[]);
     pair.run(&["check", "--include", "*v3.1-1", "--include", "invoices 1"]).expect(0, &["2 same"]);
-    pair.run(&["check", "--kind", "classifier", "--one-way", "--exclude", "*-2"]).expect(0, &[]);
+    pair.run(&["check", "--kind", "classifier", "--one-way", "--exclude", "*-2"]).expect(5, &["nothing is selected"]);
     pair.run(&["check", "--api-version", "2.1"]).expect(9, &["1 same, 1 only on the source"]);
 }
 
@@ -88,9 +88,13 @@ fn expiring_and_expired_models_are_reported() {
         pair.set(resource, Collection::DocumentModels, "invoices-v4.0-1", "/expirationDateTime", in_days(24));
         pair.set(resource, Collection::DocumentModels, "invoices-v3.1-1", "/expirationDateTime", in_days(-1));
     }
-    pair.run(&["check"]).expect(0, &["5 same"]);
+    pair.run(&["check"]).expect(9, &["invoices-v3.1-1: expired on ", "5 same, 1 expired"]);
+    pair.run(&["check", "--exclude", "invoices-v3.1-1"]).expect(0, &["4 same"]);
     pair.run(&["check", "--expiring-within", "60d"])
-        .expect(9, &["(in 23 days)", "invoices-v3.1-1: expired on ", "5 same, 2 about to expire"]);
+        .expect(9, &["(in 23 days)", "invoices-v3.1-1: expired on ", "5 same, 1 about to expire, 1 expired"]);
+    let output = pair.run(&["check", "invoices-v3.1-1", "--output", "json"]).expect(9, &[]).json();
+    assert_eq!((&output["verdict"], &output["expired"]), (&json!("same"), &json!(true)));
+    assert_eq!((&output["expiresSoon"], &output["retired"]), (&json!(false), &json!(false)));
     pair.run(&["check", "--expiring-within", "sixty"]).expect(2, &["is not a duration", "60d"]);
 }
 
@@ -123,6 +127,7 @@ async fn resource_with_an_unreadable_model() -> MockServer {
     let body = |id: &str| json!({"modelId": id, "createdDateTime": "2026-01-01T00:00:00Z", "apiVersion": "2023-07-31"});
     let answer = move |request: &Request| match request.url.path() {
         "/formrecognizer/documentModels" => reply(200).set_body_json(json!({"value": [body("bad-1"), body("good-1")]})),
+        "/formrecognizer/documentClassifiers" => reply(200).set_body_json(json!({"value": []})),
         "/formrecognizer/documentModels/good-1" => reply(200).set_body_json(body("good-1")),
         "/formrecognizer/documentModels/bad-1" => error_reply(403, "Forbidden", "Not this one."),
         _ => error_reply(404, "404", "Resource not found"),
@@ -139,13 +144,20 @@ fn a_list_item_of_an_unknown_form_is_neither_in_sync_nor_copied() {
         let item = json!({"modelId": {"new": "form"}});
         let answer = move |request: &Request| match request.url.path() {
             "/documentintelligence/documentModels" => reply(200).set_body_json(json!({"value": [item]})),
+            "/documentintelligence/documentClassifiers" => reply(200).set_body_json(json!({"value": []})),
             _ => error_reply(404, "404", "Resource not found"),
         };
         Mock::given(any()).respond_with(answer).mount(&server).await;
         server
     });
     let pair = EmulatedPair::new(0);
-    for (arguments, code) in [(&["check"][..], 9), (&["check", "-q"], 9), (&["copy", "--all"], 1)] {
+    for (arguments, code) in [
+        (&["check"][..], 9),
+        (&["check", "-q"], 9),
+        (&["copy", "--all"], 1),
+        (&["list", "source"], 1),
+        (&["list", "source", "--output", "json"], 1),
+    ] {
         let mut command = pair.command(arguments);
         let quiet = arguments.contains(&"-q");
         let message = if quiet { "" } else { "the source lists 1 models in an unknown format" };

@@ -147,6 +147,56 @@ fn azure_pipelines_gets_the_same_with_its_own_commands() {
 }
 
 #[test]
+fn the_summary_and_the_outputs_are_written_when_a_command_fails_before_any_copy() {
+    let pair = EmulatedPair::new(1);
+    for (arguments, key, code, status) in [
+        (&["copy", "--all", "--include", "nothing*"][..], None, 5, "refused"),
+        (&["copy", "--all"], Some("wrong"), 4, "refused"),
+        (&["copy", "a/b"], None, 2, "refused"),
+        (&["copy", "no-such-model"], None, 5, "refused"),
+        (&["wait", "https://a.example/x"], None, 2, "refused"),
+        (&["check", "--include", "nothing*"], None, 5, ""),
+        (&["check"], Some("wrong"), 4, ""),
+        (&["check", "--timeout", "never"], None, 2, ""),
+    ] {
+        let runner = CiRunner::github();
+        let mut command = pair.command(arguments);
+        if let Some(key) = key {
+            command.env("FRCOPY_SOURCE_KEY", key);
+        }
+        runner.run(command).expect(code, &["error: "]);
+        let (name, value) = if status.is_empty() { ("in-sync", "false") } else { ("status", status) };
+        assert_eq!(runner.output(name).as_deref(), Some(value), "{arguments:?}");
+        let results: Value = serde_json::from_str(&runner.output("results").unwrap()).unwrap();
+        assert!(results.is_array(), "{arguments:?}");
+        let rows = runner.summary().lines().filter(|line| line.starts_with("| ")).count();
+        assert_eq!(rows, 3, "head, line and one row: {}", runner.summary());
+
+        let runner = CiRunner::azure_pipelines();
+        let mut command = pair.command(arguments);
+        if let Some(key) = key {
+            command.env("FRCOPY_SOURCE_KEY", key);
+        }
+        let output = runner.run(command).expect(code, &[]);
+        assert_eq!(commands(&output, "##vso[task.uploadsummary]").len(), 1, "{output:#?}");
+    }
+}
+
+#[test]
+fn an_expired_model_is_a_row_of_the_summary_of_a_check() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["--all"]).expect(0, &[]);
+    for resource in [SOURCE, TARGET] {
+        let expired = json!("2026-01-01T00:00:00Z");
+        pair.set(resource, Collection::DocumentModels, "invoices-v4.0-1", "/expirationDateTime", expired);
+    }
+    let runner = CiRunner::github();
+    runner.run(pair.command(&["check"])).expect(9, &["5 same, 1 expired"]);
+    assert_eq!(runner.output("in-sync").as_deref(), Some("false"));
+    assert!(runner.summary().contains("| = | model invoices-v4.0-1 | expired on 2026-01-01"), "{}", runner.summary());
+}
+
+#[test]
 fn wrong_settings_are_annotated() {
     let pair = EmulatedPair::new(1);
     let output = CiRunner::github().run(pair.command(&["copy", "a/b"])).expect(2, &[]);

@@ -32,11 +32,15 @@ mod faults;
 mod guarantees;
 mod help;
 #[cfg(feature = "emulator")]
+mod hostile_text;
+#[cfg(feature = "emulator")]
 mod interrupted_batch;
 #[cfg(all(unix, feature = "emulator"))]
 mod killed;
 #[cfg(feature = "emulator")]
 mod list;
+#[cfg(feature = "emulator")]
+mod list_faults;
 #[cfg(target_os = "linux")]
 mod proxy;
 mod readme;

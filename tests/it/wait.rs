@@ -122,3 +122,19 @@ fn a_url_that_is_not_an_operation_is_refused() {
         run(frcopy().env("FRCOPY_SOURCE_KEY", SOURCE_KEY).args(["wait", url])).expect(2, &[what, "help: "]);
     }
 }
+
+#[test]
+fn an_operation_url_without_an_api_version_is_refused_before_any_request() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Poll, [operation(version, "succeeded")]);
+        let url = service.operation_url();
+        let Some((cut, _)) = url.split_once('?') else { return };
+        for url in [cut.to_owned(), format!("{cut}?"), format!("{cut}?api-version="), format!("{cut}?api=1")] {
+            let mut command = frcopy();
+            command.env("FRCOPY_SOURCE_KEY", SOURCE_KEY).args(["wait", &url, "--timeout", "1s"]);
+            run(&mut command).expect(2, &["the operation's URL has no api-version", "help: give the whole URL"]);
+        }
+        assert_eq!(service.seen().len(), 0);
+    });
+}

@@ -83,11 +83,12 @@ pub(super) struct CopyOptionArgs {
     #[arg(long, value_name = "ID")]
     pub(super) target_model_id: Option<String>,
 
-    /// Description of the copy (v3.0 and later), "" for none [default: the source's]
+    /// Description of the copy (v3.0 and later), "" for none; not for classifiers [default: the source's]
     #[arg(long, value_name = "TEXT")]
     pub(super) description: Option<String>,
 
-    /// Tag of the copy (v3.0 and later); repeatable; replaces all tags of the source [default: the source's]
+    /// Tag of the copy (v3.0 and later); repeatable; replaces all tags of the source; not for classifiers [default: the
+    /// source's]
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     pub(super) tags: Vec<String>,
 
@@ -165,8 +166,8 @@ Examples:
       --target-region westus2 --target-resource-id $RESOURCE_ID
 
 Exit codes (frcopy help exit-codes explains them):
-  0 every copy exists and is ready   5 no such model or resource
-  1 unexpected error                 6 the target id exists
+  0 every copy exists and is ready   5 no such model, nothing selected
+  1 fault of frcopy itself           6 the target id exists
   2 usage or settings                7 unreachable or rate limited
-  3 a copy failed                    8 running at the deadline
+  3 a copy failed                    8 no verdict, may be running
   4 credentials rejected             130, 143 interrupted, terminated";

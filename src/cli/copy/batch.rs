@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::cli::args::Format;
+use crate::cli::ci::Results;
 use crate::cli::console::{self, Console, CopyReporter, Verbosity};
 use crate::cli::id_map::IdMap;
 use crate::cli::status::{is_running, name, was_not_begun};
@@ -44,7 +45,7 @@ pub(super) fn run(args: &CopyArgs, plan: &BatchPlan, id_map: Option<IdMap>) -> a
             copy_batch(plan, &observer, cancel).await
         }
     };
-    runner::until_signal(verbosity, work, |summary, signal| {
+    runner::until_signal(verbosity, Results::Copies, work, |summary, signal| {
         if verbosity >= Verbosity::Normal {
             for line in summary_lines(&summary, began, args.options.if_exists) {
                 console::line(&line);
@@ -83,13 +84,23 @@ impl BatchReporter<'_> {
     fn show(&self, event: &BatchEvent<'_>) {
         match event {
             BatchEvent::Retrying { error, wait } => self.console.waiting(error, *wait),
+            // The errors of the copies repeat it.
+            BatchEvent::SourceUnreachable(error) => self.console.suspend(|| console::error(error)),
+            BatchEvent::MayNotFit { version, room, selected } => self.console.warning(&format!(
+                "the target has room for {room} {}, and {selected} are selected: the service refuses what does not fit",
+                models_of(*version)
+            )),
             BatchEvent::Listing => self.console.step("reading the source"),
             BatchEvent::Unreadable { count } => {
-                self.console.suspend(|| self.fault(unread(Side::Source, *count)));
+                self.console.suspend(|| self.fault(console::unreadable_entries(Side::Source, *count)));
             }
             BatchEvent::StagingLeftOut { count } => {
                 self.console.note(&format!("left out, because they are staging copies: {count}"));
             }
+            BatchEvent::ForModelsOnly { classifiers } => self.console.warning(&format!(
+                "--description and --tag apply to models only: the copies of {classifiers} classifiers get their \
+                 sources' descriptions and no tags"
+            )),
             BatchEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
             BatchEvent::Begun { model_id, kind } => {
                 let reporter = self.console.named_reporter(model_id.to_string());
@@ -147,19 +158,13 @@ impl BatchReporter<'_> {
     }
 }
 
-/// A batch is incomplete if the listing has models that frcopy cannot read.
-fn unread(side: Side, count: usize) -> Error {
-    Error::new(ErrorKind::Unforeseen, format!("the {side} lists {count} models in an unknown format"))
-        .with_remedy("update frcopy, or copy these models by other means")
-}
-
 /// The counts, and every failure again in one line: the first ones have scrolled away.
 fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> Vec<String> {
     let count = |wanted: Outcome| {
         summary.reports.iter().filter(|report| report.result.as_ref().is_ok_and(|outcome| *outcome == wanted)).count()
     };
     let errors = || summary.reports.iter().filter_map(|report| Some((report, report.result.as_ref().err()?)));
-    let not_begun = errors().filter(|(report, error)| was_not_begun(error, report)).count();
+    let not_begun = errors().filter(|(report, _)| was_not_begun(report)).count();
     let running = errors().filter(|(report, error)| is_running(error, report)).count();
     let failed = errors().count() - not_begun - running;
     let parts = [
@@ -177,7 +182,7 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
         return vec!["there is nothing to copy".into()];
     }
     let mut lines = vec![format!("{} (in {seconds:.1} s)", console::counts(all, parts))];
-    let failures = errors().filter(|(report, error)| !was_not_begun(error, report));
+    let failures = errors().filter(|(report, _)| !was_not_begun(report));
     lines.extend(failures.map(|(report, error)| format!("  {}: {error}", name(report))));
     if errors().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
         let option = if if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
@@ -217,7 +222,8 @@ fn shortages(summary: &Summary) -> Vec<Error> {
 fn needed(summary: &Summary, version: ApiVersion) -> u64 {
     let shares_limit = |other: ApiVersion| other.shares_models_with(version);
     let new = summary.reports.iter().filter(|report| matches!(report.result, Ok(Outcome::WouldCopy)));
-    let new = new.filter(|report| report.kind == Kind::Model && report.api_version.is_some_and(shares_limit)).count();
+    let new =
+        new.filter(|report| report.kind == Some(Kind::Model) && report.api_version.is_some_and(shares_limit)).count();
     // Each replacement needs room for one staging copy at a time.
     let replaces = summary.reports.iter().any(|report| matches!(report.result, Ok(Outcome::WouldReplace)));
     new as u64 + u64::from(replaces && !version.wire().service_names_the_copy())

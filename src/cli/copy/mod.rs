@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use crate::copy::{Observer, Plan, copy, copy_delegated, dry_run, dry_run_delegated};
 use tokio_util::sync::CancellationToken;
 
+use super::ci::Results;
 use super::id_map::IdMap;
 use super::runner;
 pub(super) use args::CopyArgs;
@@ -22,7 +23,7 @@ pub(super) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
     match plan::plan(args) {
         Ok((CopyPlan::One(plan), id_map)) => run_one(args, &plan, id_map),
         Ok((CopyPlan::Batch(plan), id_map)) => batch::run(args, &plan, id_map),
-        Err(error) => Ok(runner::refuse(&error)),
+        Err(error) => Ok(runner::refuse_with(Results::Copies, &error)),
     }
 }
 
@@ -37,7 +38,7 @@ fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Resul
 fn run_delegated(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
     let plan = match plan::delegated_plan(args, path) {
         Ok(plan) => plan,
-        Err(error) => return Ok(runner::refuse(&error)),
+        Err(error) => return Ok(runner::refuse_with(Results::Copies, &error)),
     };
     let work = async |observer: Observer<'_>, cancel: &CancellationToken| {
         if args.options.dry_run {

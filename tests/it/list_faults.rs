@@ -1,0 +1,237 @@
+//! Lists that are missing, empty, or name a model twice; models that have ended. None of them looks like a success.
+
+use frcopy::emulator::Collection;
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
+use crate::support::{
+    Model, RESOURCE_ID, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, UnusedHost, V2_1, error_reply, frcopy, reply,
+    run,
+};
+
+/// A resource with v4.0, v3.1 and v2.1 that answers some paths in another way.
+struct Resource {
+    server: MockServer,
+    _runtime: tokio::runtime::Runtime,
+}
+
+const MODELS: &str = "/documentintelligence/documentModels";
+const CLASSIFIERS: &str = "/documentintelligence/documentClassifiers";
+const CUSTOM_MODELS: &str = "/formrecognizer/v2.1/custom/models";
+
+impl Resource {
+    fn new(answer: impl Fn(&str, &Request) -> Option<ResponseTemplate> + Send + Sync + 'static) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = runtime.block_on(async {
+            let server = MockServer::start().await;
+            let respond = move |request: &Request| {
+                let path = request.url.path();
+                answer(path, request).unwrap_or_else(|| default_answer(path, request))
+            };
+            Mock::given(any()).respond_with(respond).mount(&server).await;
+            server
+        });
+        Self { server, _runtime: runtime }
+    }
+}
+
+fn default_answer(path: &str, request: &Request) -> ResponseTemplate {
+    let is_summary = request.url.query().is_some_and(|query| query.contains("op=summary"));
+    match path {
+        CUSTOM_MODELS if is_summary => reply(200).set_body_json(json!({"summary": {"count": 0, "limit": 5000}})),
+        CUSTOM_MODELS => {
+            reply(200).set_body_json(json!({"modelList": [custom("eccc3f13-8289-4020-ba16-9f1d1374e96f")]}))
+        }
+        MODELS => reply(200).set_body_json(json!({"value": [model("invoices")]})),
+        CLASSIFIERS => reply(200).set_body_json(json!({"value": [classifier("sorter")]})),
+        "/documentintelligence/info" => {
+            reply(200).set_body_json(json!({"customDocumentModels": {"count": 1, "limit": 500}}))
+        }
+        _ => not_offered(),
+    }
+}
+
+fn not_offered() -> ResponseTemplate {
+    error_reply(404, "404", "Resource not found")
+}
+
+fn model(id: &str) -> Value {
+    json!({"modelId": id, "createdDateTime": "2026-01-01T00:00:00Z", "apiVersion": "2024-11-30", "docTypes": {}})
+}
+
+fn classifier(id: &str) -> Value {
+    json!({"classifierId": id, "createdDateTime": "2026-01-01T00:00:00Z", "apiVersion": "2024-11-30", "docTypes": {}})
+}
+
+fn custom(id: &str) -> Value {
+    json!({"modelId": id, "status": "ready", "createdDateTime": "2020-02-26T16:59:28Z",
+        "lastUpdatedDateTime": "2020-02-26T16:59:34Z"})
+}
+
+fn command(source: &str, target: &str, arguments: &[&str]) -> assert_cmd::Command {
+    let mut command = frcopy();
+    command
+        .envs([("FRCOPY_SOURCE_ENDPOINT", source), ("FRCOPY_TARGET_ENDPOINT", target)])
+        .envs([("FRCOPY_SOURCE_KEY", SOURCE_KEY), ("FRCOPY_TARGET_KEY", TARGET_KEY)])
+        .envs([("FRCOPY_TARGET_RESOURCE_ID", RESOURCE_ID), ("FRCOPY_TARGET_REGION", "westus2")])
+        .args(arguments);
+    command
+}
+
+#[test]
+fn one_404_for_one_list_is_not_taken_for_a_version_that_is_not_offered() {
+    for (missing, what) in [
+        (MODELS, "offers v4.0, but does not show its list of models"),
+        (CLASSIFIERS, "offers v4.0, but does not show its list of classifiers"),
+        (CUSTOM_MODELS, "offers v2.1, but does not show its list of models"),
+    ] {
+        let is_missing = move |path: &str, request: &Request| {
+            let is_list = path == missing && !request.url.query().is_some_and(|query| query.contains("op=summary"));
+            is_list.then(not_offered)
+        };
+        let (complete, incomplete) = (Resource::new(|_, _| None), Resource::new(is_missing));
+        let (complete, incomplete) = (complete.server.uri(), incomplete.server.uri());
+        let both_incomplete = Resource::new(is_missing);
+        let on = |side: &str| format!("the {side} {what}");
+        run(&mut command(&incomplete, &complete, &["copy", "--all", "--dry-run"])).expect(5, &[&on("source")]);
+        run(&mut command(&incomplete, &complete, &["check"])).expect(5, &[&on("source")]);
+        run(&mut command(&complete, &incomplete, &["check"])).expect(5, &[&on("target")]);
+        run(&mut command(&incomplete, &both_incomplete.server.uri(), &["check"])).expect(5, &[what, "help: run the"]);
+        run(&mut command(&incomplete, &complete, &["list", "source"])).expect(5, &[&on("source")]);
+    }
+}
+
+#[test]
+fn a_404_that_passes_is_asked_for_again() {
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let source = Resource::new(move |path, _| {
+        (path == MODELS && first.swap(false, std::sync::atomic::Ordering::SeqCst)).then(not_offered)
+    });
+    let output = run(&mut command(&source.server.uri(), "", &["list", "source", "-q"])).expect(0, &[]);
+    assert_eq!(output.stdout.lines().count(), 3, "{output:#?}");
+}
+
+#[test]
+fn a_version_that_is_not_offered_by_two_answers_is_left_out() {
+    let source = Resource::new(|path, _| path.starts_with("/formrecognizer/v2.1").then(not_offered));
+    let output = run(&mut command(&source.server.uri(), "", &["list", "source", "-q"])).expect(0, &[]);
+    assert_eq!(output.stdout, "invoices\nsorter\n");
+}
+
+#[test]
+fn a_model_that_two_pages_of_a_list_name_is_listed_once() {
+    let source = Resource::new(|path, request| {
+        let is_second = request.url.query().is_some_and(|query| query.contains("page=2"));
+        let next = format!("{}{path}?api-version=2024-11-30&page=2", origin(request));
+        match path {
+            MODELS if is_second => Some(reply(200).set_body_json(json!({"value": [model("invoices"), model("last")]}))),
+            MODELS => {
+                Some(reply(200).set_body_json(json!({"value": [model("first"), model("invoices")], "nextLink": next})))
+            }
+            _ => None,
+        }
+    });
+    let source = source.server.uri();
+    let target = Resource::new(|_, _| None);
+    let output = run(&mut command(&source, "", &["list", "source", "-q", "--kind", "model", "--api-version", "4.0"]));
+    assert_eq!(output.expect(0, &[]).stdout, "first\ninvoices\nlast\n");
+    let scope = ["--kind", "model", "--api-version", "4.0"];
+    let output = run(&mut command(&source, &target.server.uri(), &[&["check"], &scope[..]].concat()));
+    assert_eq!(output.expect(9, &[]).stdout, "+ first\n= invoices\n+ last\n");
+}
+
+fn origin(request: &Request) -> String {
+    format!("http://{}", request.headers["host"].to_str().unwrap())
+}
+
+#[test]
+fn a_v2_1_model_that_is_named_in_upper_and_lower_case_is_copied_once() {
+    let service = ScriptedService::new(V2_1);
+    let upper = crate::support::MODEL.to_uppercase();
+    service.default_answer(Model::example(V2_1).answer());
+    let mut command = service.copy();
+    command.args([&upper, "--output", "json"]);
+    let output = run(&mut command).expect(0, &["1 copied"]);
+    assert_eq!((output.stdout.lines().count(), service.count(Step::Authorize)), (1, 1), "{output:#?}");
+}
+
+#[test]
+fn an_empty_selection_is_no_success() {
+    let pair = EmulatedPair::new(0);
+    for arguments in [
+        &["copy", "--all"][..],
+        &["copy", "--all", "--dry-run"],
+        &["copy", "--all", "--if-exists", "skip", "--output", "json"],
+        &["check"],
+        &["check", "-q"],
+        &["check", "--one-way"],
+    ] {
+        let output = pair.run(arguments).expect(5, &["error: nothing is selected", "help: check that"]);
+        assert_eq!(output.stdout, "", "{arguments:?}");
+    }
+    pair.run(&["list", "source"]).expect(0, &["has no custom models and classifiers"]);
+
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["--all"]).expect(0, &[]);
+    pair.copy(&["--all", "--exclude", "*"]).expect(5, &["nothing is selected"]);
+    pair.run(&["check", "--exclude", "*"]).expect(5, &["nothing is selected"]);
+    for collection in [Collection::CustomModels, Collection::DocumentModels, Collection::DocumentClassifiers] {
+        for id in pair.ids(SOURCE, collection) {
+            pair.emulator.remove(SOURCE, collection, &id);
+        }
+    }
+    // The source has lost its models: this is not a backup that is complete.
+    pair.run(&["check", "--one-way"]).expect(5, &["nothing is selected"]);
+    pair.run(&["check"]).expect(9, &["5 only on the target"]);
+}
+
+#[test]
+fn a_source_with_unusable_models_only_selects_nothing() {
+    let pair = EmulatedPair::new(1);
+    let custom = pair.custom_model();
+    pair.set(SOURCE, Collection::CustomModels, &custom, "/modelInfo/status", json!("invalid"));
+    pair.copy(&["--all", "--api-version", "2.1"]).expect(5, &["nothing is selected", "not ready (1)"]);
+}
+
+#[test]
+fn a_model_of_a_preview_version_is_flagged() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["--all"]).expect(0, &[]);
+    for resource in [SOURCE, TARGET] {
+        pair.set(resource, Collection::DocumentModels, "invoices-v4.0-1", "/apiVersion", json!("2024-02-29-preview"));
+    }
+    let text = "trained with a preview version, which has ended: train it again";
+    pair.run(&["check"]).expect(9, &[&format!("model invoices-v4.0-1: {text}"), "5 same, 1 retired"]);
+    pair.run(&["check", "--exclude", "invoices-v4.0-1"]).expect(0, &[]);
+    let json = pair.run(&["check", "invoices-v4.0-1", "--output", "json"]).expect(9, &[]).json();
+    assert_eq!((&json["sign"], &json["retired"]), (&json!("="), &json!(true)));
+    let list = pair.run(&["list", "source"]).expect(0, &[&format!("warning: 1 models of the source were {text}")]);
+    assert!(list.stdout.lines().any(|line| line.contains("2024-02-29-preview") && line.contains("(retired)")));
+    let json = pair.run(&["list", "source", "--include", "invoices-v4*", "--output", "json"]).expect(0, &[]).json();
+    assert_eq!(json["retired"], true);
+    for arguments in [&["invoices-v4.0-1"][..], &["--all"]] {
+        let arguments = [arguments, &["--dry-run", "--if-exists", "skip"]].concat();
+        pair.copy(&arguments).expect(0, &[&format!("the model was {text}")]);
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_reached_is_one_error_and_unknown_fields_are_null() {
+    let host = UnusedHost::new();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = command(&format!("http://{closed}"), &host.url(), &["copy", "ab", "cd", "ef"]);
+    command.args(["--output", "json", "--timeout", "1s"]);
+    let output = run(&mut command).expect(7, &["of 3 models and classifiers: 3 not begun"]);
+    assert_eq!(output.stderr.matches("error: ").count(), 1, "{output:#?}");
+    let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{output:#?}");
+    for line in lines {
+        assert_eq!(line["status"], "unavailable");
+        for field in ["kind", "apiVersion", "action", "operation"] {
+            assert_eq!(line[field], Value::Null, "{field}");
+        }
+        assert_eq!(line["target"]["modelId"], Value::Null);
+    }
+}
