@@ -19,6 +19,7 @@ mod ci;
 mod completions;
 mod connection_faults;
 mod copy;
+mod deadlines;
 #[cfg(feature = "emulator")]
 mod delegated;
 #[cfg(feature = "emulator")]
