@@ -203,8 +203,11 @@ impl Client<'_> {
         }
         if request.method == Method::GET {
             // The last poll is sent at the deadline.
-            let answer_by = end + READ_GRACE;
-            return Limits { send_by: answer_by, connect_by: end + READ_GRACE / 2, answer_by };
+            return Limits {
+                send_by: end + READ_GRACE / 3,
+                connect_by: end + READ_GRACE * 2 / 3,
+                answer_by: end + READ_GRACE,
+            };
         }
         Limits { send_by: end, connect_by: end, answer_by: end + MUTATION_GRACE }
     }

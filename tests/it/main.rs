@@ -26,6 +26,8 @@ mod delegated;
 mod emulator;
 #[cfg(feature = "emulator")]
 mod emulator_replay;
+#[cfg(target_os = "linux")]
+mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
 mod fault_matrix;
