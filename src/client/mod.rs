@@ -52,11 +52,11 @@ pub(crate) struct CallContext<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     /// The token, the permit of the rate limiter, and so the sending.
-    send_by: Instant,
+    sent: Instant,
     /// A new connection.
-    connect_by: Instant,
+    connected: Instant,
     /// The whole answer.
-    answer_by: Instant,
+    answered: Instant,
 }
 
 /// Receives why a request will be sent again, and after which wait.
@@ -151,7 +151,8 @@ impl Client<'_> {
             policy.deadline(self.context.deadline),
             async |wait| self.unless_cancelled(policy, sleep(wait)).await,
             |error, wait| (self.context.on_retry)(error, wait),
-            async |connect_by| self.attempt(call, policy, connect_by).await,
+            // Boxed, because it is large and part of the future of each step.
+            async |connect_by| Box::pin(self.attempt(call, policy, connect_by)).await,
         )
         .await
     }
@@ -169,7 +170,7 @@ impl Client<'_> {
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
     pub(crate) async fn send_once<T>(&self, call: &Call<'_, T>) -> Result<Response<T>, Error> {
-        self.attempt(call, RetryPolicy::ONCE, None).await
+        Box::pin(self.attempt(call, RetryPolicy::ONCE, None)).await
     }
 
     /// Sends a request once. If it needs a new connection, that must be there at `connect_by`.
@@ -181,9 +182,9 @@ impl Client<'_> {
     ) -> Result<Response<T>, Error> {
         let limiter = &self.connection.rate_limiter;
         let mut limits = self.limits(&call.request, policy);
-        limits.connect_by = connect_by.map_or(limits.connect_by, |earlier| earlier.min(limits.connect_by));
-        let header = self.unless_cancelled(policy, self.auth_header(limits.send_by)).await??;
-        let permit = self.unless_cancelled(policy, limiter.acquire(call.request.quota, limits.send_by)).await?;
+        limits.connected = connect_by.map_or(limits.connected, |earlier| earlier.min(limits.connected));
+        let header = self.unless_cancelled(policy, self.auth_header(limits.sent)).await??;
+        let permit = self.unless_cancelled(policy, limiter.acquire(call.request.quota, limits.sent)).await?;
         // A release is rather sent too early than not at all.
         if permit.is_err() && !policy.is_cleanup() {
             return Err(self.rate_limited(&call.request));
@@ -199,17 +200,17 @@ impl Client<'_> {
     fn limits(&self, request: &Request, policy: RetryPolicy) -> Limits {
         let end = policy.deadline(self.context.deadline);
         if policy.is_cleanup() {
-            return Limits { send_by: end, connect_by: end, answer_by: end };
+            return Limits { sent: end, connected: end, answered: end };
         }
         if request.method == Method::GET {
             // The last poll is sent at the deadline.
             return Limits {
-                send_by: end + READ_GRACE / 3,
-                connect_by: end + READ_GRACE * 2 / 3,
-                answer_by: end + READ_GRACE,
+                sent: end + READ_GRACE / 3,
+                connected: end + READ_GRACE * 2 / 3,
+                answered: end + READ_GRACE,
             };
         }
-        Limits { send_by: end, connect_by: end, answer_by: end + MUTATION_GRACE }
+        Limits { sent: end, connected: end, answered: end + MUTATION_GRACE }
     }
 
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
@@ -234,10 +235,10 @@ impl Client<'_> {
         if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credentials) {
             return result;
         }
-        let refreshed = timeout_at(limits.send_by, self.connection.resource.credential.refreshed(&header));
+        let refreshed = timeout_at(limits.sent, self.connection.resource.credential.refreshed(&header));
         let refreshed = self.unless_cancelled(policy, refreshed).await?;
         let Ok(Some(other)) = refreshed else { return result };
-        if Instant::now() >= limits.send_by {
+        if Instant::now() >= limits.sent {
             return result;
         }
         self.redact(other.secret());
@@ -277,12 +278,12 @@ impl Client<'_> {
     /// effect is not known.
     async fn transmit(&self, request: &Request, policy: RetryPolicy, limits: Limits) -> Result<Answer, Error> {
         let now = Instant::now();
-        if now >= limits.send_by {
+        if now >= limits.sent {
             return Err(self.past_deadline(request));
         }
-        let timeout = REQUEST_TIMEOUT.min(limits.answer_by.saturating_duration_since(now));
+        let timeout = REQUEST_TIMEOUT.min(limits.answered.saturating_duration_since(now));
         let sending = self.connection.transport.send(&self.connection.resource, request, timeout);
-        let sending = transport::connecting_by(limits.connect_by, sending);
+        let sending = transport::connecting_by(limits.connected, sending);
         if policy.is_cleanup() {
             return sending.await;
         }

@@ -10,8 +10,8 @@ use crate::error::{Delivery, Error};
 
 /// How long a resource is tried to which no connection can be made, while nothing is reserved.
 const UNREACHABLE_TIME: Duration = Duration::from_secs(30);
-/// How much of that time the last attempt gets.
-const LAST_CONNECT_TIME: Duration = Duration::from_secs(2);
+/// When the last attempt is made, so that it can end in time.
+const LAST_ATTEMPT: Duration = Duration::from_secs(28);
 
 /// How often and how long a request is sent again.
 #[derive(Debug, Clone, Copy)]
@@ -86,8 +86,7 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
     let wait = match attempt.delivery {
         Delivery::NotSent | Delivery::WrongHost if policy.is_reserved => backoff,
         Delivery::NotSent => {
-            // The last attempt is made early enough to end in time.
-            let latest = (UNREACHABLE_TIME - LAST_CONNECT_TIME).saturating_sub(attempt.unreachable);
+            let latest = LAST_ATTEMPT.saturating_sub(attempt.unreachable);
             Some(backoff.min(latest)).filter(|wait| !wait.is_zero())?
         }
         Delivery::Throttled { retry_after } => backoff.max(retry_after.unwrap_or_default()),
