@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, PatternArgs, ScopeArgs};
 use super::console::{Console, Verbosity};
 use super::dates::days_left;
-use super::input::{parse_duration, process_environment};
+use super::input::{parse_timeout, process_environment};
 use super::side::{SourceArgs, TargetArgs};
 use super::{json, runner};
 
@@ -102,7 +102,7 @@ fn plan(args: &ListArgs) -> Result<Plan, Error> {
         },
         scope: args.scope.scope()?,
         patterns: args.patterns.patterns()?,
-        timeout: parse_duration("--timeout", &args.timeout)?,
+        timeout: parse_timeout(&args.timeout)?,
     })
 }
 

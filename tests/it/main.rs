@@ -32,6 +32,8 @@ mod endless_lists;
 mod entra;
 mod fault_matrix;
 mod faults;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod files;
 mod guarantees;
 mod help;
 #[cfg(feature = "emulator")]
