@@ -40,6 +40,9 @@ pub enum ErrorKind {
 pub enum Delivery {
     /// The request was not sent: no connection could be made, but a later one may succeed.
     NotSent,
+    /// The request was not sent: the host name has no address, or the TLS handshake failed. A repetition helps only if
+    /// that is temporary.
+    WrongHost,
     /// The service refused it unprocessed because of a rate limit (429).
     Throttled {
         /// The wait of the answer's `Retry-After`, counted from the answer.
@@ -211,9 +214,11 @@ impl Error {
             Delivery::Unanswered | Delivery::NotProcessed => true,
             Delivery::Final(finding) => finding == Finding::Inconclusive && self.kind != ErrorKind::Unavailable,
             // The resource is not reachable or throttled: a copy would meet the same.
-            Delivery::NotSent | Delivery::Throttled { .. } | Delivery::Busy { .. } | Delivery::OutOfQuota { .. } => {
-                false
-            }
+            Delivery::NotSent
+            | Delivery::WrongHost
+            | Delivery::Throttled { .. }
+            | Delivery::Busy { .. }
+            | Delivery::OutOfQuota { .. } => false,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The custom models and classifiers of one resource, read page by page.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::api::version::ApiVersion;
 use crate::api::{Call, Capacity, Page};
 use crate::client::Client;
@@ -9,8 +11,14 @@ use crate::resource::Side;
 
 /// How many models are read at the same time, where a list does not have all fields.
 pub(crate) const PARALLEL_READS: usize = 20;
-/// More pages than any resource has. A longer list has a cycle.
+/// More pages than any resource has. A longer list does not end.
 const MAX_PAGES: usize = 10_000;
+/// The documented limit of models of a resource. A list is always read up to here.
+const DOCUMENTED_MODELS: usize = 5_500;
+/// How much memory the models of a longer list may take in bytes, by [`estimated_size`].
+const MAX_SIZE: usize = 12 * 1024 * 1024;
+/// How many pages in succession may bring no new model. More show a cycle whose links differ.
+const MAX_PAGES_WITHOUT_NEWS: usize = 30;
 
 /// Which part of a resource is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,19 +125,29 @@ impl Inventory {
         mut call: Call<'static, Page<Model>>,
         mut page: Page<Model>,
     ) -> Result<(), Error> {
-        for _ in 0..MAX_PAGES {
+        // A model may be on two pages, if another one was created in between.
+        let mut models = BTreeMap::new();
+        let mut links = BTreeSet::from([call.request.path_and_query.clone()]);
+        let (mut without_news, mut size) = (0, 0);
+        loop {
+            let count = models.len();
+            size += page.items.iter().map(estimated_size).sum::<usize>();
             self.unreadable += page.unreadable;
-            self.listed.extend(page.items.into_iter().map(|model| Listed { version, model }));
-            let Some(link) = page.next_link else { return Ok(()) };
+            models.extend(page.items.into_iter().map(|model| (model.id.clone(), model)));
+            without_news = if models.len() > count { 0 } else { without_news + 1 };
+            let Some(link) = page.next_link else { break };
             let request = call.request.next_page(&link, client.endpoint())?;
+            if !links.insert(request.path_and_query.clone()) || without_news > MAX_PAGES_WITHOUT_NEWS {
+                return Err(endless(client, &call, "a page links to one that was read before"));
+            }
+            if links.len() > MAX_PAGES || (models.len() > DOCUMENTED_MODELS && size > MAX_SIZE) {
+                return Err(endless(client, &call, "it has more models than any resource"));
+            }
             call = call.with_request(request);
             page = client.read(&call).await?;
         }
-        Err(Error::new(
-            ErrorKind::Unforeseen,
-            format!("the list of the {} does not end ({})", client.side(), call.request.purpose),
-        )
-        .with_remedy("check that no proxy answers instead of the service"))
+        self.listed.extend(models.into_values().map(|model| Listed { version, model }));
+        Ok(())
     }
 }
 
@@ -201,6 +219,23 @@ fn missing_list(side: Side, version: ApiVersion, kind: Option<Kind>) -> Error {
     };
     Error::new(ErrorKind::NotFound, format!("the {side} offers {version}, but does not show its list of {of}"))
         .with_remedy(remedy)
+}
+
+/// Roughly how many bytes of memory a model takes.
+fn estimated_size(model: &Model) -> usize {
+    let schemas = model.document_types.values().filter_map(|document_type| document_type.field_schema.as_ref());
+    let texts = schemas.map(|schema| schema.len()).sum::<usize>();
+    // The maps of tags and document types are allocated for eleven entries at once.
+    let map = if model.document_types.is_empty() { 0 } else { 1024 };
+    size_of::<Listed>() + 128 + map + texts
+}
+
+/// The error of a list that cannot be read to its end.
+fn endless(client: &Client<'_>, call: &Call<'_, Page<Model>>, why: &str) -> Error {
+    let what = format!("the list of the {} does not end ({})", client.side(), call.request.purpose);
+    Error::new(ErrorKind::Unforeseen, what)
+        .with_source(why.to_owned())
+        .with_remedy("check that no proxy answers instead of the service, and run the command again")
 }
 
 /// Reads the fields that a list leaves out of a model.

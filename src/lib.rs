@@ -30,6 +30,7 @@ mod authorization;
 mod authorization_file;
 mod backoff;
 mod check;
+mod child;
 #[doc(hidden)]
 pub mod cli;
 mod client;
@@ -46,6 +47,7 @@ mod redactor;
 mod resource;
 mod selection;
 mod text;
+mod text_file;
 
 pub use auth::{Credential, Key};
 pub use copy::{CopyOptions, Event, IfExists, Observer, Outcome, Plan, Report, RequestIds, copy, dry_run};

@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::env;
 use std::error::Error as StdError;
+use std::ffi::OsStr;
 use std::fmt;
+use std::io;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +18,16 @@ use azure_core::http::{
 };
 use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, AzureDeveloperCliCredential, AzureDeveloperCliCredentialOptions,
-    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
-    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, Executor,
+    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
 };
 use jiff::Timestamp;
 use tokio::time::timeout;
 use tracing::info;
 
 use super::{Token, TokenFuture, TokenSource};
+use crate::child::{KillOnDrop, own_variables};
 use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::redactor::Redactor;
 use crate::resource::{Cloud, Side};
@@ -252,12 +257,13 @@ impl Entra {
             }))?,
             Identity::AzureCli => AzureCliCredential::new(Some(AzureCliCredentialOptions {
                 tenant_id,
+                executor: Some(Arc::new(ChildExecutor)),
                 ..AzureCliCredentialOptions::default()
             }))?,
             Identity::AzureDeveloperCli => {
                 AzureDeveloperCliCredential::new(Some(AzureDeveloperCliCredentialOptions {
                     tenant_id,
-                    ..AzureDeveloperCliCredentialOptions::default()
+                    executor: Some(Arc::new(ChildExecutor)),
                 }))?
             }
         })
@@ -307,9 +313,31 @@ impl Entra {
     }
 }
 
+/// Runs the Azure CLIs without the settings of frcopy, and kills them if their token is no longer waited for.
+#[derive(Debug)]
+struct ChildExecutor;
+
+#[async_trait::async_trait]
+impl Executor for ChildExecutor {
+    async fn run(&self, program: &OsStr, args: &[&OsStr]) -> io::Result<Output> {
+        let mut command = tokio::process::Command::new(program);
+        for name in own_variables() {
+            command.env_remove(name);
+        }
+        #[cfg(unix)]
+        command.process_group(0);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn()?;
+        let guard = KillOnDrop::new(child.id());
+        let output = child.wait_with_output().await;
+        guard.ended();
+        output
+    }
+}
+
 /// Whether a federated token file or a program does not exist. The SDK reports this as an I/O error, but it is not transient.
 fn is_missing_file(cause: &(dyn StdError + 'static)) -> bool {
-    cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Returns an environment variable, trimmed, unless it is empty.

@@ -12,7 +12,7 @@ use crate::error::Error;
 pub use key::Key;
 #[cfg(feature = "entra")]
 pub(crate) use token::Token;
-pub(crate) use token::{StaticToken, TokenCache, TokenFile, TokenFuture, TokenSource, read_limited};
+pub(crate) use token::{StaticToken, TokenCache, TokenFile, TokenFuture, TokenSource};
 
 /// The credential of one resource. `Debug` redacts it.
 #[derive(Debug, Clone)]

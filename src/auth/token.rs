@@ -1,8 +1,7 @@
 //! Microsoft Entra ID access tokens: a cache, and the sources that are not Entra ID itself.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,6 +14,7 @@ use tracing::info;
 
 use super::AuthHeader;
 use crate::error::{Error, ErrorKind};
+use crate::text_file::read_text;
 
 /// A token is renewed this long before it expires, or at half of its lifetime if that is later.
 const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(5 * 60);
@@ -22,6 +22,8 @@ const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(5 * 60);
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 /// Maximum size of a token file in bytes. A longer file is not a token.
 const MAX_TOKEN_FILE: u64 = 64 * 1024;
+/// The longest time for reading a token file.
+const READ_TIME: Duration = Duration::from_secs(10);
 
 /// A Microsoft Entra ID access token and its expiry time. `Debug` redacts it.
 #[derive(Debug, Clone)]
@@ -149,8 +151,11 @@ impl TokenFile {
     }
 
     fn read(&self) -> Result<Token, Error> {
+        Self::parse(read_text(&self.0, MAX_TOKEN_FILE, READ_TIME))
+    }
+
+    fn parse(text: io::Result<String>) -> Result<Token, Error> {
         const REMEDY: &str = "check that the file exists, is readable and contains nothing but the token";
-        let text = File::open(&self.0).and_then(|file| read_limited(file, MAX_TOKEN_FILE));
         let text = text.map_err(|error| Error::settings("it cannot be read", REMEDY).with_source(error))?;
         Token::new(&text.into(), None)
     }
@@ -163,18 +168,13 @@ impl TokenSource for TokenFile {
                 .with_remedy(error.remedy().unwrap_or_default())
                 .with_source(error)
         };
-        Box::pin(async move { self.read().map_err(no_token) })
+        let path = self.0.clone();
+        // A file that cannot be read must not stop the other requests.
+        let reading = tokio::task::spawn_blocking(move || read_text(&path, MAX_TOKEN_FILE, READ_TIME));
+        Box::pin(async move {
+            Self::parse(reading.await.unwrap_or_else(|error| Err(io::Error::other(error)))).map_err(no_token)
+        })
     }
-}
-
-/// Reads text to its end, but at most `max_len` bytes.
-///
-/// # Errors
-/// When it is longer, is not UTF-8, or cannot be read.
-pub(crate) fn read_limited(from: impl Read, max_len: u64) -> io::Result<String> {
-    let mut text = String::new();
-    from.take(max_len + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > max_len { Err(io::Error::other("it is too long")) } else { Ok(text) }
 }
 
 #[cfg(test)]

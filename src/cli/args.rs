@@ -10,7 +10,7 @@ use crate::selection::Patterns;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::console::Verbosity;
-use super::input::{parse, parse_duration, parse_patterns};
+use super::input::{parse, parse_duration, parse_patterns, parse_timeout};
 
 /// The part of a resource that a command reads.
 #[derive(Debug, Args)]
@@ -78,7 +78,7 @@ pub(super) struct PollArgs {
 
 impl PollArgs {
     pub(super) fn timeout(&self) -> Result<Duration, Error> {
-        parse_duration("--timeout", &self.timeout)
+        parse_timeout(&self.timeout)
     }
 
     pub(super) fn poll_interval(&self) -> Result<Duration, Error> {

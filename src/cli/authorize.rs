@@ -16,7 +16,7 @@ use super::args::{Format, KindArg, OutputArgs};
 use super::authorization_file::{self, NewFile};
 use super::ci::Results;
 use super::console::{self, Console, Verbosity};
-use super::input::{STDIN, parse, parse_description, parse_duration, parse_tags, process_environment};
+use super::input::{STDIN, parse, parse_description, parse_tags, parse_timeout, process_environment};
 use super::side::{TargetAddressArgs, TargetArgs};
 use super::{ci, exit_code, json, runner};
 
@@ -169,7 +169,7 @@ fn plan(args: &AuthorizeArgs) -> Result<AuthorizePlan, Error> {
         target_address,
         description: args.description.as_deref().map(parse_description).transpose()?,
         tags: parse_tags(&args.tags)?,
-        timeout: parse_duration("--timeout", &args.timeout)?,
+        timeout: parse_timeout(&args.timeout)?,
     };
     plan.check().map(|()| plan)
 }
@@ -180,7 +180,7 @@ fn revocation(args: &AuthorizeArgs, path: &Path) -> Result<(AuthorizationFile, R
     let mut target = args.target.settings(&process_environment)?;
     target.endpoint.get_or_insert_with(|| authorization.target.to_string());
     let target = target.resource()?;
-    let timeout = parse_duration("--timeout", &args.timeout)?;
+    let timeout = parse_timeout(&args.timeout)?;
     if target.endpoint != authorization.target {
         return Err(Error::settings(
             format!("the authorization is for {}, and the target endpoint is another one", authorization.target),

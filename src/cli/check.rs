@@ -20,7 +20,7 @@ use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::exit_code::{self, Code};
 use super::id_map::IdMap;
-use super::input::{parse_duration, parse_ids, parse_long_duration, process_environment, unique};
+use super::input::{parse_ids, parse_long_duration, parse_timeout, process_environment, unique};
 use super::json::EndOfLife;
 use super::side::{SourceArgs, TargetArgs, both_sides};
 use super::{ci, json, runner};
@@ -136,9 +136,9 @@ fn plan(args: &CheckArgs) -> Result<(CheckPlan, Option<Duration>), Error> {
         selection,
         scope: args.scope.scope()?,
         known_copies: BTreeMap::new(),
-        timeout: parse_duration("--timeout", &args.timeout)?,
         source: source.resource()?,
         target: target.resource()?,
+        timeout: parse_timeout(&args.timeout)?,
     };
     if plan.source.endpoint == plan.target.endpoint {
         return Err(Error::settings(

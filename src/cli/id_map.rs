@@ -1,14 +1,17 @@
 //! `--id-map`: a file that maps each v2.1 model to its copy, so that applications find their models after a failover.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::copy::{Outcome, Report};
 use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
 use crate::resource::Endpoint;
+use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +21,10 @@ use super::input::read_text;
 const SCHEMA: &str = "frcopy.id-map/1";
 /// The largest file that is read.
 const MAX_SIZE: u64 = 64 * 1024 * 1024;
+/// How long another process may change the file. A change takes milliseconds.
+const LOCK_TIME: Duration = Duration::from_secs(5);
+/// Delay between two attempts to lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 const CHECK_FILE: &str = "check the file, or give another path; a file that does not exist is created";
 
 /// The file and its content.
@@ -80,8 +87,8 @@ impl IdMap {
     }
 
     /// Checks that the file can be written, before anything is copied.
-    pub(super) fn check_writable(&self) -> Result<(), Error> {
-        self.write().map_err(|error| unusable(&self.path, "cannot be written").with_source(error))
+    pub(super) fn check_writable(&mut self) -> Result<(), Error> {
+        self.update(None).map_err(|error| unusable(&self.path, "cannot be written").with_source(error))
     }
 
     /// The recorded copies: id on the source, id on the target.
@@ -104,33 +111,89 @@ impl IdMap {
             copied_at: format!("{:.0}", Timestamp::now()),
             more: BTreeMap::new(),
         };
-        // Another command may have recorded copies in the meantime.
-        let others = read_text(&self.path, MAX_SIZE).ok();
-        let others = others.and_then(|text| parse(&self.path, &text, &self.content).ok());
-        self.content.models.extend(others.map(|content| content.models).unwrap_or_default());
-        self.content.models.insert(source.to_string(), copy);
-        self.write().map_err(|error| {
+        self.update(Some((source, copy))).map_err(|error| {
             let what = format!("the copy succeeded, but the id map {} cannot be written", self.path.display());
             let remedy = format!("add it by hand: the copy of {source} is {target}");
             Error::new(ErrorKind::Unforeseen, what).with_source(error).with_remedy(remedy)
         })
     }
 
+    /// Reads what other commands have recorded in the meantime, adds a copy, and writes the file, under a lock.
+    fn update(&mut self, new: Option<(&ModelId, Copy)>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let _lock = lock(&beside(&self.path, "lock")?)?;
+        match read_text(&self.path, MAX_SIZE) {
+            Ok(text) => {
+                let Content { models, more, .. } = parse(&self.path, &text, &self.content)?;
+                self.content.models.extend(models);
+                self.content.more.extend(more);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.content.models.extend(new.map(|(source, copy)| (source.to_string(), copy)));
+        Ok(self.write()?)
+    }
+
     /// Replaces the file atomically.
     fn write(&self) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(&self.content)?;
         text.push('\n');
-        let name = self.path.file_name().ok_or_else(|| io::Error::other("the path does not name a file"))?;
-        let beside = self.path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-        let written = File::create(&beside).and_then(|mut file| {
+        let temporary = beside(&self.path, &format!("{}.tmp", uuid::Uuid::new_v4().simple()))?;
+        let written = new_private_file(&temporary).and_then(|mut file| {
             // The new file keeps the permissions of the old one.
             if let Ok(metadata) = fs::metadata(&self.path) {
                 file.set_permissions(metadata.permissions())?;
             }
             file.write_all(text.as_bytes())?;
-            file.sync_all()
+            file.sync_all()?;
+            fs::rename(&temporary, &self.path)
         });
-        written.and_then(|()| fs::rename(&beside, &self.path)).inspect_err(|_| drop(fs::remove_file(&beside)))
+        written.inspect_err(|_| drop(fs::remove_file(&temporary)))
+    }
+}
+
+/// The path of a hidden file beside another one.
+fn beside(path: &Path, extension: &str) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("the path does not name a file"))?;
+    Ok(path.with_file_name(format!(".{}.{extension}", name.to_string_lossy())))
+}
+
+/// Creates a file that only its owner may read. A symbolic link in its place is not followed.
+fn new_private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Waits for a lock, which ends with the returned file. The lock file stays: its removal would leave two processes with a
+/// lock each.
+fn lock(path: &Path) -> io::Result<File> {
+    let file = match new_private_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !fs::symlink_metadata(path)?.is_file() {
+                return Err(io::Error::other(format!("{} is not a regular file", path.display())));
+            }
+            OpenOptions::new().write(true).open(path)?
+        }
+        created => created?,
+    };
+    let until = Instant::now() + LOCK_TIME;
+    loop {
+        match file.try_lock_exclusive() {
+            Ok(true) => return Ok(file),
+            // Some network file systems have no locks. There, two commands must not share an id map.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
+            Err(error) => return Err(error),
+            Ok(false) if Instant::now() >= until => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("another process locks {}", path.display()),
+                ));
+            }
+            Ok(false) => thread::sleep(LOCK_INTERVAL),
+        }
     }
 }
 

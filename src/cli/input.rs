@@ -1,16 +1,17 @@
 //! Reads what the user gave: the environment, files, stdin, and the values of options.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::auth::read_limited;
+use super::deadline;
 use crate::error::Error;
 use crate::model::ModelId;
 use crate::selection::{Pattern, Patterns};
+use crate::text_file;
+pub(super) use crate::text_file::{is_read_once, is_stdin};
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 /// Looks up an environment variable; an empty one counts as not set.
@@ -30,9 +31,9 @@ pub(super) fn process_environment(name: &str) -> Option<String> {
     Some(value).filter(|value| !value.trim().is_empty())
 }
 
-/// Reads a whole file, or stdin, up to a size limit.
+/// Reads a whole file, or stdin, up to a size limit and until the deadline of the command.
 pub(super) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    if path == Path::new(STDIN) { read_limited(io::stdin(), limit) } else { read_limited(File::open(path)?, limit) }
+    text_file::read_text(path, limit, deadline::left())
 }
 
 /// Replaces every word that may be a key. For messages that repeat an argument: a key may have been pasted in its place.
@@ -139,6 +140,11 @@ pub(super) fn parse_description(text: &str) -> Result<String, Error> {
 #[cfg(feature = "emulator")]
 pub(super) fn parse_pause(option: &str, text: &str) -> Result<Duration, Error> {
     parse_duration_from(Duration::ZERO, option, text)
+}
+
+/// Parses `--timeout`, and subtracts the time that the process has taken already.
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, Error> {
+    Ok(parse_duration("--timeout", text)?.saturating_sub(deadline::elapsed()))
 }
 
 /// Parses a duration of at least one millisecond.

@@ -17,7 +17,7 @@ use super::args::{Format, PatternArgs, ScopeArgs};
 use super::ci::Results;
 use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
-use super::input::{parse_duration, process_environment};
+use super::input::{parse_timeout, process_environment};
 use super::side::{SourceArgs, TargetArgs};
 use super::{exit_code, json, runner};
 
@@ -113,7 +113,7 @@ fn plan(args: &ListArgs) -> Result<Plan, Error> {
         },
         scope: args.scope.scope()?,
         patterns: args.patterns.patterns()?,
-        timeout: parse_duration("--timeout", &args.timeout)?,
+        timeout: parse_timeout(&args.timeout)?,
     })
 }
 

@@ -14,6 +14,7 @@ mod console;
 mod copy;
 mod copy_result;
 mod dates;
+mod deadline;
 #[cfg(feature = "emulator")]
 mod demo;
 #[cfg(feature = "emulator")]
@@ -36,10 +37,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use exit_code::Code;
-use input::without_keys;
+use input::{parse_timeout, without_keys};
 
 /// Copies custom models between Azure Form Recognizer / Document Intelligence resources, v2.1 to v4.0.
 #[derive(Debug, Parser)]
@@ -93,7 +94,14 @@ pub fn main() -> ExitCode {
 
 /// The arguments, or the exit code after help, the version or an error was printed.
 fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let command = matches.subcommand().map(|(_, matches)| matches);
+        let timeout = command.and_then(|matches| matches.try_get_one::<String>("timeout").ok().flatten());
+        // A text that is not a duration is refused later.
+        deadline::start(timeout.and_then(|text| parse_timeout(text).ok()));
+        Cli::from_arg_matches(&matches)
+    });
+    parsed.map_err(|error| {
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             // A closed pipe is no error.
             let _ = error.print();

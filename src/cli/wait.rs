@@ -89,10 +89,10 @@ fn plan(args: &WaitArgs) -> Result<WaitPlan, Error> {
     Ok(WaitPlan {
         operation,
         verify: !args.poll.no_verify,
-        timeout: args.poll.timeout()?,
         poll_interval: args.poll.poll_interval()?,
         source: source.resource()?,
         target: has_target.then(|| target.resource()).transpose()?,
+        timeout: args.poll.timeout()?,
     })
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -29,10 +29,12 @@ use transport::REQUEST_TIMEOUT;
 pub(crate) use transport::entra_http_clients;
 pub(crate) use transport::{Http, Transport};
 
-/// The time limit of a read that starts at the deadline. A shorter one would make the read pointless.
-const MIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the per-second limits can delay a request.
-const MAX_SPACING: Duration = Duration::from_secs(1);
+/// How long after the deadline a read may still be answered. With the output it stays under a second.
+const READ_GRACE: Duration = Duration::from_millis(750);
+/// How long after the deadline a mutating request still waits for its answer: without it, its effect is not known.
+const MUTATION_GRACE: Duration = Duration::from_secs(5);
+/// How long after the deadline a release may end.
+const RELEASE_GRACE: Duration = Duration::from_secs(10);
 /// How long a mutating request still waits for its answer after cancellation.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// The longest deadline, so that sums of times do not overflow.
@@ -47,6 +49,17 @@ pub(crate) struct CallContext<'a> {
     pub cancel: &'a CancellationToken,
     /// Called before each wait for a retry.
     pub on_retry: OnRetry<'a>,
+}
+
+/// Until when the parts of one attempt must have happened.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// The token, the permit of the rate limiter, and so the sending.
+    sent: Instant,
+    /// A new connection.
+    connected: Instant,
+    /// The whole answer.
+    answered: Instant,
 }
 
 /// Receives why a request will be sent again, and after which wait.
@@ -156,7 +169,8 @@ impl Client<'_> {
             policy.deadline(self.context.deadline),
             async |wait| self.unless_cancelled(policy, sleep(wait)).await,
             |error, wait| (self.context.on_retry)(error, wait),
-            async || self.attempt(call, policy).await,
+            // Boxed, because it is large and part of the future of each step.
+            async |connect_by| Box::pin(self.attempt(call, policy, connect_by)).await,
         )
         .await
     }
@@ -174,23 +188,47 @@ impl Client<'_> {
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
     pub(crate) async fn send_once<T>(&self, call: &Call<'_, T>) -> Result<Response<T>, Error> {
-        self.attempt(call, RetryPolicy::ONCE).await
+        Box::pin(self.attempt(call, RetryPolicy::ONCE, None)).await
     }
 
-    async fn attempt<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
+    /// Sends a request once. If it needs a new connection, that must be there at `connect_by`.
+    async fn attempt<T>(
+        &self,
+        call: &Call<'_, T>,
+        policy: RetryPolicy,
+        connect_by: Option<Instant>,
+    ) -> Result<Response<T>, Error> {
         let limiter = &self.connection.rate_limiter;
-        let until = policy.deadline(self.context.deadline).max(Instant::now()) + MAX_SPACING;
-        let header = self.unless_cancelled(policy, self.auth_header(until)).await??;
-        let permit = self.unless_cancelled(policy, limiter.acquire(call.request.quota, until)).await?;
+        let mut limits = self.limits(&call.request, policy);
+        limits.connected = connect_by.map_or(limits.connected, |earlier| earlier.min(limits.connected));
+        let header = self.unless_cancelled(policy, self.auth_header(limits.sent)).await??;
+        let permit = self.unless_cancelled(policy, limiter.acquire(call.request.quota, limits.sent)).await?;
         // A release is rather sent too early than not at all.
         if permit.is_err() && !policy.is_cleanup() {
             return Err(self.rate_limited(&call.request));
         }
-        let result = self.send_authenticated(call, header, policy).await;
+        let result = self.send_authenticated(call, header, policy, limits).await;
         if let Ok(permit) = permit {
             limiter.record(permit, &result);
         }
         result
+    }
+
+    /// Until when a request may be sent, connected and answered.
+    fn limits(&self, request: &Request, policy: RetryPolicy) -> Limits {
+        let end = policy.deadline(self.context.deadline);
+        if policy.is_cleanup() {
+            return Limits { sent: end, connected: end, answered: end };
+        }
+        if request.method == Method::GET {
+            // The last poll is sent at the deadline.
+            return Limits {
+                sent: end + READ_GRACE / 3,
+                connected: end + READ_GRACE * 2 / 3,
+                answered: end + READ_GRACE,
+            };
+        }
+        Limits { sent: end, connected: end, answered: end + MUTATION_GRACE }
     }
 
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
@@ -209,14 +247,20 @@ impl Client<'_> {
         call: &Call<'_, T>,
         header: AuthHeader,
         policy: RetryPolicy,
+        limits: Limits,
     ) -> Result<Response<T>, Error> {
-        let result = self.exchange(call, &header, policy).await;
+        let result = self.exchange(call, &header, policy, limits).await;
         if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credentials) {
             return result;
         }
-        let Some(other) = self.connection.resource.credential.refreshed(&header).await else { return result };
+        let refreshed = timeout_at(limits.sent, self.connection.resource.credential.refreshed(&header));
+        let refreshed = self.unless_cancelled(policy, refreshed).await?;
+        let Ok(Some(other)) = refreshed else { return result };
+        if Instant::now() >= limits.sent {
+            return result;
+        }
         self.redact(other.secret());
-        self.exchange(call, &other, policy).await
+        self.exchange(call, &other, policy, limits).await
     }
 
     /// Sends one request under a client request id of its own, logs it, and reads the answer.
@@ -225,11 +269,13 @@ impl Client<'_> {
         call: &Call<'_, T>,
         header: &AuthHeader,
         policy: RetryPolicy,
+        limits: Limits,
     ) -> Result<Response<T>, Error> {
         let (request, client_request_id) = call.request.identified();
         let request = request.with(header);
         let started = Instant::now();
-        let answer = self.transmit(&request, policy).await.map(|answer| Answer { secrets: self.redactor(), ..answer });
+        let answer = self.transmit(&request, policy, limits).await;
+        let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
         let took = started.elapsed();
         let side = self.side();
         let line = self.redactor().redact(&format!("{request:?}"));
@@ -255,17 +301,22 @@ impl Client<'_> {
 
     /// Cancellation aborts reads immediately. A mutating request still waits a short time for its answer: without it, its
     /// effect is not known.
-    async fn transmit(&self, request: &Request, policy: RetryPolicy) -> Result<Answer, Error> {
-        let send = |limit| self.connection.transport.send(&self.connection.resource, request, limit);
+    async fn transmit(&self, request: &Request, policy: RetryPolicy, limits: Limits) -> Result<Answer, Error> {
+        let now = Instant::now();
+        if now >= limits.sent {
+            return Err(self.past_deadline(request));
+        }
+        let timeout = REQUEST_TIMEOUT.min(limits.answered.saturating_duration_since(now));
+        let sending = self.connection.transport.send(&self.connection.resource, request, timeout);
+        let sending = transport::connecting_by(limits.connected, sending);
         if policy.is_cleanup() {
-            return send(REQUEST_TIMEOUT).await;
+            return sending.await;
         }
         if request.method == Method::GET {
-            let left = self.context.deadline.saturating_duration_since(Instant::now()).max(MIN_READ_TIMEOUT);
-            return self.interruptible(send(REQUEST_TIMEOUT.min(left))).await?;
+            return self.interruptible(sending).await?;
         }
         tokio::select! {
-            answer = send(REQUEST_TIMEOUT) => answer,
+            answer = sending => answer,
             () = self.cancelled_and_grace_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
         }
     }
@@ -280,11 +331,17 @@ impl Client<'_> {
         self.pause(wait).await
     }
 
-    /// Completes after `longest`, or a short time after cancellation.
-    pub(crate) async fn cleanup_time(&self, longest: Duration) {
+    /// When a release that begins now must end: after `longest`, and soon after the deadline of the command.
+    #[must_use]
+    pub(crate) fn release_deadline(&self, longest: Duration) -> Instant {
+        (Instant::now() + longest).min(self.context.deadline + RELEASE_GRACE)
+    }
+
+    /// Completes at a time, or a short time after cancellation.
+    pub(crate) async fn cleanup_time(&self, until: Instant) {
         tokio::select! {
             () = self.cancelled_and_grace_over() => {}
-            () = sleep(longest) => {}
+            () = sleep_until(until) => {}
         }
     }
 
@@ -375,12 +432,13 @@ impl Client<'_> {
         *redactor = redactor.with(secret);
     }
 
-    /// Waits.
+    /// Waits, but not beyond the time of the last read.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
     pub(crate) async fn pause(&self, wait: Duration) -> Result<(), Error> {
-        self.interruptible(sleep(wait)).await
+        let until = (Instant::now() + wait.min(MAX_TIMEOUT)).min(self.context.deadline + READ_GRACE);
+        self.interruptible(sleep_until(until)).await
     }
 
     /// Runs a future until cancellation.
@@ -406,6 +464,15 @@ impl Client<'_> {
     fn rate_limited_until_deadline(&self, purpose: &str) -> Error {
         let what = format!("rate limited by the {} until after the deadline ({purpose})", self.side());
         Error::new(ErrorKind::Unavailable, what).with_remedy("run the command again later, or with a longer --timeout")
+    }
+
+    /// The error of a request that was not sent.
+    fn past_deadline(&self, request: &Request) -> Error {
+        let what =
+            format!("the deadline passed before the request to {} was sent to the {}", request.purpose, self.side());
+        Error::new(ErrorKind::Unavailable, what)
+            .with_delivery(Delivery::NotSent)
+            .with_remedy("run the command again with a longer --timeout")
     }
 
     fn redactor(&self) -> Redactor {

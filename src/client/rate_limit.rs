@@ -126,9 +126,13 @@ impl RateLimiter {
             Err(Delivery::Throttled { retry_after } | Delivery::Busy { retry_after }) => {
                 self.state(|state| state.record_throttled(permit, retry_after, now));
             }
-            Err(Delivery::NotSent | Delivery::Unanswered | Delivery::NotProcessed | Delivery::OutOfQuota { .. }) => {
-                return;
-            }
+            Err(
+                Delivery::NotSent
+                | Delivery::WrongHost
+                | Delivery::Unanswered
+                | Delivery::NotProcessed
+                | Delivery::OutOfQuota { .. },
+            ) => return,
             Ok(_) | Err(Delivery::Final(_)) => self.state(|state| state.total_limit.record_answer(now)),
         }
         self.0.changed.notify_waiters();

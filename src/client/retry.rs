@@ -8,13 +8,18 @@ use tracing::debug;
 use crate::backoff::{backoff, jitter};
 use crate::error::{Delivery, Error};
 
+/// How long a resource is tried to which no connection can be made, while nothing is reserved.
+const UNREACHABLE_TIME: Duration = Duration::from_secs(30);
+/// When the last attempt is made, so that it can end in time.
+const LAST_ATTEMPT: Duration = Duration::from_secs(28);
+
 /// How often and how long a request is sent again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetryPolicy {
     /// How often it is sent at most while no usable answer comes; 1 for requests that must not be repeated blindly.
     max_attempts: u32,
-    /// How long to try while no connection can be made.
-    unreachable_for: Duration,
+    /// Whether an id is reserved or a copy may be running. Then a connection is tried until the end.
+    is_reserved: bool,
     /// Whether to send it again after a 503.
     repeats_after_503: bool,
     /// When to end, if that is before the deadline; for a cleanup also if it is later.
@@ -25,43 +30,23 @@ pub(crate) struct RetryPolicy {
 
 impl RetryPolicy {
     /// For reads before a copy: they may be repeated, and the copy can go on without them.
-    pub(crate) const READ: Self = Self {
-        max_attempts: 3,
-        unreachable_for: Duration::from_secs(30),
-        repeats_after_503: true,
-        until: None,
-        is_cleanup: false,
-    };
+    pub(crate) const READ: Self =
+        Self { max_attempts: 3, is_reserved: false, repeats_after_503: true, until: None, is_cleanup: false };
     /// For one attempt, which the caller repeats by its own rules.
-    pub(crate) const ONCE: Self = Self {
-        max_attempts: 1,
-        unreachable_for: Duration::ZERO,
-        repeats_after_503: true,
-        until: None,
-        is_cleanup: false,
-    };
+    pub(crate) const ONCE: Self =
+        Self { max_attempts: 1, is_reserved: false, repeats_after_503: true, until: None, is_cleanup: false };
     /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon.
-    pub(crate) const AUTHORIZE: Self = Self {
-        max_attempts: 1,
-        unreachable_for: Duration::from_secs(30),
-        repeats_after_503: true,
-        until: None,
-        is_cleanup: false,
-    };
+    pub(crate) const AUTHORIZE: Self =
+        Self { max_attempts: 1, is_reserved: false, repeats_after_503: true, until: None, is_cleanup: false };
     /// For a start request. An id is reserved, so a connection is tried until the deadline. After a 503 the caller looks
     /// first: the copy may have been started.
-    pub(crate) const START: Self = Self {
-        max_attempts: 1,
-        unreachable_for: Duration::MAX,
-        repeats_after_503: false,
-        until: None,
-        is_cleanup: false,
-    };
+    pub(crate) const START: Self =
+        Self { max_attempts: 1, is_reserved: true, repeats_after_503: false, until: None, is_cleanup: false };
 
     /// For a release: whatever the deadline and cancellation say, until a time of its own.
     #[must_use]
     pub(crate) fn cleanup(until: Instant) -> Self {
-        Self { until: Some(until), is_cleanup: true, ..Self::READ }
+        Self { until: Some(until), is_cleanup: true, is_reserved: true, ..Self::READ }
     }
 
     /// The same policy with an earlier end.
@@ -106,12 +91,16 @@ pub(crate) struct Attempt {
 pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option<Duration> {
     let backoff = backoff(attempt.number, jitter);
     let wait = match attempt.delivery {
-        Delivery::NotSent if attempt.unreachable < policy.unreachable_for => backoff,
+        Delivery::NotSent | Delivery::WrongHost if policy.is_reserved => backoff,
+        Delivery::NotSent => {
+            let latest = LAST_ATTEMPT.saturating_sub(attempt.unreachable);
+            Some(backoff.min(latest)).filter(|wait| !wait.is_zero())?
+        }
         Delivery::Throttled { retry_after } => backoff.max(retry_after.unwrap_or_default()),
         // A 503 may be the answer to a request that had an effect.
         Delivery::Busy { retry_after } if policy.repeats_after_503 => backoff.max(retry_after.unwrap_or_default()),
         Delivery::Unanswered if attempt.unanswered < policy.max_attempts => backoff,
-        Delivery::NotSent
+        Delivery::WrongHost
         | Delivery::Unanswered
         | Delivery::NotProcessed
         | Delivery::Busy { .. }
@@ -121,19 +110,21 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
     (wait < attempt.remaining).then_some(wait)
 }
 
-/// Sends until an answer comes or the policy ends, and reports each wait in between.
+/// Sends until an answer comes or the policy ends, and reports each wait in between. `send` gets the time at which a new
+/// connection must be there.
 pub(super) async fn retry<T>(
     policy: RetryPolicy,
     deadline: Instant,
     pause: impl AsyncFn(Duration) -> Result<(), Error>,
     on_retry: impl Fn(&Error, Duration),
-    mut send: impl AsyncFnMut() -> Result<T, Error>,
+    mut send: impl AsyncFnMut(Option<Instant>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let (mut number, mut unanswered) = (0, 0);
-    let mut unreachable_since = None;
+    let mut unreachable_since: Option<Instant> = None;
     loop {
         let started = Instant::now();
-        let error = match send().await {
+        let connect_by = unreachable_since.filter(|_| !policy.is_reserved).map(|since| since + UNREACHABLE_TIME);
+        let error = match send(connect_by).await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
@@ -236,6 +227,13 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_host_is_final_while_nothing_is_reserved_and_tried_again_afterwards() {
+        let is_tried_again = |policy| wait(attempt(Delivery::WrongHost, 1), policy, 0.0).is_some();
+        assert!(![RetryPolicy::READ, RetryPolicy::AUTHORIZE].into_iter().any(is_tried_again));
+        assert!([RetryPolicy::START, RetryPolicy::cleanup(Instant::now())].into_iter().all(is_tried_again));
+    }
+
+    #[test]
     fn an_answer_and_a_used_up_volume_are_final() {
         for delivery in [Delivery::Final(Finding::Definitive), Delivery::OutOfQuota { retry_after: None }] {
             assert_eq!(wait(attempt(delivery, 1), RetryPolicy::READ, 0.0), None);
@@ -246,7 +244,7 @@ mod tests {
     async fn sendings(policy: RetryPolicy, script: &[Delivery]) -> (Result<(), Error>, Vec<Duration>) {
         let began = Instant::now();
         let mut times = Vec::new();
-        let send = async || {
+        let send = async |_: Option<Instant>| {
             times.push(began.elapsed());
             match script.get(times.len() - 1) {
                 Some(delivery) => Err(Error::new(ErrorKind::Unavailable, "trouble").with_delivery(*delivery)),
@@ -275,7 +273,27 @@ mod tests {
         let (ending, sent) = sendings(RetryPolicy::READ, &vec![Delivery::NotSent; 1000]).await;
         assert!(ending.is_err());
         let last = sent.last().unwrap().as_secs();
-        assert!((30..60).contains(&last), "{last}");
+        assert!((25..30).contains(&last), "{last}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_attempt_and_no_wait_goes_beyond_half_a_minute_before_an_id_is_reserved() {
+        for connect_time in [Duration::ZERO, Duration::from_secs(3), Duration::from_secs(10)] {
+            let began = Instant::now();
+            let send = async |connect_by: Option<Instant>| {
+                let limit = connect_by.unwrap_or(began + HOUR).saturating_duration_since(Instant::now());
+                tokio::time::sleep(connect_time.min(limit)).await;
+                Err::<(), _>(Error::new(ErrorKind::Unavailable, "not there").with_delivery(Delivery::NotSent))
+            };
+            let pause = async |wait| {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            };
+            assert!(retry(RetryPolicy::AUTHORIZE, began + HOUR, pause, |_, _| {}, send).await.is_err());
+            let took = began.elapsed();
+            // The clock of the runtime ticks in milliseconds.
+            assert!((27..30).contains(&took.as_secs()) || took.as_millis() <= 30_005, "{connect_time:?} {took:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,15 +3,19 @@
 use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
+use std::task;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::time::{Instant, timeout_at};
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::api::{Answer, Request};
-use crate::error::{Delivery, Error, ErrorKind, Finding, chain, root_cause};
+use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::redactor::Redactor;
 use crate::resource::{Resource, Side, TraceParent};
 
@@ -69,6 +73,9 @@ impl Http {
             (None, _) => builder,
         };
         let mut response = builder.send().await.map_err(|error| no_answer(resource, request, &error))?;
+        if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
+            return Err(too_long(*side, request));
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(resource, request, &error))? {
             if body.len() + chunk.len() > MAX_BODY {
@@ -120,7 +127,66 @@ fn builder() -> reqwest::ClientBuilder {
         // `retry` is the only module that repeats requests.
         .retry(reqwest::retry::never())
         .dns_resolver(SystemResolver)
+        .connector_layer(ConnectLimit)
 }
+
+tokio::task_local! {
+    /// When a connection that is needed by the current request must be there.
+    static CONNECT_BY: Instant;
+}
+
+/// Sends a request whose connection, if it needs a new one, must be there at `until`. The time-out of a request cannot
+/// tell a request that was sent from one that was not.
+pub(super) async fn connecting_by<T>(until: Instant, sending: impl Future<Output = T>) -> T {
+    CONNECT_BY.scope(until, sending).await
+}
+
+/// Applies [`CONNECT_BY`] to a connector.
+#[derive(Debug, Clone, Copy)]
+struct ConnectLimit;
+
+impl<S> Layer<S> for ConnectLimit {
+    type Service = LimitedConnector<S>;
+
+    fn layer(&self, connector: S) -> LimitedConnector<S> {
+        LimitedConnector(connector)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct LimitedConnector<S>(S);
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+impl<S, R> Service<R> for LimitedConnector<S>
+where
+    S: Service<R, Error = BoxError, Future: Send + 'static, Response: 'static>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> task::Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let connecting = self.0.call(request);
+        match CONNECT_BY.try_get() {
+            Ok(until) => {
+                Box::pin(
+                    async move { timeout_at(until, connecting).await.unwrap_or_else(|_| Err(NoConnection.into())) },
+                )
+            }
+            // A token request: it has a time limit of its own.
+            Err(_) => Box::pin(connecting),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no connection in time")]
+struct NoConnection;
 
 fn unusable_client(error: &reqwest::Error) -> Error {
     Error::new(ErrorKind::Unforeseen, "the HTTP client cannot be set up")
@@ -142,10 +208,10 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
         if endpoint.has_host(host) {
             let what = format!("the host name of the {side} {endpoint} could not be resolved");
             let remedy = format!("check the {side} endpoint, and that this machine can resolve private endpoints");
-            (Delivery::Final(Finding::Inconclusive), what, remedy)
+            (Delivery::WrongHost, what, remedy)
         } else {
             let what = format!("the host name of the proxy {host} for the {side} could not be resolved");
-            (Delivery::Final(Finding::Inconclusive), what, "check HTTPS_PROXY and NO_PROXY".to_owned())
+            (Delivery::WrongHost, what, "check HTTPS_PROXY and NO_PROXY".to_owned())
         }
     } else {
         match tls_problem(error) {
@@ -154,11 +220,11 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
                 let remedy = format!(
                     "check the {side} endpoint; if a proxy inspects TLS, add its certificate to the trust store of this machine (on Linux: SSL_CERT_FILE)"
                 );
-                (Delivery::Final(Finding::Inconclusive), what, remedy)
+                (Delivery::WrongHost, what, remedy)
             }
             Some(_) => {
                 let what = format!("the TLS handshake with the {side} {endpoint} failed");
-                (Delivery::Final(Finding::Inconclusive), what, format!("check scheme and port of the {side} endpoint"))
+                (Delivery::WrongHost, what, format!("check scheme and port of the {side} endpoint"))
             }
             None => {
                 let what = format!("the {side} {endpoint} cannot be reached");

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::context::Context;
 use super::event::{Event, Observer};
 use crate::api::service_error;
@@ -15,7 +13,7 @@ use crate::model::{Kind, ModelId, Readiness};
 use crate::operation::Operation;
 use crate::text::UntrustedText;
 
-/// The time for a release, with its read and its deletion. After cancellation it is much shorter.
+/// The time for a release, with its read and its deletion. After the deadline and after cancellation it is much shorter.
 const RELEASE_TIME: Duration = Duration::from_secs(60);
 
 /// An id that is reserved on the target for a copy.
@@ -156,9 +154,10 @@ pub(super) async fn release(
     kind: Kind,
     id: &ModelId,
 ) -> Released {
+    let until = target.release_deadline(RELEASE_TIME);
     let deletion = tokio::select! {
         deletion = delete_unless_ready(target, version, kind, id) => deletion,
-        () = target.cleanup_time(RELEASE_TIME) => {
+        () = target.cleanup_time(until) => {
             Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time"))
         }
     };
@@ -196,7 +195,7 @@ pub(super) async fn delete_unless_ready(
     kind: Kind,
     id: &ModelId,
 ) -> Result<Deletion, Error> {
-    let policy = RetryPolicy::cleanup(Instant::now() + RELEASE_TIME);
+    let policy = RetryPolicy::cleanup(target.release_deadline(RELEASE_TIME));
     match target.send(&version.wire().model(kind, id), policy).await {
         Ok(model) if model.value.readiness == Readiness::Ready => return Ok(Deletion::Ready),
         Ok(_) => {}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use frcopy::emulator::{Collection, EmulatedResource};
@@ -133,4 +134,33 @@ fn a_setting_that_the_azure_cli_needs_is_named_when_it_is_missing() {
     let mut without_az = az.command(&["list", "source"]);
     run(without_az.args(NAMED).env("PATH", empty.path()))
         .expect(2, &["the Azure CLI", "cannot be run", "--source-endpoint"]);
+}
+
+#[test]
+fn an_azure_cli_that_hangs_is_killed_at_the_deadline() {
+    let az = FakeAzureCli::with_script("#!/bin/sh\nsleep 600 &\necho $! > \"$(dirname \"$0\")/calls\"\nwait\n");
+    let began = Instant::now();
+    let mut command = az.command(&["list", "source", "--timeout", "2s"]);
+    run(command.args(NAMED).env("FRCOPY_SOURCE_KEY", SOURCE_KEY))
+        .expect(7, &["the Azure CLI did not answer", "--source-account"]);
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    // A process that was killed is gone, or waits for its parent to read how it ended.
+    let state = fs::read_to_string(format!("/proc/{}/stat", az.calls().trim())).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+}
+
+#[test]
+fn the_azure_cli_does_not_inherit_keys_and_tokens() {
+    let pair = EmulatedPair::new(1);
+    let source = &pair.emulator.resources()[0];
+    let az = FakeAzureCli::with_script(&format!(
+        "#!/bin/sh\nenv > \"$(dirname \"$0\")/calls\"\ncase \"$*\" in\n{}esac\n",
+        FakeAzureCli::entry("contoso", source)
+    ));
+    let mut command = az.command(&["list", "source", "-q"]);
+    command.args(NAMED).env("FRCOPY_SOURCE_KEY", &source.key).env("FRCOPY_TARGET_TOKEN", SOURCE_KEY);
+    run(command.env("AZURE_CONFIG_DIR", "/nowhere")).expect(0, &[]);
+    let environment = az.calls();
+    assert!(environment.contains("AZURE_CONFIG_DIR=/nowhere"), "{environment}");
+    assert!(!environment.contains("FRCOPY_") && !environment.contains(&source.key), "{environment}");
 }

@@ -19,16 +19,21 @@ mod ci;
 mod completions;
 mod connection_faults;
 mod copy;
+mod deadlines;
 #[cfg(feature = "emulator")]
 mod delegated;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "emulator")]
 mod emulator_replay;
+#[cfg(target_os = "linux")]
+mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
 mod fault_matrix;
 mod faults;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod files;
 mod guarantees;
 mod help;
 #[cfg(feature = "emulator")]

@@ -44,7 +44,7 @@ impl CopyPlan {
 pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<IdMap>), Error> {
     let plan = plan_without_id_map(args, &input::process_environment)?;
     let Some(path) = &args.options.id_map else { return Ok((plan, None)) };
-    let id_map = IdMap::read(path, &plan.options().source.endpoint, &plan.options().target.endpoint)?;
+    let mut id_map = IdMap::read(path, &plan.options().source.endpoint, &plan.options().target.endpoint)?;
     let plan = plan.with_known_copies(id_map.known_copies());
     if args.options.dry_run {
         return Ok((plan, None));
@@ -68,7 +68,7 @@ fn plan_without_id_map(args: &CopyArgs, environment: Environment<'_>) -> Result<
     } = &args.options;
     let selection = selection(args)?;
     let target_model_id = target_model_id.as_deref().map(|id| parse("--target-model-id", id)).transpose()?;
-    let options = Rc::new(CopyOptions {
+    let mut options = CopyOptions {
         api_version: parse_api_version(api_version)?,
         target_address: args.address.address(&target, environment)?,
         description: description.as_deref().map(parse_description).transpose()?,
@@ -79,7 +79,10 @@ fn plan_without_id_map(args: &CopyArgs, environment: Environment<'_>) -> Result<
         timeout: poll.timeout()?,
         poll_interval: poll.poll_interval()?,
         ..CopyOptions::new(source.resource()?, target.resource()?)
-    });
+    };
+    // Reading the credentials has taken time.
+    options.timeout = poll.timeout()?;
+    let options = Rc::new(options);
     let kind = kind.map(Kind::from);
     match selection {
         Selection::Ids(ids) if ids.len() == 1 => {

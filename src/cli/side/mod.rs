@@ -2,7 +2,7 @@
 
 mod flags;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
 use crate::error::Error;
@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::az::{Account, Details};
 use super::ci::{self, Masked};
-use super::input::{Environment, STDIN, about, parse, read_text, without_keys};
+use super::input::{Environment, about, is_read_once, is_stdin, parse, read_text, without_keys};
 use flags::{AuthArg, Flags, Setting, SideArgs, WhichSide};
 pub(super) use flags::{SourceArgs, TargetAddressArgs, TargetArgs, target_flag_ids, variables};
 
@@ -48,7 +48,7 @@ enum Secret {
 
 impl Secret {
     fn is_from_stdin(&self) -> bool {
-        matches!(self, Self::File(path) if path == Path::new(STDIN))
+        matches!(self, Self::File(path) if is_stdin(path))
     }
 }
 
@@ -271,7 +271,7 @@ fn key(side: Side, secret: &SecretString) -> Result<Credential, Error> {
 
 fn tokens(side: Side, secret: &Secret) -> Result<TokenCache, Error> {
     match secret {
-        Secret::File(path) if !secret.is_from_stdin() => {
+        Secret::File(path) if !is_read_once(path) => {
             TokenFile::new(path.clone()).map(|file| TokenCache::new(Masked(file)))
         }
         secret => StaticToken::new(&read(side, "token", secret)?).map(|token| TokenCache::new(Masked(token))),
