@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::Method;
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -245,14 +245,27 @@ impl Client<'_> {
         }
     }
 
-    /// Reports a retry and waits the backoff of the given 1-based attempt number.
+    /// Reports a retry and waits the backoff of the given 1-based attempt number, or the `Retry-After` if that is longer.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
     pub(crate) async fn wait_before_retry(&self, error: &Error, attempt: u32) -> Result<(), Error> {
-        let wait = crate::backoff::backoff(attempt, crate::backoff::jitter());
+        let backoff = crate::backoff::backoff(attempt, crate::backoff::jitter());
+        let wait = backoff.max(error.retry_after().unwrap_or_default());
         (self.context.on_retry)(error, wait);
         self.pause(wait).await
+    }
+
+    /// Waits until the rate limiter would allow a request, so that it can be sent right after a read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if that is after the deadline, or [`ErrorKind::Interrupted`].
+    pub(crate) async fn wait_for_turn(&self, quota: Quota) -> Result<(), Error> {
+        let turn = self.connection.rate_limiter.earliest(quota);
+        if turn > self.context.deadline.max(Instant::now() + MAX_SPACING) {
+            return Err(self.rate_limited_until_deadline("delete the model"));
+        }
+        self.interruptible(sleep_until(turn)).await
     }
 
     /// Completes after `longest`, or a short time after cancellation.

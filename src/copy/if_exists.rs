@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::context::Job;
@@ -10,6 +10,7 @@ use super::event::Event;
 use super::plan::IfExists;
 use super::preflight::{Preflight, SourceModel, TargetId};
 use super::replace::{Place, Replacement};
+use crate::client::RetryPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Scope};
 use crate::model::{Kind, Model, ModelId, Readiness};
@@ -38,28 +39,29 @@ impl Job<'_> {
         if preflight.source.version.wire().service_names_the_copy() {
             return self.decide_for_copy_named_by_service(preflight).await;
         }
-        let differences = match &preflight.target {
+        let existing = match &preflight.target {
             TargetId::Taken(_) if if_exists == IfExists::Fail => return Err(self.exists(&preflight.source)),
-            TargetId::Taken(existing) => Some(preflight.source.differences(existing)?),
+            TargetId::Taken(existing) => Some((existing.clone(), preflight.source.differences(existing)?)),
             TargetId::Free(_) | TargetId::Unseen(_) | TargetId::ByService => None,
         };
-        match (if_exists, differences) {
-            (IfExists::Skip, Some(found)) if !found.is_empty() => {
+        match (if_exists, existing) {
+            (IfExists::Skip, Some((_, found))) if !found.is_empty() => {
                 Err(preflight.source.differs(self.plan.new_model_id(), &found))
             }
             (IfExists::Replace, None) => self.replacement(preflight, Place::Empty).await,
-            (IfExists::Replace, Some(found)) if found.is_empty() => self.replacement(preflight, Place::Same).await,
-            (IfExists::Replace, Some(_)) => self.replacement(preflight, Place::Other).await,
+            (IfExists::Replace, Some((_, found))) if found.is_empty() => self.replacement(preflight, Place::Same).await,
+            (IfExists::Replace, Some((old, _))) => self.replacement(preflight, Place::Other(old)).await,
             (_, Some(_)) => Ok(Action::Nothing(self.plan.new_model_id().clone())),
             (_, None) => Ok(Action::Copy(Box::new(preflight))),
         }
     }
 
     async fn replacement(&self, preflight: Preflight, place: Place) -> Result<Action, Error> {
+        let is_same = matches!(place, Place::Same);
         let replacement = Replacement::find(self, preflight.source.clone(), place).await?;
         Ok(match replacement {
             Some(replacement) => Action::Replace(Box::new(replacement)),
-            None if place == Place::Same => Action::Nothing(self.plan.new_model_id().clone()),
+            None if is_same => Action::Nothing(self.plan.new_model_id().clone()),
             None => Action::Copy(Box::new(preflight)),
         })
     }
@@ -104,26 +106,111 @@ impl Job<'_> {
     /// waits for it, or the model would be copied twice.
     async fn models_named_by_service(&self, source: &SourceModel) -> Result<Inventory, Error> {
         let scope = Scope { api_version: Some(source.version), kind: Some(Kind::Model) };
-        let (began, until) = (Timestamp::now(), Instant::now() + BLANK_MAY_BE_COPY);
-        let is_recent_blank = |model: &Model| {
-            let ages =
-                model.created.map(|created| (created.duration_until(began), created.duration_until(Timestamp::now())));
-            let is_recent = |age: SignedDuration| age.unsigned_abs() < BLANK_MAY_BE_COPY;
-            model.readiness == Readiness::Creating && ages.is_some_and(|(then, now)| is_recent(then) && is_recent(now))
-        };
-        let mut is_first = true;
+        let until = Instant::now() + BLANK_MAY_BE_COPY;
+        let mut clock = None;
         loop {
             let inventory = Inventory::read(self.target, scope).await?;
-            let count = inventory.listed.iter().filter(|listed| is_recent_blank(&listed.model)).count();
+            let blanks = inventory.listed.iter().map(|listed| &listed.model);
+            let blanks: Vec<_> = blanks.filter(|model| model.readiness == Readiness::Creating).collect();
+            let Some(first) = blanks.first() else { return Ok(inventory) };
+            let is_first = clock.is_none();
+            let clock = match clock {
+                Some(clock) => clock,
+                None => *clock.insert(self.target_clock(source, first).await?),
+            };
+            let count = blanks.iter().filter(|model| clock.may_be_copy(model)).count();
             if count == 0 || Instant::now() >= until {
                 return Ok(inventory);
             }
-            if std::mem::take(&mut is_first) {
+            if is_first {
                 self.cx.emit(Event::WaitingForBlanks { count });
             }
             let left = self.target.deadline().saturating_duration_since(Instant::now());
             self.target.pause(BLANK_INTERVAL.min(left)).await?;
             self.target.check_may_mutate()?;
         }
+    }
+
+    /// Reads the target's clock: the `Date` of the answer to a read of a model that it has just listed.
+    async fn target_clock(&self, source: &SourceModel, model: &Model) -> Result<TargetClock, Error> {
+        let call = source.version.wire().model(model.kind, &model.id);
+        let date = match self.target.send(&call, RetryPolicy::READ).await {
+            Ok(response) => response.date,
+            Err(error) if error.is_interrupted() => return Err(error),
+            Err(error) => {
+                self.cx.emit_inconclusive(&error);
+                None
+            }
+        };
+        Ok(TargetClock { date, read_at: Instant::now() })
+    }
+}
+
+/// The target's own clock. The local one may be wrong, so only the monotonic one measures the time since it was read.
+#[derive(Debug, Clone, Copy)]
+struct TargetClock {
+    /// None where the target does not tell its time.
+    date: Option<Timestamp>,
+    read_at: Instant,
+}
+
+impl TargetClock {
+    /// Whether a blank model is so recent that a running copy may have it as its target. Where its age is not known, it may.
+    fn may_be_copy(self, blank: &Model) -> bool {
+        let Some((date, created)) = self.date.zip(blank.created) else { return true };
+        let age = Duration::try_from(created.duration_until(date)).unwrap_or_default();
+        age.saturating_add(self.read_at.elapsed()) < BLANK_MAY_BE_COPY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blank(created: &str) -> Model {
+        Model {
+            id: "33f4d42c-cd2f-4e74-b990-a1aeafab5a5d".parse().unwrap(),
+            kind: Kind::Model,
+            readiness: Readiness::Creating,
+            api_version: None,
+            name: None,
+            description: None,
+            tags: std::collections::BTreeMap::new(),
+            created: created.parse().ok(),
+            modified: None,
+            expires: None,
+            document_types: std::collections::BTreeMap::new(),
+            components: Vec::new(),
+            is_complete: true,
+        }
+    }
+
+    fn clock(date: &str) -> TargetClock {
+        TargetClock { date: date.parse().ok(), read_at: Instant::now() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blank_model_is_recent_for_ninety_seconds_by_the_clock_of_the_target() {
+        let clock = clock("2031-05-01T12:00:00Z");
+        for (created, is_recent) in [
+            ("2031-05-01T11:58:30Z", false),
+            ("2031-05-01T11:58:31Z", true),
+            ("2031-05-01T12:00:00Z", true),
+            // Created after the clock was read.
+            ("2031-05-01T12:00:20Z", true),
+            ("2021-05-01T12:00:00Z", false),
+        ] {
+            assert_eq!(clock.may_be_copy(&blank(created)), is_recent, "{created}");
+        }
+        tokio::time::advance(Duration::from_secs(89)).await;
+        assert!(clock.may_be_copy(&blank("2031-05-01T12:00:00Z")));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!clock.may_be_copy(&blank("2031-05-01T12:00:00Z")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blank_model_of_unknown_age_may_be_the_target_of_a_copy() {
+        assert!(clock("no date").may_be_copy(&blank("2031-05-01T12:00:00Z")));
+        assert!(clock("2031-05-01T12:00:00Z").may_be_copy(&blank("no date")));
     }
 }
