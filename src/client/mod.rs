@@ -159,6 +159,14 @@ impl Client<'_> {
         self.attempt(call, RetryPolicy::ONCE).await
     }
 
+    /// Sends a call of a release once. The deadline of the command and cancellation do not stop it.
+    ///
+    /// # Errors
+    /// When it could not be sent, got no usable answer, or was refused.
+    pub(crate) async fn send_cleanup_once<T>(&self, call: &Call<'_, T>, until: Instant) -> Result<Response<T>, Error> {
+        self.attempt(call, RetryPolicy::cleanup(until)).await
+    }
+
     async fn attempt<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
         let limiter = &self.connection.rate_limiter;
         let until = policy.deadline(self.context.deadline).max(Instant::now()) + MAX_SPACING;

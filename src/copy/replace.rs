@@ -26,6 +26,8 @@ const DELETE_TIME: Duration = Duration::from_secs(10);
 const LATE_DELETE_TIME: Duration = Duration::from_secs(10);
 /// How often a deletion is sent at most while its answers are lost.
 const MAX_LOST_DELETES: u32 = 3;
+/// How often the two reads before a deletion are sent at most: for half a minute.
+const MAX_FAILED_LOOKS: u32 = 7;
 const FINISH: &str = "run the same command again, which finishes the work";
 
 /// What the target has under the id of the copy.
@@ -208,19 +210,18 @@ impl Job<'_> {
     /// later; therefore the staging copy is kept for [`LATE_DELETE_TIME`] after it.
     async fn delete(&self, source: &SourceModel, model: &Model, kept: Kept<'_>) -> Result<Deletion, Error> {
         let call = source.version.wire().delete(source.kind, &model.id);
-        let (mut attempts, mut lost, mut late_until, mut failure) = (0, 0, None, None);
+        let (mut attempts, mut lost, mut late_until, mut lost_answer) = (0, 0, None, None);
         loop {
-            self.target.check_may_mutate()?;
-            // The wait for the rate limit comes before the reads, not between them and the deletion.
-            self.target.wait_for_turn(Quota::Management).await?;
-            match self.look_before_deletion(source, model, &kept).await? {
-                Look::MayDelete => {}
-                Look::Gone if attempts == 0 => return Ok(Deletion::Deleted { late_until: None }),
-                Look::Gone => break,
-                Look::Changed(error) => return Ok(Deletion::Changed(error)),
-                Look::NotKept(error) => return Ok(Deletion::NotKept(error)),
+            match self.look_before_deletion(source, model, &kept).await {
+                Ok(Look::MayDelete) => {}
+                Ok(Look::Gone) if attempts == 0 => return Ok(Deletion::Deleted { late_until: None }),
+                Ok(Look::Gone) => break,
+                Ok(Look::Changed(error)) => return Ok(Deletion::Changed(error)),
+                Ok(Look::NotKept(error)) => return Ok(Deletion::NotKept(error)),
+                Err(error) if error.is_interrupted() => return Err(error),
+                Err(error) => return Err(lost_answer.unwrap_or(error)),
             }
-            if let Some(error) = failure.take_if(|_| lost >= MAX_LOST_DELETES) {
+            if let Some(error) = lost_answer.take_if(|_| lost >= MAX_LOST_DELETES) {
                 return Err(error);
             }
             let error = match self.target.send_once(&call).await {
@@ -229,54 +230,79 @@ impl Job<'_> {
                 Err(error) => error,
             };
             attempts += 1;
-            match error.delivery() {
-                Delivery::Unanswered => {
-                    lost += 1;
-                    late_until = Some(Instant::now() + LATE_DELETE_TIME);
-                }
-                Delivery::NotSent | Delivery::Throttled { .. } => {}
-                Delivery::NotProcessed | Delivery::OutOfQuota { .. } | Delivery::Final(_) => return Err(error),
+            lost += u32::from(error.delivery() == Delivery::Unanswered);
+            let may_be_late = !matches!(error.delivery(), Delivery::NotSent | Delivery::Throttled { .. });
+            if may_be_late {
+                late_until = Some(Instant::now() + LATE_DELETE_TIME);
             }
-            let requested = error.retry_after().unwrap_or_default();
-            if Instant::now() + requested > self.target.deadline() {
-                return Err(with_requested_wait(error));
-            }
-            self.target.wait_before_retry(&error, attempts).await?;
-            failure = Some(error);
+            let error = self.wait_before_repetition(error, attempts).await?;
+            lost_answer = if may_be_late { Some(error) } else { lost_answer };
         }
         self.cx.emit(Event::Deleted { target_model_id: &model.id });
         Ok(Deletion::Deleted { late_until })
     }
 
-    /// Reads a model that is to be deleted and the copy that must stay, both at the same time.
+    /// Reads a model that is to be deleted and the copy that must stay, both at the same time. If one read fails, both are
+    /// repeated, so that neither is old.
     async fn look_before_deletion(&self, source: &SourceModel, model: &Model, kept: &Kept<'_>) -> Result<Look, Error> {
-        let look_up = |id| self.look_up(self.target, source.shown_by, source.kind, id);
         let kept_id = match kept {
             Kept::Copy(id) => id,
             Kept::Unchanged(model) => &model.id,
         };
-        let (now, kept_now) = tokio::try_join!(look_up(&model.id), look_up(kept_id))?;
+        let mut failures = 0;
+        let (now, kept_now) = loop {
+            self.target.check_may_mutate()?;
+            // The wait for the rate limit comes before the reads, not between them and the deletion.
+            self.target.wait_for_turn(Quota::Management).await?;
+            let error = match tokio::try_join!(self.read_once(source, &model.id), self.read_once(source, kept_id)) {
+                Ok(shown) => break shown,
+                Err(error) => error,
+            };
+            failures += 1;
+            if failures >= MAX_FAILED_LOOKS {
+                return Err(error);
+            }
+            self.wait_before_repetition(error, failures).await?;
+        };
         let changed = |id: &ModelId| {
             let what = format!("the target's {id} was changed while it was being replaced");
             Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH)
         };
-        let not_shown = |id: &ModelId| {
-            let what = format!("the target does not show its {id}, so nothing was deleted");
-            Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH)
-        };
-        match now {
-            Lookup::Absent(_) => return Ok(Look::Gone),
-            Lookup::Inconclusive => return Err(not_shown(&model.id)),
-            Lookup::Found(now) if !is_unchanged(model, &now) => return Ok(Look::Changed(changed(&model.id))),
-            Lookup::Found(_) => {}
+        let Some(now) = now else { return Ok(Look::Gone) };
+        if !is_unchanged(model, &now) {
+            return Ok(Look::Changed(changed(&model.id)));
         }
         let is_kept = match (kept_now, kept) {
-            (Lookup::Inconclusive, _) => return Err(not_shown(kept_id)),
-            (Lookup::Absent(_), _) => false,
-            (Lookup::Found(now), Kept::Copy(_)) => source.is_same_training(&now)?,
-            (Lookup::Found(now), Kept::Unchanged(before)) => is_unchanged(before, &now),
+            (None, _) => false,
+            (Some(now), Kept::Copy(_)) => source.is_same_training(&now)?,
+            (Some(now), Kept::Unchanged(before)) => is_unchanged(before, &now),
         };
         Ok(if is_kept { Look::MayDelete } else { Look::NotKept(changed(kept_id)) })
+    }
+
+    /// Reads one model of the target once. None where the target says that there is none.
+    async fn read_once(&self, source: &SourceModel, id: &ModelId) -> Result<Option<Model>, Error> {
+        match self.target.send_once(&source.shown_by.wire().model(source.kind, id)).await {
+            Ok(response) => Ok(Some(response.value)),
+            Err(error) if error.is_no_such_model() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits after a failed request, with backoff and at least as long as the service asks for. Returns the failure again.
+    ///
+    /// # Errors
+    /// The failure, if a repetition would change nothing or would come after the deadline.
+    async fn wait_before_repetition(&self, error: Error, attempts: u32) -> Result<Error, Error> {
+        if matches!(error.delivery(), Delivery::Final(_) | Delivery::OutOfQuota { .. } | Delivery::NotProcessed) {
+            return Err(error);
+        }
+        let requested = error.retry_after().unwrap_or_default();
+        if Instant::now() + requested > self.target.deadline() {
+            return Err(with_requested_wait(error));
+        }
+        self.target.wait_before_retry(&error, attempts).await?;
+        Ok(error)
     }
 
     /// Deletes the staging copy, now that the copy is in its place. If the deletion fails, the next run does it.
