@@ -1,6 +1,7 @@
 //! A copy authorization: single use, passed on exactly as it came.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -8,6 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::model::ModelId;
 use crate::text::UntrustedText;
+
+/// The shortest documented time for which an authorization is valid.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// What the target answered to an authorize request.
 ///
@@ -32,6 +36,14 @@ pub struct CopyAuthorization {
 }
 
 impl CopyAuthorization {
+    /// For how long it is valid, by the target's clock alone; where its dates contradict each other, the shortest
+    /// documented time.
+    #[must_use]
+    pub(crate) fn lifetime(&self) -> Duration {
+        let lifetime = Duration::try_from(self.issued.duration_until(self.expires)).unwrap_or_default();
+        if lifetime.is_zero() { SHORTEST_LIFETIME } else { lifetime }
+    }
+
     /// The whole answer, byte for byte: the service refuses a payload that was changed.
     #[must_use]
     pub fn payload(&self) -> Box<RawValue> {

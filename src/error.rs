@@ -40,8 +40,13 @@ pub enum ErrorKind {
 pub enum Delivery {
     /// The request was not sent: no connection could be made, but a later one may succeed.
     NotSent,
-    /// The service refused it unprocessed (429, 503).
+    /// The service refused it unprocessed because of a rate limit (429).
     Throttled {
+        /// The wait of the answer's `Retry-After`, counted from the answer.
+        retry_after: Option<Duration>,
+    },
+    /// The service was not available (503). It may have acted on the request.
+    Busy {
         /// The wait of the answer's `Retry-After`, counted from the answer.
         retry_after: Option<Duration>,
     },
@@ -81,6 +86,7 @@ pub struct Error {
     message: Box<str>,
     remedy: Option<Box<str>>,
     request_id: Option<UntrustedText>,
+    http_status: Option<u16>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -93,6 +99,7 @@ impl Error {
             message: message.into().into(),
             remedy: None,
             request_id: None,
+            http_status: None,
             source: None,
         }
     }
@@ -142,6 +149,13 @@ impl Error {
         self
     }
 
+    /// Adds the HTTP status of the answer.
+    #[must_use]
+    pub(crate) fn with_http_status(mut self, status: u16) -> Self {
+        self.http_status = Some(status);
+        self
+    }
+
     /// Says whether the request reached the service; by default it did, with an inconclusive answer.
     #[must_use]
     pub fn with_delivery(mut self, delivery: Delivery) -> Self {
@@ -185,7 +199,7 @@ impl Error {
     /// Whether the service may have acted on the request: it was sent, and no usable answer came.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        self.delivery == Delivery::Unanswered || self.kind == ErrorKind::Unforeseen
+        matches!(self.delivery, Delivery::Unanswered | Delivery::Busy { .. }) || self.kind == ErrorKind::Unforeseen
     }
 
     /// Whether a read with this error proves nothing, so that a copy can go on as if the read had not been made.
@@ -197,7 +211,9 @@ impl Error {
             Delivery::Unanswered | Delivery::NotProcessed => true,
             Delivery::Final(finding) => finding == Finding::Inconclusive && self.kind != ErrorKind::Unavailable,
             // The resource is not reachable or throttled: a copy would meet the same.
-            Delivery::NotSent | Delivery::Throttled { .. } | Delivery::OutOfQuota { .. } => false,
+            Delivery::NotSent | Delivery::Throttled { .. } | Delivery::Busy { .. } | Delivery::OutOfQuota { .. } => {
+                false
+            }
         }
     }
 
@@ -219,11 +235,19 @@ impl Error {
         self.kind == ErrorKind::Interrupted
     }
 
+    /// The HTTP status of the answer; none where no answer came.
+    #[must_use]
+    pub(crate) fn http_status(&self) -> Option<u16> {
+        self.errors().find_map(|error| error.http_status)
+    }
+
     /// The wait that the answer asks for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self.delivery {
-            Delivery::Throttled { retry_after } | Delivery::OutOfQuota { retry_after } => retry_after,
+            Delivery::Throttled { retry_after }
+            | Delivery::Busy { retry_after }
+            | Delivery::OutOfQuota { retry_after } => retry_after,
             _ => None,
         }
     }

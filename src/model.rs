@@ -41,6 +41,12 @@ impl ModelId {
         &self.0
     }
 
+    /// Whether both are the id of the same model. UUIDs are equal in any case of their letters.
+    #[must_use]
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self == other || (self.is_uuid() && other.is_uuid() && self.0.eq_ignore_ascii_case(&other.0))
+    }
+
     /// Whether v2.1 could have given this id.
     #[must_use]
     pub fn is_uuid(&self) -> bool {

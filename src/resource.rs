@@ -103,6 +103,12 @@ impl Endpoint {
         url.origin() == self.0.origin() && url.username().is_empty() && url.password().is_none()
     }
 
+    /// Whether a URL, as text of a service, has this endpoint's scheme, host and port.
+    #[must_use]
+    pub(crate) fn is_origin_of_text(&self, url: &str) -> bool {
+        Url::parse(url).is_ok_and(|url| self.is_origin_of(&url))
+    }
+
     /// Resolves a URL that the service sent, which may be relative, against this endpoint.
     ///
     /// # Errors

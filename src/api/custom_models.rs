@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 
 use super::service_error::words;
 use super::{
-    Answer, Call, Capacity, ListedCopy, NewCopy, Page, Quota, Request, WireFormat, date, not_pollable, read_start,
-    readable_models,
+    Answer, Call, Capacity, ListedCopy, NewCopy, Page, Quota, Request, WireFormat, check_id, date, not_pollable,
+    read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
@@ -92,7 +92,10 @@ impl WireFormat for CustomModels {
     }
 
     fn model(&self, _: Kind, id: &ModelId) -> Call<'static, Model> {
-        Call::new(Request::get(format!("{MODELS}/{id}"), format!("show model {id}")), read_model)
+        let asked = id.clone();
+        Call::new(Request::get(format!("{MODELS}/{id}"), format!("show model {id}")), move |answer| {
+            check_id(read_model(answer)?, &asked, answer)
+        })
     }
 
     fn models(&self, _: Kind) -> Call<'static, Page<Model>> {

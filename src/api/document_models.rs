@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::service_error::words;
 use super::{
-    Answer, Call, Capacity, ListedCopy, Naming, NewCopy, Page, Quota, Request, WireFormat, date, not_pollable,
-    read_start, readable_models,
+    Answer, Call, Capacity, ListedCopy, Naming, NewCopy, Page, Quota, Request, WireFormat, check_id, date,
+    not_pollable, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
@@ -105,8 +105,9 @@ impl WireFormat for DocumentModels {
     }
 
     fn model(&self, kind: Kind, id: &ModelId) -> Call<'static, Model> {
+        let asked = id.clone();
         Call::new(Request::get(self.path(kind, &format!("/{id}")), format!("show {kind} {id}")), move |answer| {
-            read_model(kind, answer)
+            check_id(read_model(kind, answer)?, &asked, answer)
         })
     }
 

@@ -119,7 +119,7 @@ impl<'a, T> Call<'a, T> {
             return Err(service_error::refusal(answer));
         }
         let value = (self.read)(answer)?;
-        Ok(Response { value, request_id: answer.request_id(), date: answer.date() })
+        Ok(Response { value, request_id: answer.request_id(), date: answer.date(), region: answer.region() })
     }
 
     /// The same call with another request: the next page of a list.
@@ -263,6 +263,14 @@ fn is_prebuilt(item: &Value) -> bool {
 /// A date in a body; none where it cannot be read.
 fn date(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
+}
+
+/// Accepts a model only if it is the one that was asked for.
+fn check_id(model: Model, asked: &ModelId, answer: &Answer) -> Result<Model, Error> {
+    if model.id.is_same_as(asked) {
+        return Ok(model);
+    }
+    Err(answer.unusable(&format!("the model {} instead of {asked}", model.id)))
 }
 
 /// An error for an operation that cannot be polled.

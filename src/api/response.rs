@@ -16,6 +16,9 @@ use crate::text::UntrustedText;
 /// The service's id of a request, which Azure support asks for.
 const REQUEST_ID: &str = "apim-request-id";
 
+/// The region of the resource, in answers of the service itself.
+const REGION: &str = "x-ms-region";
+
 /// One answer as it came, not yet read.
 pub struct Answer {
     /// The side that answered.
@@ -45,6 +48,8 @@ pub struct Response<T> {
     pub request_id: Option<UntrustedText>,
     /// The service's own clock (`Date`).
     pub date: Option<Timestamp>,
+    /// The region of the resource (`x-ms-region`).
+    pub region: Option<UntrustedText>,
 }
 
 impl Answer {
@@ -58,6 +63,11 @@ impl Answer {
     #[must_use]
     pub fn date(&self) -> Option<Timestamp> {
         parse_http_date(self.header("date")?)
+    }
+
+    /// The region of the resource, as the service names it: `East US`.
+    pub(super) fn region(&self) -> Option<UntrustedText> {
+        self.header(REGION).map(|region| self.text(region))
     }
 
     /// The service's own clock, or the local one where the answer has no `Date`.

@@ -236,7 +236,8 @@ pub(crate) fn refusal(answer: &Answer) -> Error {
     };
     let delivery = match status {
         403 | 429 if out_of_quota => Delivery::OutOfQuota { retry_after: retry_after(answer) },
-        429 | 503 => Delivery::Throttled { retry_after: retry_after(answer) },
+        429 => Delivery::Throttled { retry_after: retry_after(answer) },
+        503 => Delivery::Busy { retry_after: retry_after(answer) },
         408 | 500..=599 => Delivery::Unanswered,
         _ => Delivery::Final(finding),
     };
@@ -249,6 +250,7 @@ pub(crate) fn refusal(answer: &Answer) -> Error {
         _ => ErrorKind::Unavailable,
     };
     let error = Error::new(kind, what_happened(answer, delivery))
+        .with_http_status(status)
         .with_delivery(delivery)
         .with_request_id(answer.request_id())
         .with_remedy(for_side(remedy_for(answer, kind, delivery, entry, said.as_ref()), answer.side));
@@ -267,7 +269,7 @@ fn what_happened(answer: &Answer, delivery: Delivery) -> String {
                 answer.header("location").map_or_else(|| "another address".into(), |location| answer.text(location));
             format!("asked to {purpose}, the {side} redirects to {elsewhere}, which is not followed (HTTP {status})")
         }
-        (Delivery::Throttled { .. } | Delivery::OutOfQuota { .. }, _) => {
+        (Delivery::Throttled { .. } | Delivery::Busy { .. } | Delivery::OutOfQuota { .. }, _) => {
             format!("the {side} turns requests away, asked to {purpose} (HTTP {status})")
         }
         (Delivery::Unanswered, _) => format!("the {side} could not {purpose} (HTTP {status})"),
@@ -390,7 +392,7 @@ mod tests {
             (429, ErrorKind::Unavailable, throttled),
             (500, ErrorKind::Unavailable, Delivery::Unanswered),
             (502, ErrorKind::Unavailable, Delivery::Unanswered),
-            (503, ErrorKind::Unavailable, throttled),
+            (503, ErrorKind::Unavailable, Delivery::Busy { retry_after: None }),
             (504, ErrorKind::Unavailable, Delivery::Unanswered),
         ] {
             let error = refused(status, "<html>");

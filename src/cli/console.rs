@@ -272,7 +272,11 @@ impl CopyReporter<'_> {
             Event::Adopted { operation, .. } => {
                 self.note(&format!("a copy to this id is already running, and is polled: {operation}"));
             }
-            Event::Resumed { .. } | Event::AdoptionEnded | Event::AlreadyThere { .. } | Event::Staged => {}
+            Event::Resumed { .. }
+            | Event::AdoptionEnded
+            | Event::RepeatInconclusive
+            | Event::AlreadyThere { .. }
+            | Event::Staged => {}
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
             Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
             Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),

@@ -4,11 +4,13 @@ mod rate_limit;
 pub(crate) mod retry;
 pub(crate) mod transport;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +76,14 @@ pub(crate) struct Connection {
     resource: Rc<Resource>,
     transport: Rc<dyn Transport>,
     rate_limiter: RateLimiter,
+    clock: Rc<Cell<Option<ClockReading>>>,
+}
+
+/// A service's own `Date`, and when it was read by the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+struct ClockReading {
+    date: Timestamp,
+    read_at: Instant,
 }
 
 impl Connection {
@@ -88,7 +98,12 @@ impl Connection {
     /// Another transport to one resource.
     #[must_use]
     pub(crate) fn over(resource: &Resource, transport: Rc<dyn Transport>) -> Self {
-        Self { resource: Rc::new(resource.clone()), transport, rate_limiter: RateLimiter::default() }
+        Self {
+            resource: Rc::new(resource.clone()),
+            transport,
+            rate_limiter: RateLimiter::default(),
+            clock: Rc::default(),
+        }
     }
 
     /// Shares the rate limiter of the other connection where both go to the same resource.
@@ -233,7 +248,11 @@ impl Client<'_> {
             }
             Err(error) => info!("{side}: {line} -> {error} after {took:.0?}, client request id {client_request_id}"),
         }
-        call.read(&answer?)
+        let answer = answer?;
+        if let Some(date) = answer.date() {
+            self.connection.clock.set(Some(ClockReading { date, read_at: Instant::now() }));
+        }
+        call.read(&answer)
     }
 
     /// Cancellation aborts reads immediately. A mutating request still waits a short time for its answer: without it, its
@@ -313,6 +332,14 @@ impl Client<'_> {
         }
         Err(Error::new(ErrorKind::Unavailable, "the deadline passed before the copy was started")
             .with_remedy("run the command again with a longer --timeout"))
+    }
+
+    /// The time by the service's own clock: its last `Date` and the time that has passed since. None before its first
+    /// answer with a date. It is only compared with dates of the same service.
+    #[must_use]
+    pub(crate) fn service_time(&self) -> Option<Timestamp> {
+        let ClockReading { date, read_at } = self.connection.clock.get()?;
+        date.checked_add(SignedDuration::try_from(read_at.elapsed()).ok()?).ok()
     }
 
     /// Whether the command was cancelled.

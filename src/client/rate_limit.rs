@@ -123,7 +123,7 @@ impl RateLimiter {
     pub(super) fn record<T>(&self, permit: Permit, result: &Result<T, Error>) {
         let now = Instant::now();
         match result.as_ref().map_err(Error::delivery) {
-            Err(Delivery::Throttled { retry_after }) => {
+            Err(Delivery::Throttled { retry_after } | Delivery::Busy { retry_after }) => {
                 self.state(|state| state.record_throttled(permit, retry_after, now));
             }
             Err(Delivery::NotSent | Delivery::Unanswered | Delivery::NotProcessed | Delivery::OutOfQuota { .. }) => {

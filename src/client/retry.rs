@@ -15,6 +15,8 @@ pub(crate) struct RetryPolicy {
     max_attempts: u32,
     /// How long to try while no connection can be made.
     unreachable_for: Duration,
+    /// Whether to send it again after a 503.
+    repeats_after_503: bool,
     /// When to end, if that is before the deadline; for a cleanup also if it is later.
     until: Option<Instant>,
     /// Whether the request ignores the deadline and cancellation.
@@ -23,17 +25,38 @@ pub(crate) struct RetryPolicy {
 
 impl RetryPolicy {
     /// For reads before a copy: they may be repeated, and the copy can go on without them.
-    pub(crate) const READ: Self =
-        Self { max_attempts: 3, unreachable_for: Duration::from_secs(30), until: None, is_cleanup: false };
+    pub(crate) const READ: Self = Self {
+        max_attempts: 3,
+        unreachable_for: Duration::from_secs(30),
+        repeats_after_503: true,
+        until: None,
+        is_cleanup: false,
+    };
     /// For one attempt, which the caller repeats by its own rules.
-    pub(crate) const ONCE: Self =
-        Self { max_attempts: 1, unreachable_for: Duration::ZERO, until: None, is_cleanup: false };
+    pub(crate) const ONCE: Self = Self {
+        max_attempts: 1,
+        unreachable_for: Duration::ZERO,
+        repeats_after_503: true,
+        until: None,
+        is_cleanup: false,
+    };
     /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon.
-    pub(crate) const AUTHORIZE: Self =
-        Self { max_attempts: 1, unreachable_for: Duration::from_secs(30), until: None, is_cleanup: false };
-    /// For a start request. An id is reserved, so a connection is tried until the deadline.
-    pub(crate) const START: Self =
-        Self { max_attempts: 1, unreachable_for: Duration::MAX, until: None, is_cleanup: false };
+    pub(crate) const AUTHORIZE: Self = Self {
+        max_attempts: 1,
+        unreachable_for: Duration::from_secs(30),
+        repeats_after_503: true,
+        until: None,
+        is_cleanup: false,
+    };
+    /// For a start request. An id is reserved, so a connection is tried until the deadline. After a 503 the caller looks
+    /// first: the copy may have been started.
+    pub(crate) const START: Self = Self {
+        max_attempts: 1,
+        unreachable_for: Duration::MAX,
+        repeats_after_503: false,
+        until: None,
+        is_cleanup: false,
+    };
 
     /// For a release: whatever the deadline and cancellation say, until a time of its own.
     #[must_use]
@@ -85,10 +108,13 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
     let wait = match attempt.delivery {
         Delivery::NotSent if attempt.unreachable < policy.unreachable_for => backoff,
         Delivery::Throttled { retry_after } => backoff.max(retry_after.unwrap_or_default()),
+        // A 503 may be the answer to a request that had an effect.
+        Delivery::Busy { retry_after } if policy.repeats_after_503 => backoff.max(retry_after.unwrap_or_default()),
         Delivery::Unanswered if attempt.unanswered < policy.max_attempts => backoff,
         Delivery::NotSent
         | Delivery::Unanswered
         | Delivery::NotProcessed
+        | Delivery::Busy { .. }
         | Delivery::OutOfQuota { .. }
         | Delivery::Final(_) => return None,
     };
@@ -122,7 +148,12 @@ pub(super) async fn retry<T>(
             unreachable: unreachable_since.map_or(Duration::ZERO, |since| since.elapsed()),
             remaining: deadline.saturating_duration_since(Instant::now()),
         };
-        let Some(wait) = wait(attempt, policy, jitter()) else { return Err(with_requested_wait(error)) };
+        let Some(wait) = wait(attempt, policy, jitter()) else {
+            // Only the service's own wait is quoted, never the backoff.
+            let is_out_of_quota = matches!(error.delivery(), Delivery::OutOfQuota { .. });
+            let is_told = is_out_of_quota || error.retry_after().is_some_and(|wait| wait >= attempt.remaining);
+            return Err(if is_told { with_requested_wait(error) } else { error });
+        };
         debug!("retry in {wait:.1?}: {error}");
         on_retry(&error, wait);
         pause(wait).await?;
@@ -132,7 +163,7 @@ pub(super) async fn retry<T>(
 /// Adds the service's own `Retry-After`, which is not waited for, to the message.
 pub(crate) fn with_requested_wait(error: Error) -> Error {
     let message = match error.delivery() {
-        Delivery::Throttled { retry_after: Some(wait) } => {
+        Delivery::Throttled { retry_after: Some(wait) } | Delivery::Busy { retry_after: Some(wait) } => {
             format!("{error} and asks to wait {} s, which is past the deadline", wait.as_secs())
         }
         Delivery::OutOfQuota { retry_after: Some(wait) } => {

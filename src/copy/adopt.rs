@@ -2,25 +2,38 @@
 
 use super::context::Job;
 use super::event::Event;
-use super::operations::find_operation;
 use super::plan::IfExists;
 use super::poll::{Polling, poll};
-use super::preflight::{Lookup, SourceModel};
+use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
+use super::search::find_running;
 use super::settle::settle;
-use crate::api::ListedCopy;
 use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
+use crate::text::UntrustedText;
 
 /// Looks for the reason of a conflict about an id that was free before: a copy to it that is running or has just ended.
 /// It is polled, and it counts if it brings the source's model.
 ///
 /// # Errors
 /// The given conflict, where there is no such copy.
-pub(super) async fn adopt(job: &Job<'_>, source: &SourceModel, id: &ModelId, conflict: Error) -> Result<Copied, Error> {
+pub(super) async fn adopt(
+    job: &Job<'_>,
+    source: &SourceModel,
+    target: &TargetId,
+    id: &ModelId,
+    conflict: Error,
+) -> Result<Copied, Error> {
     if job.plan.options.if_exists == IfExists::Fail {
-        return Err(conflict);
+        // Only an id that was free before can be that of a running copy.
+        if !matches!(target, TargetId::Free(_)) {
+            return Err(conflict);
+        }
+        return Err(match running_copy(job, source, id).await {
+            Some(operation) => running(id, &operation, conflict),
+            None => conflict,
+        });
     }
     let reservation = || Reservation::new(source.version, source.kind, id.clone(), Owner::OtherRun);
     if let Some(operation) = running_copy(job, source, id).await {
@@ -55,13 +68,22 @@ pub(super) async fn adopt(job: &Job<'_>, source: &SourceModel, id: &ModelId, con
     Ok(reservation().copied(true))
 }
 
+/// A running copy to this id on this target.
 async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Option<OperationUrl> {
-    let is_running = |copy: &ListedCopy| copy.target_model_id == *id && !copy.status.is_terminal();
-    match find_operation(job.cx.source, source.version, source.kind, is_running, |_| true).await {
+    // Another process may copy a model of the same id to another target.
+    let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
+    match find_running(job.cx.source, source.version, source.kind, id, is_on_target).await {
         Ok(operation) => operation,
         Err(error) => {
             job.cx.emit_inconclusive(&error);
             None
         }
     }
+}
+
+/// The conflict with a running copy, which the caller did not want to adopt.
+fn running(id: &ModelId, operation: &OperationUrl, conflict: Error) -> Error {
+    Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running"))
+        .with_source(conflict)
+        .with_remedy(format!("wait for it: frcopy wait '{operation}'; or run the command again with --if-exists skip"))
 }

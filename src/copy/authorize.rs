@@ -1,6 +1,7 @@
 //! The first call: the target authorizes the copy and reserves an id for it.
 
 use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 
 use super::context::Job;
 use super::event::{Event, Observer};
@@ -21,6 +22,8 @@ pub(super) struct Authorized<'a> {
     pub(super) version: ApiVersion,
     pub(super) copy: NewCopy,
     pub(super) authorization: CopyAuthorization,
+    /// When it was received, by the monotonic clock.
+    pub(super) received: Instant,
     /// Limits how many authorizations are unused; free again when the start request has its answer.
     pub(super) _slot: Option<SemaphorePermit<'a>>,
 }
@@ -79,7 +82,7 @@ pub(super) async fn reserve(
     observer(Event::Authorized { authorization: &authorization, address, request_id });
     let id = authorization.target_model_id.clone();
     let reservation = Reservation::new(version, copy.kind, id, Owner::ThisRun);
-    Ok((Authorized { version, copy, authorization, _slot: None }, reservation))
+    Ok((Authorized { version, copy, authorization, received: Instant::now(), _slot: None }, reservation))
 }
 
 /// The attempts of one authorize request.

@@ -20,7 +20,7 @@ pub(super) async fn copy_to(job: &Job<'_>, model: &SourceModel, target: &TargetI
             Err(error) => error,
         };
         match target.id() {
-            Some(id) if error.is_conflict() => return adopt(job, model, id, error).await,
+            Some(id) if error.is_conflict() => return adopt(job, model, target, id, error).await,
             // It is proved that no copy was started, and the id is released.
             _ if error.delivery() == Delivery::NotProcessed && transfers < MAX_TRANSFERS => {
                 job.cx.emit(Event::StartingOver);

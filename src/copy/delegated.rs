@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::authorize::{AuthorizeRequest, Authorized, reserve};
@@ -250,7 +251,9 @@ impl DelegatedPlan {
         let copy = file.copy()?;
         let AuthorizationFile { version, kind, authorization, .. } = file;
         let reservation = Reservation::new(version, kind, authorization.target_model_id.clone(), Owner::OtherParty);
-        match start(cx, &model_id, Authorized { version, copy, authorization, _slot: None }).await {
+        match start(cx, &model_id, Authorized { version, copy, authorization, received: Instant::now(), _slot: None })
+            .await
+        {
             Start::Accepted(operation) => {
                 let verdict = poll(cx, &Polling::accepted(version, &operation)).await;
                 settle(cx, reservation, verdict).await

@@ -88,6 +88,8 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// The operation of a repeated start failed or has no verdict. It does not stand for the copy: the first start may.
+    RepeatInconclusive,
     /// The start was not carried out; a new authorization is asked for.
     StartingOver,
     /// The target shows a ready model under the reserved id. It is left alone.

@@ -16,7 +16,6 @@ mod event;
 #[cfg(all(test, feature = "emulator"))]
 mod guarantees;
 mod if_exists;
-mod operations;
 mod plan;
 mod poll;
 mod preflight;
@@ -25,6 +24,7 @@ mod replace;
 mod report;
 mod resume;
 mod run;
+mod search;
 mod settle;
 mod start;
 mod transfer;

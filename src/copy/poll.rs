@@ -135,8 +135,9 @@ async fn poll_until_terminal(
 }
 
 fn pause_after(error: &Error, failures: u32, interval: Duration) -> Duration {
-    let requested = error.retry_after().unwrap_or_default();
-    interval.max(backoff(failures, jitter())).max(requested).min(MAX_PAUSE)
+    // A service that says how long to wait is asked again then, not after a growing backoff.
+    let pause = error.retry_after().unwrap_or_else(|| backoff(failures, jitter()));
+    interval.max(pause).min(MAX_PAUSE)
 }
 
 fn no_verdict(last: Result<Response<Operation>, Error>, is_blocked: bool) -> Error {
@@ -195,7 +196,7 @@ mod tests {
     fn operation(status: &str) -> Result<Response<Operation>, Error> {
         let status = OperationStatus::new(&status.into());
         let value = Operation { status, error: None, target_model_id: None, target_location: None, kind: None };
-        Ok(Response { value, request_id: None, date: None })
+        Ok(Response { value, request_id: None, date: None, region: None })
     }
 
     fn failed(delivery: Delivery) -> Result<Response<Operation>, Error> {

@@ -149,12 +149,18 @@ impl Job<'_> {
     /// The result where another process has changed the target. It counts if it has brought the source's model.
     async fn replaced_by_other_process(&self, source: &SourceModel, error: Error) -> Result<Done, Error> {
         let id = self.plan.new_model_id();
+        if self.is_copy_of(source, id).await? {
+            let target_model_id = Some(id.clone());
+            return Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true });
+        }
+        Err(error)
+    }
+
+    /// Whether the target now shows a copy of the source's training under an id.
+    async fn is_copy_of(&self, source: &SourceModel, id: &ModelId) -> Result<bool, Error> {
         match self.look_up(self.target, source.shown_by, source.kind, id).await? {
-            Lookup::Found(copy) if source.is_same_training(&copy)? => {
-                let target_model_id = Some(id.clone());
-                Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true })
-            }
-            _ => Err(error),
+            Lookup::Found(copy) => source.is_same_training(&copy),
+            Lookup::Absent(_) | Lookup::Inconclusive => Ok(false),
         }
     }
 
@@ -264,10 +270,6 @@ impl Job<'_> {
             }
             self.wait_before_repetition(error, failures).await?;
         };
-        let changed = |id: &ModelId| {
-            let what = format!("the target's {id} was changed while it was being replaced");
-            Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH)
-        };
         let Some(now) = now else { return Ok(Look::Gone) };
         if !is_unchanged(model, &now) {
             return Ok(Look::Changed(changed(&model.id)));
@@ -317,11 +319,17 @@ impl Job<'_> {
         late_until: Option<Instant>,
     ) -> Result<(), Error> {
         let (id, staging_id) = (self.plan.new_model_id(), &staged.id);
-        if let Some(late_until) = late_until
-            && self.pause_until(late_until).await.is_err()
-        {
-            self.cx.emit(Event::StagingKept { staging_id });
-            return Ok(());
+        if let Some(late_until) = late_until {
+            let is_there = async {
+                self.pause_until(late_until).await?;
+                self.is_copy_of(source, id).await
+            };
+            let what = || format!("a deletion of the old {id} got no answer, and may have deleted the new one");
+            match is_there.await {
+                Ok(true) => {}
+                Ok(false) => return Err(but_staged(changed(id), what(), staging_id)),
+                Err(error) => return Err(but_staged(error, what(), staging_id)),
+            }
         }
         match self.delete(source, staged, Kept::Copy(id)).await {
             Ok(Deletion::Deleted { .. }) => Ok(()),
@@ -344,6 +352,12 @@ impl Job<'_> {
         }
         self.target.pause(until.saturating_duration_since(Instant::now())).await
     }
+}
+
+/// The error where another process has changed what is replaced.
+fn changed(id: &ModelId) -> Error {
+    let what = format!("the target's {id} was changed while it was being replaced");
+    Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH)
 }
 
 /// Whether a model is the one that was shown before. The service writes the same date with and without fractions of a

@@ -150,7 +150,7 @@ impl Recorder {
                 report.kind = *kind;
                 report.target_model_id = Some((*target_model_id).clone());
             }
-            Event::AdoptionEnded => report.operation = None,
+            Event::AdoptionEnded | Event::RepeatInconclusive => report.operation = None,
             Event::AlreadyThere { target_model_id } => report.target_model_id = Some((*target_model_id).clone()),
             Event::StartingOver => report.target_model_id = None,
             Event::Staged => {

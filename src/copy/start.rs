@@ -1,19 +1,40 @@
-//! The second call: the source starts the copy. Where its answer is lost, the effect is looked for.
+//! The second call: the source starts the copy.
+//!
+//! Where the start request gets no usable answer, the copy may be running. The service accepts an authorization for one
+//! copy only, so the same start may be sent again with the same authorization without making a second copy. What a later
+//! answer cannot do is to judge the first start: its refusal may mean "already used". So [`recover`] looks first, repeats,
+//! looks again, and reports the id as unused only on proof.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::authorize::Authorized;
 use super::context::Context;
 use super::event::Event;
-use super::operations::find_operation;
-use crate::api::ListedCopy;
+use super::poll::{Polling, Verdict, failure, poll};
+use super::search::{Evidence, Search};
+use crate::api::service_error;
 use crate::client::RetryPolicy;
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::model::{ModelId, Readiness};
+use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
 
-/// Dates in a list have whole seconds.
-const DATE_ROUNDING: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+/// How often a start request is repeated at most.
+const MAX_REPEATS: u32 = 5;
+/// Looks before a repeat where the service may still be working on the request: it was lost on its way, or timed out. The
+/// list of operations shows an accepted copy soon; otherwise only the ready copy shows, after 25 s at most in recorded
+/// traffic.
+const LOOKS_AFTER_5XX: [u64; 2] = [0, 1];
+const LOOKS_WITH_LIST: [u64; 4] = [0, 1, 2, 4];
+const LOOKS_WITHOUT_LIST: [u64; 7] = [0, 1, 2, 4, 8, 15, 30];
+/// Three looks over seven seconds, after the last repeat was refused, prove that nothing runs.
+const LOOKS_FOR_PROOF: u32 = 3;
+const PROOF_INTERVAL: Duration = Duration::from_millis(3500);
+/// How long a copy without proof is looked for.
+const WATCH_TIME: Duration = Duration::from_secs(10 * 60);
+/// How long before its expiry an authorization is not used any more.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(5 * 60);
 
 /// The result of a start.
 pub(super) enum Start {
@@ -27,124 +48,195 @@ pub(super) enum Start {
     Unknown(Error),
 }
 
-/// Sends the start request.
+/// Sends the start request. Where its answer is lost, finds out what became of it.
 pub(super) async fn start(cx: &Context<'_>, source_id: &ModelId, authorized: Authorized<'_>) -> Start {
     if let Err(error) = cx.source.check_may_mutate() {
         return Start::Refused(error);
     }
-    let Authorized { version, copy, authorization, .. } = &authorized;
+    let search = Search::new(cx, &authorized);
+    match send(cx, source_id, &authorized).await {
+        Ok(operation) => Start::Accepted(operation),
+        // A conflict may be about the copy itself, whose first request was repeated by a proxy.
+        Err(error) if error.is_ambiguous() || error.is_conflict() => {
+            cx.emit(Event::RecoveringStart { error: &error });
+            recover(cx, source_id, &authorized, search, error).await
+        }
+        Err(error) => Start::Refused(error),
+    }
+}
+
+async fn send(cx: &Context<'_>, source_id: &ModelId, authorized: &Authorized<'_>) -> Result<OperationUrl, Error> {
+    let Authorized { version, copy, authorization, .. } = authorized;
     let mut call = version.wire().start(source_id, copy, authorization, cx.source.endpoint());
     if cx.options.allow_degrade {
         let request = call.request.clone().allowing_degrade();
         call = call.with_request(request);
     }
-    let error = match cx.source.send(&call, RetryPolicy::START).await {
-        Ok(response) => {
-            cx.emit(Event::Started { operation: &response.value, request_id: response.request_id.as_ref() });
-            return Start::Accepted(response.value);
+    let response = cx.source.send(&call, RetryPolicy::START).await?;
+    cx.emit(Event::Started { operation: &response.value, request_id: response.request_id.as_ref() });
+    Ok(response.value)
+}
+
+/// Looks for the copy, repeats the start with the same authorization, and looks again.
+async fn recover(
+    cx: &Context<'_>,
+    source_id: &ModelId,
+    authorized: &Authorized<'_>,
+    mut search: Search<'_>,
+    first: Error,
+) -> Start {
+    let mut last = first;
+    for repeat in 1..=MAX_REPEATS {
+        if let Some(start) = look_several_times(cx, &search, authorized, looks_before_repeat(authorized, &last)).await {
+            return start;
         }
-        Err(error) => error,
-    };
-    // A conflict may be about the copy itself, whose first request was repeated by a proxy.
-    if !error.is_ambiguous() && !error.is_conflict() {
-        return Start::Refused(error);
+        // A refusal ends the repeats: the authorization may be used.
+        if !last.is_ambiguous() || !may_repeat(cx, authorized) {
+            break;
+        }
+        if cx.source.wait_before_retry(&last, repeat).await.is_err() {
+            break;
+        }
+        search.repeat();
+        last = match send(cx, source_id, authorized).await {
+            Ok(operation) => match judge(cx, authorized, operation).await {
+                Ok(start) => return start,
+                Err(failure) => failure,
+            },
+            Err(error) => error,
+        };
     }
-    match recover(cx, &authorized, &error).await {
-        Recovery::Found(operation) => {
+    conclude(cx, &search, authorized, last).await
+}
+
+/// When to look before the start is repeated. After an answer of the service, two looks and the backoff are enough.
+fn looks_before_repeat(authorized: &Authorized<'_>, last: &Error) -> &'static [u64] {
+    let lists_operations = authorized.version.wire().lists_operations();
+    match last.http_status() {
+        Some(409 | 500 | 502 | 503) => &LOOKS_AFTER_5XX,
+        _ if lists_operations => &LOOKS_WITH_LIST,
+        _ => &LOOKS_WITHOUT_LIST,
+    }
+}
+
+fn may_repeat(cx: &Context<'_>, authorized: &Authorized<'_>) -> bool {
+    let is_valid = authorized.received.elapsed() + EXPIRY_MARGIN < authorized.authorization.lifetime();
+    is_valid && cx.source.check_may_mutate().is_ok()
+}
+
+/// Looks at the given seconds after each other. None where nothing was found.
+async fn look_several_times(
+    cx: &Context<'_>,
+    search: &Search<'_>,
+    authorized: &Authorized<'_>,
+    looks: &[u64],
+) -> Option<Start> {
+    for pause in looks {
+        if cx.source.is_past_deadline() || cx.source.pause(Duration::from_secs(*pause)).await.is_err() {
+            return None;
+        }
+        let evidence = search.look().await;
+        if let Some(start) = found(cx, search, authorized, evidence).await {
+            return Some(start);
+        }
+    }
+    None
+}
+
+/// The result that the evidence shows. None where it shows nothing about the first start.
+async fn found(
+    cx: &Context<'_>,
+    search: &Search<'_>,
+    authorized: &Authorized<'_>,
+    evidence: Evidence,
+) -> Option<Start> {
+    match evidence {
+        Evidence::Operation(operation) => {
             cx.emit(Event::Started { operation: &operation, request_id: None });
-            Start::Accepted(operation)
-        }
-        Recovery::Ready => Start::Ready,
-        Recovery::NotStarted if error.is_conflict() => Start::Refused(error),
-        Recovery::NotStarted => Start::Refused(not_started(error)),
-        Recovery::Unknown => Start::Unknown(unknown_start(cx, error, &authorized)),
-    }
-}
-
-/// What became of a start request without an answer.
-enum Recovery {
-    /// It was accepted; this is its operation.
-    Found(OperationUrl),
-    /// It was accepted, and the target shows the copy, ready.
-    Ready,
-    /// It was not accepted, as far as the service shows.
-    NotStarted,
-    /// The service could not be read.
-    Unknown,
-}
-
-/// Looks several times, with growing pauses, for the effect of a start request without an answer.
-async fn recover(cx: &Context<'_>, authorized: &Authorized<'_>, error: &Error) -> Recovery {
-    cx.emit(Event::RecoveringStart { error });
-    // A source that lists its operations shows an accepted one soon. Otherwise the copy shows only when it is ready.
-    let pauses: &[u32] = if authorized.version.wire().lists_operations() { &[1, 2, 4] } else { &[1, 2, 4, 8, 15, 30] };
-    let unit = cx.options.poll_interval.min(Duration::from_secs(1));
-    let mut pauses = pauses.iter().map(|pause| unit * *pause);
-    loop {
-        let found = look_for_copy(cx, authorized).await;
-        if matches!(found, Ok(Recovery::Found(_) | Recovery::Ready | Recovery::Unknown)) {
-            return found.unwrap_or(Recovery::Unknown);
-        }
-        // Cancelled while looking: nothing is proved.
-        let is_over = cx.source.is_cancelled() || cx.source.is_past_deadline();
-        match (pauses.next(), found) {
-            _ if is_over => return Recovery::Unknown,
-            (Some(pause), _) => drop(cx.source.pause(pause).await),
-            (None, Ok(not_started)) => return not_started,
-            (None, Err(error)) => {
-                cx.emit_inconclusive(&error);
-                return Recovery::Unknown;
+            if search.is_repeated() {
+                judge(cx, authorized, operation).await.ok()
+            } else {
+                Some(Start::Accepted(operation))
             }
         }
+        Evidence::Ready => Some(Start::Ready),
+        Evidence::Nothing { .. } => None,
     }
 }
 
-/// Looks once: at the source's operations, then at the target.
-async fn look_for_copy(cx: &Context<'_>, authorized: &Authorized<'_>) -> Result<Recovery, Error> {
-    let Authorized { version, copy, authorization, .. } = authorized;
-    let since = authorization.issued - DATE_ROUNDING;
-    // Another command may copy a model of the same id to another target at the same time.
-    let has_location = |listed: &ListedCopy| {
-        let location = authorization.target_location.as_ref();
-        location.is_none_or(|location| *location == listed.target_location)
-    };
-    // A copy with another location is verified on the target in the end, where the target can be read.
-    let is_ours = |listed: &ListedCopy| {
-        let has_id = listed.target_model_id == authorization.target_model_id && listed.created >= since;
-        has_id && (cx.target.is_some() || has_location(listed))
-    };
-    let listed = match find_operation(cx.source, *version, copy.kind, is_ours, has_location).await {
-        Ok(Some(operation)) => return Ok(Recovery::Found(operation)),
-        Ok(None) => Ok(Recovery::NotStarted),
-        Err(error) => Err(error),
-    };
-    let Some(target) = cx.target else {
-        return match listed {
-            // Only the target could tell.
-            Ok(_) if !version.wire().lists_operations() => Ok(Recovery::Unknown),
-            listed => listed,
-        };
-    };
-    match target.read(&version.wire().model(copy.kind, &authorization.target_model_id)).await {
-        Ok(model) if model.readiness == Readiness::Ready => Ok(Recovery::Ready),
-        Ok(_) => listed,
-        Err(error) if error.is_no_such_model() => listed,
-        Err(error) => Err(error),
+/// Polls an operation that may be that of a repeated start.
+///
+/// # Errors
+/// Its failure. It does not judge the first start, whose copy may be running.
+async fn judge(cx: &Context<'_>, authorized: &Authorized<'_>, operation: OperationUrl) -> Result<Start, Error> {
+    match poll(cx, &Polling::accepted(authorized.version, &operation)).await {
+        Verdict::Terminal { operation: ended, request_id } => match failure(ended) {
+            None => Ok(Start::Accepted(operation)),
+            Some(error) => {
+                cx.emit(Event::RepeatInconclusive);
+                Err(error.with_request_id(request_id))
+            }
+        },
+        Verdict::Ready => Ok(Start::Ready),
+        Verdict::Open(error) => {
+            cx.emit(Event::RepeatInconclusive);
+            Ok(Start::Unknown(unknown_start(cx, error, authorized)))
+        }
     }
 }
 
-fn not_started(error: Error) -> Error {
+/// After the last repeat: proves that no copy runs, or watches for it.
+async fn conclude(cx: &Context<'_>, search: &Search<'_>, authorized: &Authorized<'_>, last: Error) -> Start {
+    let until = Instant::now() + WATCH_TIME;
+    let mut proofs = 0;
+    loop {
+        let is_over = cx.source.is_cancelled() || cx.source.is_past_deadline() || Instant::now() >= until;
+        if is_over || !search.can_find() {
+            return Start::Unknown(unknown_start(cx, last, authorized));
+        }
+        let evidence = search.look().await;
+        // Only consecutive looks that could read everything are a proof.
+        proofs = if matches!(evidence, Evidence::Nothing { is_proof: true }) { proofs + 1 } else { 0 };
+        if let Some(start) = found(cx, search, authorized, evidence).await {
+            return start;
+        }
+        if proofs == LOOKS_FOR_PROOF {
+            return Start::Refused(not_started(last, search.is_repeated()));
+        }
+        drop(cx.source.pause(PROOF_INTERVAL).await);
+    }
+}
+
+/// The error of a start that was not carried out. A refusal that is about the copy and not about its authorization stands.
+fn not_started(last: Error, is_repeated: bool) -> Error {
+    let is_about_authorization =
+        (is_repeated && last.is_conflict()) || last.service().is_some_and(service_error::is_about_authorization);
+    if !last.is_ambiguous() && !is_about_authorization {
+        return last;
+    }
     Error::new(ErrorKind::Unavailable, "the source has not started the copy")
         .with_delivery(Delivery::NotProcessed)
-        .with_source(error)
+        .with_source(last)
         .with_remedy("run the command again in a few minutes")
 }
 
 fn unknown_start(cx: &Context<'_>, error: Error, authorized: &Authorized<'_>) -> Error {
     let id = &authorized.authorization.target_model_id;
-    let kind = if cx.source.is_cancelled() { ErrorKind::Interrupted } else { ErrorKind::Unforeseen };
+    let kind = match error.kind() {
+        _ if cx.source.is_cancelled() => ErrorKind::Interrupted,
+        ErrorKind::Credentials => ErrorKind::Credentials,
+        _ => ErrorKind::UnderWay,
+    };
+    let kind_option = match authorized.copy.kind {
+        Kind::Model => "",
+        Kind::Classifier => " --kind classifier",
+    };
+    let version = authorized.version.number();
     Error::new(kind, "the start request got no answer; the copy may be running")
         .with_delivery(Delivery::Unanswered)
         .with_source(error)
-        .with_remedy(format!("look for {id} in the target resource before you run the command again"))
+        .with_remedy(format!(
+            "watch the target before you run the command again: \
+             frcopy wait --target-model-id {id} --api-version {version}{kind_option}"
+        ))
 }

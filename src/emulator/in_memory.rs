@@ -111,7 +111,8 @@ impl InMemoryEmulator {
         unused.map(|reservation| reservation.id.clone()).collect()
     }
 
-    /// The number of copies that a resource has accepted and that succeed, by target id.
+    /// The number of accepted operations of a resource that make a copy, by target id. A repeated start whose authorization
+    /// was used before makes none.
     pub(crate) fn accepted(&self, account: usize) -> BTreeMap<String, usize> {
         let mut accepted = BTreeMap::new();
         let operations = self.service.accounts[account].operations.values();

@@ -94,6 +94,11 @@ fn a_connection_fault_at_any_step_does_not_prevent_the_copy_or_repeat_a_post() {
                         ConnectionFault::Truncate,
                         ConnectionFault::Drip,
                     ] {
+                        // v2.1 lists no operations: a start that never arrived is repeated only after a minute of looks.
+                        let never_arrived = step == Step::Start && fault == ConnectionFault::CloseBefore;
+                        if version.is_v2_1() && never_arrived {
+                            continue;
+                        }
                         copy_with_fault(version, step, fault);
                     }
                 });
@@ -114,7 +119,7 @@ fn copy_with_fault(version: Version, step: Step, fault: ConnectionFault) {
     // For frcopy the proxy is the source.
     let location = format!("http://{source}{}", version.operation());
     service.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
-    // A start that never arrived is not in the list of operations and is retried.
+    // A start that never arrived is not in the list of operations and is repeated.
     let never_arrived = step == Step::Start && fault == ConnectionFault::CloseBefore;
     let listed = (!never_arrived).then(|| Operation::list_item(version, "2999-01-01T00:00:00Z"));
     service.on(Step::ListOperations, [Operation::list(Vec::from_iter(listed))]);
@@ -125,7 +130,7 @@ fn copy_with_fault(version: Version, step: Step, fault: ConnectionFault) {
     let output = run(&mut command);
     let context = format!("{version:?} {step:?} {fault:?} {output:#?} {:#?}", service.seen());
     assert_eq!((output.code, output.stdout.trim()), (0, version.copy_id()), "{context}");
-    assert!(service.count(Step::Start) <= 1, "{context}");
-    let authorizations = if step == Step::Authorize || never_arrived { 2 } else { 1 };
+    assert_eq!(service.count(Step::Start), 1, "{context}");
+    let authorizations = if step == Step::Authorize { 2 } else { 1 };
     assert!(service.count(Step::Authorize) <= authorizations, "{context}");
 }

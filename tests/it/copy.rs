@@ -113,6 +113,7 @@ fn id_description_and_tags_of_the_copy_can_be_chosen() {
         service.on(Step::GetSource, [Model::example(version).with("tags", json!({"team": "a"})).answer()]);
         let id = "backup.of_invoices~2";
         service.on(Step::Authorize, [Authorization::answer(version, id)]);
+        service.on(Step::Verify, [Model::example(version).with("modelId", id).answer()]);
         let chosen = ["--target-model-id", id, "--description", "", "--tag", "x=1=2", "--tag", "y="];
         let output = run(service.copy().args(chosen)).expect(0, &[]);
         assert_eq!(output.stdout, format!("{id}\n"));

@@ -97,9 +97,9 @@ fn an_injected_error_occurs_once_and_has_its_remedy() {
         emulator.copy(&[model]).expect(exit, &[code, help]);
         emulator.copy(&[model, "--target-model-id", "second-try"]).expect(0, &[]);
     }
-    // A lost start is detected and retried, so the copy succeeds.
+    // A lost start is repeated with the same authorization, so the copy succeeds.
     let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "InternalServerError"]);
-    emulator.copy(&["invoices-v4.0-1"]).expect(0, &["could not start the copy (HTTP 500)", "starting again"]);
+    emulator.copy(&["invoices-v4.0-1"]).expect(0, &["could not start the copy (HTTP 500)", "sending again"]);
     let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "2024"]);
     emulator.copy(&[&emulator.custom_model()]).expect(3, &["2024", "a true pair"]);
 }

@@ -79,7 +79,9 @@ fn on_every_fault(step: Step, deadline: &str, check: impl Fn(&ScriptedService, C
                             service.on(Step::Verify, [Model::reserved(version)]);
                         }
                         service.on(step, [answer]);
-                        let lasts = step == Step::Poll || class == FaultClass::RateLimited;
+                        let may_run = matches!(class, FaultClass::Unknown(_) | FaultClass::Refusal(6));
+                        let lasts =
+                            step == Step::Poll || class == FaultClass::RateLimited || (step == Step::Start && may_run);
                         let timeout = if lasts { deadline } else { "50s" };
                         let output = run(service.copy().args(["--timeout", timeout]));
                         eprintln!("{version:?} {step:?} {name}: {output:#?}");
@@ -155,15 +157,16 @@ fn every_fault_of_authorize() {
 #[test]
 fn every_fault_of_start() {
     on_every_fault(Step::Start, "4s", |service, output, class| {
-        let (exit, sent) =
-            at_a_post(if matches!(class, FaultClass::Unknown(_)) { FaultClass::Unknown(7) } else { class });
+        // A 503 is ambiguous at a start, and so is a conflict, which may be about the copy itself.
+        let is_503 = class == FaultClass::RateLimited && output.stderr.contains("(HTTP 503)");
+        let may_run = is_503 || matches!(class, FaultClass::Unknown(_) | FaultClass::Refusal(6));
+        let (exit, starts) = if may_run { (8, 1..=6) } else { at_a_post(class) };
         assert_eq!(output.code, exit, "{output:#?}");
-        let starts = service.count(Step::Start);
-        assert!(sent.contains(&starts), "{output:#?}");
-        // Each authorization that was not used is released.
-        let authorizations = service.count(Step::Authorize);
-        assert_eq!(service.count(Step::Release), authorizations, "{output:#?}");
-        assert_eq!(authorizations, if matches!(class, FaultClass::Unknown(_)) { 3 } else { 1 }, "{output:#?}");
+        assert!(starts.contains(&service.count(Step::Start)), "{output:#?}");
+        assert_eq!(service.count(Step::Authorize), 1, "{output:#?}");
+        // Released where the start was certainly not accepted; else the id and the command that resumes are named.
+        assert_eq!(service.count(Step::Release), usize::from(!may_run), "{output:#?}");
+        assert_eq!(output.stderr.contains("frcopy wait --target-model-id"), may_run, "{output:#?}");
     });
 }
 
@@ -214,10 +217,9 @@ fn only_an_operation_location_of_the_source_is_polled() {
                 service.on(Step::ListOperations, [ResponseTemplate::new(404)]);
                 service.on(Step::Verify, [ResponseTemplate::new(404)]);
             }
-            let output = run(&mut service.copy());
-            let exit = i32::from(!followed);
-            let counts = (output.code, service.count(Step::Start), service.count(Step::Release));
-            assert_eq!(counts, (exit, 1, 0), "{location} {output:#?}");
+            let output = run(service.copy().args(["--timeout", if followed { "30s" } else { "1500ms" }]));
+            let counts = (output.code, service.count(Step::Authorize), service.count(Step::Release));
+            assert_eq!(counts, (if followed { 0 } else { 8 }, 1, 0), "{location} {output:#?}");
             assert_eq!(service.count(Step::Poll) > 0, followed, "{location} {output:#?}");
         }
         assert!(unused_host.got_no_connection());

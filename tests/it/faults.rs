@@ -26,6 +26,10 @@ fn a_refusal_has_its_exit_code_and_is_not_retried() {
     on_every_version(|version| {
         for step in [Step::Authorize, Step::Start] {
             for (status, code, exit) in REFUSALS {
+                // A conflict at the start may be about the copy itself, which is looked for.
+                if step == Step::Start && status == 409 {
+                    continue;
+                }
                 let service = ScriptedService::new(version);
                 service.on(Step::Verify, [Model::not_found(version)]);
                 service.on(step, [error_reply(status, code, "The service's own words.")]);
@@ -283,9 +287,9 @@ fn an_operation_url_on_another_host_is_not_polled() {
             service.on(Step::Verify, [ResponseTemplate::new(404)]);
             let texts =
                 ["the start request got no answer; the copy may be running", version.copy_id(), "request id: req-202"];
-            run(&mut service.copy()).expect(1, &texts);
+            run(service.copy().args(["--timeout", "2s"])).expect(8, &texts);
             assert!(unused_host.got_no_connection(), "something was sent to another host");
-            assert_eq!((service.count(Step::Start), service.count(Step::Release)), (1, 0));
+            assert_eq!((service.count(Step::Poll), service.count(Step::Release)), (0, 0));
         }
     });
 }

@@ -45,48 +45,76 @@ fn a_lost_start_is_found_in_the_operations_and_polled_and_never_repeated() {
 }
 
 #[test]
-fn a_start_that_was_not_accepted_is_released_and_retried_with_a_new_authorization() {
+fn a_lost_start_is_repeated_with_the_same_authorization() {
     on_every_version(|version| {
-        let service = ScriptedService::new(version);
-        service.on(Step::Start, [reply(500), service.accepted()]);
-        // The reads while the outcome is unknown, one before the deletion, then the copy.
-        let read_count = if version.is_v2_1() { 7 } else { 4 };
-        let ready = Model::copy_of_example(version).answer();
-        let script = std::iter::repeat_n(Model::reserved(version), read_count + 1).chain([ready]);
-        service.on(Step::Verify, script);
-        run(&mut service.copy()).expect(0, &["released: the target has deleted", "starting again"]);
-        assert_eq!(
-            (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
-            (2, 2, 1)
-        );
+        for answer in [reply(500), reply(502), reply(503)] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Start, [answer, service.accepted()]);
+            let ready = Model::copy_of_example(version).answer();
+            service.on(Step::Verify, [Model::reserved(version), Model::reserved(version), ready]);
+            run(&mut service.copy()).expect(0, &["looking for the copy"]);
+            assert_eq!(
+                (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
+                (2, 1, 0)
+            );
+            let starts: Vec<_> = service.seen().into_iter().filter(|seen| seen.step == Some(Step::Start)).collect();
+            assert_eq!(starts[0].body, starts[1].body);
+        }
     });
 }
 
 #[test]
-fn a_start_that_is_never_accepted_is_sent_three_times_and_every_id_is_released() {
+fn the_failure_of_a_repeated_start_does_not_judge_the_first_one() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Start, [reply(500), service.accepted()]);
+        service.on(
+            Step::Poll,
+            [Operation::failed(version, "2024", "Could not retrieve authorization metadata.").answer()],
+        );
+        // The copy of the first start is ready after the repeat has failed.
+        let ready = Model::copy_of_example(version).answer();
+        service.on(Step::Verify, std::iter::repeat_n(Model::reserved(version), 4).chain([ready]));
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (1, 0));
+    });
+}
+
+#[test]
+fn a_start_that_is_never_answered_is_not_released_without_proof() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [reply(500)]);
         service.on(Step::Verify, [Model::reserved(version)]);
-        run(&mut service.copy()).expect(7, &["the source has not started the copy", "request id: req-500"]);
-        assert_eq!(
-            (service.count(Step::Start), service.count(Step::Authorize), service.count(Step::Release)),
-            (3, 3, 3)
-        );
+        let texts =
+            ["the copy may be running", "request id: req-500", "frcopy wait --target-model-id", version.copy_id()];
+        run(service.copy().args(["--timeout", "2s"])).expect(8, &texts);
+        assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (1, 0));
     });
 }
 
 #[test]
-fn a_start_of_unknown_outcome_is_neither_repeated_nor_released() {
+fn a_start_that_was_refused_after_a_lost_one_is_released_on_proof() {
+    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+        let service = ScriptedService::new(version);
+        service.on(Step::Start, [reply(500), error_reply(400, "InvalidRequest", "No.")]);
+        service.on(Step::Verify, [Model::reserved(version)]);
+        run(&mut service.copy()).expect(3, &["InvalidRequest: No.", "released: "]);
+        assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (1, 1));
+    }
+}
+
+#[test]
+fn a_start_of_unknown_outcome_is_not_released() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
-        service.on(Step::Start, [reply(500)]);
+        service.on(Step::Start, [reply(500), error_reply(400, "InvalidRequest", "No.")]);
         service.on(Step::ListOperations, [ResponseTemplate::new(404)]);
         service.on(Step::Verify, [ResponseTemplate::new(404)]);
-        let json = run(service.copy().args(["--output", "json"]))
-            .expect(1, &["the start request got no answer; the copy may be running", version.copy_id()])
+        let json = run(service.copy().args(["--output", "json", "--timeout", "4s"]))
+            .expect(8, &["the start request got no answer; the copy may be running", version.copy_id()])
             .json();
-        assert_eq!((service.count(Step::Start), service.count(Step::Release)), (1, 0));
+        assert_eq!((service.count(Step::Start), service.count(Step::Release)), (2, 0));
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(null)));
     });
 }
@@ -103,7 +131,7 @@ fn an_operation_of_another_date_model_or_kind_is_not_adopted() {
         service.on(Step::ListOperations, [reply(200).set_body_json(others)]);
         service.on(Step::Start, [reply(500)]);
         service.on(Step::Verify, [Model::reserved(version)]);
-        run(&mut service.copy()).expect(7, &[]);
+        run(service.copy().args(["--timeout", "2s"])).expect(8, &[]);
         assert_eq!(service.count(Step::Poll), 0);
     }
 }
@@ -126,7 +154,7 @@ fn every_page_of_operations_is_read_and_never_from_another_host() {
         service.on(Step::Verify, [Model::not_found(version)]);
         service.on(Step::Start, [reply(500)]);
         service.on(Step::ListOperations, [Operation::page(&elsewhere)]);
-        run(&mut service.copy()).expect(1, &["the start request got no answer; the copy may be running"]);
+        run(service.copy().args(["--timeout", "2s"])).expect(8, &["the copy may be running"]);
         assert!(unused_host.got_no_connection(), "a list was read from another host");
     }
 }

@@ -1,0 +1,185 @@
+//! Searches for a copy: among the operations of the source, and on the target.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::authorize::Authorized;
+use super::context::Context;
+use crate::api::ListedCopy;
+use crate::api::version::ApiVersion;
+use crate::client::Client;
+use crate::error::Error;
+use crate::model::{Kind, ModelId, Readiness};
+use crate::operation::{OperationStatus, OperationUrl};
+use crate::text::UntrustedText;
+
+/// How many pages of operations are read at most. A list that is longer counts as not read to its end.
+const MAX_PAGES: u32 = 100;
+/// Dates in a list have whole seconds, and so has the `Date` header.
+const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
+
+/// What a search has found.
+pub(super) enum Evidence {
+    /// An operation of this copy.
+    Operation(OperationUrl),
+    /// The target shows the copy, ready.
+    Ready,
+    /// Neither.
+    Nothing {
+        /// Whether that proves that no copy runs: the source's list was read back to the time of the authorization, and
+        /// every entry was readable.
+        is_proof: bool,
+    },
+}
+
+/// The search for the copy that one authorization was used for.
+pub(super) struct Search<'s> {
+    cx: &'s Context<'s>,
+    version: ApiVersion,
+    kind: Kind,
+    id: ModelId,
+    location: Option<UntrustedText>,
+    /// The time of the authorization by the source's own clock.
+    since: Option<Timestamp>,
+    /// Whether the start was repeated. Then a failed operation says nothing: it may be that of a repeat whose
+    /// authorization was used before.
+    is_repeated: bool,
+}
+
+impl<'s> Search<'s> {
+    /// A search from now on. It must be made before the start request is sent.
+    pub(super) fn new(cx: &'s Context<'s>, authorized: &Authorized<'_>) -> Self {
+        let Authorized { version, copy, authorization, .. } = authorized;
+        Self {
+            cx,
+            version: *version,
+            kind: copy.kind,
+            id: authorization.target_model_id.clone(),
+            location: authorization.target_location.clone(),
+            since: cx.source.service_time().map(|now| now - DATE_ROUNDING),
+            is_repeated: false,
+        }
+    }
+
+    /// The start is being repeated.
+    pub(super) fn repeat(&mut self) {
+        self.is_repeated = true;
+    }
+
+    /// Whether an operation that is found may be that of a repeated start.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.is_repeated
+    }
+
+    /// Whether a later look can find more: the source lists its operations, or the target can be read.
+    pub(super) fn can_find(&self) -> bool {
+        self.version.wire().lists_operations() || self.cx.target.is_some()
+    }
+
+    /// Looks once: at the source's operations, then at the target.
+    pub(super) async fn look(&self) -> Evidence {
+        let is_proof = match self.look_at_source().await {
+            Ok(Listing { found: Some(operation), .. }) => return Evidence::Operation(operation),
+            Ok(Listing { is_complete, .. }) => is_complete,
+            Err(error) => {
+                self.cx.emit_inconclusive(&error);
+                false
+            }
+        };
+        if self.is_ready_on_target().await {
+            return Evidence::Ready;
+        }
+        Evidence::Nothing { is_proof }
+    }
+
+    async fn is_ready_on_target(&self) -> bool {
+        let Some(target) = self.cx.target else { return false };
+        match target.read(&self.version.wire().model(self.kind, &self.id)).await {
+            Ok(model) => model.readiness == Readiness::Ready && model.id.is_same_as(&self.id),
+            Err(error) if error.is_no_such_model() => false,
+            Err(error) => {
+                self.cx.emit_inconclusive(&error);
+                false
+            }
+        }
+    }
+
+    async fn look_at_source(&self) -> Result<Listing, Error> {
+        let Some(since) = self.since else {
+            // Without a clock nothing tells an old operation from this one. One to this location that runs is this one; and
+            // where a list that was read to its end has none, nothing runs.
+            return self.list(|copy| !copy.status.is_terminal(), |_| false).await;
+        };
+        self.list(|copy| copy.created >= since, |copy| copy.created < since).await
+    }
+
+    /// Reads the list until an entry is too old.
+    async fn list(
+        &self,
+        is_recent: impl Fn(&ListedCopy) -> bool,
+        is_old: impl Fn(&ListedCopy) -> bool,
+    ) -> Result<Listing, Error> {
+        let Some(mut call) = self.version.wire().operations() else { return Ok(Listing::default()) };
+        let mut listing = Listing { found: None, is_complete: true };
+        for _ in 0..MAX_PAGES {
+            let page = self.cx.source.read(&call).await?;
+            listing.is_complete &= page.unreadable == 0;
+            let candidates = || page.items.iter().filter(|copy| self.has_id(copy) && is_recent(copy));
+            if let Some(copy) = candidates().find(|copy| self.has_location(copy) && self.is_evidence(copy)) {
+                let operation = self.version.wire().operation_url(&copy.id, self.cx.source.endpoint())?;
+                return Ok(Listing { found: Some(operation), is_complete: false });
+            }
+            // A running copy of this id to another location may be this one under another host name: nothing is proved.
+            listing.is_complete &= !candidates().any(|copy| !self.has_location(copy) && !copy.status.is_terminal());
+            let Some(link) = page.next_link.filter(|_| !page.items.iter().any(&is_old)) else { return Ok(listing) };
+            let request = call.request.next_page(&link, self.cx.source.endpoint())?;
+            call = call.with_request(request);
+        }
+        Ok(Listing { is_complete: false, ..listing })
+    }
+
+    fn has_id(&self, copy: &ListedCopy) -> bool {
+        copy.kind == self.kind && copy.target_model_id.is_same_as(&self.id)
+    }
+
+    fn has_location(&self, copy: &ListedCopy) -> bool {
+        self.location.as_ref().is_none_or(|location| *location == copy.target_location)
+    }
+
+    fn is_evidence(&self, copy: &ListedCopy) -> bool {
+        let is_failed = copy.status.is_terminal() && copy.status != OperationStatus::Succeeded;
+        !(is_failed && self.is_repeated)
+    }
+}
+
+/// What the source's list shows.
+#[derive(Default)]
+struct Listing {
+    found: Option<OperationUrl>,
+    /// Whether every entry since the authorization was read.
+    is_complete: bool,
+}
+
+/// Finds a running copy to a target id that another process has started. A location, where one is known, must match.
+pub(super) async fn find_running(
+    source: &Client<'_>,
+    version: ApiVersion,
+    kind: Kind,
+    id: &ModelId,
+    is_location: impl Fn(&UntrustedText) -> bool,
+) -> Result<Option<OperationUrl>, Error> {
+    let Some(mut call) = version.wire().operations() else { return Ok(None) };
+    for _ in 0..MAX_PAGES {
+        let page = source.read(&call).await?;
+        let is_running = |copy: &&ListedCopy| {
+            let has_id = copy.kind == kind && copy.target_model_id.is_same_as(id);
+            has_id && !copy.status.is_terminal() && is_location(&copy.target_location)
+        };
+        if let Some(copy) = page.items.iter().find(is_running) {
+            return version.wire().operation_url(&copy.id, source.endpoint()).map(Some);
+        }
+        let Some(link) = page.next_link else { return Ok(None) };
+        let request = call.request.next_page(&link, source.endpoint())?;
+        call = call.with_request(request);
+    }
+    Ok(None)
+}
