@@ -191,6 +191,14 @@ impl Client<'_> {
         Box::pin(self.attempt(call, RetryPolicy::ONCE, None)).await
     }
 
+    /// Sends a call of a release once. The deadline of the command and cancellation do not stop it.
+    ///
+    /// # Errors
+    /// When it could not be sent, got no usable answer, or was refused.
+    pub(crate) async fn send_cleanup_once<T>(&self, call: &Call<'_, T>, until: Instant) -> Result<Response<T>, Error> {
+        Box::pin(self.attempt(call, RetryPolicy::cleanup(until), None)).await
+    }
+
     /// Sends a request once. If it needs a new connection, that must be there at `connect_by`.
     async fn attempt<T>(
         &self,
@@ -321,14 +329,27 @@ impl Client<'_> {
         }
     }
 
-    /// Reports a retry and waits the backoff of the given 1-based attempt number.
+    /// Reports a retry and waits the backoff of the given 1-based attempt number, or the `Retry-After` if that is longer.
     ///
     /// # Errors
     /// [`ErrorKind::Interrupted`].
     pub(crate) async fn wait_before_retry(&self, error: &Error, attempt: u32) -> Result<(), Error> {
-        let wait = crate::backoff::backoff(attempt, crate::backoff::jitter());
+        let backoff = crate::backoff::backoff(attempt, crate::backoff::jitter());
+        let wait = backoff.max(error.retry_after().unwrap_or_default());
         (self.context.on_retry)(error, wait);
         self.pause(wait).await
+    }
+
+    /// Waits until the rate limiter would allow a request, so that it can be sent right after a read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if that is after the deadline, or [`ErrorKind::Interrupted`].
+    pub(crate) async fn wait_for_turn(&self, quota: Quota) -> Result<(), Error> {
+        let turn = self.connection.rate_limiter.earliest(quota);
+        if turn > self.context.deadline {
+            return Err(self.rate_limited_until_deadline("delete the model"));
+        }
+        self.interruptible(sleep_until(turn)).await
     }
 
     /// When a release that begins now must end: after `longest`, and soon after the deadline of the command.

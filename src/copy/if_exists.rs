@@ -17,7 +17,7 @@ use crate::model_diff::has_same_name_and_dates;
 
 /// A blank v2.1 model that is younger may be the target of a running copy: its start may wait a minute for the rate limit,
 /// and the copy takes up to half a minute.
-const BLANK_MAY_BE_COPY: Duration = Duration::from_secs(90);
+const BLANK_MAY_BE_COPY: SignedDuration = SignedDuration::from_secs(90);
 /// Delay between two reads of the target while such a model is there.
 const BLANK_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -38,28 +38,29 @@ impl Job<'_> {
         if preflight.source.version.wire().service_names_the_copy() {
             return self.decide_for_copy_named_by_service(preflight).await;
         }
-        let differences = match &preflight.target {
+        let existing = match &preflight.target {
             TargetId::Taken(_) if if_exists == IfExists::Fail => return Err(self.exists(&preflight.source)),
-            TargetId::Taken(existing) => Some(preflight.source.differences(existing)?),
+            TargetId::Taken(existing) => Some((existing.clone(), preflight.source.differences(existing)?)),
             TargetId::Free(_) | TargetId::Unseen(_) | TargetId::ByService => None,
         };
-        match (if_exists, differences) {
-            (IfExists::Skip, Some(found)) if !found.is_empty() => {
+        match (if_exists, existing) {
+            (IfExists::Skip, Some((_, found))) if !found.is_empty() => {
                 Err(preflight.source.differs(self.plan.new_model_id(), &found))
             }
             (IfExists::Replace, None) => self.replacement(preflight, Place::Empty).await,
-            (IfExists::Replace, Some(found)) if found.is_empty() => self.replacement(preflight, Place::Same).await,
-            (IfExists::Replace, Some(_)) => self.replacement(preflight, Place::Other).await,
+            (IfExists::Replace, Some((_, found))) if found.is_empty() => self.replacement(preflight, Place::Same).await,
+            (IfExists::Replace, Some((old, _))) => self.replacement(preflight, Place::Other(old)).await,
             (_, Some(_)) => Ok(Action::Nothing(self.plan.new_model_id().clone())),
             (_, None) => Ok(Action::Copy(Box::new(preflight))),
         }
     }
 
     async fn replacement(&self, preflight: Preflight, place: Place) -> Result<Action, Error> {
+        let is_same = matches!(place, Place::Same);
         let replacement = Replacement::find(self, preflight.source.clone(), place).await?;
         Ok(match replacement {
             Some(replacement) => Action::Replace(Box::new(replacement)),
-            None if place == Place::Same => Action::Nothing(self.plan.new_model_id().clone()),
+            None if is_same => Action::Nothing(self.plan.new_model_id().clone()),
             None => Action::Copy(Box::new(preflight)),
         })
     }
@@ -104,17 +105,14 @@ impl Job<'_> {
     /// waits for it, or the model would be copied twice.
     async fn models_named_by_service(&self, source: &SourceModel) -> Result<Inventory, Error> {
         let scope = Scope { api_version: Some(source.version), kind: Some(Kind::Model) };
-        let (began, until) = (Timestamp::now(), Instant::now() + BLANK_MAY_BE_COPY);
-        let is_recent_blank = |model: &Model| {
-            let ages =
-                model.created.map(|created| (created.duration_until(began), created.duration_until(Timestamp::now())));
-            let is_recent = |age: SignedDuration| age.unsigned_abs() < BLANK_MAY_BE_COPY;
-            model.readiness == Readiness::Creating && ages.is_some_and(|(then, now)| is_recent(then) && is_recent(now))
-        };
+        let until = Instant::now() + BLANK_MAY_BE_COPY.unsigned_abs();
         let mut is_first = true;
         loop {
             let inventory = Inventory::read(self.target, scope).await?;
-            let count = inventory.listed.iter().filter(|listed| is_recent_blank(&listed.model)).count();
+            // The local clock may be wrong: ages are those by the target's own clock.
+            let now = self.target.service_time();
+            let models = inventory.listed.iter().map(|listed| &listed.model);
+            let count = models.filter(|model| may_be_copy(model, now)).count();
             if count == 0 || Instant::now() >= until {
                 return Ok(inventory);
             }
@@ -125,5 +123,54 @@ impl Job<'_> {
             self.target.pause(BLANK_INTERVAL.min(left)).await?;
             self.target.check_may_mutate()?;
         }
+    }
+}
+
+/// Whether a blank model is so recent that a running copy may have it as its target. Where its age is not known, it may.
+fn may_be_copy(blank: &Model, now: Option<Timestamp>) -> bool {
+    let age = now.zip(blank.created).map(|(now, created)| created.duration_until(now));
+    blank.readiness == Readiness::Creating && age.is_none_or(|age| age < BLANK_MAY_BE_COPY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blank(created: &str) -> Model {
+        Model {
+            id: "33f4d42c-cd2f-4e74-b990-a1aeafab5a5d".parse().unwrap(),
+            kind: Kind::Model,
+            readiness: Readiness::Creating,
+            api_version: None,
+            name: None,
+            description: None,
+            tags: std::collections::BTreeMap::new(),
+            created: created.parse().ok(),
+            modified: None,
+            expires: None,
+            document_types: std::collections::BTreeMap::new(),
+            components: Vec::new(),
+            is_complete: true,
+        }
+    }
+
+    #[test]
+    fn a_blank_model_is_recent_for_ninety_seconds_by_the_clock_of_the_target() {
+        let now = "2031-05-01T12:00:00Z".parse().ok();
+        for (created, is_recent) in [
+            ("2031-05-01T11:58:30Z", false),
+            ("2031-05-01T11:58:31Z", true),
+            ("2031-05-01T12:00:00Z", true),
+            ("2021-05-01T12:00:00Z", false),
+        ] {
+            assert_eq!(may_be_copy(&blank(created), now), is_recent, "{created}");
+        }
+        assert!(!may_be_copy(&Model { readiness: Readiness::Ready, ..blank("2031-05-01T12:00:00Z") }, now));
+    }
+
+    #[test]
+    fn a_blank_model_of_unknown_age_may_be_the_target_of_a_copy() {
+        assert!(may_be_copy(&blank("2031-05-01T12:00:00Z"), None));
+        assert!(may_be_copy(&blank("no date"), "2031-05-01T12:00:00Z".parse().ok()));
     }
 }

@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use super::context::Context;
 use super::event::{Event, Observer};
 use crate::api::service_error;
 use crate::api::version::ApiVersion;
+use crate::backoff::{backoff, jitter};
+use crate::client::retry::with_requested_wait;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId, Readiness};
@@ -15,6 +19,8 @@ use crate::text::UntrustedText;
 
 /// The time for a release, with its read and its deletion. After the deadline and after cancellation it is much shorter.
 const RELEASE_TIME: Duration = Duration::from_secs(60);
+/// How often a deletion is sent at most while its answers are lost.
+const MAX_LOST_DELETES: u32 = 3;
 
 /// An id that is reserved on the target for a copy.
 #[must_use = "a reserved id must be settled, released or kept"]
@@ -189,18 +195,35 @@ pub(super) enum Deletion {
 }
 
 /// Deletes an id unless the target shows a ready model under it. Cancellation does not stop it.
+///
+/// The target is read before each sending: after a 429, a 503 or a lost answer another process may have copied to the id.
 pub(super) async fn delete_unless_ready(
     target: &Client<'_>,
     version: ApiVersion,
     kind: Kind,
     id: &ModelId,
 ) -> Result<Deletion, Error> {
-    let policy = RetryPolicy::cleanup(target.release_deadline(RELEASE_TIME));
-    match target.send(&version.wire().model(kind, id), policy).await {
-        Ok(model) if model.value.readiness == Readiness::Ready => return Ok(Deletion::Ready),
-        Ok(_) => {}
-        Err(error) if error.is_no_such_model() => {}
-        Err(error) => return Err(error),
+    let until = target.release_deadline(RELEASE_TIME);
+    let policy = RetryPolicy::cleanup(until);
+    let (mut attempts, mut lost) = (0, 0);
+    loop {
+        match target.send(&version.wire().model(kind, id), policy).await {
+            Ok(model) if model.value.readiness == Readiness::Ready => return Ok(Deletion::Ready),
+            Ok(_) => {}
+            Err(error) if error.is_no_such_model() => {}
+            Err(error) => return Err(error),
+        }
+        let Err(error) = target.send_cleanup_once(&version.wire().delete(kind, id), until).await else {
+            return Ok(Deletion::Deleted);
+        };
+        attempts += 1;
+        lost += u32::from(error.delivery() == Delivery::Unanswered);
+        let wait = backoff(attempts, jitter()).max(error.retry_after().unwrap_or_default());
+        let is_final =
+            matches!(error.delivery(), Delivery::Final(_) | Delivery::OutOfQuota { .. } | Delivery::NotProcessed);
+        if is_final || lost >= MAX_LOST_DELETES || Instant::now() + wait >= until {
+            return Err(with_requested_wait(error));
+        }
+        sleep(wait).await;
     }
-    target.send(&version.wire().delete(kind, id), policy).await.map(|_| Deletion::Deleted)
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::context::Job;
@@ -14,23 +15,30 @@ use super::plan::staging_id;
 use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::Copied;
 use super::report::{Done, Outcome};
-use crate::client::RetryPolicy;
+use crate::api::Quota;
+use crate::client::retry::with_requested_wait;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Model, ModelId};
 
 /// How long the target may still show a model that it has deleted.
 const DELETE_TIME: Duration = Duration::from_secs(10);
+/// How long a deletion whose answer was lost may still be on its way to the service.
+const LATE_DELETE_TIME: Duration = Duration::from_secs(10);
+/// How often a deletion is sent at most while its answers are lost.
+const MAX_LOST_DELETES: u32 = 3;
+/// How often the two reads before a deletion are sent at most: for half a minute.
+const MAX_FAILED_LOOKS: u32 = 7;
 const FINISH: &str = "run the same command again, which finishes the work";
 
 /// What the target has under the id of the copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Place {
     /// Nothing.
     Empty,
     /// A copy of the same training.
     Same,
     /// Another model.
-    Other,
+    Other(Box<Model>),
 }
 
 /// A replacement, and how far an earlier command came with it.
@@ -42,6 +50,36 @@ pub(super) struct Replacement {
     staged: Option<Model>,
 }
 
+/// A copy that must be there when another model is deleted.
+enum Kept<'a> {
+    /// A copy of the source's training, under this id.
+    Copy(&'a ModelId),
+    /// The model that was shown before.
+    Unchanged(&'a Model),
+}
+
+/// What two reads right before a deletion have shown.
+enum Look {
+    /// The model is the one that was shown before, and the copy to keep is there.
+    MayDelete,
+    /// The model is not there any more.
+    Gone,
+    /// Another process has changed the model.
+    Changed(Error),
+    /// The copy to keep is not there.
+    NotKept(Error),
+}
+
+/// The result of a deletion.
+enum Deletion {
+    /// The model is not there any more. A repetition whose answer was lost may be carried out until this time.
+    Deleted { late_until: Option<Instant> },
+    /// Another process has changed the model, which was not deleted.
+    Changed(Error),
+    /// The copy to keep is not there, so nothing was deleted.
+    NotKept(Error),
+}
+
 impl Replacement {
     /// Looks for a staging copy of an earlier command. None where there is nothing to replace and nothing to finish.
     pub(super) async fn find(job: &Job<'_>, source: SourceModel, place: Place) -> Result<Option<Self>, Error> {
@@ -50,51 +88,55 @@ impl Replacement {
             Lookup::Found(model) => Some(model),
             Lookup::Absent(_) | Lookup::Inconclusive => None,
         };
-        let has_work = place == Place::Other || staged.is_some();
+        let has_work = matches!(place, Place::Other(_)) || staged.is_some();
         Ok(has_work.then_some(Self { source, place, staging_id, staged }))
     }
 
     /// Whether the copy is in its place, and only a staging copy must be deleted.
     pub(super) fn only_cleans_up(&self) -> bool {
-        self.place == Place::Same
+        matches!(self.place, Place::Same)
     }
 }
 
 impl Job<'_> {
     /// Carries out a replacement, from where an earlier command stopped.
     pub(super) async fn replace(&self, replacement: &Replacement) -> Result<Done, Error> {
-        let Replacement { source, place, staging_id, .. } = replacement;
+        let Replacement { source, place, staging_id, staged } = replacement;
         let id = self.plan.new_model_id();
-        if *place == Place::Same {
-            self.delete_staging_copy(source, staging_id).await;
-            let target_model_id = Some(id.clone());
-            return Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true });
-        }
-        if *place == Place::Other {
-            self.stage(replacement).await?;
-            self.delete_old(source, staging_id).await?;
-        }
+        let (staged, late_until) = match (place, staged) {
+            (Place::Same, staged) => {
+                if let Some(staged) = staged {
+                    self.delete_staging_copy(source, staged, None).await?;
+                }
+                let target_model_id = Some(id.clone());
+                return Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true });
+            }
+            (Place::Other(old), _) => {
+                let staged = self.stage(replacement, old).await?;
+                match self.delete_old(source, old, staging_id).await? {
+                    Deletion::Deleted { late_until } => (Some(staged), late_until),
+                    Deletion::Changed(error) | Deletion::NotKept(error) => {
+                        return self.replaced_by_other_process(source, error).await;
+                    }
+                }
+            }
+            (Place::Empty, staged) => (staged.clone(), None),
+        };
         let copied = self.copy_when_free(source, id).await;
         let copied =
             copied.map_err(|error| but_staged(error, format!("the new {id} is not in its place yet"), staging_id))?;
-        if copied.verified {
-            self.delete_staging_copy(source, staging_id).await;
-        } else {
-            self.cx.emit(Event::StagingKept { staging_id });
+        match staged {
+            Some(staged) if copied.verified => self.delete_staging_copy(source, &staged, late_until).await?,
+            _ => self.cx.emit(Event::StagingKept { staging_id }),
         }
         let Copied { id, verified } = copied;
         Ok(Done { outcome: Outcome::Replaced, target_model_id: Some(id), verified })
     }
 
-    /// Deletes the old model, now that the staging copy is there. Both are read again: another command may have done all of
-    /// this in the meantime.
-    async fn delete_old(&self, source: &SourceModel, staging_id: &ModelId) -> Result<(), Error> {
-        let id = self.plan.new_model_id();
-        if !self.is_copy_of(source, staging_id).await? || self.is_copy_of(source, id).await? {
-            let what = format!("the target's {id} was changed while it was being replaced");
-            return Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH));
-        }
-        self.delete(source, id).await.map_err(|error| {
+    /// Deletes the old model, now that the staging copy is there.
+    async fn delete_old(&self, source: &SourceModel, old: &Model, staging_id: &ModelId) -> Result<Deletion, Error> {
+        let id = &old.id;
+        self.delete(source, old, Kept::Copy(staging_id)).await.map_err(|error| {
             let what = match error.delivery() {
                 Delivery::Unanswered => format!("whether the old {id} was deleted is not known"),
                 _ if error.is_interrupted() => format!("interrupted; the old {id} may be deleted"),
@@ -102,6 +144,16 @@ impl Job<'_> {
             };
             but_staged(error, what, staging_id)
         })
+    }
+
+    /// The result where another process has changed the target. It counts if it has brought the source's model.
+    async fn replaced_by_other_process(&self, source: &SourceModel, error: Error) -> Result<Done, Error> {
+        let id = self.plan.new_model_id();
+        if self.is_copy_of(source, id).await? {
+            let target_model_id = Some(id.clone());
+            return Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true });
+        }
+        Err(error)
     }
 
     /// Whether the target now shows a copy of the source's training under an id.
@@ -112,15 +164,20 @@ impl Job<'_> {
         }
     }
 
-    /// Makes the staging copy, unless a good one is there.
-    async fn stage(&self, replacement: &Replacement) -> Result<(), Error> {
+    /// Makes the staging copy, unless a good one is there. Returns it as the target shows it.
+    async fn stage(&self, replacement: &Replacement, old: &Model) -> Result<Model, Error> {
         let Replacement { source, staging_id, staged, .. } = replacement;
         if let Some(staged) = staged {
             if source.is_same_training(staged)? {
-                return Ok(());
+                return Ok(staged.clone());
             }
-            // It is of an older training, and the old model is still in its place.
-            self.delete(source, staging_id).await?;
+            // It is of an older training.
+            match self.delete(source, staged, Kept::Unchanged(old)).await? {
+                Deletion::Deleted { late_until: None } => {}
+                // A lost deletion must not delete the next staging copy.
+                Deletion::Deleted { late_until: Some(late_until) } => self.pause_until(late_until).await?,
+                Deletion::Changed(error) | Deletion::NotKept(error) => return Err(error),
+            }
         }
         self.cx.emit(Event::Staging { staging_id });
         let copied = self.copy_when_free(source, staging_id).await.map_err(|error| {
@@ -128,8 +185,10 @@ impl Job<'_> {
             half_done(error, format!("nothing was replaced yet: the old {id} is in its place"), FINISH)
         })?;
         self.cx.emit(Event::Staged);
-        if copied.verified {
-            return Ok(());
+        if copied.verified
+            && let Lookup::Found(staged) = self.look_up(self.target, source.shown_by, source.kind, staging_id).await?
+        {
+            return Ok(staged);
         }
         let what = format!("the target does not show the staging copy {staging_id}, and the old model is kept");
         Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH))
@@ -148,31 +207,166 @@ impl Job<'_> {
         }
     }
 
-    /// Deletes a model from the target.
-    async fn delete(&self, source: &SourceModel, id: &ModelId) -> Result<(), Error> {
-        self.target.check_may_mutate()?;
-        match self.target.send(&source.version.wire().delete(source.kind, id), RetryPolicy::READ).await {
-            Ok(_) => {}
-            // A deletion without an answer was carried out.
-            Err(error) if error.is_no_such_model() => {}
-            Err(error) => return Err(error),
+    /// Deletes a model from the target, if it is still the one that was shown before and a good copy stays.
+    ///
+    /// Both are read at the same time before each sending, and so before each repetition: after a 429, a 503 or a lost
+    /// answer another process may have put a new model in the place of the old one. The service has no conditional
+    /// deletion, so a window remains: from these reads until the service carries out the deletion. It is one round trip
+    /// and the client's own delay for the limits per second. A deletion whose answer is lost can be carried out even
+    /// later; therefore the staging copy is kept for [`LATE_DELETE_TIME`] after it.
+    async fn delete(&self, source: &SourceModel, model: &Model, kept: Kept<'_>) -> Result<Deletion, Error> {
+        let call = source.version.wire().delete(source.kind, &model.id);
+        let (mut attempts, mut lost, mut late_until, mut lost_answer) = (0, 0, None, None);
+        loop {
+            match self.look_before_deletion(source, model, &kept).await {
+                Ok(Look::MayDelete) => {}
+                Ok(Look::Gone) if attempts == 0 => return Ok(Deletion::Deleted { late_until: None }),
+                Ok(Look::Gone) => break,
+                Ok(Look::Changed(error)) => return Ok(Deletion::Changed(error)),
+                Ok(Look::NotKept(error)) => return Ok(Deletion::NotKept(error)),
+                Err(error) if error.is_interrupted() => return Err(error),
+                Err(error) => return Err(lost_answer.unwrap_or(error)),
+            }
+            if let Some(error) = lost_answer.take_if(|_| lost >= MAX_LOST_DELETES) {
+                return Err(error);
+            }
+            let error = match self.target.send_once(&call).await {
+                Ok(_) => break,
+                Err(error) if error.is_no_such_model() => break,
+                Err(error) => error,
+            };
+            attempts += 1;
+            lost += u32::from(error.delivery() == Delivery::Unanswered);
+            let may_be_late = !matches!(error.delivery(), Delivery::NotSent | Delivery::Throttled { .. });
+            if may_be_late {
+                late_until = Some(Instant::now() + LATE_DELETE_TIME);
+            }
+            let error = self.wait_before_repetition(error, attempts).await?;
+            lost_answer = if may_be_late { Some(error) } else { lost_answer };
         }
-        self.cx.emit(Event::Deleted { target_model_id: id });
-        Ok(())
+        self.cx.emit(Event::Deleted { target_model_id: &model.id });
+        Ok(Deletion::Deleted { late_until })
     }
 
-    /// Deletes the staging copy. If that fails, the next run does it.
-    async fn delete_staging_copy(&self, source: &SourceModel, staging_id: &ModelId) {
-        let deleted = async {
-            if self.is_copy_of(source, self.plan.new_model_id()).await? {
-                return self.delete(source, staging_id).await;
-            }
-            Err(Error::new(ErrorKind::Unavailable, "the target does not show the copy in its place"))
+    /// Reads a model that is to be deleted and the copy that must stay, both at the same time. If one read fails, both are
+    /// repeated, so that neither is old.
+    async fn look_before_deletion(&self, source: &SourceModel, model: &Model, kept: &Kept<'_>) -> Result<Look, Error> {
+        let kept_id = match kept {
+            Kept::Copy(id) => id,
+            Kept::Unchanged(model) => &model.id,
         };
-        if let Err(error) = deleted.await {
-            self.cx.emit(Event::StagingLeft { staging_id, error: &error });
+        let mut failures = 0;
+        let (now, kept_now) = loop {
+            self.target.check_may_mutate()?;
+            // The wait for the rate limit comes before the reads, not between them and the deletion.
+            self.target.wait_for_turn(Quota::Management).await?;
+            let error = match tokio::try_join!(self.read_once(source, &model.id), self.read_once(source, kept_id)) {
+                Ok(shown) => break shown,
+                Err(error) => error,
+            };
+            failures += 1;
+            if failures >= MAX_FAILED_LOOKS {
+                return Err(error);
+            }
+            self.wait_before_repetition(error, failures).await?;
+        };
+        let Some(now) = now else { return Ok(Look::Gone) };
+        if !is_unchanged(model, &now) {
+            return Ok(Look::Changed(changed(&model.id)));
+        }
+        let is_kept = match (kept_now, kept) {
+            (None, _) => false,
+            (Some(now), Kept::Copy(_)) => source.is_same_training(&now)?,
+            (Some(now), Kept::Unchanged(before)) => is_unchanged(before, &now),
+        };
+        Ok(if is_kept { Look::MayDelete } else { Look::NotKept(changed(kept_id)) })
+    }
+
+    /// Reads one model of the target once. None where the target says that there is none.
+    async fn read_once(&self, source: &SourceModel, id: &ModelId) -> Result<Option<Model>, Error> {
+        match self.target.send_once(&source.shown_by.wire().model(source.kind, id)).await {
+            Ok(response) => Ok(Some(response.value)),
+            Err(error) if error.is_no_such_model() => Ok(None),
+            Err(error) => Err(error),
         }
     }
+
+    /// Waits after a failed request, with backoff and at least as long as the service asks for. Returns the failure again.
+    ///
+    /// # Errors
+    /// The failure, if a repetition would change nothing or would come after the deadline.
+    async fn wait_before_repetition(&self, error: Error, attempts: u32) -> Result<Error, Error> {
+        if matches!(error.delivery(), Delivery::Final(_) | Delivery::OutOfQuota { .. } | Delivery::NotProcessed) {
+            return Err(error);
+        }
+        let requested = error.retry_after().unwrap_or_default();
+        if Instant::now() + requested > self.target.deadline() {
+            return Err(with_requested_wait(error));
+        }
+        self.target.wait_before_retry(&error, attempts).await?;
+        Ok(error)
+    }
+
+    /// Deletes the staging copy, now that the copy is in its place. If the deletion fails, the next run does it.
+    ///
+    /// # Errors
+    /// When the copy is not in its place any more: a deletion of the old model whose answer was lost was carried out late,
+    /// or another process has changed it.
+    async fn delete_staging_copy(
+        &self,
+        source: &SourceModel,
+        staged: &Model,
+        late_until: Option<Instant>,
+    ) -> Result<(), Error> {
+        let (id, staging_id) = (self.plan.new_model_id(), &staged.id);
+        if let Some(late_until) = late_until {
+            let is_there = async {
+                self.pause_until(late_until).await?;
+                self.is_copy_of(source, id).await
+            };
+            let what = || format!("a deletion of the old {id} got no answer, and may have deleted the new one");
+            match is_there.await {
+                Ok(true) => {}
+                Ok(false) => return Err(but_staged(changed(id), what(), staging_id)),
+                Err(error) => return Err(but_staged(error, what(), staging_id)),
+            }
+        }
+        match self.delete(source, staged, Kept::Copy(id)).await {
+            Ok(Deletion::Deleted { .. }) => Ok(()),
+            Ok(Deletion::NotKept(error)) => Err(error),
+            Ok(Deletion::Changed(error)) | Err(error) => {
+                self.cx.emit(Event::StagingLeft { staging_id, error: &error });
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until a time.
+    ///
+    /// # Errors
+    /// When the deadline is earlier, or the command is cancelled.
+    async fn pause_until(&self, until: Instant) -> Result<(), Error> {
+        if until > self.target.deadline() {
+            let what = "the deadline is too near to wait until a lost deletion can no longer be carried out";
+            return Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH));
+        }
+        self.target.pause(until.saturating_duration_since(Instant::now())).await
+    }
+}
+
+/// The error where another process has changed what is replaced.
+fn changed(id: &ModelId) -> Error {
+    let what = format!("the target's {id} was changed while it was being replaced");
+    Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH)
+}
+
+/// Whether a model is the one that was shown before. The service writes the same date with and without fractions of a
+/// second.
+fn is_unchanged(before: &Model, now: &Model) -> bool {
+    let seconds =
+        |model: &Model| [model.created, model.modified, model.expires].map(|date| date.map(Timestamp::as_second));
+    let undated = |model: &Model| Model { created: None, modified: None, expires: None, ..model.clone() };
+    seconds(before) == seconds(now) && undated(before) == undated(now)
 }
 
 /// An error while the staging copy is the good copy.

@@ -9,7 +9,7 @@ use super::faults::Step;
 use super::handler::{Context, CopyRequest, TargetResource, WireFormat};
 use super::limits::Tier;
 use super::reply::{Failure, Reply};
-use super::state::{Account, Operation, Outcome, REGIONS, Reservation, Stored, date, new_id};
+use super::state::{Account, Operation, Outcome, REGIONS, Reservation, Stored, new_id};
 use crate::resource::ResourceId;
 
 const COLLECTION: Collection = Collection::CustomModels;
@@ -49,7 +49,7 @@ impl WireFormat for CustomModels {
         let authorization = body.get("copyAuthorization").cloned().unwrap_or_default();
         let expires = authorization.get("expirationDateTimeTicks").and_then(Value::as_i64);
         let target_id = authorization.get("modelId").and_then(Value::as_str).unwrap_or_default().to_owned();
-        if target_id.is_empty() || expires.is_none_or(|expires| expires <= cx.now.as_second()) {
+        if target_id.is_empty() || expires.is_none_or(|expires| expires <= (cx.now + source.clock).as_second()) {
             return Err(invalid_request("The copy authorization is invalid or has expired."));
         }
         let model =
@@ -143,7 +143,7 @@ fn authorize(account: &mut Account, cx: &mut Context<'_>) -> Result<Reply, Failu
     cx.inject_fault(Step::Authorize)?;
     let (id, expires) = (new_id(), cx.now + AUTHORIZATION_LIFETIME);
     // The service calls them ticks, but they are Unix seconds.
-    let payload = json!({"modelId": id, "accessToken": new_id(), "expirationDateTimeTicks": expires.as_second()});
+    let payload = json!({"modelId": id, "accessToken": new_id(), "expirationDateTimeTicks": (expires + account.clock).as_second()});
     account.reservations.push(Reservation {
         collection: COLLECTION,
         id: id.clone(),
@@ -153,7 +153,7 @@ fn authorize(account: &mut Account, cx: &mut Context<'_>) -> Result<Reply, Failu
         description: None,
         tags: None,
     });
-    let now = date(cx.now);
+    let now = account.date(cx.now);
     let info = json!({"modelId": id, "status": "creating", "createdDateTime": now, "lastUpdatedDateTime": now});
     let blank = Stored { blank: true, ..Stored::ready(json!({"modelInfo": info})) };
     account.stored.insert((COLLECTION, id.clone()), blank);
@@ -167,13 +167,13 @@ fn operation(account: &Account, id: &str) -> Result<Reply, Failure> {
         .ok_or_else(|| Failure::new(404, "NotFound", "1022", format!("Copy result with 'id={id}' not found.")))?;
     let mut result = json!({"modelId": operation.target_id});
     if !operation.ended {
-        let created = date(operation.created);
+        let created = account.date(operation.created);
         return Ok(Reply::ok(
             json!({"status": "notStarted", "createdDateTime": created, "lastUpdatedDateTime": created, "copyResult": result}),
         ));
     }
     // The service overwrites the creation date of an operation when it ends.
-    let ended = precise_date(operation.ends);
+    let ended = precise_date(operation.ends + account.clock);
     let mut reply = match &operation.outcome {
         Outcome::Copied { .. } => Reply::ok(json!({"status": "succeeded"})),
         Outcome::Failed(failure) => {
@@ -213,7 +213,7 @@ fn list(account: &Account, page: usize, cx: &Context<'_>) -> Reply {
 
 fn summary(account: &Account, cx: &Context<'_>) -> Value {
     let limit = cx.max_models.unwrap_or(MAX_MODELS);
-    json!({"count": account.count(COLLECTION), "limit": limit, "lastUpdatedDateTime": date(cx.now)})
+    json!({"count": account.count(COLLECTION), "limit": limit, "lastUpdatedDateTime": account.date(cx.now)})
 }
 
 fn invalid_request(reason: &str) -> Failure {

@@ -9,7 +9,7 @@ use super::faults::Step;
 use super::handler::{Context, CopyRequest, TargetResource, WireFormat};
 use super::limits::Tier;
 use super::reply::{Failure, Reply};
-use super::state::{Account, Operation, Outcome, Reservation, Stored, date, new_id};
+use super::state::{Account, Operation, Outcome, Reservation, Stored, new_id};
 use super::version::Version;
 use crate::model::ModelId;
 
@@ -78,7 +78,8 @@ impl WireFormat for DocumentModels {
         if copy.needs_encryption && !target.encrypted {
             return Err(authorization_failed("Cannot copy encrypted content to non-encrypted account."));
         }
-        Ok(self.copy_of(copy, &reservation, cx))
+        let created = target.date(cx.now);
+        Ok(self.copy_of(copy, &reservation, created))
     }
 
     fn unknown_target(&self, _: &CopyRequest) -> Failure {
@@ -198,7 +199,7 @@ impl DocumentModels {
             names.target_id: id,
             names.target_location: self.url(account, &format!("{}/{id}", names.collection)),
             "accessToken": new_id(),
-            "expirationDateTime": date(expires),
+            "expirationDateTime": account.date(expires),
         });
         account.reservations.push(Reservation {
             collection: self.collection,
@@ -213,14 +214,14 @@ impl DocumentModels {
     }
 
     /// The copy as the service stores it. Which fields it takes from the source depends on the version.
-    fn copy_of(&self, request: &CopyRequest, reservation: &Reservation, cx: &Context<'_>) -> Stored {
+    fn copy_of(&self, request: &CopyRequest, reservation: &Reservation, created: String) -> Stored {
         let mut copy = request.model.clone();
         let Some(body) = copy.body.as_object_mut() else { return copy };
         body.insert(self.names().id.into(), json!(reservation.id));
         if self.version.has_modification_date() {
             let trained = body.get("modifiedDateTime").or_else(|| body.get("createdDateTime")).cloned();
             body.insert("modifiedDateTime".into(), trained.unwrap_or_default());
-            body.insert("createdDateTime".into(), json!(date(cx.now)));
+            body.insert("createdDateTime".into(), Value::String(created));
         }
         // Without a description in the request, a classifier keeps the source's. A classifier never has tags.
         let is_classifier = self.collection == Collection::DocumentClassifiers;
@@ -248,7 +249,7 @@ impl DocumentModels {
                 "The requested operation was not found. The identifier may be invalid or the operation may have expired.";
             Failure::new(404, "NotFound", "OperationNotFound", message)
         })?;
-        let mut body = summary_of(id, operation, cx);
+        let mut body = summary_of(id, operation, account, cx);
         if operation.ended {
             match &operation.outcome {
                 Outcome::Copied { copy, .. } => body["result"] = copy.body.clone(),
@@ -315,7 +316,7 @@ impl DocumentModels {
         let items = shown()
             .skip(page.saturating_mul(PAGE_SIZE))
             .take(PAGE_SIZE)
-            .map(|(id, operation)| summary_of(id, operation, cx))
+            .map(|(id, operation)| summary_of(id, operation, account, cx))
             .collect();
         let has_more = shown().count() > page.saturating_add(1).saturating_mul(PAGE_SIZE);
         page_of(items, has_more.then(|| self.next_link(account, "operations", page)))
@@ -333,7 +334,7 @@ impl DocumentModels {
 }
 
 /// An operation as a list shows it. A GET of an ended operation adds the result or the error.
-fn summary_of(id: &str, operation: &Operation, cx: &Context<'_>) -> Value {
+fn summary_of(id: &str, operation: &Operation, account: &Account, cx: &Context<'_>) -> Value {
     let elapsed = operation.created.duration_until(cx.now);
     let is_running = elapsed * 2 >= operation.created.duration_until(operation.ends);
     let (status, updated) = match (&operation.outcome, operation.ended) {
@@ -346,8 +347,8 @@ fn summary_of(id: &str, operation: &Operation, cx: &Context<'_>) -> Value {
         "operationId": id,
         "kind": names(operation.collection).operation_kind,
         "status": status,
-        "createdDateTime": date(operation.created),
-        "lastUpdatedDateTime": date(updated),
+        "createdDateTime": account.date(operation.created),
+        "lastUpdatedDateTime": account.date(updated),
         "resourceLocation": operation.location,
     });
     if operation.ended {

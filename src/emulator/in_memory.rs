@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::call::Collection;
 use super::handler::Request;
 use super::options::{EmulatedResource, Options};
+use super::reply::Failure;
 use super::service::Service;
-use super::state::Outcome;
+use super::state::{Outcome, Stored};
 
 pub(crate) struct InMemoryEmulator {
     service: Service,
@@ -53,6 +55,48 @@ impl InMemoryEmulator {
         };
         let body = reply.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         (reply.status, reply.headers.iter().map(header).collect(), body)
+    }
+
+    /// Sets the clock of a resource to this many seconds after the time of the requests.
+    pub(crate) fn set_clock(&mut self, account: usize, seconds: i64) {
+        self.service.accounts[account].clock = SignedDuration::from_secs(seconds);
+    }
+
+    /// The time of a resource, as its `Date` header has it.
+    pub(crate) fn clock(&self, account: usize, now: Timestamp) -> Timestamp {
+        now + self.service.accounts[account].clock
+    }
+
+    /// Sets whether a deletion of a reserved id makes it free.
+    pub(crate) fn set_deletion_frees_reserved_id(&mut self, frees: bool) {
+        self.service.accounts.iter_mut().for_each(|account| account.deletion_frees_reserved_id = frees);
+    }
+
+    /// Refuses a start whose authorization was used before; otherwise it is accepted, and its operation fails.
+    pub(crate) fn refuse_used_authorizations(&mut self, status: u16, outer: &'static str, code: &'static str) {
+        let message = "Couldn't retrieve authorization metadata.";
+        self.service.refusal_of_used_authorization = Some(Failure::new(status, outer, code, message));
+    }
+
+    /// The answer to a GET of a ready model.
+    pub(crate) fn ready(&mut self, account: usize, collection: Collection, id: &str, now: Timestamp) -> Option<Value> {
+        self.service.update(now);
+        let stored = self.service.accounts[account].get(collection, id).filter(|stored| !stored.blank);
+        stored.map(|stored| stored.body.clone())
+    }
+
+    /// Adds a ready model.
+    pub(crate) fn put(&mut self, account: usize, collection: Collection, id: &str, body: Value) {
+        self.service.accounts[account].stored.insert((collection, id.to_owned()), Stored::ready(body));
+    }
+
+    /// The target ids of the copies that run now and will succeed.
+    pub(crate) fn running(&mut self, now: Timestamp) -> Vec<String> {
+        self.service.update(now);
+        let operations = self.service.accounts.iter().flat_map(|account| account.operations.values());
+        let running =
+            operations.filter(|operation| !operation.ended && matches!(operation.outcome, Outcome::Copied { .. }));
+        running.map(|operation| operation.target_id.clone()).collect()
     }
 
     /// Whether a resource has a ready model with this id.

@@ -32,6 +32,9 @@ pub(super) struct Service {
     operation_time: Duration,
     next_fault: Option<Fault>,
     max_models: Option<usize>,
+    /// The refusal of a start whose authorization was used before. None: the start is accepted, and the operation fails.
+    /// What the real service answers is not documented.
+    pub(super) refusal_of_used_authorization: Option<Failure>,
 }
 
 impl Service {
@@ -48,6 +51,8 @@ impl Service {
             reservations: Vec::new(),
             operations: BTreeMap::new(),
             limiter: Limiter::default(),
+            clock: SignedDuration::ZERO,
+            deletion_frees_reserved_id: true,
         };
         Self {
             accounts: resources.iter().enumerate().map(account).collect(),
@@ -55,6 +60,7 @@ impl Service {
             operation_time: options.operation_time,
             next_fault: options.fail,
             max_models: options.max_models,
+            refusal_of_used_authorization: None,
         }
     }
 
@@ -82,7 +88,10 @@ impl Service {
             next_fault: &mut self.next_fault,
         };
         let result = match &call.kind {
-            CallKind::Copy { source_id } => start_copy(&*format, &mut self.accounts, account, source_id, &mut cx),
+            CallKind::Copy { source_id } => {
+                let refusal = self.refusal_of_used_authorization.as_ref();
+                start_copy(&*format, &mut self.accounts, account, source_id, refusal, &mut cx)
+            }
             kind => format.answer(receiver, kind, &mut cx),
         };
         let reply = result.unwrap_or_else(|failure| format.error(&failure));
@@ -130,12 +139,16 @@ fn start_copy(
     accounts: &mut [Account],
     source: usize,
     source_id: &str,
+    refusal_of_used_authorization: Option<&Failure>,
     cx: &mut Context<'_>,
 ) -> Result<Reply, Failure> {
     let account = accounts.get(source).ok_or_else(Failure::model_not_found)?;
     let request = format.check_copy(account, source_id, cx)?;
     let target = accounts.iter_mut().enumerate().find(|(_, account)| request.target.is(account));
     let outcome = match target {
+        Some((_, target)) if refusal_of_used_authorization.is_some() && target.is_used(&request.authorization) => {
+            return Err(refusal_of_used_authorization.cloned().unwrap_or_else(Failure::model_not_found));
+        }
         Some((index, target)) => {
             format.receive_copy(target, &request, cx).map(|copy| Outcome::Copied { account: index, copy })
         }

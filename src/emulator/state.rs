@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,6 +27,10 @@ pub(super) struct Account {
     pub(super) reservations: Vec<Reservation>,
     pub(super) operations: BTreeMap<String, Operation>,
     pub(super) limiter: Limiter,
+    /// Difference of the resource's own clock to the time of the requests.
+    pub(super) clock: SignedDuration,
+    /// Whether a deletion of a reserved id makes it free. Whether the real service does that is not documented.
+    pub(super) deletion_frees_reserved_id: bool,
 }
 
 /// A region under the two names that the service uses.
@@ -141,6 +145,17 @@ impl Account {
         self.reservations.iter().filter(|reservation| reservation.collection == collection).count()
     }
 
+    /// Whether a start request has redeemed this authorization before.
+    pub(super) fn is_used(&self, authorization: &Value) -> bool {
+        let mut used = self.reservations.iter().filter(|reservation| reservation.used);
+        used.any(|reservation| is_same_authorization(&reservation.payload, authorization))
+    }
+
+    /// A date as the resource writes it, by its own clock.
+    pub(super) fn date(&self, at: Timestamp) -> String {
+        date(at + self.clock)
+    }
+
     /// Marks the reservation of an authorization as used and returns it, if the authorization is unchanged, has not
     /// expired and was not used before.
     pub(super) fn redeem(&mut self, authorization: &Value, now: Timestamp) -> Option<Reservation> {
@@ -165,8 +180,12 @@ impl Account {
     /// Deletes a model, or releases a reserved id. Whether the real service does the latter is not documented.
     pub(super) fn delete(&mut self, collection: Collection, id: &str) -> bool {
         let is_prebuilt = self.get(collection, id).is_some_and(|stored| stored.prebuilt);
-        let was_reserved = self.is_reserved(collection, id);
-        self.release(collection, id);
+        // A blank model of v2.1 is a model, which a deletion removes.
+        let is_freed = self.deletion_frees_reserved_id || collection == Collection::CustomModels;
+        let was_reserved = is_freed && self.is_reserved(collection, id);
+        if is_freed {
+            self.release(collection, id);
+        }
         let was_stored = !is_prebuilt && self.stored.remove(&(collection, id.to_owned())).is_some();
         was_stored || was_reserved
     }

@@ -4,8 +4,8 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    Authorization, Model, Operation, ScriptedService, Step, UnusedHost, VERSIONS, Version, error_reply,
-    on_every_version, reply, run,
+    Authorization, COPY_OF_V2_1, Model, Operation, ScriptedService, Step, UnusedHost, V2_1, VERSIONS, Version,
+    error_reply, on_every_version, reply, run,
 };
 
 fn operations(version: Version, created: &str) -> ResponseTemplate {
@@ -256,4 +256,31 @@ fn the_id_of_a_running_copy_is_not_released() {
             assert_eq!(service.count(Step::Release), 0);
         }
     });
+}
+
+/// A service whose target has a blank v2.1 model of a given date, and tells a time.
+fn service_with_blank(created: &str, date: &str) -> ScriptedService {
+    let service = ScriptedService::new(V2_1);
+    let blank = Model::blank_v2_1(COPY_OF_V2_1, created);
+    let list = json!({"modelList": [blank.body()["modelInfo"]], "nextLink": ""});
+    service.default_answer(reply(200).set_body_json(list).insert_header("Date", date));
+    let blank = Model::blank_v2_1(COPY_OF_V2_1, created).answer().insert_header("Date", date);
+    service.on(Step::GetTarget, [blank]);
+    service
+}
+
+#[test]
+fn skip_waits_for_a_blank_model_that_is_recent_by_the_clock_of_the_target() {
+    // The local clock is years behind.
+    let service = service_with_blank("2081-05-01T12:00:00Z", "Thu, 01 May 2081 12:00:10 GMT");
+    run(service.copy().args(["--if-exists=skip", "--timeout=1s"]))
+        .expect(7, &["1 recent v2.1 models that are still blank"]);
+    assert_eq!(service.count(Step::Authorize), 0);
+}
+
+#[test]
+fn skip_does_not_wait_for_a_blank_model_that_is_old_by_the_clock_of_the_target() {
+    let now = format!("{:.0}", jiff::Timestamp::now());
+    let service = service_with_blank(&now, "Thu, 01 May 2081 12:00:10 GMT");
+    run(service.copy().args(["--if-exists=skip", "--timeout=20s"])).expect(0, &["copied model"]);
 }

@@ -1,13 +1,18 @@
 //! `--if-exists replace`: the target has a good copy at any time, and after any interruption the next run finishes.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use frcopy::emulator::{Collection, Options};
 
 use crate::support::child_process::{Exit, SignalTarget};
-use crate::support::emulated_pair::{EmulatedPair, TARGET};
+use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET, without_query};
+use crate::support::raw_server::read_request;
+use crate::support::{CommandOutput, run};
 
 const ID: &str = "invoices-v4.0-1";
 const STAGING: &str = "invoices-v4.0-1.frcopy-staging";
@@ -149,4 +154,207 @@ fn an_interruption_after_the_deletion_names_the_staging_copy() {
         assert!(!stderr.contains("--if-exists skip"), "{n}: {stderr}");
     }
     assert!(seen > 0, "no interruption came between the deletion and the new copy");
+}
+
+/// The answer to a deletion that does not say what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoVerdict {
+    RateLimited,
+    Unavailable,
+    /// The connection is closed, and the service has not received the request.
+    NotReceived,
+    /// The connection is closed after the service has deleted the model.
+    AnswerLost,
+}
+
+impl NoVerdict {
+    const ALL: [Self; 4] = [Self::RateLimited, Self::Unavailable, Self::NotReceived, Self::AnswerLost];
+
+    fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::RateLimited => b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+            Self::Unavailable => b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+            Self::NotReceived | Self::AnswerLost => b"",
+        }
+    }
+}
+
+/// A proxy in front of the target. It answers the first deletion of one model by itself, after another process has changed
+/// the target.
+struct TargetProxy {
+    server: SocketAddr,
+    /// The first line of the deletion, up to the query.
+    deletion: String,
+    answer: NoVerdict,
+    other_process: Box<dyn Fn() + Send + Sync>,
+    lines: Mutex<Vec<String>>,
+}
+
+impl TargetProxy {
+    fn start(
+        pair: &EmulatedPair,
+        id: &str,
+        answer: NoVerdict,
+        other_process: impl Fn() + Send + Sync + 'static,
+    ) -> (Arc<Self>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let server = pair.emulator.resources()[TARGET].endpoint.strip_prefix("http://").unwrap().parse().unwrap();
+        let (other_process, lines) = (Box::new(other_process), Mutex::default());
+        let proxy = Arc::new(Self { server, deletion: format!("/{id}"), answer, other_process, lines });
+        let serving = Arc::clone(&proxy);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let proxy = Arc::clone(&serving);
+                std::thread::spawn(move || proxy.forward(client.unwrap()));
+            }
+        });
+        (proxy, endpoint)
+    }
+
+    /// Forwards one request, or answers it. Each connection has one request.
+    fn forward(&self, mut client: TcpStream) {
+        let Some(request) = read_request(&mut client) else { return };
+        let line = without_query(request.lines().next().unwrap()).to_owned();
+        let is_first = {
+            let mut lines = self.lines.lock().unwrap();
+            lines.push(line.clone());
+            self.deletions(&lines) == 1 && self.is_deletion(&line)
+        };
+        if is_first && self.answer != NoVerdict::AnswerLost {
+            (self.other_process)();
+            let _ = client.write_all(self.answer.bytes());
+            return;
+        }
+        let mut upstream = TcpStream::connect(self.server).unwrap();
+        upstream.write_all(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1).as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        upstream.read_to_end(&mut answer).unwrap();
+        if is_first {
+            (self.other_process)();
+        } else {
+            let _ = client.write_all(&answer);
+        }
+    }
+
+    fn is_deletion(&self, line: &str) -> bool {
+        line.starts_with("DELETE ") && line.ends_with(&self.deletion)
+    }
+
+    fn deletions(&self, lines: &[String]) -> usize {
+        lines.iter().filter(|line| self.is_deletion(line)).count()
+    }
+
+    /// How often the deletion was sent.
+    fn sent(&self) -> usize {
+        self.deletions(&self.lines.lock().unwrap())
+    }
+
+    /// The ids that were read between the first deletion and the second one.
+    fn reads_before_repetition(&self) -> BTreeSet<String> {
+        let lines = self.lines.lock().unwrap();
+        let after = lines.iter().skip_while(|line| !self.is_deletion(line)).skip(1);
+        let between = after.take_while(|line| !self.is_deletion(line));
+        between.filter_map(|line| line.strip_prefix("GET ")?.rsplit('/').next().map(str::to_owned)).collect()
+    }
+}
+
+/// A model, and the collection that it is in.
+const REPLACEABLE: [(&str, Collection); 4] = [
+    ("invoices-v3.0-1", Collection::DocumentModels),
+    ("invoices-v3.1-1", Collection::DocumentModels),
+    (ID, Collection::DocumentModels),
+    ("classifier-v4.0-1", Collection::DocumentClassifiers),
+];
+
+/// Runs a replacement whose first deletion of a model gets no verdict, for every version and every such answer.
+fn replace_with_lost_deletion(
+    deleted: impl Fn(&str) -> String + Sync,
+    other_process: impl Fn(&EmulatedPair, &str, Collection) + Send + Sync + Copy + 'static,
+    check: impl Fn(NoVerdict, &EmulatedPair, &TargetProxy, CommandOutput, &str) + Sync,
+) {
+    std::thread::scope(|scope| {
+        for (id, collection) in REPLACEABLE {
+            for answer in NoVerdict::ALL {
+                let (deleted, check) = (&deleted, &check);
+                scope.spawn(move || {
+                    let pair = Arc::new(EmulatedPair::new(1));
+                    pair.copy(&[id]).expect(0, &[]);
+                    pair.retrain_at("2026-11-22T08:00:00Z", collection, id);
+                    let others = Arc::clone(&pair);
+                    let act = move || other_process(&others, id, collection);
+                    let (proxy, endpoint) = TargetProxy::start(&pair, &deleted(id), answer, act);
+                    let mut command = pair.command(&["copy", "--poll-interval=20ms", "--if-exists=replace", id]);
+                    let output = run(command.env("FRCOPY_TARGET_ENDPOINT", endpoint));
+                    check(answer, &pair, &proxy, output, id);
+                });
+            }
+        }
+    });
+}
+
+fn staging(id: &str) -> String {
+    format!("{id}.frcopy-staging")
+}
+
+/// Finishes the replacement as another frcopy would.
+fn finish_replacement(pair: &EmulatedPair, id: &str, collection: Collection) {
+    let new = pair.emulator.get(SOURCE, collection, id).unwrap();
+    pair.emulator.put(TARGET, collection, id, new);
+    pair.emulator.remove(TARGET, collection, &staging(id));
+}
+
+#[test]
+fn a_deletion_is_not_repeated_if_another_process_has_finished_the_replacement() {
+    replace_with_lost_deletion(str::to_owned, finish_replacement, |answer, pair, proxy, output, id| {
+        output.expect(0, &[]);
+        assert_eq!(proxy.sent(), 1, "{answer:?} {id}");
+        pair.run(&["check", id]).expect(0, &["1 same"]);
+    });
+}
+
+#[test]
+fn a_deletion_is_repeated_only_after_both_models_were_read_again() {
+    replace_with_lost_deletion(
+        str::to_owned,
+        |_, _, _| {},
+        |answer, pair, proxy, output, id| {
+            output.expect(0, &[]);
+            assert_eq!(proxy.sent(), if answer == NoVerdict::AnswerLost { 1 } else { 2 }, "{answer:?} {id}");
+            assert!(
+                proxy.reads_before_repetition().is_superset(&[id.to_owned(), staging(id)].into()),
+                "{answer:?} {id}"
+            );
+            pair.run(&["check", id]).expect(0, &["1 same"]);
+        },
+    );
+}
+
+#[test]
+fn the_old_model_is_not_deleted_if_its_staging_copy_is_gone() {
+    let remove_staging = |pair: &EmulatedPair, id: &str, collection| {
+        pair.emulator.remove(TARGET, collection, &staging(id));
+    };
+    replace_with_lost_deletion(str::to_owned, remove_staging, |answer, _, proxy, output, id| {
+        if answer == NoVerdict::AnswerLost {
+            output.expect(0, &[]);
+        } else {
+            output.expect(7, &["was changed while it was being replaced", "run the same command again"]);
+        }
+        assert_eq!(proxy.sent(), 1, "{answer:?} {id}");
+    });
+}
+
+#[test]
+fn a_staging_copy_is_not_deleted_if_the_copy_is_not_in_its_place() {
+    let remove_copy = |pair: &EmulatedPair, id: &str, collection| pair.emulator.remove(TARGET, collection, id);
+    replace_with_lost_deletion(staging, remove_copy, |answer, pair, proxy, output, id| {
+        if answer == NoVerdict::AnswerLost {
+            return;
+        }
+        output.expect(7, &["was changed while it was being replaced", "run the same command again"]);
+        assert_eq!(proxy.sent(), 1, "{answer:?} {id}");
+        pair.copy(&[id, "--if-exists", "replace"]).expect(0, &[]);
+        pair.run(&["check", id]).expect(0, &["1 same"]);
+    });
 }

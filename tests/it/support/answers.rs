@@ -73,7 +73,6 @@ impl Model {
         self
     }
 
-    #[cfg(feature = "emulator")]
     pub(crate) fn body(self) -> Value {
         self.0
     }

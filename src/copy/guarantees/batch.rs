@@ -1,0 +1,122 @@
+//! The guarantees for many copies at once.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use super::service::{Fault, SOURCE, Service, TARGET, modelled};
+use super::{Behaviour, EVERY_FAULT, any_behaviour, cases, in_virtual_time, is_unknown, options_for};
+use crate::api::version::ApiVersion;
+use crate::copy::batch::copy_batch_over;
+use crate::copy::{BatchEvent, BatchPlan, CopyOptions, Event, IfExists, Report};
+use crate::emulator::in_memory::InMemoryEmulator;
+use crate::emulator::{Collection, Options};
+use crate::error::{Error, ErrorKind};
+use crate::model::Kind;
+use crate::resource::Resource;
+use crate::selection::{Patterns, Selection};
+
+/// Everything that a resource has, copied while these faults happen; and the same again without any.
+fn copy_all_with(
+    if_exists: IfExists,
+    faults: &[Fault],
+    stop_at: Option<usize>,
+    behaviour: Behaviour,
+) -> Result<(), TestCaseError> {
+    in_virtual_time(async {
+        let mut emulator = InMemoryEmulator::new(&Options { models: 2, ..Options::default() });
+        behaviour.apply(&mut emulator);
+        let (source, target) = (emulator.resources[0].clone(), emulator.resources[1].clone());
+        let options = CopyOptions { if_exists, ..options_for(&source, &target) };
+        let selection = Selection::Matching(Patterns::default());
+        let plan = BatchPlan { options: Rc::new(options), selection, kind: None, jobs: 50 };
+        let cancel = CancellationToken::new();
+        let service = Rc::new(Service::new(emulator, faults, stop_at, cancel.clone()));
+        let admitted = RefCell::new(Vec::new());
+        let observer = |event: BatchEvent<'_>| {
+            if let BatchEvent::OfCopy {
+                model_id, event: Event::NotReleased { .. } | Event::MayBeReserved { .. }, ..
+            } = event
+            {
+                admitted.borrow_mut().push(model_id.to_string());
+            }
+        };
+        let connect = |resource: &Resource| Ok(modelled(&service, resource));
+        let first = copy_batch_over(&plan, &observer, &cancel, &connect).await;
+        let story = |what: &str| format!("{what}\n{first:#?}\n{}", service.story());
+        service.calm().await;
+        let violations = service.violations();
+        prop_assert!(violations.is_empty(), "{}", story(&violations));
+        let outcomes = first.as_ref().map_or(&[][..], |summary| &summary.reports);
+        prop_assert!(first.is_err() || outcomes.len() == 10, "{}", story("not all have ended"));
+        prop_assert!(
+            service.emulator.borrow().accepted(SOURCE).values().all(|count| *count <= 1),
+            "{}",
+            story("copied twice")
+        );
+        for outcome in outcomes {
+            let id = outcome.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            let is_ready = is_there(&service, outcome, &id);
+            match &outcome.result {
+                Ok(_) => prop_assert!(is_ready, "{}", story("no model")),
+                Err(error) if is_unknown(error) || is_handed_over(error) => {}
+                Err(_) => prop_assert!(!is_ready, "{}", story("a failure although the model is there")),
+            }
+        }
+        let may_leave = |outcome: &Report| {
+            let id = outcome.source_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            outcome.result.as_ref().is_err_and(is_unknown) || admitted.borrow().contains(&id)
+        };
+        let left = service.emulator.borrow().unused_reservations(TARGET).len();
+        prop_assert!(left == 0 || outcomes.iter().any(may_leave), "{}", story("left behind and not said"));
+        Ok(())
+    })
+}
+
+fn is_there(service: &Service, outcome: &Report, id: &str) -> bool {
+    let is_custom = outcome.api_version == Some(ApiVersion::V2_1);
+    let collection = match outcome.kind {
+        Some(Kind::Classifier) => Collection::DocumentClassifiers,
+        _ if is_custom => Collection::CustomModels,
+        Some(Kind::Model) | None => Collection::DocumentModels,
+    };
+    let later = service.epoch + jiff::SignedDuration::from_hours(2);
+    !id.is_empty() && service.emulator.borrow_mut().is_ready(TARGET, collection, id, later)
+}
+
+/// The copy goes on, and the printed command resumes it.
+fn is_handed_over(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
+}
+
+fn faults_but_of_lists() -> Vec<Fault> {
+    let of_lists =
+        [Fault::ListNotFound, Fault::EntryMissing, Fault::EntryTwice, Fault::EntryUnreadable, Fault::LinkToItself];
+    EVERY_FAULT.into_iter().filter(|fault| !of_lists.contains(fault)).collect()
+}
+
+#[test]
+fn without_faults_a_whole_resource_is_copied() {
+    for if_exists in [IfExists::Fail, IfExists::Skip, IfExists::Replace] {
+        copy_all_with(if_exists, &[], None, Behaviour::default()).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases(100)) })]
+
+    #[test]
+    fn with_any_faults_each_of_many_copies_ends_with_its_model_or_an_error_that_names_what_is_left(
+        if_exists in proptest::sample::select(vec![IfExists::Fail, IfExists::Skip, IfExists::Replace]),
+        behaviour in any_behaviour(),
+        calm in 0_usize..40,
+        // Faults of lists are the subject of the tests of `inventory` and `check`.
+        faults in proptest::collection::vec(
+            prop_oneof![4 => Just(Fault::Nothing), 3 => proptest::sample::select(faults_but_of_lists())], 0..120),
+        stop_at in proptest::option::of(1_usize..120),
+    ) {
+        copy_all_with(if_exists, &[vec![Fault::Nothing; calm], faults].concat(), stop_at, behaviour)?;
+    }
+}

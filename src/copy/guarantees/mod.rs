@@ -1,0 +1,308 @@
+//! The guarantees, against a modelled service with faults.
+//!
+//! `service` has the model and what must hold after every request; the tests here have what must hold at the end. The time
+//! is virtual.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod batch;
+mod replace;
+mod service;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+use super::resume::wait_over;
+use super::run::copy_over;
+use super::{CopyOptions, Event, Plan, Report, WaitPlan};
+use crate::api::version::ApiVersion;
+use crate::emulator::in_memory::InMemoryEmulator;
+use crate::emulator::{Collection, EmulatedResource, Options};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::model::Kind;
+use crate::resource::{Resource, Side, TargetAddress};
+use service::{Fault, SOURCE, Service, TARGET, modelled, resource};
+
+const EVERY_FAULT: [Fault; 28] = [
+    Fault::NotSent,
+    Fault::LostOnTheWay,
+    Fault::AnswerLost,
+    Fault::LateEffect(1),
+    Fault::LateEffect(5),
+    Fault::Status(400),
+    Fault::Status(401),
+    Fault::Status(403),
+    Fault::Status(404),
+    Fault::Status(408),
+    Fault::Status(410),
+    Fault::Status(500),
+    Fault::Status(502),
+    Fault::Status(503),
+    Fault::RetryAfter(1),
+    Fault::RetryAfter(43),
+    Fault::Status(409),
+    Fault::StatusAfterwards(500),
+    Fault::Html,
+    Fault::Truncated,
+    Fault::NoLocation,
+    Fault::StrangeLocation,
+    Fault::Hang,
+    Fault::ListNotFound,
+    Fault::EntryMissing,
+    Fault::EntryTwice,
+    Fault::EntryUnreadable,
+    Fault::LinkToItself,
+];
+
+/// What is not documented of the service, or differs from place to place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Behaviour {
+    /// Seconds by which the clocks of source and target are ahead of the local one.
+    clocks: [i64; 2],
+    /// A deletion of a reserved id does not make it free.
+    deletion_keeps_reservation: bool,
+    /// The refusal of a start whose authorization was used before; otherwise its operation fails.
+    used_authorization: Option<(u16, &'static str, &'static str)>,
+}
+
+impl Behaviour {
+    fn apply(self, emulator: &mut InMemoryEmulator) {
+        emulator.set_clock(SOURCE, self.clocks[0]);
+        emulator.set_clock(TARGET, self.clocks[1]);
+        emulator.set_deletion_frees_reserved_id(!self.deletion_keeps_reservation);
+        if let Some((status, outer, code)) = self.used_authorization {
+            emulator.refuse_used_authorizations(status, outer, code);
+        }
+    }
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![2 => Just(Fault::Nothing), 3 => proptest::sample::select(EVERY_FAULT.to_vec())]
+}
+
+fn any_behaviour() -> impl Strategy<Value = Behaviour> {
+    let day = 24 * 60 * 60;
+    let clock = proptest::sample::select(vec![-day, -7200, -120, -4, 0, 0, 4, 120, 7200, day]);
+    let used = proptest::sample::select(vec![
+        None,
+        Some((400, "InvalidRequest", "1002")),
+        Some((403, "Forbidden", "AuthorizationFailed")),
+        Some((409, "Conflict", "ModelExists")),
+    ]);
+    (clock.clone(), clock, any::<bool>(), used).prop_map(|(source, target, deletion_keeps_reservation, used)| {
+        Behaviour { clocks: [source, target], deletion_keeps_reservation, used_authorization: used }
+    })
+}
+
+/// The result of one copy with faults.
+struct Shown {
+    outcome: Report,
+    /// The warnings that name a reserved id; one without an id is about a v2.1 model.
+    reserved: Vec<Option<String>>,
+    service: Rc<Service>,
+    collection: Collection,
+}
+
+fn options_for(source: &EmulatedResource, target: &EmulatedResource) -> CopyOptions {
+    CopyOptions {
+        target_address: Some(TargetAddress {
+            resource_id: target.resource_id.parse().unwrap(),
+            region: target.region.parse().unwrap(),
+        }),
+        ..CopyOptions::new(resource(Side::Source, source), resource(Side::Target, target))
+    }
+}
+
+/// A copy with this version while these faults happen.
+fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
+    copy_until(version, faults, None, Behaviour::default())
+}
+
+/// The same, cancelled at a request.
+fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, behaviour: Behaviour) -> Shown {
+    in_virtual_time(async {
+        let mut emulator = InMemoryEmulator::new(&Options::default());
+        behaviour.apply(&mut emulator);
+        let (source, target) = (emulator.resources[0].clone(), emulator.resources[1].clone());
+        let collection =
+            if version.wire().service_names_the_copy() { Collection::CustomModels } else { Collection::DocumentModels };
+        let suffix = if version.wire().service_names_the_copy() { String::new() } else { format!("{version}-1") };
+        let plan = Plan {
+            options: Rc::new(CopyOptions { api_version: Some(version), ..options_for(&source, &target) }),
+            model_id: emulator.model(collection, &suffix).parse().unwrap(),
+            kind: Some(Kind::Model),
+            target_model_id: None,
+        };
+        let cancel = CancellationToken::new();
+        let service = Service::new(emulator, faults, stop_at, cancel.clone());
+        let service = Rc::new(service.watching(1, None));
+        let reserved = RefCell::new(Vec::new());
+        let observer = |event: Event<'_>| match event {
+            Event::NotReleased { target_model_id, .. } => reserved.borrow_mut().push(Some(target_model_id.to_string())),
+            Event::MayBeReserved { candidates: [] } => reserved.borrow_mut().push(None),
+            Event::MayBeReserved { candidates } => {
+                reserved.borrow_mut().extend(candidates.iter().map(|id| Some(id.to_string())));
+            }
+            _ => {}
+        };
+        let connect = |resource: &Resource| Ok(modelled(&service, resource));
+        let mut outcome = copy_over(&plan, &observer, &cancel, &connect).await;
+        service.check_running_is_named(&outcome);
+        if let (Err(error), Some(operation)) = (&outcome.result, &outcome.operation)
+            && matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
+        {
+            // The printed command resumes it.
+            service.calm().await;
+            let resumed = WaitPlan {
+                source: plan.options.source.clone(),
+                target: Some(plan.options.target.clone()),
+                operation: operation.clone(),
+                verify: true,
+                timeout: Duration::from_secs(1800),
+                poll_interval: Duration::from_secs(1),
+            };
+            outcome = wait_over(&resumed, &observer, &CancellationToken::new(), &connect).await;
+        }
+        service.calm().await;
+        let reserved = reserved.take();
+        Shown { outcome, reserved, service, collection }
+    })
+}
+
+fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+/// All texts of an error.
+fn said(error: &Error) -> String {
+    let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
+    format!("{error}; {}; {}", causes.join("; "), error.remedy().unwrap_or_default())
+}
+
+impl Service {
+    /// Notes a violation where a copy is running at the end and the report does not name it.
+    fn check_running_is_named(&self, report: &Report) {
+        let text = report.result.as_ref().err().map(said).unwrap_or_default();
+        for id in self.emulator.borrow_mut().running(self.now()) {
+            let has_operation = report.operation.is_some() && report.result.is_err();
+            if !has_operation && !text.contains(&id) {
+                self.violate(format!("the running copy {id} was not named"));
+            }
+        }
+    }
+}
+
+impl Shown {
+    fn story(&self) -> String {
+        format!("{:?} {:?}\n{}", self.outcome.result, self.reserved, self.service.story())
+    }
+
+    /// What must hold at the end: success only if the model is there, each reserved id and each running copy is named.
+    fn check(self) -> Result<(), TestCaseError> {
+        let violations = self.service.violations();
+        prop_assert!(violations.is_empty(), "{violations}: {}", self.story());
+        let mut emulator = self.service.emulator.borrow_mut();
+        let accepted = emulator.accepted(SOURCE);
+        prop_assert!(accepted.values().all(|copies| *copies <= 1), "two copies to one id: {}", self.story());
+        let id = self.outcome.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        let unused = emulator.unused_reservations(TARGET);
+        let is_ready = !id.is_empty() && emulator.is_ready(TARGET, self.collection, &id, self.service.now());
+        match &self.outcome.result {
+            Ok(_) => prop_assert!(is_ready, "no model: {}", self.story()),
+            Err(error) => {
+                let text = said(error);
+                let is_unknown = is_unknown(error);
+                prop_assert!(!is_unknown || id.is_empty() || text.contains(&id), "not named: {}", self.story());
+                prop_assert!(is_unknown || !is_ready, "a failure although the model is there: {}", self.story());
+                let is_named = |unused: &String| {
+                    text.contains(unused) || self.reserved.iter().any(|id| id.as_ref().is_none_or(|id| id == unused))
+                };
+                prop_assert!(unused.iter().all(is_named), "{unused:?} left behind: {}", self.story());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The start may have been accepted, and the error says so.
+fn is_unknown(error: &Error) -> bool {
+    let is_ended_early = matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Credentials);
+    (is_ended_early && error.delivery() == Delivery::Unanswered)
+        || matches!(error.kind(), ErrorKind::Unforeseen | ErrorKind::UnderWay)
+}
+
+#[test]
+fn without_faults_every_version_copies() {
+    for version in ApiVersion::all() {
+        for clocks in [[0, 0], [86_400, -86_400], [-7200, 7200]] {
+            let shown = copy_until(version, &[], None, Behaviour { clocks, ..Behaviour::default() });
+            // A v2.1 source refuses an authorization that has expired by its own clock.
+            let has_expired = version.wire().service_names_the_copy() && clocks[0] - clocks[1] >= 86_400;
+            assert_eq!(shown.outcome.result.is_ok(), !has_expired, "{version} {clocks:?}: {}", shown.story());
+            assert_eq!(shown.outcome.verified, !has_expired);
+            assert!(shown.service.emulator.borrow().unused_reservations(TARGET).is_empty());
+            shown.check().unwrap();
+        }
+    }
+}
+
+#[test]
+fn any_single_fault_and_any_repeated_one_at_any_request_ends_well_or_is_named() {
+    for version in ApiVersion::all() {
+        for at in 0..10 {
+            for fault in EVERY_FAULT {
+                for times in [1, 2, 5] {
+                    let faults = [vec![Fault::Nothing; at], vec![fault; times]].concat();
+                    copy_with(version, &faults)
+                        .check()
+                        .unwrap_or_else(|error| panic!("{version} {at} {fault:?}: {error}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_lost_answer_at_any_request_the_copy_succeeds() {
+    for version in ApiVersion::all() {
+        for at in 0..8 {
+            for fault in
+                [Fault::NotSent, Fault::LostOnTheWay, Fault::AnswerLost, Fault::Status(502), Fault::Html, Fault::Hang]
+            {
+                let faults = [vec![Fault::Nothing; at], vec![fault]].concat();
+                let shown = copy_with(version, &faults);
+                // An answer that cannot be read may have reserved an id; without a name of its own, the
+                // request is not sent again.
+                let is_not_repeated = version == ApiVersion::V2_1
+                    && fault == Fault::Html
+                    && shown.service.sent.borrow().get(at).is_some_and(|call| call.contains("/copyAuthorization"));
+                let result = &shown.outcome.result;
+                assert_eq!(result.is_ok(), !is_not_repeated, "{version} {at} {fault:?}: {result:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases(600)) })]
+
+    #[test]
+    fn with_any_faults_a_copy_ends_with_its_model_or_an_error_that_names_what_is_left(
+        version in proptest::sample::select(ApiVersion::all().collect::<Vec<_>>()),
+        behaviour in any_behaviour(),
+        calm in 0_usize..8,
+        faults in proptest::collection::vec(any_fault(), 0..40),
+        stop_at in proptest::option::of(1_usize..30),
+    ) {
+        copy_until(version, &[vec![Fault::Nothing; calm], faults].concat(), stop_at, behaviour).check()?;
+    }
+}
+
+/// The number of cases: of the environment variable `PROPTEST_CASES`, or a default.
+fn cases(default: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
+}

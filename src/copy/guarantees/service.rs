@@ -1,0 +1,424 @@
+//! The modelled service: the emulator without a network, with faults, clocks of its own, and effects that come late.
+//!
+//! It checks what must hold after every request, and notes each violation.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Method;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Answer, Request};
+use crate::auth::{Credential, Key};
+use crate::client::Connection;
+use crate::client::transport::{Sending, Transport};
+use crate::emulator::in_memory::InMemoryEmulator;
+use crate::emulator::{Collection, EmulatedResource};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::redactor::Redactor;
+use crate::resource::{Resource, Side};
+
+pub(super) const SOURCE: usize = 0;
+pub(super) const TARGET: usize = 1;
+
+/// The fault of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Nothing,
+    /// No connection.
+    NotSent,
+    /// Sent, and never received.
+    LostOnTheWay,
+    /// Received and carried out; the answer is lost.
+    AnswerLost,
+    /// The answer is lost, and a mutating request is carried out this many seconds later.
+    LateEffect(u64),
+    /// Refused by a gateway.
+    Status(u16),
+    /// Rate limited, with this `Retry-After`.
+    RetryAfter(u16),
+    /// Carried out, and answered with this status.
+    StatusAfterwards(u16),
+    /// Carried out, and answered with a page of HTML.
+    Html,
+    /// Carried out, and half of the answer is received.
+    Truncated,
+    /// Carried out, and answered without an Operation-Location, or with one on another host.
+    NoLocation,
+    StrangeLocation,
+    /// No answer within the time limit.
+    Hang,
+    /// A list is answered with the service's own 404.
+    ListNotFound,
+    /// A list lacks its first entry. It happens once: a list that never shows an entry cannot be told from one without it.
+    EntryMissing,
+    /// A list has its first entry twice.
+    EntryTwice,
+    /// The first entry of a list cannot be read. It happens once.
+    EntryUnreadable,
+    /// A page of a list has a link to itself.
+    LinkToItself,
+}
+
+/// What has happened to one run of the program, as far as its requests show.
+pub(super) type Run = usize;
+
+/// The two models that a replacement works with.
+pub(super) struct Watched {
+    pub(super) collection: Collection,
+    pub(super) ids: [String; 2],
+    /// The dates of the training that is to be copied.
+    pub(super) dates: BTreeSet<String>,
+}
+
+impl Watched {
+    /// Whether a model is a copy of the training that is to be copied.
+    pub(super) fn is_current(&self, body: &Value) -> bool {
+        dates(body).iter().any(|date| self.dates.contains(date))
+    }
+}
+
+/// The dates that a model of v3.0 or later shows.
+pub(super) fn dates(body: &Value) -> BTreeSet<String> {
+    let dates = ["createdDateTime", "modifiedDateTime"].iter().filter_map(|name| body[name].as_str());
+    dates.map(str::to_owned).collect()
+}
+
+/// The service and the faults of the requests to it, in their order.
+pub(super) struct Service {
+    pub(super) emulator: RefCell<InMemoryEmulator>,
+    pub(super) faults: RefCell<VecDeque<Fault>>,
+    pub(super) epoch: Timestamp,
+    pub(super) began: Instant,
+    /// Every request and its fault.
+    pub(super) sent: RefCell<Vec<String>>,
+    /// The number of the request at which the command is cancelled.
+    pub(super) stop_at: Cell<Option<usize>>,
+    pub(super) cancel: CancellationToken,
+    /// How many copies may run at the same time.
+    pub(super) max_running: usize,
+    pub(super) watched: Option<Watched>,
+    /// Whether a run may delete the id to which another run copies, after its own authorization request got no answer.
+    pub(super) tolerates_lost_copies: bool,
+    /// Whether that has happened.
+    pub(super) has_lost_copy: Cell<bool>,
+    late: RefCell<Vec<(Instant, usize, Run, Request)>>,
+    /// What each run has read of each model of the target.
+    read: RefCell<BTreeMap<(Run, String), Value>>,
+    /// The runs whose authorization requests reserved an id.
+    reserved_by: RefCell<BTreeMap<String, BTreeSet<Run>>>,
+    has_lied: Cell<bool>,
+    violations: RefCell<Vec<String>>,
+}
+
+impl Service {
+    pub(super) fn new(
+        emulator: InMemoryEmulator,
+        faults: &[Fault],
+        stop_at: Option<usize>,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self {
+            emulator: RefCell::new(emulator),
+            faults: RefCell::new(faults.iter().copied().collect()),
+            epoch: Timestamp::now(),
+            began: Instant::now(),
+            sent: RefCell::default(),
+            stop_at: Cell::new(stop_at),
+            cancel,
+            max_running: usize::MAX,
+            watched: None,
+            tolerates_lost_copies: false,
+            has_lost_copy: Cell::new(false),
+            late: RefCell::default(),
+            read: RefCell::default(),
+            reserved_by: RefCell::default(),
+            has_lied: Cell::new(false),
+            violations: RefCell::default(),
+        }
+    }
+
+    /// The same, with what must hold after every request: how many copies may run, and what a replacement works with.
+    pub(super) fn watching(self, max_running: usize, watched: Option<Watched>) -> Self {
+        Self { max_running, watched, ..self }
+    }
+
+    /// The same, where a run may delete the id to which another run copies.
+    pub(super) fn tolerating_lost_copies(self, tolerates_lost_copies: bool) -> Self {
+        Self { tolerates_lost_copies, ..self }
+    }
+
+    pub(super) fn at(&self, instant: Instant) -> Timestamp {
+        self.epoch + SignedDuration::try_from(instant - self.began).unwrap()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.at(Instant::now())
+    }
+
+    /// No more faults happen, and what is late is carried out.
+    pub(super) async fn calm(&self) {
+        self.faults.borrow_mut().clear();
+        self.stop_at.set(None);
+        sleep(Duration::from_secs(20)).await;
+        self.carry_out_late();
+    }
+
+    /// What must hold after every request and did not.
+    pub(super) fn violations(&self) -> String {
+        self.violations.borrow().join("; ")
+    }
+
+    pub(super) fn violate(&self, what: String) {
+        self.violations.borrow_mut().push(what);
+    }
+
+    pub(super) fn story(&self) -> String {
+        self.sent.borrow().join("\n")
+    }
+
+    /// Whether a request may be carried out after its answer was lost: a start, or the deletion of a replaced model. An
+    /// authorization or a release that is carried out late leaves an id that no client can know of.
+    fn may_be_late(&self, account: usize, request: &Request) -> bool {
+        if request.method != Method::DELETE {
+            return request.method == Method::POST && account == SOURCE;
+        }
+        let Some(watched) = &self.watched else { return false };
+        let id = id_in(request);
+        self.emulator.borrow_mut().ready(account, watched.collection, &id, self.now()).is_some()
+    }
+
+    fn carry_out_late(&self) {
+        let now = Instant::now();
+        let (due, rest) = self.late.take().into_iter().partition::<Vec<_>, _>(|(at, ..)| *at <= now);
+        self.late.replace(rest);
+        for (at, account, run, request) in due {
+            self.sent.borrow_mut().push(format!("late: {request:?}"));
+            self.carry_out(account, run, &request, self.at(at), true);
+        }
+    }
+
+    /// Carries out one request, and checks what must hold afterwards.
+    fn carry_out(
+        &self,
+        account: usize,
+        run: Run,
+        request: &Request,
+        now: Timestamp,
+        is_late: bool,
+    ) -> (http::StatusCode, http::HeaderMap, Vec<u8>) {
+        let mut emulator = self.emulator.borrow_mut();
+        let violation = |what: String| self.violate(what);
+        let id = id_in(request);
+        let running = emulator.running(now);
+        let all = [Collection::CustomModels, Collection::DocumentModels, Collection::DocumentClassifiers];
+        let before = all.iter().find_map(|collection| emulator.ready(account, *collection, &id, now));
+        let good_before = self.good(&mut emulator, now);
+        let answer = emulator.answer(account, request, now);
+        let is_success = answer.0.is_success();
+        match request.method {
+            Method::DELETE if is_success => {
+                let is_own = self.reserved_by.borrow().get(&id).is_some_and(|runs| runs.contains(&run));
+                // With two runs, a run whose authorization got no answer cannot tell its own reservation from the other's.
+                let may_be_of_other_run = self.max_running > 1 && before.is_none() && !is_own;
+                if may_be_of_other_run && self.tolerates_lost_copies {
+                    self.has_lost_copy.set(true);
+                } else if running.contains(&id) && !is_late {
+                    violation(format!("the target {id} of a running copy was deleted"));
+                }
+                let was_read = self.read.borrow().get(&(run, id.clone())).cloned();
+                match before {
+                    Some(before) if was_read.as_ref() != Some(&before) && !is_late => {
+                        violation(format!("the model {id} was deleted, and the run had not read it"));
+                    }
+                    Some(_) if self.watched.as_ref().is_none_or(|watched| !watched.ids.contains(&id)) => {
+                        violation(format!("the model {id} was deleted, and it is no part of a replacement"));
+                    }
+                    None if !is_own && !may_be_of_other_run => {
+                        violation(format!("the id {id} was deleted, and this run had not reserved it"));
+                    }
+                    _ => {}
+                }
+                let good = self.good(&mut emulator, now);
+                if good.0 < good_before.0.min(1) || good.1 < good_before.1.min(1) {
+                    violation(format!("the last good copy {id} was deleted"));
+                }
+            }
+            Method::POST if is_success && account == TARGET => {
+                let body: Value = serde_json::from_slice(&answer.2).unwrap_or_default();
+                let names = ["modelId", "targetModelId", "targetClassifierId"];
+                let reserved = names.iter().find_map(|name| body[name].as_str()).unwrap_or_default().to_owned();
+                self.reserved_by.borrow_mut().entry(reserved).or_default().insert(run);
+            }
+            Method::POST if is_success => {
+                let running = emulator.running(now);
+                if running.len() > self.max_running {
+                    violation(format!("{running:?} run at the same time"));
+                }
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    /// How many ready models a replacement has on the target, and how many of them are copies of the current training.
+    fn good(&self, emulator: &mut InMemoryEmulator, now: Timestamp) -> (usize, usize) {
+        let Some(watched) = &self.watched else { return (0, 0) };
+        let ids = watched.ids.iter();
+        let ready: Vec<_> = ids.filter_map(|id| emulator.ready(TARGET, watched.collection, id, now)).collect();
+        (ready.len(), ready.iter().filter(|body| watched.is_current(body)).count())
+    }
+}
+
+/// The last segment of the path.
+fn id_in(request: &Request) -> String {
+    let path = request.path_and_query.split('?').next().unwrap();
+    path.rsplit('/').next().unwrap().to_owned()
+}
+
+fn is_list(request: &Request) -> bool {
+    let path = request.path_and_query.split('?').next().unwrap();
+    let collections = ["/operations", "/documentModels", "/documentClassifiers", "/custom/models"];
+    request.method == Method::GET && collections.iter().any(|collection| path.ends_with(collection))
+}
+
+/// The transport of one run to one resource.
+pub(super) struct Modelled {
+    service: Rc<Service>,
+    account: usize,
+    run: Run,
+}
+
+impl Modelled {
+    async fn exchange(&self, resource: &Resource, request: &Request) -> Result<Answer, Error> {
+        let Self { service, account, run } = self;
+        let fault = service.faults.borrow_mut().pop_front().unwrap_or(Fault::Nothing);
+        let at = service.began.elapsed().as_secs_f64();
+        service.sent.borrow_mut().push(format!("{at:.2} run {run} {} {request:?} {fault:?}", resource.side));
+        if Some(service.sent.borrow().len()) == service.stop_at.get() {
+            service.cancel.cancel();
+        }
+        sleep(Duration::from_millis(20)).await;
+        service.carry_out_late();
+        let unavailable = |delivery| Error::new(ErrorKind::Unavailable, format!("{fault:?}")).with_delivery(delivery);
+        match fault {
+            Fault::NotSent => return Err(unavailable(Delivery::NotSent)),
+            Fault::LostOnTheWay => return Err(unavailable(Delivery::Unanswered)),
+            Fault::Hang => {
+                sleep(Duration::from_secs(30)).await;
+                return Err(unavailable(Delivery::Unanswered));
+            }
+            Fault::LateEffect(seconds) => {
+                if service.may_be_late(*account, request) {
+                    let at = Instant::now() + Duration::from_secs(seconds);
+                    service.late.borrow_mut().push((at, *account, *run, request.clone()));
+                }
+                return Err(unavailable(Delivery::Unanswered));
+            }
+            Fault::Status(status) => return Ok(self.answer(resource, request, status, &[])),
+            Fault::RetryAfter(seconds) => {
+                return Ok(self.answer(resource, request, 429, &[("retry-after", &seconds.to_string())]));
+            }
+            _ => {}
+        }
+        let (status, headers, body) = service.carry_out(*account, *run, request, service.now(), false);
+        let mut answer = Answer { status, body, ..self.answer(resource, request, 200, &[]) };
+        answer.headers.extend(headers);
+        match fault {
+            Fault::AnswerLost => return Err(unavailable(Delivery::Unanswered)),
+            Fault::StatusAfterwards(status) => return Ok(self.answer(resource, request, status, &[])),
+            Fault::Html => answer.body = b"<html></html>".to_vec(),
+            Fault::Truncated => answer.body.truncate(answer.body.len() / 2),
+            Fault::NoLocation => drop(answer.headers.remove("operation-location")),
+            Fault::StrangeLocation => {
+                if let Some(location) = answer.headers.get_mut("operation-location") {
+                    *location = "https://evil.example/operations/1".parse().unwrap();
+                }
+            }
+            _ if is_list(request) => self.damage_list(fault, request, &mut answer),
+            _ => {}
+        }
+        if request.method == Method::GET
+            && *account == TARGET
+            && answer.status.is_success()
+            && let Ok(body) = serde_json::from_slice(&answer.body)
+        {
+            service.read.borrow_mut().insert((*run, id_in(request)), body);
+        }
+        Ok(answer)
+    }
+
+    fn damage_list(&self, fault: Fault, request: &Request, answer: &mut Answer) {
+        if fault == Fault::ListNotFound {
+            answer.status = http::StatusCode::NOT_FOUND;
+            answer.body = json!({"error": {"code": "NotFound", "message": "Resource not found."}}).to_string().into();
+            return;
+        }
+        let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else { return };
+        let name = if body.get("modelList").is_some() { "modelList" } else { "value" };
+        let Some(entries) = body.get_mut(name).and_then(Value::as_array_mut) else { return };
+        let is_empty = entries.is_empty();
+        match fault {
+            Fault::EntryMissing if !is_empty && !self.service.has_lied.replace(true) => drop(entries.remove(0)),
+            Fault::EntryUnreadable if !is_empty && !self.service.has_lied.replace(true) => {
+                entries[0] = json!({"modelId": 7, "operationId": 7, "createdDateTime": "yesterday"});
+            }
+            Fault::EntryTwice if !is_empty => {
+                let first = entries[0].clone();
+                entries.insert(0, first);
+            }
+            Fault::LinkToItself => {
+                let resource = &self.service.emulator.borrow().resources[self.account];
+                body["nextLink"] = json!(format!("{}{}", resource.endpoint, request.path_and_query));
+            }
+            _ => {}
+        }
+        answer.body = body.to_string().into();
+    }
+
+    fn answer(&self, resource: &Resource, request: &Request, status: u16, headers: &[(&str, &str)]) -> Answer {
+        let clock = self.service.emulator.borrow().clock(self.account, self.service.now());
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&clock).unwrap();
+        let header = |(name, value): &(&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        let date = [("date", date.as_str())];
+        let headers = headers.iter().chain(&date).map(header);
+        Answer {
+            side: resource.side,
+            purpose: request.purpose.clone(),
+            auth_method: resource.credential.auth_method(),
+            secrets: Redactor::default(),
+            received: self.service.now(),
+            status: status.try_into().unwrap(),
+            headers: headers.collect::<Vec<(http::HeaderName, http::HeaderValue)>>().into_iter().collect(),
+            body: Vec::new(),
+        }
+    }
+}
+
+impl Transport for Modelled {
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, _: Duration) -> Sending<'a> {
+        Box::pin(self.exchange(resource, request))
+    }
+}
+
+/// A connection of the first run.
+pub(super) fn modelled(service: &Rc<Service>, resource: &Resource) -> Connection {
+    modelled_for(0, service, resource)
+}
+
+/// A connection of one of several runs.
+pub(super) fn modelled_for(run: Run, service: &Rc<Service>, resource: &Resource) -> Connection {
+    let account = if resource.side == Side::Target { TARGET } else { SOURCE };
+    Connection::over(resource, Rc::new(Modelled { service: Rc::clone(service), account, run }))
+}
+
+pub(super) fn resource(side: Side, emulated: &EmulatedResource) -> Resource {
+    let key = Key::new(&emulated.key.as_str().into()).unwrap();
+    Resource::new(side, emulated.endpoint.parse().unwrap(), Credential::Key(key))
+}
