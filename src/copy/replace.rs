@@ -106,7 +106,7 @@ impl Job<'_> {
         let (staged, late_until) = match (place, staged) {
             (Place::Same, staged) => {
                 if let Some(staged) = staged {
-                    self.delete_staging_copy(source, staged, None).await?;
+                    self.delete_staging_copy(source, staged).await?;
                 }
                 let target_model_id = Some(id.clone());
                 return Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true });
@@ -125,8 +125,11 @@ impl Job<'_> {
         let copied = self.copy_when_free(source, id).await;
         let copied =
             copied.map_err(|error| but_staged(error, format!("the new {id} is not in its place yet"), staging_id))?;
+        if let Some(late_until) = late_until {
+            self.check_not_deleted(source, late_until, staging_id).await?;
+        }
         match staged {
-            Some(staged) if copied.verified => self.delete_staging_copy(source, &staged, late_until).await?,
+            Some(staged) if copied.verified => self.delete_staging_copy(source, &staged).await?,
             _ => self.cx.emit(Event::StagingKept { staging_id }),
         }
         let Copied { id, verified } = copied;
@@ -307,30 +310,33 @@ impl Job<'_> {
         Ok(error)
     }
 
+    /// Checks that the new model is still there when a deletion of the old one without an answer can no longer be carried out.
+    async fn check_not_deleted(
+        &self,
+        source: &SourceModel,
+        late_until: Instant,
+        staging_id: &ModelId,
+    ) -> Result<(), Error> {
+        let id = self.plan.new_model_id();
+        let is_there = async {
+            self.pause_until(late_until).await?;
+            self.is_copy_of(source, id).await
+        };
+        let what = || format!("a deletion of the old {id} got no answer, and may have deleted the new one");
+        match is_there.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(but_staged(changed(id), what(), staging_id)),
+            Err(error) => Err(but_staged(error, what(), staging_id)),
+        }
+    }
+
     /// Deletes the staging copy, now that the copy is in its place. If the deletion fails, the next run does it.
     ///
     /// # Errors
     /// When the copy is not in its place any more: a deletion of the old model whose answer was lost was carried out late,
     /// or another process has changed it.
-    async fn delete_staging_copy(
-        &self,
-        source: &SourceModel,
-        staged: &Model,
-        late_until: Option<Instant>,
-    ) -> Result<(), Error> {
+    async fn delete_staging_copy(&self, source: &SourceModel, staged: &Model) -> Result<(), Error> {
         let (id, staging_id) = (self.plan.new_model_id(), &staged.id);
-        if let Some(late_until) = late_until {
-            let is_there = async {
-                self.pause_until(late_until).await?;
-                self.is_copy_of(source, id).await
-            };
-            let what = || format!("a deletion of the old {id} got no answer, and may have deleted the new one");
-            match is_there.await {
-                Ok(true) => {}
-                Ok(false) => return Err(but_staged(changed(id), what(), staging_id)),
-                Err(error) => return Err(but_staged(error, what(), staging_id)),
-            }
-        }
         match self.delete(source, staged, Kept::Copy(id)).await {
             Ok(Deletion::Deleted { .. }) => Ok(()),
             Ok(Deletion::NotKept(error)) => Err(error),
