@@ -27,6 +27,8 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
     let id = reservation.id();
     let until = (Instant::now() + VERIFY_TIME).min(target.deadline());
     let call = reservation.version().wire().model(reservation.kind(), id);
+    // What the target last said. It counts until the target says something else: a failed read is no answer.
+    let mut not_ready = None;
     loop {
         let error = match target.send(&call, RetryPolicy::READ.until(until)).await {
             Ok(answer) => {
@@ -43,6 +45,9 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
                 .with_source(error),
             Err(error) if error.is_interrupted() => return Err(continues(error)),
             Err(error) => {
+                if let Some(not_ready) = not_ready {
+                    return Err(not_ready);
+                }
                 cx.emit(Event::NotVerified { error: &error });
                 return Ok(false);
             }
@@ -51,6 +56,7 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
         if Instant::now() + pause > until {
             return Err(error);
         }
+        not_ready = Some(error);
         target.pause(pause).await.map_err(continues)?;
     }
 }
