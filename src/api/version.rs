@@ -146,12 +146,6 @@ impl ApiVersion {
         self.row().date
     }
 
-    /// Its number, as `--api-version` takes it: `4.0`.
-    #[must_use]
-    pub(crate) fn number(self) -> &'static str {
-        self.row().number
-    }
-
     /// The day on which Microsoft ends this version, where that is announced.
     #[must_use]
     pub fn retires(self) -> Option<&'static str> {

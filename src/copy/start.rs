@@ -17,7 +17,7 @@ use super::search::{Evidence, Search};
 use crate::api::service_error;
 use crate::client::RetryPolicy;
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::model::{Kind, ModelId};
+use crate::model::ModelId;
 use crate::operation::OperationUrl;
 
 /// How often a start request is repeated at most.
@@ -103,6 +103,8 @@ async fn recover(
                 Ok(start) => return start,
                 Err(failure) => failure,
             },
+            // Nothing new is known: the earlier answer is the one to report.
+            Err(error) if error.delivery() == Delivery::NotSent => last,
             Err(error) => error,
         };
     }
@@ -227,16 +229,10 @@ fn unknown_start(cx: &Context<'_>, error: Error, authorized: &Authorized<'_>) ->
         ErrorKind::Credentials => ErrorKind::Credentials,
         _ => ErrorKind::UnderWay,
     };
-    let kind_option = match authorized.copy.kind {
-        Kind::Model => "",
-        Kind::Classifier => " --kind classifier",
-    };
-    let version = authorized.version.number();
     Error::new(kind, "the start request got no answer; the copy may be running")
         .with_delivery(Delivery::Unanswered)
         .with_source(error)
         .with_remedy(format!(
-            "watch the target before you run the command again: \
-             frcopy wait --target-model-id {id} --api-version {version}{kind_option}"
+            "look for {id} in the target resource (frcopy list target) before you run the command again"
         ))
 }

@@ -523,7 +523,7 @@ fn a_dry_run_of_a_batch_detects_refused_credentials_on_the_target() {
     let pair = EmulatedPair::new(1);
     let mut command = pair.command(&["copy", "--all", "--api-version", "2.1", "--dry-run"]);
     run(command.env("FRCOPY_TARGET_KEY", "wrong"))
-        .expect(4, &["the limit of models of v2.1 on the target is not known"]);
+        .expect(4, &["the target refused to count the v2.1 models (HTTP 401)"]);
 }
 
 #[test]

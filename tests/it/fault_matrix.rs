@@ -141,6 +141,9 @@ fn at_a_post(class: FaultClass) -> (i32, RangeInclusive<usize>) {
 fn every_fault_of_authorize() {
     on_every_fault(Step::Authorize, "4s", |service, output, class| {
         let (exit, sent) = at_a_post(class);
+        // Each repetition of an unreadable v2.1 authorization would leave one more blank model.
+        let is_unreadable = output.stderr.contains("with a body that is not the service's JSON");
+        let sent = if service.version.is_v2_1() && is_unreadable { 1..=1 } else { sent };
         assert_eq!((output.code, service.count(Step::Start)), (exit, 0), "{output:#?}");
         assert!(sent.contains(&service.count(Step::Authorize)), "{output:#?}");
         // An id that may be reserved is released if it is known (v3.0 and later), and else there is a warning.
@@ -166,7 +169,7 @@ fn every_fault_of_start() {
         assert_eq!(service.count(Step::Authorize), 1, "{output:#?}");
         // Released where the start was certainly not accepted; else the id and the command that resumes are named.
         assert_eq!(service.count(Step::Release), usize::from(!may_run), "{output:#?}");
-        assert_eq!(output.stderr.contains("frcopy wait --target-model-id"), may_run, "{output:#?}");
+        assert_eq!(output.stderr.contains("(frcopy list target)"), may_run, "{output:#?}");
     });
 }
 
