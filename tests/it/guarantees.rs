@@ -261,7 +261,9 @@ fn the_id_of_a_running_copy_is_not_released() {
 fn service_with_blank(created: &str, date: &str) -> ScriptedService {
     let service = ScriptedService::new(V2_1);
     let blank = Model::blank_v2_1(COPY_OF_V2_1, created);
-    let list = json!({"modelList": [blank.body()["modelInfo"]], "nextLink": ""});
+    // The answer to both forms of the request: the list, and the count with `op=summary`.
+    let summary = json!({"count": 1, "limit": 250, "lastUpdatedDateTime": created});
+    let list = json!({"summary": summary, "modelList": [blank.body()["modelInfo"]], "nextLink": ""});
     service.default_answer(reply(200).set_body_json(list).insert_header("Date", date));
     let blank = Model::blank_v2_1(COPY_OF_V2_1, created).answer().insert_header("Date", date);
     service.on(Step::GetTarget, [blank]);
