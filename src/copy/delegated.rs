@@ -15,13 +15,11 @@ use super::plan::{
     StepOptions, check_id, classifiers_need_newer, needs_target_address, not_with_copies_named_by_service,
     refuse_for_classifiers,
 };
-use super::poll::{Polling, poll};
 use super::preflight::check_ready;
 use super::release::{Copied, Deletion, Owner, Reservation, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
-use super::settle::settle;
-use super::start::{Start, start};
+use super::transfer::transfer_authorized;
 use crate::api::version::ApiVersion;
 use crate::api::{Naming, NewCopy};
 use crate::authorization_file::AuthorizationFile;
@@ -249,7 +247,7 @@ impl DelegatedPlan {
         Ok(())
     }
 
-    /// Starts, polls and settles: the same steps as after the authorize request of [`copy`](super::copy).
+    /// The calls after the authorize request, which the target's operator has sent.
     async fn transfer(self, cx: &Context<'_>) -> Result<Copied, Error> {
         let Self { model_id, file, .. } = self;
         let copy = file.copy()?;
@@ -257,17 +255,8 @@ impl DelegatedPlan {
         let id = authorization.target_model_id.clone();
         let reservation =
             Reservation::new(version, kind, id, Owner::OtherParty).at(authorization.target_location.clone());
-        match start(cx, &model_id, Authorized { version, copy, authorization, received: Instant::now(), _slot: None })
-            .await
-        {
-            Start::Accepted(operation) => {
-                let verdict = poll(cx, &Polling::accepted(version, &operation)).await;
-                settle(cx, reservation, verdict).await
-            }
-            Start::Ready => Ok(reservation.copied(true)),
-            Start::Refused(error) => reservation.release(cx, error).await,
-            Start::Unknown(error) => reservation.keep(error),
-        }
+        let authorized = Authorized { version, copy, authorization, received: Instant::now(), _slot: None };
+        transfer_authorized(cx, &model_id, authorized, reservation).await
     }
 }
 

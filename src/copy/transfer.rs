@@ -1,30 +1,44 @@
 //! The three calls of a copy: authorize on the target, start on the source, poll the operation; then settle.
 
-use super::authorize::authorize;
-use super::context::Job;
+use super::authorize::{Authorized, authorize};
+use super::context::{Context, Job};
 use super::poll::{Polling, Verdict, poll};
 use super::preflight::{SourceModel, TargetId};
-use super::release::Copied;
+use super::release::{Copied, Reservation};
 use super::settle::settle;
 use super::start::{Start, start};
 use crate::error::Error;
+use crate::model::ModelId;
 
 /// Copies one model to one target id.
 ///
-/// From the first call on, an id is reserved on the target. The [`Reservation`](super::release::Reservation) stands for
-/// it, and only three functions take it and return what this function returns: `settle` (the copy has a verdict),
-/// `release` (the copy was not started) and `keep` (the copy is running, or may be). So no path can forget the id.
+/// From the first call on, an id is reserved on the target. The [`Reservation`] stands for it, and only three functions
+/// take it and return what this function returns: `settle` (the copy has a verdict), `release` (the copy was not started)
+/// and `keep` (the copy is running, or may be). So no path can forget the id.
 ///
 /// # Errors
 /// The service's refusal or verdict, or why there is none. [`Delivery::NotProcessed`](crate::error::Delivery) means that
 /// the start was not carried out and the id is released: a second authorization may be asked for.
 pub(super) async fn transfer(job: &Job<'_>, model: &SourceModel, target: &TargetId) -> Result<Copied, Error> {
-    let cx = &job.cx;
     let (authorized, reservation) = authorize(job, model, target).await?; // POST to the target
-    match start(cx, &model.id, authorized).await {
+    transfer_authorized(&job.cx, &model.id, authorized, reservation).await
+}
+
+/// The calls after the authorize request, which another party may have sent.
+///
+/// # Errors
+/// As those of [`transfer`].
+pub(super) async fn transfer_authorized(
+    cx: &Context<'_>,
+    source_id: &ModelId,
+    authorized: Authorized<'_>,
+    reservation: Reservation,
+) -> Result<Copied, Error> {
+    let version = authorized.version;
+    match start(cx, source_id, authorized).await {
         // POST to the source
         Start::Accepted(operation) => {
-            let verdict = poll(cx, &Polling::accepted(model.version, &operation)).await; // GET from the source
+            let verdict = poll(cx, &Polling::accepted(version, &operation)).await; // GET from the source
             settle(cx, reservation, verdict).await // GET from the target, or DELETE
         }
         // The start request got no answer, and the target shows the copy.
