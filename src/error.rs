@@ -246,6 +246,13 @@ impl Error {
         self.errors().find_map(|error| error.http_status)
     }
 
+    /// Whether the same request may have another result soon. A final answer, a used-up call volume and a proof that the
+    /// service did not act stay as they are.
+    #[must_use]
+    pub(crate) fn is_worth_repeating(&self) -> bool {
+        !matches!(self.delivery(), Delivery::Final(_) | Delivery::OutOfQuota { .. } | Delivery::NotProcessed)
+    }
+
     /// The wait that the answer asks for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

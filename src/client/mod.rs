@@ -213,7 +213,7 @@ impl Client<'_> {
         let permit = self.unless_cancelled(policy, limiter.acquire(call.request.quota, limits.sent)).await?;
         // A release is rather sent too early than not at all.
         if permit.is_err() && !policy.is_cleanup() {
-            return Err(self.rate_limited(&call.request));
+            return Err(self.rate_limited(&call.request.purpose));
         }
         let result = self.send_authenticated(call, header, policy, limits).await;
         if let Ok(permit) = permit {
@@ -334,8 +334,7 @@ impl Client<'_> {
     /// # Errors
     /// [`ErrorKind::Interrupted`].
     pub(crate) async fn wait_before_retry(&self, error: &Error, attempt: u32) -> Result<(), Error> {
-        let backoff = crate::backoff::backoff(attempt, crate::backoff::jitter());
-        let wait = backoff.max(error.retry_after().unwrap_or_default());
+        let wait = retry::wait_after(error, attempt);
         (self.context.on_retry)(error, wait);
         self.pause(wait).await
     }
@@ -344,12 +343,9 @@ impl Client<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] if that is after the deadline, or [`ErrorKind::Interrupted`].
-    pub(crate) async fn wait_for_turn(&self, quota: Quota) -> Result<(), Error> {
-        let turn = self.connection.rate_limiter.earliest(quota);
-        if turn > self.context.deadline {
-            return Err(self.rate_limited_until_deadline("delete the model"));
-        }
-        self.interruptible(sleep_until(turn)).await
+    pub(crate) async fn wait_for_turn(&self, quota: Quota, purpose: &str) -> Result<(), Error> {
+        self.check_turn_before_deadline(quota, purpose)?;
+        self.interruptible(sleep_until(self.connection.rate_limiter.earliest(quota))).await
     }
 
     /// When a release that begins now must end: after `longest`, and soon after the deadline of the command.
@@ -379,7 +375,7 @@ impl Client<'_> {
         if self.connection.rate_limiter.earliest(quota) <= self.context.deadline {
             return Ok(());
         }
-        Err(self.rate_limited_until_deadline(purpose))
+        Err(self.rate_limited(purpose))
     }
 
     /// Checks that a mutating request may be sent: not after cancellation, and not after the deadline.
@@ -478,11 +474,7 @@ impl Client<'_> {
         if policy.is_cleanup() { Ok(future.await) } else { self.interruptible(future).await }
     }
 
-    fn rate_limited(&self, request: &Request) -> Error {
-        self.rate_limited_until_deadline(&request.purpose)
-    }
-
-    fn rate_limited_until_deadline(&self, purpose: &str) -> Error {
+    fn rate_limited(&self, purpose: &str) -> Error {
         let what = format!("rate limited by the {} until after the deadline ({purpose})", self.side());
         Error::new(ErrorKind::Unavailable, what).with_remedy("run the command again later, or with a longer --timeout")
     }

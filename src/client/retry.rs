@@ -33,15 +33,12 @@ impl RetryPolicy {
     pub(crate) const READ: Self =
         Self { max_attempts: 3, is_reserved: false, repeats_after_503: true, until: None, is_cleanup: false };
     /// For one attempt, which the caller repeats by its own rules.
-    pub(crate) const ONCE: Self =
-        Self { max_attempts: 1, is_reserved: false, repeats_after_503: true, until: None, is_cleanup: false };
+    pub(crate) const ONCE: Self = Self { max_attempts: 1, ..Self::READ };
     /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon.
-    pub(crate) const AUTHORIZE: Self =
-        Self { max_attempts: 1, is_reserved: false, repeats_after_503: true, until: None, is_cleanup: false };
+    pub(crate) const AUTHORIZE: Self = Self::ONCE;
     /// For a start request. An id is reserved, so a connection is tried until the deadline. After a 503 the caller looks
     /// first: the copy may have been started.
-    pub(crate) const START: Self =
-        Self { max_attempts: 1, is_reserved: true, repeats_after_503: false, until: None, is_cleanup: false };
+    pub(crate) const START: Self = Self { is_reserved: true, repeats_after_503: false, ..Self::ONCE };
 
     /// For a release: whatever the deadline and cancellation say, until a time of its own.
     #[must_use]
@@ -149,6 +146,13 @@ pub(super) async fn retry<T>(
         on_retry(&error, wait);
         pause(wait).await?;
     }
+}
+
+/// How long a caller that repeats by its own rules waits after the given 1-based number of failed attempts: the backoff, or
+/// the `Retry-After` if that is longer.
+#[must_use]
+pub(crate) fn wait_after(error: &Error, attempt: u32) -> Duration {
+    backoff(attempt, jitter()).max(error.retry_after().unwrap_or_default())
 }
 
 /// Adds the service's own `Retry-After`, which is not waited for, to the message.

@@ -10,6 +10,7 @@ use super::context::Job;
 use super::event::{Event, Observer};
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, Released, Reservation, release};
+use super::search::DATE_ROUNDING;
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
@@ -18,8 +19,6 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::text::UntrustedText;
 
-/// Dates have whole seconds.
-const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
 /// How often an authorize request is sent at most while its answers are lost.
 const MAX_ATTEMPTS: u32 = 3;
 

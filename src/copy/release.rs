@@ -9,8 +9,7 @@ use super::context::Context;
 use super::event::{Event, Observer};
 use crate::api::service_error;
 use crate::api::version::ApiVersion;
-use crate::backoff::{backoff, jitter};
-use crate::client::retry::with_requested_wait;
+use crate::client::retry::{wait_after, with_requested_wait};
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId, Readiness};
@@ -20,7 +19,7 @@ use crate::text::UntrustedText;
 /// The time for a release, with its read and its deletion. After the deadline and after cancellation it is much shorter.
 const RELEASE_TIME: Duration = Duration::from_secs(60);
 /// How often a deletion is sent at most while its answers are lost.
-const MAX_LOST_DELETES: u32 = 3;
+pub(super) const MAX_LOST_DELETES: u32 = 3;
 
 /// An id that is reserved on the target for a copy.
 #[must_use = "a reserved id must be settled, released or kept"]
@@ -218,10 +217,8 @@ pub(super) async fn delete_unless_ready(
         };
         attempts += 1;
         lost += u32::from(error.delivery() == Delivery::Unanswered);
-        let wait = backoff(attempts, jitter()).max(error.retry_after().unwrap_or_default());
-        let is_final =
-            matches!(error.delivery(), Delivery::Final(_) | Delivery::OutOfQuota { .. } | Delivery::NotProcessed);
-        if is_final || lost >= MAX_LOST_DELETES || Instant::now() + wait >= until {
+        let wait = wait_after(&error, attempts);
+        if !error.is_worth_repeating() || lost >= MAX_LOST_DELETES || Instant::now() + wait >= until {
             return Err(with_requested_wait(error));
         }
         sleep(wait).await;

@@ -13,7 +13,7 @@ use super::copy_to::copy_to;
 use super::event::Event;
 use super::plan::staging_id;
 use super::preflight::{Lookup, SourceModel, TargetId};
-use super::release::Copied;
+use super::release::{Copied, MAX_LOST_DELETES};
 use super::report::{Done, Outcome};
 use crate::api::Quota;
 use crate::client::retry::with_requested_wait;
@@ -24,8 +24,6 @@ use crate::model::{Model, ModelId};
 const DELETE_TIME: Duration = Duration::from_secs(10);
 /// How long a deletion whose answer was lost may still be on its way to the service.
 const LATE_DELETE_TIME: Duration = Duration::from_secs(10);
-/// How often a deletion is sent at most while its answers are lost.
-const MAX_LOST_DELETES: u32 = 3;
 /// How often the two reads before a deletion are sent at most: for half a minute.
 const MAX_FAILED_LOOKS: u32 = 7;
 const FINISH: &str = "run the same command again, which finishes the work";
@@ -262,7 +260,7 @@ impl Job<'_> {
         let (now, kept_now) = loop {
             self.target.check_may_mutate()?;
             // The wait for the rate limit comes before the reads, not between them and the deletion.
-            self.target.wait_for_turn(Quota::Management).await?;
+            self.target.wait_for_turn(Quota::Management, "delete the model").await?;
             let error = match tokio::try_join!(self.read_once(source, &model.id), self.read_once(source, kept_id)) {
                 Ok(shown) => break shown,
                 Err(error) => error,
@@ -299,7 +297,7 @@ impl Job<'_> {
     /// # Errors
     /// The failure, if a repetition would change nothing or would come after the deadline.
     async fn wait_before_repetition(&self, error: Error, attempts: u32) -> Result<Error, Error> {
-        if matches!(error.delivery(), Delivery::Final(_) | Delivery::OutOfQuota { .. } | Delivery::NotProcessed) {
+        if !error.is_worth_repeating() {
             return Err(error);
         }
         let requested = error.retry_after().unwrap_or_default();

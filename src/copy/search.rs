@@ -15,7 +15,7 @@ use crate::text::UntrustedText;
 /// How many pages of operations are read at most. A list that is longer counts as not read to its end.
 const MAX_PAGES: u32 = 100;
 /// Dates in a list have whole seconds, and so has the `Date` header.
-const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
+pub(super) const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
 
 /// What a search has found.
 pub(super) enum Evidence {
