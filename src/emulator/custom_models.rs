@@ -9,7 +9,7 @@ use super::faults::Step;
 use super::handler::{Context, CopyRequest, TargetResource, WireFormat};
 use super::limits::Tier;
 use super::reply::{Failure, Reply};
-use super::state::{Account, Operation, Outcome, REGIONS, Reservation, Stored, new_id};
+use super::state::{Account, Outcome, REGIONS, Reservation, Stored, new_id};
 use crate::resource::ResourceId;
 
 const COLLECTION: Collection = Collection::CustomModels;
@@ -102,17 +102,7 @@ impl WireFormat for CustomModels {
     fn accept_copy(&self, source: &mut Account, copy: CopyRequest, outcome: Outcome, cx: &Context<'_>) -> Reply {
         let id = new_id();
         let url = format!("{}{PATH}/{}/copyresults/{id}", source.endpoint, copy.source_id);
-        let operation = Operation {
-            collection: COLLECTION,
-            version: None,
-            target_id: copy.target_id,
-            location: copy.location,
-            created: cx.now,
-            ends: cx.operation_end(),
-            outcome,
-            ended: false,
-        };
-        source.operations.insert(id, operation);
+        source.operations.insert(id, copy.into_operation(COLLECTION, None, outcome, cx));
         Reply::new(StatusCode::ACCEPTED, None).with("Operation-Location", url)
     }
 

@@ -9,7 +9,7 @@ use super::faults::Step;
 use super::handler::{Context, CopyRequest, TargetResource, WireFormat};
 use super::limits::Tier;
 use super::reply::{Failure, Reply};
-use super::state::{Account, Operation, Outcome, Reservation, Stored, new_id};
+use super::state::{Account, Operation, Outcome, Reservation, Stored, new_id, one_page};
 use super::version::Version;
 use crate::model::ModelId;
 
@@ -89,17 +89,7 @@ impl WireFormat for DocumentModels {
     fn accept_copy(&self, source: &mut Account, copy: CopyRequest, outcome: Outcome, cx: &Context<'_>) -> Reply {
         let id = format!("{}_{}", OPERATION_NUMBER_BASE - cx.now.as_second(), cx.request.id);
         let url = self.url(source, &format!("operations/{id}"));
-        let operation = Operation {
-            collection: self.collection,
-            version: Some(self.version),
-            target_id: copy.target_id,
-            location: copy.location,
-            created: cx.now,
-            ends: cx.operation_end(),
-            outcome,
-            ended: false,
-        };
-        source.operations.insert(id, operation);
+        source.operations.insert(id, copy.into_operation(self.collection, Some(self.version), outcome, cx));
         Reply::new(StatusCode::ACCEPTED, None).with("Operation-Location", url)
     }
 
@@ -312,13 +302,9 @@ impl DocumentModels {
     }
 
     fn operations(&self, account: &Account, page: usize, cx: &Context<'_>) -> Reply {
-        let shown = || account.operations.iter().filter(|(_, operation)| self.shows(operation));
-        let items = shown()
-            .skip(page.saturating_mul(PAGE_SIZE))
-            .take(PAGE_SIZE)
-            .map(|(id, operation)| summary_of(id, operation, account, cx))
-            .collect();
-        let has_more = shown().count() > page.saturating_add(1).saturating_mul(PAGE_SIZE);
+        let shown = account.operations.iter().filter(|(_, operation)| self.shows(operation));
+        let (operations, has_more) = one_page(shown, page, PAGE_SIZE);
+        let items = operations.into_iter().map(|(id, operation)| summary_of(id, operation, account, cx)).collect();
         page_of(items, has_more.then(|| self.next_link(account, "operations", page)))
     }
 

@@ -6,11 +6,12 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::call::CallKind;
+use super::call::{CallKind, Collection};
 use super::faults::{Fault, Step};
 use super::limits::Tier;
 use super::reply::{Failure, Reply};
-use super::state::{Account, Outcome, Stored};
+use super::state::{Account, Operation, Outcome, Stored};
+use super::version::Version;
 
 /// The wire format of one or more API versions.
 ///
@@ -98,6 +99,28 @@ pub(super) struct CopyRequest {
     pub(super) authorization: Value,
     /// Whether the target must be encrypted with a customer-managed key.
     pub(super) needs_encryption: bool,
+}
+
+impl CopyRequest {
+    /// The operation that this request starts now.
+    pub(super) fn into_operation(
+        self,
+        collection: Collection,
+        version: Option<Version>,
+        outcome: Outcome,
+        cx: &Context<'_>,
+    ) -> Operation {
+        Operation {
+            collection,
+            version,
+            target_id: self.target_id,
+            location: self.location,
+            created: cx.now,
+            ends: cx.operation_end(),
+            outcome,
+            ended: false,
+        }
+    }
 }
 
 /// How a start request names the target resource.

@@ -101,8 +101,7 @@ impl InMemoryEmulator {
 
     /// Whether a resource has a ready model with this id.
     pub(crate) fn is_ready(&mut self, account: usize, collection: Collection, id: &str, now: Timestamp) -> bool {
-        self.service.update(now);
-        self.service.accounts[account].get(collection, id).is_some_and(|stored| !stored.blank)
+        self.ready(account, collection, id, now).is_some()
     }
 
     /// The reserved ids of a resource that no accepted copy has used.

@@ -152,8 +152,7 @@ impl Emulator {
     pub fn ids(&self, resource: usize, collection: Collection) -> Vec<String> {
         let service = lock(&self.service);
         let Some(account) = service.accounts.get(resource) else { return Vec::new() };
-        let custom = account.stored.iter().filter(|((on, _), stored)| *on == collection && !stored.prebuilt);
-        custom.map(|((_, id), _)| id.clone()).collect()
+        account.custom_ids(collection).cloned().collect()
     }
 
     /// Serves requests until a server fails.

@@ -145,10 +145,12 @@ fn start_copy(
     let account = accounts.get(source).ok_or_else(Failure::model_not_found)?;
     let request = format.check_copy(account, source_id, cx)?;
     let target = accounts.iter_mut().enumerate().find(|(_, account)| request.target.is(account));
+    if let (Some((_, target)), Some(refusal)) = (&target, refusal_of_used_authorization)
+        && target.is_used(&request.authorization)
+    {
+        return Err(refusal.clone());
+    }
     let outcome = match target {
-        Some((_, target)) if refusal_of_used_authorization.is_some() && target.is_used(&request.authorization) => {
-            return Err(refusal_of_used_authorization.cloned().unwrap_or_else(Failure::model_not_found));
-        }
         Some((index, target)) => {
             format.receive_copy(target, &request, cx).map(|copy| Outcome::Copied { account: index, copy })
         }

@@ -202,16 +202,27 @@ impl Account {
         size: usize,
         is_visible: impl Fn(&Stored) -> bool,
     ) -> (Vec<&Stored>, bool) {
-        let stored = || self.stored.iter().filter(move |((on, _), _)| *on == collection).map(|(_, stored)| stored);
-        let visible = || stored().filter(|stored| is_visible(stored));
-        let items = visible().skip(page.saturating_mul(size)).take(size).collect();
-        (items, visible().count() > page.saturating_add(1).saturating_mul(size))
+        let stored = self.stored.iter().filter(|((on, _), _)| *on == collection).map(|(_, stored)| stored);
+        one_page(stored.filter(|stored| is_visible(stored)), page, size)
+    }
+
+    /// The ids of a collection, without prebuilt models.
+    pub(super) fn custom_ids(&self, collection: Collection) -> impl Iterator<Item = &String> {
+        let custom = self.stored.iter().filter(move |((on, _), stored)| *on == collection && !stored.prebuilt);
+        custom.map(|((_, id), _)| id)
     }
 
     /// Number of custom models or classifiers.
     pub(super) fn count(&self, collection: Collection) -> usize {
-        self.stored.iter().filter(|((on, _), stored)| *on == collection && !stored.prebuilt).count()
+        self.custom_ids(collection).count()
     }
+}
+
+/// One page of items, and whether there are more pages.
+pub(super) fn one_page<T>(items: impl Iterator<Item = T>, page: usize, size: usize) -> (Vec<T>, bool) {
+    let mut rest = items.skip(page.saturating_mul(size));
+    let shown = rest.by_ref().take(size).collect();
+    (shown, rest.next().is_some())
 }
 
 /// Whether a start request contains the authorization that was issued. Clients may write its date with fractions of a

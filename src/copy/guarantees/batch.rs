@@ -7,13 +7,12 @@ use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::service::{Fault, SOURCE, Service, TARGET, modelled};
-use super::{Behaviour, EVERY_FAULT, any_behaviour, cases, in_virtual_time, is_unknown, options_for};
+use super::{Behaviour, EVERY_FAULT, any_behaviour, cases, in_virtual_time, is_handed_over, is_unknown, options_for};
 use crate::api::version::ApiVersion;
 use crate::copy::batch::copy_batch_over;
 use crate::copy::{BatchEvent, BatchPlan, CopyOptions, Event, IfExists, Report};
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, Options};
-use crate::error::{Error, ErrorKind};
 use crate::model::Kind;
 use crate::resource::Resource;
 use crate::selection::{Patterns, Selection};
@@ -84,11 +83,6 @@ fn is_there(service: &Service, outcome: &Report, id: &str) -> bool {
     };
     let later = service.epoch + jiff::SignedDuration::from_hours(2);
     !id.is_empty() && service.emulator.borrow_mut().is_ready(TARGET, collection, id, later)
-}
-
-/// The copy goes on, and the printed command resumes it.
-fn is_handed_over(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
 }
 
 fn faults_but_of_lists() -> Vec<Fault> {

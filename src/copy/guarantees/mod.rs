@@ -152,7 +152,7 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, beh
         let mut outcome = copy_over(&plan, &observer, &cancel, &connect).await;
         service.check_running_is_named(&outcome);
         if let (Err(error), Some(operation)) = (&outcome.result, &outcome.operation)
-            && matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
+            && is_handed_over(error)
         {
             // The printed command resumes it.
             service.calm().await;
@@ -226,6 +226,11 @@ impl Shown {
         }
         Ok(())
     }
+}
+
+/// The copy goes on, and the printed command resumes it.
+fn is_handed_over(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnderWay | ErrorKind::Credentials | ErrorKind::Interrupted)
 }
 
 /// The start may have been accepted, and the error says so.

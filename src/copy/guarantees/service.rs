@@ -216,14 +216,15 @@ impl Service {
         let mut emulator = self.emulator.borrow_mut();
         let violation = |what: String| self.violate(what);
         let id = id_in(request);
-        let running = emulator.running(now);
-        let all = [Collection::CustomModels, Collection::DocumentModels, Collection::DocumentClassifiers];
-        let before = all.iter().find_map(|collection| emulator.ready(account, *collection, &id, now));
-        let good_before = self.good(&mut emulator, now);
+        let before_deletion = (request.method == Method::DELETE).then(|| {
+            let all = [Collection::CustomModels, Collection::DocumentModels, Collection::DocumentClassifiers];
+            let model = all.iter().find_map(|collection| emulator.ready(account, *collection, &id, now));
+            (emulator.running(now), model, self.good(&mut emulator, now))
+        });
         let answer = emulator.answer(account, request, now);
         let is_success = answer.0.is_success();
-        match request.method {
-            Method::DELETE if is_success => {
+        match (&request.method, before_deletion) {
+            (_, Some((running, before, good_before))) if is_success => {
                 let is_own = self.reserved_by.borrow().get(&id).is_some_and(|runs| runs.contains(&run));
                 // With two runs, a run whose authorization got no answer cannot tell its own reservation from the other's.
                 let may_be_of_other_run = self.max_running > 1 && before.is_none() && !is_own;
@@ -250,13 +251,13 @@ impl Service {
                     violation(format!("the last good copy {id} was deleted"));
                 }
             }
-            Method::POST if is_success && account == TARGET => {
+            (&Method::POST, _) if is_success && account == TARGET => {
                 let body: Value = serde_json::from_slice(&answer.2).unwrap_or_default();
                 let names = ["modelId", "targetModelId", "targetClassifierId"];
                 let reserved = names.iter().find_map(|name| body[name].as_str()).unwrap_or_default().to_owned();
                 self.reserved_by.borrow_mut().entry(reserved).or_default().insert(run);
             }
-            Method::POST if is_success => {
+            (&Method::POST, _) if is_success => {
                 let running = emulator.running(now);
                 if running.len() > self.max_running {
                     violation(format!("{running:?} run at the same time"));
