@@ -86,23 +86,11 @@ impl Inventory {
         if let Some(error) = offers.refusal.filter(|_| offers.offered.is_empty()) {
             return Err(error);
         }
-        inventory.sort_and_merge();
+        let order = |a: &Listed, b: &Listed| {
+            (a.model.kind, &a.model.id, a.version).cmp(&(b.model.kind, &b.model.id, b.version))
+        };
+        inventory.listed.sort_by(order);
         Ok(inventory)
-    }
-
-    /// Sorts the models by kind and id, and merges entries of one model: a list names a model twice if another one was
-    /// created between two of its pages.
-    fn sort_and_merge(&mut self) {
-        let is_same =
-            |a: &Listed, b: &Listed| (a.model.kind, &a.model.id, a.version) == (b.model.kind, &b.model.id, b.version);
-        self.listed.sort_by(|a, b| (a.model.kind, &a.model.id, a.version).cmp(&(b.model.kind, &b.model.id, b.version)));
-        self.listed.dedup_by(|later, kept| {
-            let is_same = is_same(later, kept);
-            if is_same && kept.model.readiness.is_unusable() {
-                std::mem::swap(later, kept);
-            }
-            is_same
-        });
     }
 
     /// All models and classifiers.
@@ -261,8 +249,8 @@ pub(crate) async fn capacity(client: &Client<'_>, version: ApiVersion) -> Result
 
 /// The error of a target that has less room than is needed.
 #[must_use]
-pub(crate) fn shortage(Capacity { count, limit }: Capacity, needed: u64) -> Option<Error> {
-    let room = limit.saturating_sub(count);
+pub(crate) fn shortage(capacity: Capacity, needed: u64) -> Option<Error> {
+    let room = capacity.room();
     let what = format!("the target has room for {room} models, and {needed} would be copied");
     (needed > room).then(|| {
         Error::new(ErrorKind::Refused, what)

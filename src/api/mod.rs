@@ -221,6 +221,13 @@ pub struct Capacity {
     pub limit: u64,
 }
 
+impl Capacity {
+    /// How many more there may be.
+    pub(crate) fn room(self) -> u64 {
+        self.limit.saturating_sub(self.count)
+    }
+}
+
 /// A copy as a list of operations shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedCopy {

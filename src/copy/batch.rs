@@ -453,8 +453,8 @@ impl<'a> Batch<'a> {
             let (Some(version), selected) = (of_group().max(), of_group().count() as u64) else { continue };
             // A target that does not answer must not hold up the copies, which report it.
             let read = timeout(ROOM_TIMEOUT, inventory::capacity(&target, version)).await;
-            let Ok(Ok(Capacity { count, limit })) = read else { continue };
-            let room = limit.saturating_sub(count);
+            let Ok(Ok(capacity)) = read else { continue };
+            let room = capacity.room();
             if room < selected {
                 (self.observer)(BatchEvent::MayNotFit { version, room, selected });
             }

@@ -275,11 +275,7 @@ pub(crate) async fn copy_delegated(plan: DelegatedPlan, observer: Observer<'_>, 
         let options = StepOptions { allow_degrade, verify: false, poll_interval };
         plan.transfer(&Context { source, target: None, options, observer: &record }).await
     };
-    let result = result.await.map(|copied| Done {
-        outcome: Outcome::Copied,
-        target_model_id: Some(copied.id),
-        verified: copied.verified,
-    });
+    let result = result.await.map(|copied| Done::with_copy(Outcome::Copied, copied));
     recorder.finish(result)
 }
 

@@ -9,6 +9,7 @@ use super::plan::{Plan, classifiers_need_newer};
 use crate::api::version::ApiVersion;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
+use crate::inventory;
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::model_diff::differences;
 use crate::resource::{Region, Side};
@@ -103,12 +104,9 @@ pub(super) enum Lookup {
 impl Job<'_> {
     /// Reads both sides at the same time.
     pub(super) async fn preflight(&self) -> Result<Preflight, Error> {
-        let options = &self.plan.options;
-        let has_address = options.target_address.is_some();
-        let asked_first = ApiVersion::to_ask_first(self.plan.kind, &self.plan.model_id, has_address);
-        let first = options.api_version.unwrap_or(asked_first);
+        let first = self.first_version();
         let kind = self.plan.kind.unwrap_or(Kind::Model);
-        if options.api_version.is_some() || !first.wire().service_names_the_copy() {
+        if self.plan.options.api_version.is_some() || !first.wire().service_names_the_copy() {
             // What is impossible is refused before the first request.
             self.plan.check_with(first, kind, None)?;
         }
@@ -144,10 +142,15 @@ impl Job<'_> {
 
     /// The model to copy, as the source shows it.
     pub(super) async fn find(&self) -> Result<SourceModel, Error> {
+        self.find_on_source(self.first_version()).await
+    }
+
+    /// The version that the source is asked with first: the given one, or the likeliest.
+    fn first_version(&self) -> ApiVersion {
         let options = &self.plan.options;
         let has_address = options.target_address.is_some();
-        let asked_first = ApiVersion::to_ask_first(self.plan.kind, &self.plan.model_id, has_address);
-        self.find_on_source(options.api_version.unwrap_or(asked_first)).await
+        let likeliest = ApiVersion::to_ask_first(self.plan.kind, &self.plan.model_id, has_address);
+        options.api_version.unwrap_or(likeliest)
     }
 
     async fn find_on_source(&self, first: ApiVersion) -> Result<SourceModel, Error> {
@@ -287,7 +290,7 @@ impl Job<'_> {
     /// minutes later. An answer without a region proves nothing.
     async fn check_target(&self, version: ApiVersion) -> Result<(), Error> {
         if self.target.service_region().is_none() {
-            match self.target.read(&version.wire().capacity()).await {
+            match inventory::capacity(self.target, version).await {
                 Ok(_) => {}
                 Err(error)
                     if error.is_inconclusive() || is_about_one_of_several_versions(self.plan, &error, Side::Target) =>

@@ -106,8 +106,7 @@ impl Job<'_> {
                 if let Some(staged) = staged {
                     self.delete_staging_copy(source, staged).await?;
                 }
-                let target_model_id = Some(id.clone());
-                return Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true });
+                return Ok(Done::already_there(id.clone()));
             }
             (Place::Other(old), _) => {
                 let staged = self.stage(replacement, old).await?;
@@ -130,8 +129,7 @@ impl Job<'_> {
             Some(staged) if copied.verified => self.delete_staging_copy(source, &staged).await?,
             _ => self.cx.emit(Event::StagingKept { staging_id }),
         }
-        let Copied { id, verified } = copied;
-        Ok(Done { outcome: Outcome::Replaced, target_model_id: Some(id), verified })
+        Ok(Done::with_copy(Outcome::Replaced, copied))
     }
 
     /// Deletes the old model, now that the staging copy is there.
@@ -151,8 +149,7 @@ impl Job<'_> {
     async fn replaced_by_other_process(&self, source: &SourceModel, error: Error) -> Result<Done, Error> {
         let id = self.plan.new_model_id();
         if self.is_copy_of(source, id).await? {
-            let target_model_id = Some(id.clone());
-            return Ok(Done { outcome: Outcome::AlreadyThere, target_model_id, verified: true });
+            return Ok(Done::already_there(id.clone()));
         }
         Err(error)
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::event::Event;
+use super::release::Copied;
 use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
 use crate::error::{Error, ErrorKind};
@@ -86,6 +87,18 @@ pub(super) struct Done {
     pub(super) target_model_id: Option<ModelId>,
     /// Whether the target itself showed the copy, ready.
     pub(super) verified: bool,
+}
+
+impl Done {
+    /// A copy that was made.
+    pub(super) fn with_copy(outcome: Outcome, Copied { id, verified }: Copied) -> Self {
+        Self { outcome, target_model_id: Some(id), verified }
+    }
+
+    /// A copy of the same training that was there before.
+    pub(super) fn already_there(id: ModelId) -> Self {
+        Self { outcome: Outcome::AlreadyThere, target_model_id: Some(id), verified: true }
+    }
 }
 
 /// Collects a report while a copy runs.

@@ -6,7 +6,6 @@ use super::event::{Event, Observer};
 use super::if_exists::Action;
 use super::plan::Plan;
 use super::preflight::{Preflight, SourceModel};
-use super::release::Copied;
 use super::report::{Done, Outcome, Recorder, Report};
 use crate::client::{CallContext, Connection};
 use crate::error::Error;
@@ -93,13 +92,11 @@ impl Job<'_> {
     pub(super) async fn run(&self, found: Option<SourceModel>) -> Result<Done, Error> {
         match self.prepare(found).await?.0 {
             Action::Copy(preflight) => {
-                let Copied { id, verified } = copy_to(self, &preflight.source, &preflight.target).await?;
-                Ok(Done { outcome: Outcome::Copied, target_model_id: Some(id), verified })
+                let copied = copy_to(self, &preflight.source, &preflight.target).await?;
+                Ok(Done::with_copy(Outcome::Copied, copied))
             }
             Action::Replace(replacement) => self.replace(&replacement).await,
-            Action::Nothing(id) => {
-                Ok(Done { outcome: Outcome::AlreadyThere, target_model_id: Some(id), verified: true })
-            }
+            Action::Nothing(id) => Ok(Done::already_there(id)),
         }
     }
 
