@@ -8,6 +8,7 @@ use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
 use super::search::find_running;
 use super::settle::settle;
+use crate::client::RetryPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
@@ -72,7 +73,7 @@ pub(super) async fn adopt(
 async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Option<OperationUrl> {
     // Another process may copy a model of the same id to another target.
     let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
-    match find_running(job.cx.source, source.version, source.kind, id, is_on_target).await {
+    match find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await {
         Ok(operation) => operation,
         Err(error) => {
             job.cx.emit_inconclusive(&error);

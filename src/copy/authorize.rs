@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::context::Job;
 use super::event::{Event, Observer};
 use super::preflight::{SourceModel, TargetId};
-use super::release::{Owner, Released, Reservation, release};
-use super::search::DATE_ROUNDING;
+use super::release::{Owner, RELEASE_TIME, Released, Reservation, release};
+use super::search::{DATE_ROUNDING, find_running};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
@@ -52,6 +52,7 @@ pub(super) async fn authorize<'a>(
         version,
         copy: job.plan.new_copy(version, model.kind, model.model.as_ref(), target.id())?,
         is_free: matches!(target, TargetId::Free(_)),
+        source: Some(job.cx.source),
     };
     let (authorized, reservation) = reserve(job.target, job.cx.observer, request).await?;
     job.cx.source.redact(&authorized.authorization.access_token);
@@ -59,18 +60,20 @@ pub(super) async fn authorize<'a>(
 }
 
 /// An authorize request, and what is known of the id that it asks for.
-pub(super) struct AuthorizeRequest {
+pub(super) struct AuthorizeRequest<'a> {
     pub(super) version: ApiVersion,
     pub(super) copy: NewCopy,
     /// Whether the target has said that it has no such model. Otherwise what is there may belong to another process.
     pub(super) is_free: bool,
+    /// The source, where it can be asked which copies run.
+    pub(super) source: Option<&'a Client<'a>>,
 }
 
 /// Sends an authorize request until it has an answer.
 pub(super) async fn reserve(
     target: &Client<'_>,
     observer: Observer<'_>,
-    request: AuthorizeRequest,
+    request: AuthorizeRequest<'_>,
 ) -> Result<(Authorized<'static>, Reservation), Error> {
     let mut attempts = Attempts { target, observer, request: &request, lost: 0, first_lost: None };
     let response = match attempts.send_until_answered().await {
@@ -97,7 +100,7 @@ pub(super) async fn reserve(
 struct Attempts<'r> {
     target: &'r Client<'r>,
     observer: Observer<'r>,
-    request: &'r AuthorizeRequest,
+    request: &'r AuthorizeRequest<'r>,
     /// How many answers were lost: each lost request may have reserved an id.
     lost: u32,
     /// When the first of them was sent, by the monotonic clock.
@@ -138,12 +141,12 @@ impl Attempts<'_> {
                 && self.lost > 0
                 && own_conflicts > 0
             {
-                // The id was free, so the own request without an answer has reserved it.
+                // The id was free, so the own request without an answer may have reserved it.
                 own_conflicts -= 1;
-                match self.release(id).await {
-                    Released::Deleted => self.lost = 0,
-                    Released::NothingThere => own_conflicts = 0,
-                    Released::Ready | Released::Failed => return Err(error),
+                match self.release_unless_running(id).await {
+                    Some(Released::Deleted) => self.lost = 0,
+                    Some(Released::NothingThere) => own_conflicts = 0,
+                    Some(Released::Ready | Released::Failed) | None => return Err(error),
                 }
             } else {
                 return Err(error);
@@ -156,6 +159,30 @@ impl Attempts<'_> {
         self.request.copy.id().filter(|_| self.request.is_free)
     }
 
+    /// Releases the id that a request without an answer may have reserved. None where a copy to it may be running: then
+    /// another process has authorized it meanwhile.
+    async fn release_unless_running(&self, id: &ModelId) -> Option<Released> {
+        let AuthorizeRequest { version, ref copy, source, .. } = *self.request;
+        if let Some(source) = source {
+            let until = source.release_deadline(RELEASE_TIME);
+            // Whatever the location: another host name may be that of the same target.
+            let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
+            let running = tokio::select! {
+                running = running => running,
+                () = source.cleanup_time(until) => return None,
+            };
+            match running {
+                Ok(None) => {}
+                Ok(Some(_)) => return None,
+                Err(error) => {
+                    (self.observer)(Event::Inconclusive { error: &error });
+                    return None;
+                }
+            }
+        }
+        Some(self.release(id).await)
+    }
+
     async fn release(&self, id: &ModelId) -> Released {
         release(self.target, self.observer, self.request.version, self.request.copy.kind, id).await
     }
@@ -164,12 +191,12 @@ impl Attempts<'_> {
     async fn account_for_lost_answers(&self, error: &Error) {
         match (self.free_id(), self.request.copy.id()) {
             _ if self.lost == 0 => {}
-            // The release was tried before, and its result was reported.
+            // The release was tried before, or a copy to the id may be running.
             (Some(_), _) if error.is_conflict() => {}
-            (Some(id), _) => drop(self.release(id).await),
+            (Some(id), _) if self.release_unless_running(id).await.is_some() => {}
             // What is there may belong to another process.
-            (None, Some(id)) => (self.observer)(Event::MayBeReserved { candidates: slice::from_ref(id) }),
-            (None, None) => {}
+            (_, Some(id)) => (self.observer)(Event::MayBeReserved { candidates: slice::from_ref(id) }),
+            (_, None) => {}
         }
     }
 

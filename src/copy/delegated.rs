@@ -135,7 +135,8 @@ pub(crate) async fn authorize(
     let target = &Connection::http(&plan.target)?.client(call_context(plan.timeout, observer, cancel));
     let (version, kind) = (plan.api_version, plan.kind);
     let is_free = plan.check_free(target, &copy, observer).await?;
-    let (authorized, _kept) = reserve(target, observer, AuthorizeRequest { version, copy, is_free }).await?;
+    let (authorized, _kept) =
+        reserve(target, observer, AuthorizeRequest { version, copy, is_free, source: None }).await?;
     let authorization = authorized.authorization;
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {

@@ -17,7 +17,7 @@ use crate::operation::Operation;
 use crate::text::UntrustedText;
 
 /// The time for a release, with its read and its deletion. After the deadline and after cancellation it is much shorter.
-const RELEASE_TIME: Duration = Duration::from_secs(60);
+pub(super) const RELEASE_TIME: Duration = Duration::from_secs(60);
 /// How often a deletion is sent at most while its answers are lost.
 pub(super) const MAX_LOST_DELETES: u32 = 3;
 

@@ -6,7 +6,7 @@ use super::authorize::Authorized;
 use super::context::Context;
 use crate::api::ListedCopy;
 use crate::api::version::ApiVersion;
-use crate::client::Client;
+use crate::client::{Client, RetryPolicy};
 use crate::error::Error;
 use crate::model::{Kind, ModelId, Readiness};
 use crate::operation::{OperationStatus, OperationUrl};
@@ -166,10 +166,11 @@ pub(super) async fn find_running(
     kind: Kind,
     id: &ModelId,
     is_location: impl Fn(&UntrustedText) -> bool,
+    policy: RetryPolicy,
 ) -> Result<Option<OperationUrl>, Error> {
     let Some(mut call) = version.wire().operations() else { return Ok(None) };
     for _ in 0..MAX_PAGES {
-        let page = source.read(&call).await?;
+        let page = source.send(&call, policy).await?.value;
         let is_running = |copy: &&ListedCopy| {
             let has_id = copy.kind == kind && copy.target_model_id.is_same_as(id);
             has_id && !copy.status.is_terminal() && is_location(&copy.target_location)

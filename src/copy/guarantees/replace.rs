@@ -228,7 +228,6 @@ fn without_faults_every_begin_of_a_replacement_is_finished() {
 }
 
 #[test]
-#[ignore = "after a lost authorization, the id is deleted without a look for a running copy"]
 fn a_run_whose_authorization_got_no_answer_does_not_delete_the_target_of_a_running_copy() {
     let begin = Begin::OldAndOlderStagingCopy;
     for version in ApiVersion::all().filter(|version| !version.wire().service_names_the_copy()) {
