@@ -59,6 +59,14 @@ pub(crate) enum Verdict {
     Unread(Error),
 }
 
+impl Verdict {
+    /// The points in which the two differ, if they come from different trainings.
+    #[must_use]
+    pub(crate) fn differences(&self) -> &[String] {
+        if let Self::Differs(found) = self { found } else { &[] }
+    }
+}
+
 /// What is said while it is being compared.
 #[derive(Debug)]
 pub(crate) enum CheckEvent<'a> {

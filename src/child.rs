@@ -3,8 +3,17 @@
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
+/// Prepares a child for [`KillOnDrop`]: it leads a process group, and inherits no settings of frcopy.
+pub(crate) fn prepare(command: &mut Command) {
+    for name in own_variables() {
+        command.env_remove(name);
+    }
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
 /// The settings of frcopy, some of which are keys and tokens. A child needs none of them.
-pub(crate) fn own_variables() -> impl Iterator<Item = OsString> {
+fn own_variables() -> impl Iterator<Item = OsString> {
     let names = std::env::vars_os().map(|(name, _)| name);
     names.filter(|name| name.to_string_lossy().to_ascii_uppercase().starts_with("FRCOPY_"))
 }

@@ -124,13 +124,6 @@ impl Error {
         self
     }
 
-    /// Replaces the kind.
-    #[must_use]
-    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
-        self.kind = kind;
-        self
-    }
-
     /// Adds what to do: one imperative sentence.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
@@ -284,11 +277,11 @@ impl Error {
 
     /// Every cause, the nearest first.
     pub fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-        std::iter::successors(self.source(), |&cause| cause.source())
+        chain(self).skip(1)
     }
 
     fn errors(&self) -> impl Iterator<Item = &Self> {
-        std::iter::once(self).chain(self.causes().filter_map(|cause| cause.downcast_ref::<Self>()))
+        chain(self).filter_map(|error| error.downcast_ref::<Self>())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Shorter values are not redacted: no key or token is this short, and a short value can occur in ordinary text.
-const MIN_SECRET_LEN: usize = 16;
+pub(crate) const MIN_SECRET_LEN: usize = 16;
 
 /// The keys and tokens that were sent to a service and that its answers may repeat.
 #[derive(Debug, Clone, Default)]

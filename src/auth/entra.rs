@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::{Token, TokenFuture, TokenSource};
-use crate::child::{KillOnDrop, own_variables};
+use crate::child::{self, KillOnDrop};
 use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::redactor::Redactor;
 use crate::resource::{Cloud, Side};
@@ -204,10 +204,7 @@ impl Entra {
                     self.selected.set(Some(*identity));
                     return Ok(token);
                 }
-                Err(error) => {
-                    let cause = error.causes().last().map(ToString::to_string);
-                    failures.push(format!("{identity}: {}", cause.unwrap_or_else(|| error.to_string())));
-                }
+                Err(error) => failures.push(format!("{identity}: {}", root_cause(&error))),
             }
         }
         Err(Error::new(
@@ -321,11 +318,7 @@ struct ChildExecutor;
 impl Executor for ChildExecutor {
     async fn run(&self, program: &OsStr, args: &[&OsStr]) -> io::Result<Output> {
         let mut command = tokio::process::Command::new(program);
-        for name in own_variables() {
-            command.env_remove(name);
-        }
-        #[cfg(unix)]
-        command.process_group(0);
+        child::prepare(command.as_std_mut());
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn()?;
         let guard = KillOnDrop::new(child.id());

@@ -1,6 +1,6 @@
 //! Writes and reads the file that passes an authorization from the target's owner to the source's owner.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use crate::authorization_file::AuthorizationFile;
 use crate::error::{Error, ErrorKind};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::id_map::new_private_file;
 use super::input::{STDIN, about, read_text};
 use super::{ci, console};
 
@@ -28,11 +29,7 @@ impl NewFile {
         if path == Path::new(STDIN) {
             return Ok(Self { file: None, path: path.to_owned(), is_written: true });
         }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path).map_err(|error| {
+        let file = new_private_file(path).map_err(|error| {
             let what = format!("the authorization cannot be written to {}", path.display());
             Error::settings(what, "give the path of a new file in an existing folder").with_source(error)
         })?;

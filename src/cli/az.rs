@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::deadline;
-use crate::child::{KillOnDrop, own_variables};
+use crate::child::{self, KillOnDrop};
 use crate::error::{Error, ErrorKind};
 use crate::resource::Side;
 use crate::text::sanitize;
@@ -113,11 +113,7 @@ impl Account {
 /// Runs a program without the settings of frcopy, and kills it if it does not end in time.
 fn output_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
     let until = Instant::now() + limit;
-    for name in own_variables() {
-        command.env_remove(name);
-    }
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
+    child::prepare(command);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let guard = KillOnDrop::new(Some(child.id()));
     let stdout = child.stdout.take().map(read_in_thread);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::check::{CheckEvent, CheckPlan, Comparison, Verdict, check, nothing_to_compare};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::model::Model;
 use crate::selection::Selection;
 use clap::{ArgAction, Args};
@@ -105,7 +105,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         };
         let comparisons = check(&plan, &observer, cancel).await?;
         // After a signal the comparison is incomplete.
-        if cancel.is_cancelled() { Err(Error::new(ErrorKind::Interrupted, "interrupted")) } else { Ok(comparisons) }
+        if cancel.is_cancelled() { Err(Error::interrupted("interrupted")) } else { Ok(comparisons) }
     };
     runner::until_signal(verbosity, Results::Check, work, |mut comparisons, signal| {
         comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
@@ -231,8 +231,6 @@ fn show(
             json::print_lines(comparisons.iter().map(|one| format!("{} {}", json::sign(&one.verdict), id(one))));
         }
     }
-    let differing = comparisons.iter().filter(|one| !matches!(one.verdict, Verdict::Same)).count();
-    let ending = comparisons.iter().filter(|one| !expiring.reasons(one).is_empty()).count();
     for one in comparisons {
         if let Verdict::Unread(error) = &one.verdict {
             console::error_for(&name(one), error);
@@ -244,7 +242,7 @@ fn show(
         }
         console::line(&summary(comparisons, expiring));
     }
-    differing + ending > 0
+    comparisons.iter().any(|one| !matches!(one.verdict, Verdict::Same) || !expiring.reasons(one).is_empty())
 }
 
 /// The row in the CI summary, unless both sides are the same and can be used.
@@ -272,8 +270,7 @@ fn name(one: &Comparison) -> String {
 /// Prints the differences of a comparison, and why its models cannot be used, or not for long.
 fn explain(one: &Comparison, expiring: &Expiring) {
     let name = name(one);
-    let found: &[String] = if let Verdict::Differs(found) = &one.verdict { found } else { &[] };
-    for what in found.iter().chain(&expiring.reasons(one)) {
+    for what in one.verdict.differences().iter().chain(&expiring.reasons(one)) {
         console::line(&format!("{name}: {what}"));
     }
 }

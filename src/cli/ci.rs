@@ -15,10 +15,8 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{json, status};
+use crate::redactor::MIN_SECRET_LEN;
 
-/// The length from which a secret is masked. Shorter ones are not secrets of this service, and masking them would hide
-/// other text in the log.
-const MIN_SECRET_LENGTH: usize = 16;
 /// GitHub rejects the summary of a step if it is larger than 1 MiB.
 const MAX_SUMMARY: usize = 512 * 1024;
 
@@ -100,7 +98,7 @@ pub(super) fn mask(secret: &SecretString) {
     let text = secret.expose_secret();
     let mut masked = MASKED.lock().unwrap_or_else(PoisonError::into_inner);
     let is_known = masked.iter().any(|known| known.expose_secret() == text);
-    if is_known || text.len() < MIN_SECRET_LENGTH || !stderr_may_be_read_by_a_runner() {
+    if is_known || text.len() < MIN_SECRET_LEN || !stderr_may_be_read_by_a_runner() {
         return;
     }
     let escaped = escape(ci, text);

@@ -210,9 +210,7 @@ impl Console {
 
     /// Warns of models in a listing that frcopy cannot read.
     pub(super) fn warn_of_unread(&self, side: Side, unread: usize) {
-        if unread > 0 {
-            self.warning(&format!("the {side} lists {unread} models in an unknown format; they are left out"));
-        }
+        self.warning(&format!("the {side} lists {unread} models in an unknown format; they are left out"));
     }
 
     /// Sets the text of the spinner. Without a terminal nothing is printed.

@@ -159,7 +159,7 @@ fn beside(path: &Path, extension: &str) -> io::Result<PathBuf> {
 }
 
 /// Creates a file that only its owner may read. A symbolic link in its place is not followed.
-fn new_private_file(path: &Path) -> io::Result<File> {
+pub(super) fn new_private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

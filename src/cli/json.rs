@@ -312,7 +312,7 @@ pub(super) fn comparison(one: &Comparison, plan: &CheckPlan, end: &EndOfLife) ->
         kind: one.kind.to_string(),
         source: ComparedModel::new(&plan.source.endpoint, one.source.as_ref()),
         target: ComparedModel::new(&plan.target.endpoint, one.target.as_ref()),
-        differences: if let Verdict::Differs(found) = &one.verdict { found } else { &[] },
+        differences: one.verdict.differences(),
         expires_at: end.expires.map(date),
         expires_soon: end.is_soon,
         expired: end.is_past,

@@ -1,6 +1,5 @@
 //! Turns the arguments of `frcopy copy` into a plan. Every conflict is reported here, before the first request.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -12,7 +11,7 @@ use crate::cli::input::{
 };
 use crate::copy::{BatchPlan, CopyOptions, DelegatedPlan, IfExists, Plan};
 use crate::error::Error;
-use crate::model::{Kind, ModelId};
+use crate::model::Kind;
 use crate::selection::Selection;
 
 use super::args::{BatchArgs, CopyArgs, CopyOptionArgs, IfExistsArg};
@@ -31,21 +30,20 @@ impl CopyPlan {
         }
     }
 
-    fn with_known_copies(self, known_copies: BTreeMap<ModelId, ModelId>) -> Self {
-        let options = Rc::new(CopyOptions { known_copies, ..self.options().clone() });
+    fn options_mut(&mut self) -> &mut CopyOptions {
         match self {
-            Self::One(plan) => Self::One(Plan { options, ..plan }),
-            Self::Batch(plan) => Self::Batch(BatchPlan { options, ..plan }),
+            Self::One(plan) => Rc::make_mut(&mut plan.options),
+            Self::Batch(plan) => Rc::make_mut(&mut plan.options),
         }
     }
 }
 
 /// The plan, and the id map that the copies are recorded in.
 pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<IdMap>), Error> {
-    let plan = plan_without_id_map(args, &input::process_environment)?;
+    let mut plan = plan_without_id_map(args, &input::process_environment)?;
     let Some(path) = &args.options.id_map else { return Ok((plan, None)) };
     let mut id_map = IdMap::read(path, &plan.options().source.endpoint, &plan.options().target.endpoint)?;
-    let plan = plan.with_known_copies(id_map.known_copies());
+    plan.options_mut().known_copies = id_map.known_copies();
     if args.options.dry_run {
         return Ok((plan, None));
     }

@@ -34,8 +34,6 @@ struct Definition {
     /// The flag's name after `--source-` and `--target-`.
     name: &'static str,
     value: Value,
-    /// Whether there is a variable `FRCOPY_SOURCE_…` and `FRCOPY_TARGET_…`.
-    has_variable: bool,
     help: Help,
     /// Settings whose flags cannot be given together with this one.
     conflicts: &'static [Setting],
@@ -67,7 +65,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::Endpoint,
         name: "endpoint",
         value: Value::Text("URL"),
-        has_variable: true,
         help: Help::Each {
             source: "Endpoint of the resource that has the model",
             target: "Endpoint of the resource that receives the copy",
@@ -78,7 +75,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::Key,
         name: "key",
         value: Value::Secret("KEY"),
-        has_variable: true,
         help: Help::Both("Key of that resource"),
         conflicts: &[],
     },
@@ -86,7 +82,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::KeyFile,
         name: "key-file",
         value: Value::Path("PATH"),
-        has_variable: true,
         help: Help::Both("File with that key, - for stdin"),
         conflicts: &[Setting::Key],
     },
@@ -94,7 +89,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::Auth,
         name: "auth",
         value: Value::Auth("METHOD"),
-        has_variable: true,
         help: Help::Both("Authentication method: a key, or tokens of Microsoft Entra ID [default: key]"),
         conflicts: &[],
     },
@@ -102,7 +96,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::Tenant,
         name: "tenant",
         value: Value::Text("ID"),
-        has_variable: true,
         help: Help::Both("Tenant that issues the tokens [default: the identity's own]"),
         conflicts: &[],
     },
@@ -110,7 +103,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::Token,
         name: "token",
         value: Value::NoFlag,
-        has_variable: true,
         help: Help::Both("Token of Microsoft Entra ID"),
         conflicts: &[],
     },
@@ -118,7 +110,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::TokenFile,
         name: "token-file",
         value: Value::Path("PATH"),
-        has_variable: true,
         help: Help::Both("File with a token, read for each request, - for stdin"),
         conflicts: &[],
     },
@@ -126,7 +117,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::Account,
         name: "account",
         value: Value::Text("NAME"),
-        has_variable: true,
         help: Help::Each {
             source: "Name of the resource in Azure; the Azure CLI is asked for its endpoint",
             target: "Name of the resource in Azure; the Azure CLI is asked for its endpoint, resource id and region",
@@ -137,7 +127,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::ResourceGroup,
         name: "resource-group",
         value: Value::Text("NAME"),
-        has_variable: true,
         help: Help::Both("Resource group of that account"),
         conflicts: &[],
     },
@@ -145,7 +134,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::Subscription,
         name: "subscription",
         value: Value::Text("ID"),
-        has_variable: true,
         help: Help::Both("Subscription of that account [default: the Azure CLI's]"),
         conflicts: &[],
     },
@@ -153,7 +141,6 @@ const DEFINITIONS: [Definition; 11] = [
         setting: Setting::KeyFromAz,
         name: "key-from-az",
         value: Value::Switch,
-        has_variable: false,
         help: Help::Both("Ask the Azure CLI for the key as well"),
         conflicts: &[Setting::Key, Setting::KeyFile],
     },
@@ -165,7 +152,6 @@ const ADDRESS_DEFINITIONS: [Definition; 2] = [
         setting: Setting::ResourceId,
         name: "resource-id",
         value: Value::Text("ID"),
-        has_variable: true,
         help: Help::Both("Azure resource id of the target; needed for v2.1"),
         conflicts: &[],
     },
@@ -173,7 +159,6 @@ const ADDRESS_DEFINITIONS: [Definition; 2] = [
         setting: Setting::Region,
         name: "region",
         value: Value::Text("REGION"),
-        has_variable: true,
         help: Help::Both("Region of the target, such as westus2; needed for v2.1"),
         conflicts: &[],
     },
@@ -205,6 +190,11 @@ impl Setting {
 }
 
 impl Definition {
+    /// Whether there is a variable `FRCOPY_SOURCE_…` and `FRCOPY_TARGET_…`: a switch has none.
+    fn has_variable(&self) -> bool {
+        self.value != Value::Switch
+    }
+
     fn help(&self, side: Side) -> &'static str {
         match (self.help, side) {
             (Help::Both(text), _) => text,
@@ -235,7 +225,7 @@ impl Definition {
             Value::Switch => arg.action(ArgAction::SetTrue),
             Value::NoFlag => return None,
         };
-        let variable = self.has_variable.then(|| format!("\n[env: {}]", self.setting.variable(side)));
+        let variable = self.has_variable().then(|| format!("\n[env: {}]", self.setting.variable(side)));
         let heading = if side == Side::Source { "Source resource" } else { "Target resource" };
         Some(
             arg.help(format!("{}{}{}", self.help(side), self.flag_note(side), variable.unwrap_or_default()))
@@ -254,7 +244,7 @@ pub(in crate::cli) fn target_flag_ids() -> impl Iterator<Item = String> {
 /// Every environment variable of a resource, with what it means.
 pub(in crate::cli) fn variables(side: Side) -> impl Iterator<Item = (String, &'static str)> {
     let address = ADDRESS_DEFINITIONS.iter().filter(move |_| side == Side::Target);
-    let with_variable = DEFINITIONS.iter().chain(address).filter(|definition| definition.has_variable);
+    let with_variable = DEFINITIONS.iter().chain(address).filter(|definition| definition.has_variable());
     with_variable.map(move |definition| (definition.setting.variable(side), definition.help(side)))
 }
 
