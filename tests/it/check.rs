@@ -2,11 +2,10 @@
 
 use frcopy::emulator::Collection;
 use serde_json::{Value, json};
-use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, Request};
+use wiremock::MockServer;
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
-use crate::support::{error_reply, frcopy, reply, run};
+use crate::support::{error_reply, frcopy, mock_server, reply, run};
 
 #[test]
 fn each_difference_has_a_sign_and_a_reason() {
@@ -122,33 +121,24 @@ fn a_requested_model_that_is_not_ready_is_reported() {
 }
 
 /// A resource with v3.1 that lists two models. One of them cannot be read.
-async fn resource_with_an_unreadable_model() -> MockServer {
-    let server = MockServer::start().await;
+fn resource_with_an_unreadable_model() -> MockServer {
     let body = |id: &str| json!({"modelId": id, "createdDateTime": "2026-01-01T00:00:00Z", "apiVersion": "2023-07-31"});
-    let answer = move |request: &Request| match request.url.path() {
+    mock_server(move |request| match request.url.path() {
         "/formrecognizer/documentModels" => reply(200).set_body_json(json!({"value": [body("bad-1"), body("good-1")]})),
         "/formrecognizer/documentClassifiers" => reply(200).set_body_json(json!({"value": []})),
         "/formrecognizer/documentModels/good-1" => reply(200).set_body_json(body("good-1")),
         "/formrecognizer/documentModels/bad-1" => error_reply(403, "Forbidden", "Not this one."),
         _ => error_reply(404, "404", "Resource not found"),
-    };
-    Mock::given(any()).respond_with(answer).mount(&server).await;
-    server
+    })
 }
 
 #[test]
 fn a_list_item_of_an_unknown_form_is_neither_in_sync_nor_copied() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let server = runtime.block_on(async {
-        let server = MockServer::start().await;
-        let item = json!({"modelId": {"new": "form"}});
-        let answer = move |request: &Request| match request.url.path() {
-            "/documentintelligence/documentModels" => reply(200).set_body_json(json!({"value": [item]})),
-            "/documentintelligence/documentClassifiers" => reply(200).set_body_json(json!({"value": []})),
-            _ => error_reply(404, "404", "Resource not found"),
-        };
-        Mock::given(any()).respond_with(answer).mount(&server).await;
-        server
+    let item = json!({"modelId": {"new": "form"}});
+    let server = mock_server(move |request| match request.url.path() {
+        "/documentintelligence/documentModels" => reply(200).set_body_json(json!({"value": [item]})),
+        "/documentintelligence/documentClassifiers" => reply(200).set_body_json(json!({"value": []})),
+        _ => error_reply(404, "404", "Resource not found"),
     });
     let pair = EmulatedPair::new(0);
     for (arguments, code) in [
@@ -167,9 +157,7 @@ fn a_list_item_of_an_unknown_form_is_neither_in_sync_nor_copied() {
 
 #[test]
 fn an_unreadable_model_is_reported_and_the_others_are_compared() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (source, target) = runtime
-        .block_on(async { (resource_with_an_unreadable_model().await, resource_with_an_unreadable_model().await) });
+    let (source, target) = (resource_with_an_unreadable_model(), resource_with_an_unreadable_model());
     let mut command = frcopy();
     command.env("FRCOPY_SOURCE_ENDPOINT", source.uri()).env("FRCOPY_TARGET_ENDPOINT", target.uri());
     command.env("FRCOPY_SOURCE_KEY", "a").env("FRCOPY_TARGET_KEY", "b").arg("check");

@@ -1,12 +1,11 @@
 //! Faults below HTTP: connections closed before or after a request, and answers that are truncated or slow.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::support::raw_server::read_request;
+use crate::support::raw_server::{forwarded, read_request, serve_each};
 use crate::support::{Operation, ScriptedService, Step, VERSIONS, Version, reply, run};
 
 /// The fault of one request.
@@ -37,17 +36,8 @@ impl FaultyProxy {
         fault: ConnectionFault,
         is_affected: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let proxy = Self { server, fault, is_affected: Box::new(is_affected), done: AtomicBool::new(false) };
-        let proxy = Arc::new(proxy);
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                let proxy = Arc::clone(&proxy);
-                thread::spawn(move || proxy.forward(client.unwrap()));
-            }
-        });
-        address
+        serve_each(move |client| proxy.forward(client))
     }
 
     /// Forwards one request. The answer closes the connection.
@@ -57,10 +47,7 @@ impl FaultyProxy {
         if is_hit && self.fault == ConnectionFault::CloseBefore {
             return;
         }
-        let mut upstream = TcpStream::connect(self.server).unwrap();
-        upstream.write_all(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1).as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        upstream.read_to_end(&mut answer).unwrap();
+        let answer = forwarded(self.server, &request);
         match self.fault {
             _ if !is_hit => drop(client.write_all(&answer)),
             ConnectionFault::Truncate => drop(client.write_all(&answer[..answer.len() / 2])),

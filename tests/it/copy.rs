@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::support::{
-    ACCESS_TOKEN, Authorization, MODEL, Model, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService, Seen, Step,
-    TARGET_KEY, V2_1, V4_0, VERSIONS, frcopy, on_every_version, reply, run,
+    ACCESS_TOKEN, Authorization, DOCUMENT_VERSIONS, MODEL, Model, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService,
+    Seen, Step, TARGET_KEY, V2_1, V4_0, VERSIONS, frcopy_between, on_every_version, reply, run,
 };
 
 #[test]
@@ -100,7 +100,7 @@ fn allow_degrade_is_sent_to_the_source_only() {
 
 #[test]
 fn the_copy_keeps_id_description_and_tags_of_its_source_by_default() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         let model = Model::example(version).with("description", "invoices").with("tags", json!({"team": "a"}));
         // A composed model of v4.0 has the id of its classifier beside its own id.
@@ -113,7 +113,7 @@ fn the_copy_keeps_id_description_and_tags_of_its_source_by_default() {
 
 #[test]
 fn id_description_and_tags_of_the_copy_can_be_chosen() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         service.on(Step::GetSource, [Model::example(version).with("tags", json!({"team": "a"})).answer()]);
         let id = "backup.of_invoices~2";
@@ -221,7 +221,7 @@ fn a_copy_that_is_not_on_the_target_yet_is_requested_again() {
 
 #[test]
 fn a_model_that_expires_soon_is_copied_with_a_warning() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let in_a_week = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(7 * 24 + 1);
         for (date, warning) in [
             ("2024-12-24T00:00:00Z", "warning: the model expired on 2024-12-24"),
@@ -260,12 +260,16 @@ fn a_classifier_is_copied_with_its_own_paths_and_names() {
         let done = Operation::with_status(V4_0, "succeeded").answer();
         mount("GET", "/documentintelligence/operations/1_2".into()).respond_with(done).mount(&server).await;
     });
-    let output = run(frcopy()
-        .env("FRCOPY_SOURCE_ENDPOINT", server.uri())
-        .env("FRCOPY_TARGET_ENDPOINT", server.uri())
-        .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
-        .env("FRCOPY_TARGET_KEY", TARGET_KEY)
-        .args(["copy", id, "--kind", "classifier", "--target-model-id", "copied", "--output", "json"]));
+    let output = run(frcopy_between(&server.uri(), &server.uri()).args([
+        "copy",
+        id,
+        "--kind",
+        "classifier",
+        "--target-model-id",
+        "copied",
+        "--output",
+        "json",
+    ]));
     let json = output.expect(0, &["copied classifier"]).json();
     assert_eq!((json["kind"].as_str(), json["target"]["modelId"].as_str()), (Some("classifier"), Some("copied")));
 }

@@ -1,13 +1,13 @@
 //! `--timeout` is a promise: whatever hangs, the command ends soon after it.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 
-use crate::support::raw_server::read_request;
+use crate::support::raw_server::{read_request, serve_each};
 use crate::support::{
     CommandOutput, Operation, SOURCE_KEY, ScriptedService, Step, V2_1, frcopy, on_every_version, reply, run,
 };
@@ -35,9 +35,7 @@ fn hang(service: &ScriptedService, step: Step) {
 
 /// Starts a server that reads each request and sends `head`, then one byte of `drip` after another.
 fn dripping_server(head: &'static str, drip: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let serve = move |mut stream: TcpStream| {
+    serve_each(move |mut stream| {
         if read_request(&mut stream).is_none() || stream.write_all(head.as_bytes()).is_err() {
             return;
         }
@@ -47,14 +45,7 @@ fn dripping_server(head: &'static str, drip: &'static str) -> SocketAddr {
                 return;
             }
         }
-    };
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.unwrap();
-            thread::spawn(move || serve(stream));
-        }
-    });
-    address
+    })
 }
 
 #[test]

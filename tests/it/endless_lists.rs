@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::raw_server::plain_server;
-use crate::support::{CommandOutput, SOURCE_KEY, V2_1, Version, frcopy, on_every_version, run};
+use crate::support::{CommandOutput, Model, SOURCE_KEY, V2_1, Version, frcopy, on_every_version, run};
 
 /// Runs `frcopy list` with a source whose every answer is a page: its models, and the path of the next page.
 fn list(
@@ -33,12 +33,7 @@ fn list(
 }
 
 fn model(version: Version, number: u32) -> Value {
-    let id = format!("00000000-0000-4000-8000-{number:012}");
-    match version.date() {
-        None => json!({"modelId": id, "status": "ready", "createdDateTime": "2020-02-26T16:59:28Z",
-            "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}),
-        Some(date) => json!({"modelId": id, "createdDateTime": "2024-12-01T00:00:00Z", "apiVersion": date}),
-    }
+    Model::list_entry(version, &format!("00000000-0000-4000-8000-{number:012}"))
 }
 
 #[test]

@@ -7,8 +7,8 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    Authorization, MODEL, Model, Operation, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1, V4_0, VERSIONS,
-    error_reply, frcopy, on_every_version, reply, run, std_command,
+    Authorization, DOCUMENT_VERSIONS, MODEL, Model, Operation, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1,
+    V4_0, VERSIONS, error_reply, frcopy, on_every_version, reply, run, std_command,
 };
 
 /// Refusals: status, code and exit code.
@@ -74,7 +74,7 @@ fn a_v2_1_model_that_is_not_ready_is_not_copied() {
 
 #[test]
 fn an_existing_target_id_and_a_reserved_one_are_distinguished() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         service.on(Step::GetTarget, [Model::example(version).answer()]);
         run(&mut service.copy()).expect(6, &["the target already has a model", "--target-model-id"]);
@@ -489,7 +489,7 @@ fn a_retired_version_is_not_reported_as_a_missing_model() {
 
 #[test]
 fn an_authorization_for_another_id_is_not_used() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         service.on(Step::Authorize, [Authorization::answer(version, "another-id")]);
         run(&mut service.copy()).expect(1, &["an authorization for another-id instead of"]);

@@ -4,7 +4,7 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    Authorization, COPY_OF_V2_1, Model, Operation, ScriptedService, Step, UnusedHost, V2_1, VERSIONS, Version,
+    Authorization, COPY_OF_V2_1, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, UnusedHost, V2_1, Version,
     error_reply, on_every_version, reply, run,
 };
 
@@ -94,7 +94,7 @@ fn a_start_that_is_never_answered_is_not_released_without_proof() {
 
 #[test]
 fn a_start_that_was_refused_after_a_lost_one_is_released_on_proof() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [reply(500), error_reply(400, "InvalidRequest", "No.")]);
         service.on(Step::Verify, [Model::reserved(version)]);
@@ -120,7 +120,7 @@ fn a_start_of_unknown_outcome_is_not_released() {
 
 #[test]
 fn an_operation_of_another_date_model_or_kind_is_not_adopted() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let mut other_model = Operation::list_item(version, "2999-01-01T00:00:00Z");
         other_model["resourceLocation"] = json!("https://x.example/documentModels/another?api-version=1");
         let mut other_kind = Operation::list_item(version, "2999-01-01T00:00:00Z");
@@ -137,7 +137,7 @@ fn an_operation_of_another_date_model_or_kind_is_not_adopted() {
 
 #[test]
 fn every_page_of_operations_is_read_and_never_from_another_host() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         let list = version.operations().unwrap();
         let next = format!("{}{list}", service.source.uri());
@@ -177,7 +177,7 @@ fn a_lost_authorize_is_retried_and_its_reservation_is_released() {
 
 #[test]
 fn a_reservation_of_another_process_is_never_deleted() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         service.on(Step::Authorize, [error_reply(409, "Conflict", "Exists.")]);
         run(&mut service.copy()).expect(6, &["is reserved by an authorization that was not used"]);

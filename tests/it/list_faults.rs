@@ -2,39 +2,23 @@
 
 use frcopy::emulator::Collection;
 use serde_json::{Value, json};
-use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+use wiremock::{MockServer, Request, ResponseTemplate};
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{
-    Model, RESOURCE_ID, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, UnusedHost, V2_1, error_reply, frcopy, reply,
-    run,
+    Model, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1, error_reply, frcopy_between, mock_server, reply, run,
 };
-
-/// A resource with v4.0, v3.1 and v2.1 that answers some paths in another way.
-struct Resource {
-    server: MockServer,
-    _runtime: tokio::runtime::Runtime,
-}
 
 const MODELS: &str = "/documentintelligence/documentModels";
 const CLASSIFIERS: &str = "/documentintelligence/documentClassifiers";
 const CUSTOM_MODELS: &str = "/formrecognizer/v2.1/custom/models";
 
-impl Resource {
-    fn new(answer: impl Fn(&str, &Request) -> Option<ResponseTemplate> + Send + Sync + 'static) -> Self {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = runtime.block_on(async {
-            let server = MockServer::start().await;
-            let respond = move |request: &Request| {
-                let path = request.url.path();
-                answer(path, request).unwrap_or_else(|| default_answer(path, request))
-            };
-            Mock::given(any()).respond_with(respond).mount(&server).await;
-            server
-        });
-        Self { server, _runtime: runtime }
-    }
+/// A resource with v4.0, v3.1 and v2.1 that answers some paths in another way.
+fn resource(answer: impl Fn(&str, &Request) -> Option<ResponseTemplate> + Send + Sync + 'static) -> MockServer {
+    mock_server(move |request| {
+        let path = request.url.path();
+        answer(path, request).unwrap_or_else(|| default_answer(path, request))
+    })
 }
 
 fn default_answer(path: &str, request: &Request) -> ResponseTemplate {
@@ -66,17 +50,12 @@ fn classifier(id: &str) -> Value {
 }
 
 fn custom(id: &str) -> Value {
-    json!({"modelId": id, "status": "ready", "createdDateTime": "2020-02-26T16:59:28Z",
-        "lastUpdatedDateTime": "2020-02-26T16:59:34Z"})
+    Model::list_entry(V2_1, id)
 }
 
 fn command(source: &str, target: &str, arguments: &[&str]) -> assert_cmd::Command {
-    let mut command = frcopy();
-    command
-        .envs([("FRCOPY_SOURCE_ENDPOINT", source), ("FRCOPY_TARGET_ENDPOINT", target)])
-        .envs([("FRCOPY_SOURCE_KEY", SOURCE_KEY), ("FRCOPY_TARGET_KEY", TARGET_KEY)])
-        .envs([("FRCOPY_TARGET_RESOURCE_ID", RESOURCE_ID), ("FRCOPY_TARGET_REGION", "westus2")])
-        .args(arguments);
+    let mut command = frcopy_between(source, target);
+    command.envs([("FRCOPY_TARGET_RESOURCE_ID", RESOURCE_ID), ("FRCOPY_TARGET_REGION", "westus2")]).args(arguments);
     command
 }
 
@@ -91,14 +70,14 @@ fn one_404_for_one_list_is_not_taken_for_a_version_that_is_not_offered() {
             let is_list = path == missing && !request.url.query().is_some_and(|query| query.contains("op=summary"));
             is_list.then(not_offered)
         };
-        let (complete, incomplete) = (Resource::new(|_, _| None), Resource::new(is_missing));
-        let (complete, incomplete) = (complete.server.uri(), incomplete.server.uri());
-        let both_incomplete = Resource::new(is_missing);
+        let (complete, incomplete) = (resource(|_, _| None), resource(is_missing));
+        let (complete, incomplete) = (complete.uri(), incomplete.uri());
+        let both_incomplete = resource(is_missing);
         let on = |side: &str| format!("the {side} {what}");
         run(&mut command(&incomplete, &complete, &["copy", "--all", "--dry-run"])).expect(5, &[&on("source")]);
         run(&mut command(&incomplete, &complete, &["check"])).expect(5, &[&on("source")]);
         run(&mut command(&complete, &incomplete, &["check"])).expect(5, &[&on("target")]);
-        run(&mut command(&incomplete, &both_incomplete.server.uri(), &["check"])).expect(5, &[what, "help: run the"]);
+        run(&mut command(&incomplete, &both_incomplete.uri(), &["check"])).expect(5, &[what, "help: run the"]);
         run(&mut command(&incomplete, &complete, &["list", "source"])).expect(5, &[&on("source")]);
     }
 }
@@ -106,23 +85,23 @@ fn one_404_for_one_list_is_not_taken_for_a_version_that_is_not_offered() {
 #[test]
 fn a_404_that_passes_is_asked_for_again() {
     let first = std::sync::atomic::AtomicBool::new(true);
-    let source = Resource::new(move |path, _| {
+    let source = resource(move |path, _| {
         (path == MODELS && first.swap(false, std::sync::atomic::Ordering::SeqCst)).then(not_offered)
     });
-    let output = run(&mut command(&source.server.uri(), "", &["list", "source", "-q"])).expect(0, &[]);
+    let output = run(&mut command(&source.uri(), "", &["list", "source", "-q"])).expect(0, &[]);
     assert_eq!(output.stdout.lines().count(), 3, "{output:#?}");
 }
 
 #[test]
 fn a_version_that_is_not_offered_by_two_answers_is_left_out() {
-    let source = Resource::new(|path, _| path.starts_with("/formrecognizer/v2.1").then(not_offered));
-    let output = run(&mut command(&source.server.uri(), "", &["list", "source", "-q"])).expect(0, &[]);
+    let source = resource(|path, _| path.starts_with("/formrecognizer/v2.1").then(not_offered));
+    let output = run(&mut command(&source.uri(), "", &["list", "source", "-q"])).expect(0, &[]);
     assert_eq!(output.stdout, "invoices\nsorter\n");
 }
 
 #[test]
 fn a_model_that_two_pages_of_a_list_name_is_listed_once() {
-    let source = Resource::new(|path, request| {
+    let source = resource(|path, request| {
         let is_second = request.url.query().is_some_and(|query| query.contains("page=2"));
         let next = format!("{}{path}?api-version=2024-11-30&page=2", origin(request));
         match path {
@@ -133,12 +112,12 @@ fn a_model_that_two_pages_of_a_list_name_is_listed_once() {
             _ => None,
         }
     });
-    let source = source.server.uri();
-    let target = Resource::new(|_, _| None);
+    let source = source.uri();
+    let target = resource(|_, _| None);
     let output = run(&mut command(&source, "", &["list", "source", "-q", "--kind", "model", "--api-version", "4.0"]));
     assert_eq!(output.expect(0, &[]).stdout, "first\ninvoices\nlast\n");
     let scope = ["--kind", "model", "--api-version", "4.0"];
-    let output = run(&mut command(&source, &target.server.uri(), &[&["check"], &scope[..]].concat()));
+    let output = run(&mut command(&source, &target.uri(), &[&["check"], &scope[..]].concat()));
     assert_eq!(output.expect(9, &[]).stdout, "+ first\n= invoices\n+ last\n");
 }
 

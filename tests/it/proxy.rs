@@ -1,10 +1,10 @@
 //! An HTTPS proxy: it is used where it is configured, and it cannot read what it forwards.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use crate::support::raw_server::{AUTHORITY, plain_server};
+use crate::support::raw_server::{AUTHORITY, plain_server, serve_each};
 use crate::support::{SOURCE_KEY, ScriptedService, TARGET_KEY, V4_0, run};
 use crate::tls::{copy_from, server};
 
@@ -19,15 +19,9 @@ struct TunnelProxy {
 
 impl TunnelProxy {
     fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, seen) = (listener.local_addr().unwrap(), Arc::default());
+        let seen = Arc::default();
         let noted = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (client, noted) = (client.unwrap(), Arc::clone(&noted));
-                std::thread::spawn(move || tunnel(client, server, &noted));
-            }
-        });
+        let address = serve_each(move |client| tunnel(client, server, &noted));
         Self { address, seen }
     }
 

@@ -1,8 +1,8 @@
 //! `--if-exists replace`: the target has a good copy at any time, and after any interruption the next run finishes.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use frcopy::emulator::{Collection, Options};
 
 use crate::support::child_process::{Exit, SignalTarget};
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET, without_query};
-use crate::support::raw_server::read_request;
+use crate::support::raw_server::{forwarded, read_request, serve_each};
 use crate::support::{CommandOutput, run};
 
 const ID: &str = "invoices-v4.0-1";
@@ -197,19 +197,12 @@ impl TargetProxy {
         answer: NoVerdict,
         other_process: impl Fn() + Send + Sync + 'static,
     ) -> (Arc<Self>, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let server = pair.emulator.resources()[TARGET].endpoint.strip_prefix("http://").unwrap().parse().unwrap();
         let (other_process, lines) = (Box::new(other_process), Mutex::default());
         let proxy = Arc::new(Self { server, deletion: format!("/{id}"), answer, other_process, lines });
         let serving = Arc::clone(&proxy);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let proxy = Arc::clone(&serving);
-                std::thread::spawn(move || proxy.forward(client.unwrap()));
-            }
-        });
-        (proxy, endpoint)
+        let address = serve_each(move |client| serving.forward(client));
+        (proxy, format!("http://{address}"))
     }
 
     /// Forwards one request, or answers it. Each connection has one request.
@@ -226,10 +219,7 @@ impl TargetProxy {
             let _ = client.write_all(self.answer.bytes());
             return;
         }
-        let mut upstream = TcpStream::connect(self.server).unwrap();
-        upstream.write_all(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1).as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        upstream.read_to_end(&mut answer).unwrap();
+        let answer = forwarded(self.server, &request);
         if is_first {
             (self.other_process)();
         } else {

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use crate::support::{RESOURCE_ID, SOURCE_KEY, TARGET_KEY, frcopy, run};
+use crate::support::{RESOURCE_ID, frcopy_between, run};
 
 #[derive(Deserialize)]
 pub(crate) struct Recording {
@@ -85,13 +85,8 @@ fn replay(recording: Value) -> Result<(), &'static str> {
 
     // One server with two host names: in the recordings source and target are one resource, sometimes with one id.
     let target = server.uri().replace("127.0.0.1", "localhost");
-    let output = run(frcopy()
-        .env("FRCOPY_SOURCE_ENDPOINT", server.uri())
-        .env("FRCOPY_TARGET_ENDPOINT", target)
-        .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
-        .env("FRCOPY_TARGET_KEY", TARGET_KEY)
-        .args(["copy", "--poll-interval", "10ms"])
-        .args(&copy.arguments));
+    let output =
+        run(frcopy_between(&server.uri(), &target).args(["copy", "--poll-interval", "10ms"]).args(&copy.arguments));
 
     let replay_server = replay_server.lock().unwrap();
     let context = format!("{}: {output:#?}", recording.name);

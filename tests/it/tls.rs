@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
 use crate::support::raw_server::AUTHORITY;
 use crate::support::raw_server::tls_server;
-use crate::support::{MODEL, SOURCE_KEY, ScriptedService, TARGET_KEY, V4_0, frcopy, run};
+use crate::support::{MODEL, ScriptedService, V4_0, frcopy_between, run};
 
 /// Starts a TLS server that answers every request with an empty 404.
 pub(crate) fn server() -> SocketAddr {
@@ -15,13 +15,8 @@ pub(crate) fn server() -> SocketAddr {
 
 /// `frcopy copy` with the same endpoint for source and target.
 pub(crate) fn copy_from(endpoint: &str) -> assert_cmd::Command {
-    let mut command = frcopy();
-    command
-        .env("FRCOPY_SOURCE_ENDPOINT", endpoint)
-        .env("FRCOPY_TARGET_ENDPOINT", endpoint)
-        .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
-        .env("FRCOPY_TARGET_KEY", TARGET_KEY)
-        .args(["copy", MODEL, "--api-version", "4.0", "--target-model-id", "copy-1"]);
+    let mut command = frcopy_between(endpoint, endpoint);
+    command.args(["copy", MODEL, "--api-version", "4.0", "--target-model-id", "copy-1"]);
     command
 }
 

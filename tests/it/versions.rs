@@ -1,8 +1,8 @@
 //! `--api-version auto`: the version is detected with read requests only.
 
 use crate::support::{
-    CommandOutput, MODEL, Model, RESOURCE_ID, ScriptedService, Step, V2_1, V3_0, V3_1, V4_0, VERSIONS, error_reply,
-    frcopy, run,
+    CommandOutput, DOCUMENT_VERSIONS, MODEL, Model, RESOURCE_ID, ScriptedService, Step, V2_1, V3_0, V3_1, V4_0,
+    error_reply, frcopy, run,
 };
 
 const ADDRESS: [&str; 4] = ["--target-resource-id", RESOURCE_ID, "--target-region", "West US 2"];
@@ -116,7 +116,7 @@ fn options_of_document_models_are_refused_for_a_v2_1_model() {
 
 #[test]
 fn a_model_is_not_copied_onto_itself() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         let same = ["--target-endpoint".to_owned(), service.source.uri()];
         run(service.copy().args(&same)).expect(2, &["the same resource and the same model id"]);

@@ -4,8 +4,8 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS, Version, error_reply, frcopy,
-    on_every_version, run,
+    DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS, Version,
+    error_reply, frcopy, on_every_version, run,
 };
 
 fn wait(service: &ScriptedService) -> assert_cmd::Command {
@@ -71,7 +71,7 @@ fn wait_deletes_nothing_and_names_the_blank_model_of_a_failed_copy() {
 
 #[test]
 fn wait_does_not_verify_on_another_target_than_the_one_that_the_operation_names() {
-    for version in VERSIONS.into_iter().filter(|version| !version.is_v2_1()) {
+    for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);
         let operation = Operation::with_status(version, "succeeded").on_target("https://other.example");
         service.on(Step::Poll, [operation.answer()]);

@@ -29,11 +29,17 @@ impl Model {
     }
 
     fn with_id(version: Version, id: &str) -> Self {
-        Self(match version.date() {
-            None => json!({"modelInfo": {"modelId": id, "status": "ready", "createdDateTime": "2020-02-26T16:59:28Z",
-                "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}}),
+        let entry = Self::list_entry(version, id);
+        Self(if version.is_v2_1() { json!({"modelInfo": entry}) } else { entry })
+    }
+
+    /// A ready model as a list shows it.
+    pub(crate) fn list_entry(version: Version, id: &str) -> Value {
+        match version.date() {
+            None => json!({"modelId": id, "status": "ready", "createdDateTime": "2020-02-26T16:59:28Z",
+                "lastUpdatedDateTime": "2020-02-26T16:59:34Z"}),
             Some(date) => json!({"modelId": id, "createdDateTime": "2024-12-01T00:00:00Z", "apiVersion": date}),
-        })
+        }
     }
 
     /// A v2.1 model without content: reserved by an authorization, or still being copied.

@@ -16,6 +16,8 @@ pub(crate) const V3_0: Version = Version { number: "3.0", document: Some(("formr
 pub(crate) const V3_1: Version = Version { number: "3.1", document: Some(("formrecognizer", "2023-07-31")) };
 pub(crate) const V4_0: Version = Version { number: "4.0", document: Some(("documentintelligence", "2024-11-30")) };
 pub(crate) const VERSIONS: [Version; 4] = [V2_1, V3_0, V3_1, V4_0];
+/// The versions in which the caller chooses the id of the copy.
+pub(crate) const DOCUMENT_VERSIONS: [Version; 3] = [V3_0, V3_1, V4_0];
 
 /// Runs a test with every version, all at the same time: the tests mostly wait.
 pub(crate) fn on_every_version(test: impl Fn(Version) + Sync) {

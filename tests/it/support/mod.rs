@@ -25,7 +25,9 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 pub(crate) use answers::{Authorization, Model, Operation, error_reply, reply};
-pub(crate) use api_version::{V2_1, V3_0, V3_1, V4_0, VERSIONS, Version, on_every_version};
+pub(crate) use api_version::{DOCUMENT_VERSIONS, V2_1, V3_0, V3_1, V4_0, VERSIONS, Version, on_every_version};
+#[cfg(feature = "emulator")]
+pub(crate) use scripted_service::mock_server;
 pub(crate) use scripted_service::{ScriptedService, Seen, Step};
 pub(crate) use unused_host::UnusedHost;
 
@@ -45,6 +47,15 @@ pub(crate) fn frcopy() -> Command {
     if let Some(root) = std::env::var_os("SYSTEMROOT") {
         command.env("SYSTEMROOT", root);
     }
+    command
+}
+
+/// The binary with the endpoints and keys of both resources.
+pub(crate) fn frcopy_between(source: &str, target: &str) -> Command {
+    let mut command = frcopy();
+    command
+        .envs([("FRCOPY_SOURCE_ENDPOINT", source), ("FRCOPY_TARGET_ENDPOINT", target)])
+        .envs([("FRCOPY_SOURCE_KEY", SOURCE_KEY), ("FRCOPY_TARGET_KEY", TARGET_KEY)]);
     command
 }
 

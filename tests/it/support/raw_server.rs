@@ -4,7 +4,7 @@
 //! exists for these tests only; its key is deleted.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -43,6 +43,28 @@ pub(crate) fn tls_server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> S
         }
     });
     address
+}
+
+/// Starts a server that serves each connection in a thread of its own, until the test process ends.
+pub(crate) fn serve_each(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let (listener, address) = listen();
+    let serve = Arc::new(serve);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, serve) = (stream.unwrap(), Arc::clone(&serve));
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// Forwards a request to a server, and returns its answer. The answer closes the connection.
+pub(crate) fn forwarded(server: SocketAddr, request: &str) -> Vec<u8> {
+    let mut upstream = TcpStream::connect(server).unwrap();
+    upstream.write_all(request.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1).as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    upstream.read_to_end(&mut answer).unwrap();
+    answer
 }
 
 fn listen() -> (TcpListener, SocketAddr) {

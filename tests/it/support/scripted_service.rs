@@ -4,12 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use assert_cmd::Command;
-use tokio::runtime::Runtime;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::answers::{Authorization, Model, Operation, reply};
-use super::{MODEL, RESOURCE_ID, SOURCE_KEY, TARGET_KEY, V4_0, Version, frcopy};
+use super::{MODEL, RESOURCE_ID, V4_0, Version, frcopy_between};
 
 /// The steps of a copy. Each has its own script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,8 +46,6 @@ pub(crate) struct ScriptedService {
     pub(crate) source: MockServer,
     pub(crate) target: MockServer,
     state: Arc<Mutex<State>>,
-    // Dropped last, because the servers run on it.
-    _runtime: Runtime,
 }
 
 struct State {
@@ -59,6 +56,16 @@ struct State {
     default_answer: ResponseTemplate,
     seen: Vec<Seen>,
     accepted: bool,
+}
+
+/// Starts a server that answers every request. It runs in a thread of its own until it is dropped.
+pub(crate) fn mock_server(answer: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static) -> MockServer {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(answer).mount(&server).await;
+        server
+    })
 }
 
 impl ScriptedService {
@@ -75,7 +82,6 @@ impl ScriptedService {
 
     /// Two servers with only the three calls of the how-to guide: authorize, start, poll. All else gets an empty 404.
     pub(crate) fn minimal(version: Version) -> Self {
-        let runtime = Runtime::new().unwrap();
         let state = State {
             version,
             script: HashMap::new(),
@@ -85,16 +91,11 @@ impl ScriptedService {
             accepted: false,
         };
         let state = Arc::new(Mutex::new(state));
-        let (source, target) = runtime.block_on(async {
-            let servers = (MockServer::start().await, MockServer::start().await);
-            for (server, is_source) in [(&servers.0, true), (&servers.1, false)] {
-                let state = Arc::clone(&state);
-                let answer = move |request: &Request| state.lock().unwrap().answer(is_source, request);
-                Mock::given(any()).respond_with(answer).mount(server).await;
-            }
-            servers
+        let [source, target] = [true, false].map(|is_source| {
+            let state = Arc::clone(&state);
+            mock_server(move |request| state.lock().unwrap().answer(is_source, request))
         });
-        let service = Self { version, source, target, state, _runtime: runtime };
+        let service = Self { version, source, target, state };
         service.on(Step::Authorize, [Authorization::answer(version, version.copy_id())]);
         service.on(Step::Start, [service.accepted()]);
         service.on(Step::Poll, ["running", "succeeded"].map(|status| Operation::with_status(version, status).answer()));
@@ -112,8 +113,7 @@ impl ScriptedService {
     }
 
     pub(crate) fn accepted(&self) -> ResponseTemplate {
-        let location = format!("{}{}", self.source.uri(), self.version.operation());
-        reply(202).insert_header("Operation-Location", location.as_str())
+        reply(202).insert_header("Operation-Location", self.operation_url().as_str())
     }
 
     pub(crate) fn operation_url(&self) -> String {
@@ -132,13 +132,8 @@ impl ScriptedService {
 
     /// `frcopy copy` with endpoints and keys in the environment only.
     pub(crate) fn bare_copy(&self) -> Command {
-        let mut command = frcopy();
-        command
-            .env("FRCOPY_SOURCE_ENDPOINT", self.source.uri())
-            .env("FRCOPY_TARGET_ENDPOINT", self.target.uri())
-            .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
-            .env("FRCOPY_TARGET_KEY", TARGET_KEY)
-            .args(["copy", "--poll-interval", "10ms"]);
+        let mut command = frcopy_between(&self.source.uri(), &self.target.uri());
+        command.args(["copy", "--poll-interval", "10ms"]);
         command
     }
 
