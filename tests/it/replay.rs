@@ -75,7 +75,8 @@ pub(crate) fn recordings_in(folder: &Path) -> Vec<(String, Value)> {
 fn replay(recording: Value) -> Result<(), &'static str> {
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(MockServer::start());
-    let recording: Recording = serde_json::from_value(localised(recording, &server.uri())).unwrap();
+    let mut recording: Recording = serde_json::from_value(localised(recording, &server.uri())).unwrap();
+    recording.exchanges.iter_mut().for_each(|exchange| exchange.request.remove_what_classifiers_do_not_have());
     let copy = Copy::of(&recording)?;
     let replay_server =
         Arc::new(Mutex::new(ReplayServer { exchanges: recording.exchanges.clone(), next: 0, unexpected: Vec::new() }));
@@ -95,6 +96,12 @@ fn replay(recording: Value) -> Result<(), &'static str> {
         replay_server.exchanges[replay_server.next..].iter().filter(|exchange| !may_be_left_over(exchange)).collect();
     assert!(left.is_empty(), "not asked for: {} in {context}", left[0].request.url);
     assert_eq!(output.code, copy.expected.exit, "{context}");
+    // Of the last answer that was sent: frcopy may repeat a start less often than the recorded client.
+    let sent = &replay_server.exchanges[..replay_server.next];
+    let last = sent.iter().rfind(|exchange| exchange.request.method == "POST" || exchange.request.is_poll()).unwrap();
+    if let Some(id) = last.response.header("apim-request-id").filter(|_| output.code != 0) {
+        assert!(output.stderr.contains(&format!("request id: {id}")), "{id} is missing in {context}");
+    }
     for texts in &copy.expected.texts {
         assert!(output.stderr.contains(texts), "{texts:?} is missing in {context}");
     }
@@ -147,6 +154,10 @@ impl Copy {
         for (name, value) in asked.get("tags").and_then(Value::as_object).into_iter().flatten() {
             option("--tag", &format!("{name}={}", value.as_str().unwrap()));
         }
+        if start.is_some_and(|start| start.response.status == 500) {
+            // frcopy looks for the copy and repeats the start, longer than was recorded.
+            option("--timeout", "3s");
+        }
         Ok(Self { arguments, expected: Expected::of(recording, authorize) })
     }
 }
@@ -167,8 +178,8 @@ impl Expected {
             (200, Some("succeeded")) => 0,
             (200, Some("failed" | "canceled" | "skipped")) | (400, _) => 3,
             (409, _) => 6,
-            // Not a refusal: the outcome is unknown.
-            (500, _) => 1,
+            // Not a refusal: the copy may be running.
+            (500, _) => 8,
             (404, _) => 5,
             other => panic!("{}: no expectation for a last answer with {other:?}", recording.name),
         };
@@ -177,7 +188,6 @@ impl Expected {
             let (code, message) = innermost(&body);
             texts.push(format!("cause: {code}: {message}"));
             texts.push(format!("help: {}", remedy(&code)));
-            texts.extend(last.response.header("apim-request-id").map(|id| format!("request id: {id}")));
         }
         let stdout = if exit == 0 { reserved.unwrap_or_default().to_owned() } else { String::new() };
         Self { exit, texts, stdout }
@@ -221,6 +231,16 @@ impl Recorded {
 
     pub(crate) fn is_poll(&self) -> bool {
         self.method == "GET" && (self.url.to_lowercase().contains("/copyresults/") || self.url.contains("/operations/"))
+    }
+
+    /// frcopy refuses a description and tags for a classifier, which the service ignores. The recorded clients sent them.
+    fn remove_what_classifiers_do_not_have(&mut self) {
+        if self.is_authorize()
+            && self.url.contains("documentClassifiers")
+            && let Some(body) = self.body.as_mut().and_then(Value::as_object_mut)
+        {
+            body.retain(|name, _| name != "description" && name != "tags");
+        }
     }
 
     pub(crate) fn source_id(&self) -> String {
