@@ -6,7 +6,7 @@ use super::plan::IfExists;
 use super::poll::{Polling, poll};
 use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
-use super::search::find_running;
+use super::running::find_running;
 use super::settle::settle;
 use crate::client::RetryPolicy;
 use crate::error::{Error, ErrorKind};

@@ -10,7 +10,7 @@ use super::context::Job;
 use super::event::{Event, Observer};
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, release};
-use super::search::{DATE_ROUNDING, find_running};
+use super::running::{DATE_ROUNDING, find_running};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;

@@ -24,6 +24,7 @@ mod replace;
 mod report;
 mod resume;
 mod run;
+mod running;
 mod search;
 mod settle;
 mod start;
