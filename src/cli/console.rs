@@ -268,6 +268,9 @@ impl CopyReporter<'_> {
                 "{target_model_id} may remain reserved on the target; release it there with frcopy authorize --revoke"
             )),
             Event::NotReleased { target_model_id, error } => self.left_behind(target_model_id, error),
+            Event::SeemsExpired { expires } => self.warning(&format!(
+                "the authorization expired at {expires:.0}, by this machine's clock; the service decides"
+            )),
             Event::Capacity(Capacity { count, limit }) => {
                 self.note(&format!("the target has {count} of at most {limit} models"));
             }

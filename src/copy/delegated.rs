@@ -204,13 +204,15 @@ impl DelegatedPlan {
     /// Refuses what is impossible before any request is sent.
     ///
     /// # Errors
-    /// When the authorization has expired, or is for another version than the model can be of.
+    /// When the authorization is for another version than the model can be of.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.file.refuse_expired(Timestamp::now())?;
         check_id(self.file.version, &self.model_id)
     }
 
     fn connect<'a>(&self, observer: Observer<'a>, cancel: &'a CancellationToken) -> Result<Client<'a>, Error> {
+        if self.file.seems_expired(Timestamp::now()) {
+            observer(Event::SeemsExpired { expires: self.file.authorization.expires });
+        }
         let source = Connection::http(&self.source)?.client(call_context(self.timeout, observer, cancel));
         source.redact(&self.file.authorization.access_token);
         Ok(source)

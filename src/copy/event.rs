@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
@@ -101,6 +103,11 @@ pub enum Event<'a> {
     ReadyOnTarget {
         /// The id.
         target_model_id: &'a ModelId,
+    },
+    /// The authorization of another party has expired by this machine's clock. The service decides whether it has.
+    SeemsExpired {
+        /// When, by the target's clock.
+        expires: Timestamp,
     },
     /// How many models the target has and may have.
     Capacity(Capacity),
