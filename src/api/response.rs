@@ -52,6 +52,19 @@ pub struct Response<T> {
     pub region: Option<UntrustedText>,
 }
 
+impl<T> Response<T> {
+    /// The same answer with another value.
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Response<U> {
+        let Self { value, request_id, date, region } = self;
+        Response { value: map(value), request_id, date, region }
+    }
+
+    /// A value that no header belongs to.
+    pub(crate) fn without_headers(value: T) -> Self {
+        Self { value, request_id: None, date: None, region: None }
+    }
+}
+
 impl Answer {
     /// The service's id of the request.
     #[must_use]

@@ -79,7 +79,7 @@ fn date(date: Timestamp) -> String {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ModelAt<'a> {
-    endpoint: String,
+    endpoint: Option<String>,
     model_id: Option<&'a str>,
 }
 
@@ -153,7 +153,7 @@ pub(super) fn copy(report: &Report) -> String {
         kind: report.kind.map(|kind| kind.to_string()),
         api_version: report.api_version.map(|version| version.to_string()),
         source: ModelAt {
-            endpoint: report.source.to_string(),
+            endpoint: report.source.as_ref().map(text),
             model_id: report.source_model_id.as_ref().map(ModelId::as_str),
         },
         target: CopyTarget {
@@ -362,7 +362,7 @@ pub(super) fn authorization(status: &'static str, file: &AuthorizationFile) -> S
         status,
         kind: kind.to_string(),
         api_version: version.to_string(),
-        target: ModelAt { endpoint: target.to_string(), model_id: Some(authorization.target_model_id.as_str()) },
+        target: ModelAt { endpoint: Some(target.to_string()), model_id: Some(authorization.target_model_id.as_str()) },
         expires_at: date(authorization.expires),
     })
 }

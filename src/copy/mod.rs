@@ -30,6 +30,7 @@ mod settle;
 mod start;
 mod transfer;
 mod verify;
+mod watch;
 
 pub(crate) use batch::{BatchEvent, BatchPlan, Summary, copy_batch, dry_run_batch};
 pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
@@ -38,3 +39,4 @@ pub use plan::{CopyOptions, IfExists, Plan};
 pub use report::{Outcome, Report, RequestIds};
 pub(crate) use resume::{WaitPlan, wait};
 pub use run::{copy, dry_run};
+pub(crate) use watch::{WatchPlan, watch};

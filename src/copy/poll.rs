@@ -16,7 +16,7 @@ use crate::resource::Side;
 use crate::text::UntrustedText;
 
 /// How often a source must say that there is no such operation before that is believed.
-const NOT_FOUND_BELIEVED_AFTER: u32 = 3;
+pub(super) const NOT_FOUND_BELIEVED_AFTER: u32 = 3;
 /// No pause is longer, so that sums of times do not overflow.
 const MAX_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) const ASK_SUPPORT: &str =
@@ -81,11 +81,11 @@ pub(super) async fn poll(cx: &Context<'_>, polling: &Polling<'_>) -> Verdict {
 
 /// When to poll.
 #[derive(Debug, Clone, Copy)]
-struct PollSchedule {
+pub(super) struct PollSchedule {
     /// Delay between status polls. The service recommends one second.
-    interval: Duration,
+    pub(super) interval: Duration,
     /// When to stop. The last poll is sent then.
-    deadline: Instant,
+    pub(super) deadline: Instant,
 }
 
 /// Polls immediately, then once per interval, until the status is terminal.
@@ -95,7 +95,7 @@ struct PollSchedule {
 ///
 /// # Errors
 /// The final error, or [`ErrorKind::UnderWay`]. The copy continues on the service.
-async fn poll_until_terminal(
+pub(super) async fn poll_until_terminal(
     schedule: PollSchedule,
     mut send: impl AsyncFnMut() -> Result<Response<Operation>, Error>,
     mut is_final: impl FnMut(&Error) -> bool,

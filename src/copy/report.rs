@@ -36,8 +36,8 @@ pub enum Outcome {
 pub struct Report {
     /// A model or a classifier, where it is known.
     pub kind: Option<Kind>,
-    /// The source resource.
-    pub source: Endpoint,
+    /// The source resource, where it is known.
+    pub source: Option<Endpoint>,
     /// The model that was copied, where it is known.
     pub source_model_id: Option<ModelId>,
     /// Its name (v2.1).
@@ -109,10 +109,14 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// A recorder for a copy that begins now.
-    pub(super) fn new(kind: impl Into<Option<Kind>>, source: &Endpoint, target: Option<&Endpoint>) -> Self {
+    pub(super) fn new<'a>(
+        kind: impl Into<Option<Kind>>,
+        source: impl Into<Option<&'a Endpoint>>,
+        target: Option<&Endpoint>,
+    ) -> Self {
         let report = Report {
             kind: kind.into(),
-            source: source.clone(),
+            source: source.into().cloned(),
             source_model_id: None,
             source_name: None,
             target: target.cloned(),

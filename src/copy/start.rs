@@ -17,7 +17,7 @@ use super::search::{Evidence, Search};
 use crate::api::service_error;
 use crate::client::RetryPolicy;
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::model::ModelId;
+use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
 
 /// How often a start request is repeated at most.
@@ -223,7 +223,6 @@ fn not_started(last: Error, is_repeated: bool) -> Error {
 }
 
 fn unknown_start(cx: &Context<'_>, error: Error, authorized: &Authorized<'_>) -> Error {
-    let id = &authorized.authorization.target_model_id;
     let kind = match error.kind() {
         _ if cx.source.is_cancelled() => ErrorKind::Interrupted,
         ErrorKind::Credentials => ErrorKind::Credentials,
@@ -232,7 +231,18 @@ fn unknown_start(cx: &Context<'_>, error: Error, authorized: &Authorized<'_>) ->
     Error::new(kind, "the start request got no answer; the copy may be running")
         .with_delivery(Delivery::Unanswered)
         .with_source(error)
-        .with_remedy(format!(
-            "look for {id} in the target resource (frcopy list target) before you run the command again"
-        ))
+        .with_remedy(match cx.target {
+            Some(_) => format!("wait for it before you run the command again: {}", wait_command(authorized)),
+            None => format!(
+                "before another authorization is used, the target's party waits for it: {}",
+                wait_command(authorized)
+            ),
+        })
+}
+
+/// The command that watches the target for the copy.
+fn wait_command(authorized: &Authorized<'_>) -> String {
+    let id = &authorized.authorization.target_model_id;
+    let kind = if authorized.copy.kind == Kind::Classifier { " --kind classifier" } else { "" };
+    format!("frcopy wait --target-model-id {id} --api-version {}{kind}", authorized.version)
 }

@@ -169,7 +169,7 @@ fn every_fault_of_start() {
         assert_eq!(service.count(Step::Authorize), 1, "{output:#?}");
         // Released where the start was certainly not accepted; else the id and the command that resumes are named.
         assert_eq!(service.count(Step::Release), usize::from(!may_run), "{output:#?}");
-        assert_eq!(output.stderr.contains("(frcopy list target)"), may_run, "{output:#?}");
+        assert_eq!(output.stderr.contains("frcopy wait --target-model-id"), may_run, "{output:#?}");
     });
 }
 

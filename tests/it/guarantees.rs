@@ -86,7 +86,8 @@ fn a_start_that_is_never_answered_is_not_released_without_proof() {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [reply(500)]);
         service.on(Step::Verify, [Model::reserved(version)]);
-        let texts = ["the copy may be running", "request id: req-500", "(frcopy list target)", version.copy_id()];
+        let texts =
+            ["the copy may be running", "request id: req-500", "frcopy wait --target-model-id", version.copy_id()];
         run(service.copy().args(["--timeout", "2s"])).expect(8, &texts);
         assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (1, 0));
     });

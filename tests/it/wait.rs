@@ -4,8 +4,8 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS, Version,
-    error_reply, frcopy, on_every_version, run,
+    DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, V2_1, VERSIONS, Version,
+    error_reply, frcopy, on_every_version, reply, run,
 };
 
 fn wait(service: &ScriptedService) -> assert_cmd::Command {
@@ -137,4 +137,62 @@ fn an_operation_url_without_an_api_version_is_refused_before_any_request() {
         }
         assert_eq!(service.seen().len(), 0);
     });
+}
+
+/// Runs the command that an error names, with the target's endpoint and credential.
+fn watch(service: &ScriptedService, stderr: &str) -> assert_cmd::Command {
+    let start = stderr.find("frcopy wait ").expect("a command");
+    let line = stderr[start..].lines().next().unwrap();
+    let mut command = frcopy();
+    command.env("FRCOPY_TARGET_ENDPOINT", service.target.uri()).env("FRCOPY_TARGET_KEY", TARGET_KEY);
+    command.args(line.split_whitespace().skip(1)).args(["--poll-interval", "10ms", "--output", "json"]);
+    command
+}
+
+#[test]
+fn the_printed_command_watches_the_target_after_a_start_without_an_answer() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Start, [error_reply(500, "InternalServerError", "Unexpected error.")]);
+        service.on(Step::Verify, [Model::reserved(version)]);
+        let stderr = run(service.copy().args(["--timeout", "2s"])).expect(8, &["the copy may be running"]).stderr;
+
+        let service = ScriptedService::new(version);
+        // Without a start the service takes each read for the preflight on the target.
+        let answers = [Model::reserved(version), reply(500), Model::copy_of_example(version).answer()];
+        service.on(Step::GetTarget, answers);
+        let json = run(&mut watch(&service, &stderr)).expect(0, &[]).json();
+        assert_eq!((json["status"].as_str(), json["verified"].as_bool()), (Some("succeeded"), Some(true)));
+        assert_eq!(json["target"]["modelId"], version.copy_id());
+        assert_eq!(json["source"], json!({"endpoint": null, "modelId": null}));
+        assert_eq!((service.count(Step::GetTarget), service.seen().len()), (3, 3));
+    });
+}
+
+#[test]
+fn the_target_is_watched_until_the_deadline_and_the_model_itself_decides() {
+    on_every_version(|version| {
+        let command = |service: &ScriptedService, version: Version| {
+            let line = format!("frcopy wait --target-model-id {} --api-version {}", version.copy_id(), version.number);
+            let mut command = watch(service, &line);
+            command.args(["--timeout", "1s"]);
+            command
+        };
+        let service = ScriptedService::new(version);
+        service.on(Step::GetTarget, [Model::reserved(version)]);
+        let late = run(&mut command(&service, version));
+        let json = late.expect(8, &["did not show the model", "run the same command again"]).json();
+        assert_eq!(json["status"], "running");
+
+        let service = ScriptedService::new(version);
+        service.on(Step::GetTarget, [error_reply(401, "401", "Access denied.")]);
+        run(&mut command(&service, version)).expect(4, &["Access denied"]);
+        assert_eq!(service.seen().len(), 1);
+    });
+    let service = ScriptedService::new(V2_1);
+    service.on(Step::GetTarget, [error_reply(404, "1022", "Model not found.")]);
+    let line = format!("frcopy wait --target-model-id {} --api-version 2.1", V2_1.copy_id());
+    run(&mut watch(&service, &line)).expect(5, &["the target has no model", "run the copy command again"]);
+    run(frcopy().args(["wait", "--target-model-id", "x"])).expect(2, &["--api-version"]);
+    run(frcopy().args(["wait"])).expect(2, &["OPERATION_URL"]);
 }
