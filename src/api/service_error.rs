@@ -134,8 +134,10 @@ fn what_happened(answer: &Answer, delivery: Delivery) -> String {
                 answer.header("location").map_or_else(|| "another address".into(), |location| answer.text(location));
             format!("asked to {purpose}, the {side} redirects to {elsewhere}, which is not followed (HTTP {status})")
         }
-        (Delivery::Throttled { .. } | Delivery::Busy { .. } | Delivery::OutOfQuota { .. }, _) => {
-            format!("the {side} turns requests away, asked to {purpose} (HTTP {status})")
+        (Delivery::Throttled { .. }, _) => format!("rate limited by the {side}, asked to {purpose} (HTTP {status})"),
+        (Delivery::Busy { .. }, _) => format!("the {side} is not available, asked to {purpose} (HTTP {status})"),
+        (Delivery::OutOfQuota { .. }, _) => {
+            format!("the call volume of the {side} is used up, asked to {purpose} (HTTP {status})")
         }
         (Delivery::Unanswered, _) => format!("the {side} could not {purpose} (HTTP {status})"),
         _ => format!("the {side} refused to {purpose} (HTTP {status})"),

@@ -159,10 +159,10 @@ pub(crate) fn wait_after(error: &Error, attempt: u32) -> Duration {
 pub(crate) fn with_requested_wait(error: Error) -> Error {
     let message = match error.delivery() {
         Delivery::Throttled { retry_after: Some(wait) } | Delivery::Busy { retry_after: Some(wait) } => {
-            format!("{error} and asks to wait {} s, which is past the deadline", wait.as_secs())
+            format!("{error}; the service asks to wait {} s, which is past the deadline", wait.as_secs())
         }
         Delivery::OutOfQuota { retry_after: Some(wait) } => {
-            format!("{error} and asks to wait {} s, which is too long", wait.as_secs())
+            format!("{error}; the service asks to wait {} s, which is too long", wait.as_secs())
         }
         _ => return error,
     };
