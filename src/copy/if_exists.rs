@@ -80,10 +80,13 @@ impl Job<'_> {
             return Ok(Action::Copy(Box::new(preflight)));
         };
         let copies = self.shared.named_by_service.get_or_try_init(|| self.models_named_by_service(&preflight.source));
-        Ok(match self.copy_among(source, copies.await?) {
-            Some(id) => Action::Nothing(id),
-            None => Action::Copy(Box::new(preflight)),
-        })
+        let copies = copies.await?;
+        match self.copy_among(source, copies) {
+            Some(id) => Ok(Action::Nothing(id)),
+            // One of them may be the copy.
+            None if copies.unreadable > 0 => Err(unreadable(copies.unreadable)),
+            None => Ok(Action::Copy(Box::new(preflight))),
+        }
     }
 
     /// The copy of a v2.1 model: the known one, or one that comes from the same training.
@@ -124,6 +127,12 @@ impl Job<'_> {
             self.target.check_may_mutate()?;
         }
     }
+}
+
+fn unreadable(count: usize) -> Error {
+    let what = format!("the target lists {count} v2.1 models in an unknown format; one of them may be the copy");
+    Error::new(ErrorKind::Unforeseen, what)
+        .with_remedy("update frcopy, or copy the model without --if-exists, which makes another copy of it")
 }
 
 /// Whether a blank model is so recent that a running copy may have it as its target. Where its age is not known, it may.

@@ -6,7 +6,8 @@ use wiremock::{MockServer, Request, ResponseTemplate};
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{
-    Model, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1, error_reply, frcopy_between, mock_server, reply, run,
+    MODEL, Model, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1, error_reply, frcopy_between, mock_server,
+    reply, run,
 };
 
 const MODELS: &str = "/documentintelligence/documentModels";
@@ -128,7 +129,7 @@ fn origin(request: &Request) -> String {
 #[test]
 fn a_v2_1_model_that_is_named_in_upper_and_lower_case_is_copied_once() {
     let service = ScriptedService::new(V2_1);
-    let upper = crate::support::MODEL.to_uppercase();
+    let upper = MODEL.to_uppercase();
     service.default_answer(Model::example(V2_1).answer());
     let mut command = service.copy();
     command.args([&upper, "--output", "json"]);
@@ -212,5 +213,22 @@ fn a_source_that_cannot_be_reached_is_one_error_and_unknown_fields_are_null() {
             assert_eq!(line[field], Value::Null, "{field}");
         }
         assert_eq!(line["target"]["modelId"], Value::Null);
+    }
+}
+
+#[test]
+fn a_v2_1_model_is_not_copied_again_while_an_entry_of_the_list_cannot_be_read() {
+    let target = resource(|path, request| {
+        let is_list = path == CUSTOM_MODELS && !request.url.query().is_some_and(|query| query.contains("op=summary"));
+        is_list.then(|| reply(200).set_body_json(json!({"modelList": [{"modelId": 7}]})))
+    });
+    let source = resource(|path, _| {
+        path.strip_prefix(CUSTOM_MODELS)?.strip_prefix('/')?;
+        Some(Model::example(V2_1).answer())
+    });
+    for if_exists in ["skip", "replace"] {
+        let arguments = ["copy", MODEL, "--api-version", "2.1", "--if-exists", if_exists];
+        let error = "the target lists 1 v2.1 models in an unknown format; one of them may be the copy";
+        run(&mut command(&source.uri(), &target.uri(), &arguments)).expect(1, &[error]);
     }
 }
