@@ -39,6 +39,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::error::Error;
 use exit_code::Code;
 use input::{parse_timeout, without_keys};
 
@@ -109,13 +110,23 @@ fn parse() -> Result<Cli, ExitCode> {
         }
         let text = without_keys(&error.render().ansi().to_string());
         let _ = write!(anstream::stderr(), "{text}");
-        // In CI only the first line, without the usage.
-        let text = without_keys(&error.render().to_string());
-        if let Some(line) = text.lines().next() {
-            ci::error(line.trim_start_matches("error: "));
-        }
+        publish_usage_error(&without_keys(&error.render().to_string()));
         Code::Settings.into()
     })
+}
+
+/// Tells the CI system the first line of a usage error, without the usage. There are no parsed arguments that say which
+/// results the command has.
+fn publish_usage_error(text: &str) {
+    let Some(line) = text.lines().next().map(|line| line.trim_start_matches("error: ")) else { return };
+    ci::error(line);
+    let results = match std::env::args().nth(1).as_deref() {
+        Some("copy" | "wait") => ci::Results::Copies,
+        Some("check") => ci::Results::Check,
+        _ => ci::Results::None,
+    };
+    let error = Error::settings(line, "see frcopy --help");
+    drop(console::unpublished(ci::publish_failure(results, &error)));
 }
 
 /// Runs a command. An error is one that has no exit code of its own.

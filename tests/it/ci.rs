@@ -158,6 +158,8 @@ fn the_summary_and_the_outputs_are_written_when_a_command_fails_before_any_copy(
         (&["check", "--include", "nothing*"], None, 5, ""),
         (&["check"], Some("wrong"), 4, ""),
         (&["check", "--timeout", "never"], None, 2, ""),
+        (&["copy", "--al"], None, 2, "refused"),
+        (&["check", "--no-such-option"], None, 2, ""),
     ] {
         let runner = CiRunner::github();
         let mut command = pair.command(arguments);

@@ -7,7 +7,7 @@ use crate::cli::args::parse_api_version;
 use crate::cli::authorization_file;
 use crate::cli::id_map::IdMap;
 use crate::cli::input::{
-    self, Environment, STDIN, parse, parse_description, parse_ids, parse_patterns, parse_tags, read_ids, unique,
+    self, Environment, parse, parse_description, parse_ids, parse_patterns, parse_tags, read_ids, unique,
 };
 use crate::copy::{BatchPlan, CopyOptions, DelegatedPlan, IfExists, Plan};
 use crate::error::Error;
@@ -54,7 +54,7 @@ pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<IdMap>), Error> 
 fn plan_without_id_map(args: &CopyArgs, environment: Environment<'_>) -> Result<CopyPlan, Error> {
     let source = args.source.settings(environment)?;
     let target = args.target.settings(environment)?;
-    let ids_from_stdin = args.batch.from_file.as_deref() == Some(Path::new(STDIN));
+    let ids_from_stdin = args.batch.from_file.as_deref().is_some_and(input::is_stdin);
     if usize::from(source.reads_stdin()) + usize::from(target.reads_stdin()) + usize::from(ids_from_stdin) > 1 {
         return Err(Error::settings(
             "only one of the keys and the ids can come from stdin",
@@ -132,7 +132,7 @@ fn no_ids() -> Error {
 /// The plan of a copy with an authorization file. No request goes to the target.
 pub(super) fn delegated_plan(args: &CopyArgs, path: &Path) -> Result<DelegatedPlan, Error> {
     let source = args.source.settings(&input::process_environment)?;
-    if source.reads_stdin() && path == Path::new(STDIN) {
+    if source.reads_stdin() && input::is_stdin(path) {
         return Err(Error::settings(
             "the source key and the authorization cannot both come from stdin",
             "give one of the two another way",
