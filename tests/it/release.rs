@@ -99,7 +99,7 @@ fn the_release_the_action_and_cargo_binstall_use_the_same_archive_names() {
         (read(".github/workflows/release.yml"), read(".github/actions/copy/install.sh"), read("Cargo.toml"));
     let targets: Vec<_> =
         release.lines().filter_map(|line| line.trim().strip_prefix("- { target: ")?.split(',').next()).collect();
-    assert_eq!(targets.len(), 5);
+    assert_eq!(targets.len(), 6);
     for target in targets {
         assert!(install.contains(&format!("target={target} ;;")), "{target}");
     }
@@ -113,7 +113,9 @@ fn the_release_the_action_and_cargo_binstall_use_the_same_archive_names() {
 
 #[test]
 fn the_scripts_have_no_syntax_errors() {
-    for script in [".ci/run", ".ci/package", ".github/actions/copy/install.sh", ".github/actions/copy/run.sh"] {
+    for script in
+        [".ci/run", ".ci/package", ".ci/changelog", ".github/actions/copy/install.sh", ".github/actions/copy/run.sh"]
+    {
         let status = Command::new("bash").arg("-n").arg(Path::new(ROOT).join(script)).status().unwrap();
         assert!(status.success(), "{script}");
     }
@@ -129,7 +131,7 @@ fn the_checksums_are_verified_and_the_image_gets_a_binary_for_each_architecture(
     let folder = tempfile::TempDir::new().unwrap();
     let release = folder.path().join("release");
     fs::create_dir(&release).unwrap();
-    for target in ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl", "a", "b", "c"] {
+    for target in ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl", "a", "b", "c", "d"] {
         let name = format!("frcopy-0.1.0-{target}");
         let script = format!(
             "mkdir {name} && echo {target} > {name}/frcopy && tar -czf {name}.tar.gz {name} && rm -r {name} && sha256sum {name}.tar.gz > {name}.sha256"
@@ -156,7 +158,7 @@ fn the_checksums_are_verified_and_the_image_gets_a_binary_for_each_architecture(
     };
     let check = script("Verify the checksums");
     assert!(run(&check, &release));
-    assert_eq!(fs::read_to_string(release.join("SHA256SUMS")).unwrap().lines().count(), 5);
+    assert_eq!(fs::read_to_string(release.join("SHA256SUMS")).unwrap().lines().count(), 6);
     assert!(run(&script("Build and push the image"), folder.path()));
     for (architecture, target) in [("amd64", "x86_64-unknown-linux-musl\n"), ("arm64", "aarch64-unknown-linux-musl\n")]
     {
@@ -174,4 +176,92 @@ fn the_checksums_are_verified_and_the_image_gets_a_binary_for_each_architecture(
     fs::write(release.join("frcopy-0.1.0-a.tar.gz"), "changed").unwrap();
     fs::write(release.join("all.sha256"), fs::read(release.join("SHA256SUMS")).unwrap()).unwrap();
     assert!(!run(&check, &release));
+}
+
+fn release_folder() -> tempfile::TempDir {
+    let folder = tempfile::TempDir::new().unwrap();
+    let release = read(".github/workflows/release.yml");
+    let targets = release.lines().filter_map(|line| line.trim().strip_prefix("- { target: ")?.split(',').next());
+    let lines: Vec<_> = targets
+        .enumerate()
+        .map(|(number, target)| {
+            let extension = if target.contains("windows") { "zip" } else { "tar.gz" };
+            format!("{number:064x}  frcopy-1.2.3-{target}.{extension}")
+        })
+        .collect();
+    fs::write(folder.path().join("SHA256SUMS"), lines.join("\n")).unwrap();
+    folder
+}
+
+fn write_manifests(folder: &Path) -> std::process::Output {
+    let script = Path::new(ROOT).join(".ci/manifests");
+    Command::new("python3").arg(script).args(["1.2.3", "Owner/frcopy"]).arg(folder).output().unwrap()
+}
+
+/// Needs Python, which the release's runner has.
+#[test]
+fn the_scoop_manifest_and_the_homebrew_formula_name_each_archive_with_its_checksum() {
+    let folder = release_folder();
+    if Command::new("python3").arg("--version").output().is_err() {
+        return;
+    }
+    assert!(write_manifests(folder.path()).status.success());
+    let sums = fs::read_to_string(folder.path().join("SHA256SUMS")).unwrap();
+    let scoop: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.path().join("frcopy.json")).unwrap()).unwrap();
+    let formula = fs::read_to_string(folder.path().join("frcopy.rb")).unwrap();
+    for line in sums.lines() {
+        let (sum, name) = line.split_once("  ").unwrap();
+        let url = format!("https://github.com/Owner/frcopy/releases/download/v1.2.3/{name}");
+        if name.contains("windows") {
+            let architecture = if name.contains("aarch64") { "arm64" } else { "64bit" };
+            let entry = &scoop["architecture"][architecture];
+            assert_eq!((entry["url"].as_str(), entry["hash"].as_str()), (Some(url.as_str()), Some(sum)));
+            assert_eq!(entry["extract_dir"], name.strip_suffix(".zip").unwrap());
+        } else {
+            assert!(formula.contains(&format!("url \"{url}\"\n      sha256 \"{sum}\"")), "{formula}");
+        }
+    }
+    // Each block of the formula is closed.
+    let begins =
+        formula.lines().filter(|line| line.ends_with(" do") || line.starts_with("class ") || line.contains("def "));
+    assert_eq!(begins.count(), formula.lines().filter(|line| line.trim() == "end").count());
+    // An archive that is missing must not be published.
+    fs::write(folder.path().join("SHA256SUMS"), sums.lines().next().unwrap()).unwrap();
+    let output = write_manifests(folder.path());
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("SHA256SUMS has no"));
+}
+
+#[test]
+fn a_release_has_the_text_of_its_section_of_the_changelog_and_needs_one() {
+    let changelog =
+        |version: &str| Command::new("bash").arg(Path::new(ROOT).join(".ci/changelog")).arg(version).output().unwrap();
+    let first = changelog("0.1.0");
+    let text = String::from_utf8(first.stdout).unwrap();
+    assert!(first.status.success() && text.contains("- `frcopy copy`") && !text.contains("## ["), "{text}");
+    let missing = changelog("9.9.9");
+    assert!(!missing.status.success() && missing.stdout.is_empty());
+    // A dot of the version is no pattern.
+    assert!(!changelog("0x1x0").status.success());
+}
+
+/// `cargo package` leaves everything else out: the crate has no tests that need files which are not in it.
+#[test]
+fn the_crate_has_the_library_the_readme_and_the_license() {
+    let output = Command::new(env!("CARGO"))
+        .args(["package", "--list", "--allow-dirty", "--offline"])
+        .current_dir(ROOT)
+        .output()
+        .unwrap();
+    let files = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for needed in ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "src/lib.rs", "src/main.rs"] {
+        assert!(files.lines().any(|file| file == needed), "{needed}");
+    }
+    let belongs = |file: &str| {
+        file.starts_with("src/")
+            || file.starts_with("Cargo.")
+            || ["LICENSE", "README.md", ".cargo_vcs_info.json"].contains(&file)
+    };
+    assert_eq!(files.lines().find(|file| !belongs(file)), None);
 }

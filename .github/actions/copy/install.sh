@@ -13,6 +13,7 @@ case "$RUNNER_OS-$RUNNER_ARCH" in
     macOS-X64) target=x86_64-apple-darwin ;;
     macOS-ARM64) target=aarch64-apple-darwin ;;
     Windows-X64) target=x86_64-pc-windows-msvc ;;
+    Windows-ARM64) target=aarch64-pc-windows-msvc ;;
     *) fail "frcopy has no release for $RUNNER_OS on $RUNNER_ARCH" ;;
 esac
 [[ $FRCOPY_VERSION =~ ^[0-9A-Za-z.+-]+$ ]] || fail "$FRCOPY_VERSION is not a version: give one such as 0.1.0"
