@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
+use crate::id_template::IdTemplate;
 use crate::inventory::{Inventory, Listed, PARALLEL_READS, Scope, complete};
 use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::{differences, has_same_name_and_dates};
@@ -27,6 +28,8 @@ pub(crate) struct CheckPlan {
     pub scope: Scope,
     /// Copies of v2.1 models that are known of, the source's id first.
     pub known_copies: BTreeMap<ModelId, ModelId>,
+    /// Makes the ids of the copies (v3.0 and later); `None`: copies have the ids of their sources.
+    pub template: Option<IdTemplate>,
     /// For the whole command.
     pub timeout: Duration,
 }
@@ -118,7 +121,8 @@ pub(crate) async fn check(
     let (on_source, mut left_out) = ready(on_source, Side::Source, observer);
     let (on_target, not_ready_on_target) = ready(on_target, Side::Target, observer);
     left_out.extend(not_ready_on_target);
-    let Paired { pairs, spare } = pair(on_source, &on_target, &plan.known_copies);
+    let (on_source, on_target) = plan.without_others(on_source, on_target);
+    let Paired { pairs, spare } = pair(on_source, &on_target, plan);
     if spare > 0 {
         observer(CheckEvent::Spare { count: spare });
     }
@@ -155,6 +159,26 @@ fn not_comparable(NotReady { side, listed }: NotReady) -> Comparison {
     Comparison { kind, source, target, verdict: Verdict::Unread(error) }
 }
 
+impl CheckPlan {
+    /// With a template: leaves out the copies of an earlier run on the source, and on the target, if it is the same
+    /// resource, the models that are no copies.
+    fn without_others(&self, mut on_source: Vec<Listed>, mut on_target: Vec<Listed>) -> (Vec<Listed>, Vec<Listed>) {
+        if let Some(template) = &self.template {
+            let is_result = |listed: &Listed| !is_named_by_service(listed) && template.is_result(&listed.model.id);
+            on_source.retain(|listed| !is_result(listed));
+            if self.source.endpoint == self.target.endpoint {
+                on_target.retain(is_result);
+            }
+        }
+        (on_source, on_target)
+    }
+
+    /// The id of the copy, where the caller chooses it. None if the template makes no id of it.
+    fn copy_id(&self, source: &ModelId) -> Option<ModelId> {
+        self.template.as_ref().map_or_else(|| Some(source.clone()), |template| template.apply(source).ok())
+    }
+}
+
 /// What belongs together, by id or, in v2.1, by training.
 struct Pair {
     source: Option<Listed>,
@@ -189,12 +213,13 @@ struct Paired {
 }
 
 /// Finds for each model of the source the one of the target, and what is left over.
-fn pair(on_source: Vec<Listed>, on_target: &[Listed], known: &BTreeMap<ModelId, ModelId>) -> Paired {
+fn pair(on_source: Vec<Listed>, on_target: &[Listed], plan: &CheckPlan) -> Paired {
+    let known = &plan.known_copies;
     let mut paired = BTreeSet::new();
     let mut pairs: Vec<_> = on_source
         .into_iter()
         .map(|source| {
-            let at = partner_of(&source, on_target, known);
+            let at = partner_of(&source, on_target, plan);
             paired.extend(at);
             let target = at.and_then(|at| on_target.get(at)).cloned();
             Pair { missing: missing_copy(&source, target.as_ref(), known), source: Some(source), target }
@@ -219,16 +244,17 @@ fn missing_copy(source: &Listed, target: Option<&Listed>, known: &BTreeMap<Model
     target.filter(|target| target.model.id != *copy).map(|_| copy.clone())
 }
 
-fn partner_of(source: &Listed, on_target: &[Listed], known: &BTreeMap<ModelId, ModelId>) -> Option<usize> {
+fn partner_of(source: &Listed, on_target: &[Listed], plan: &CheckPlan) -> Option<usize> {
     let find = |is: &dyn Fn(&Listed) -> bool| on_target.iter().position(is);
     if is_named_by_service(source) {
-        let copy = known.get(&source.model.id);
+        let copy = plan.known_copies.get(&source.model.id);
         return find(&|target| is_named_by_service(target) && Some(&target.model.id) == copy).or_else(|| {
             find(&|target| is_named_by_service(target) && has_same_name_and_dates(&source.model, &target.model))
         });
     }
     let Model { id, kind, .. } = &source.model;
-    find(&|target| !is_named_by_service(target) && (&target.model.id, target.model.kind) == (id, *kind))
+    let copy = plan.copy_id(id)?;
+    find(&|target| !is_named_by_service(target) && (&target.model.id, target.model.kind) == (&copy, *kind))
 }
 
 fn is_named_by_service(listed: &Listed) -> bool {

@@ -39,6 +39,7 @@ mod copy;
 #[doc(hidden)]
 pub mod emulator;
 mod error;
+mod id_template;
 mod inventory;
 mod model;
 mod model_diff;

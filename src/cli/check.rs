@@ -20,7 +20,7 @@ use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::exit_code::{self, Code};
 use super::id_map::IdMap;
-use super::input::{parse_ids, parse_long_duration, parse_timeout, process_environment, unique};
+use super::input::{parse, parse_ids, parse_long_duration, parse_timeout, process_environment, unique};
 use super::json::EndOfLife;
 use super::side::{SourceArgs, TargetArgs, both_sides};
 use super::{ci, json, runner};
@@ -56,6 +56,10 @@ pub(super) struct CheckArgs {
     /// Also report models that expire within this time, such as 60d; exit 9 if there are any, as if any has expired
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Check")]
     expiring_within: Option<String>,
+
+    /// Ids of the copies (v3.0 and later), if a template made them, such as '{id}-v2'
+    #[arg(long, value_name = "TEMPLATE", help_heading = "Check")]
+    target_model_id: Option<String>,
 
     /// JSON file that maps each v2.1 model to its copy, written by frcopy copy --id-map
     #[arg(long, value_name = "PATH", help_heading = "Check")]
@@ -136,14 +140,15 @@ fn plan(args: &CheckArgs) -> Result<(CheckPlan, Option<Duration>), Error> {
         selection,
         scope: args.scope.scope()?,
         known_copies: BTreeMap::new(),
+        template: args.target_model_id.as_deref().map(|text| parse("--target-model-id", text)).transpose()?,
         source: source.resource()?,
         target: target.resource()?,
         timeout: parse_timeout(&args.timeout)?,
     };
-    if plan.source.endpoint == plan.target.endpoint {
+    if plan.source.endpoint == plan.target.endpoint && plan.template.is_none() {
         return Err(Error::settings(
             "source and target are the same resource",
-            "give the endpoint of the resource that should have the copies as the target",
+            "give the endpoint of the resource that should have the copies as the target, or --target-model-id",
         ));
     }
     if let Some(path) = &args.id_map {

@@ -20,6 +20,7 @@ use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
+use crate::id_template::IdTemplate;
 use crate::inventory::{self, Inventory, Listed, PARALLEL_READS, Scope};
 use crate::model::{Kind, ModelId};
 use crate::selection::Selection;
@@ -39,6 +40,8 @@ pub(crate) struct BatchPlan {
     pub selection: Selection,
     /// Models or classifiers only; `None` means both.
     pub kind: Option<Kind>,
+    /// Makes the ids of the copies (v3.0 and later); `None` keeps those of the sources.
+    pub template: Option<IdTemplate>,
     /// How many copies run at the same time, at most.
     pub jobs: usize,
 }
@@ -59,7 +62,10 @@ impl BatchPlan {
             options.refuse_for_classifiers()?;
         }
         match &self.selection {
-            Selection::Ids(ids) => ids.iter().try_for_each(|id| self.plan_of(id.clone(), self.kind).check()),
+            Selection::Ids(ids) => ids.iter().try_for_each(|id| {
+                let target_model_id = self.target_model_id(id, options.api_version)?;
+                Plan { target_model_id, ..self.plan_of(id.clone(), self.kind) }.check()
+            }),
             Selection::Matching(_) => self.check_all(),
         }
     }
@@ -69,12 +75,28 @@ impl BatchPlan {
         let options = &self.options;
         match options.api_version.filter(|version| version.wire().service_names_the_copy()) {
             Some(version) => options.address_for_copies_named_by_service(version).map(drop),
-            None if options.source.endpoint == options.target.endpoint => Err(Error::settings(
-                "source and target are the same resource",
-                "choose another target endpoint: a copy with the id of its source cannot be made beside it",
-            )),
+            None if self.template.is_none() && options.source.endpoint == options.target.endpoint => {
+                Err(Error::settings(
+                    "source and target are the same resource",
+                    "choose another target endpoint, or other ids for the copies with --target-model-id '{id}-copy'",
+                ))
+            }
             None => Ok(()),
         }
+    }
+
+    /// The id of a copy, if the template makes it. Where the service names the copies, it does not.
+    fn target_model_id(&self, id: &ModelId, version: Option<ApiVersion>) -> Result<Option<ModelId>, Error> {
+        let is_named_by_service = version.is_some_and(|version| version.wire().service_names_the_copy());
+        let Some(template) = self.template.as_ref().filter(|_| !is_named_by_service) else { return Ok(None) };
+        let copy = template.apply(id)?;
+        if is_staging(&copy) {
+            return Err(Error::settings(
+                format!("--target-model-id makes {copy} of {id}, which is the id of a staging copy"),
+                "choose another template",
+            ));
+        }
+        Ok(Some(copy))
     }
 
     fn plan_of(&self, model_id: ModelId, kind: Option<Kind>) -> Plan {
@@ -119,6 +141,11 @@ pub(crate) enum BatchEvent<'a> {
     StagingLeftOut {
         /// How many.
         count: usize,
+    },
+    /// The source has models whose ids have the form of the template's results, which are left out.
+    ResultsLeftOut {
+        /// Their ids.
+        ids: &'a [ModelId],
     },
     /// The description and the tags that were given apply to models only.
     ForModelsOnly {
@@ -215,14 +242,12 @@ pub(crate) async fn dry_run_batch(
 }
 
 /// The error of a selection that is empty. An empty source must not look like a backup that is complete.
-fn nothing_selected(not_ready: usize, staging: usize) -> Error {
-    let reason = match (not_ready, staging) {
-        (0, 0) => "the source has no such custom models and classifiers".to_owned(),
-        (0, staging) => format!("the source has only staging copies ({staging})"),
-        (not_ready, 0) => format!("the source has only models that are not ready ({not_ready})"),
-        (not_ready, staging) => {
-            format!("the source has only models that are not ready ({not_ready}) and staging copies ({staging})")
-        }
+fn nothing_selected(left_out: [(usize, &str); 3]) -> Error {
+    let left_out = left_out.iter().filter(|(count, _)| *count > 0);
+    let left_out: Vec<_> = left_out.map(|(count, what)| format!("{what} ({count})")).collect();
+    let reason = match left_out.as_slice() {
+        [] => "the source has no such custom models and classifiers".to_owned(),
+        some => format!("the source has only {}", some.join(" and ")),
     };
     Error::new(ErrorKind::NotFound, "nothing is selected").with_source(reason).with_remedy(
         "check that the source endpoint is the resource that has the models, and the options that select them",
@@ -283,9 +308,17 @@ impl<'a> Batch<'a> {
             Selection::Ids(ids) => (self.find_each(ids).await, Vec::new()),
             selection @ Selection::Matching(_) => self.list(selection).await?,
         };
+        let candidates = candidates.into_iter().map(|one| self.named(one)).collect::<Result<Vec<_>, _>>()?;
         self.check_classifiers(&candidates)?;
         (self.observer)(BatchEvent::Selected { count: candidates.len(), not_ready: &not_ready });
         Ok(candidates)
+    }
+
+    /// Sets the id of the copy. An id that cannot be made ends the command before anything is sent to the target.
+    fn named(&self, candidate: Candidate) -> Result<Candidate, Error> {
+        let Ok(found) = &candidate.found else { return Ok(candidate) };
+        let target_model_id = self.plan.target_model_id(&found.id, Some(found.version))?;
+        Ok(Candidate { target_model_id, ..candidate })
     }
 
     /// Refuses a description and tags if only classifiers are selected; else says that they apply to models only.
@@ -343,11 +376,20 @@ impl<'a> Batch<'a> {
         if !staging.is_empty() {
             (self.observer)(BatchEvent::StagingLeftOut { count: staging.len() });
         }
+        let (results, selected): (Vec<_>, Vec<_>) = selected.into_iter().partition(|listed| self.is_result(listed));
+        let results: Vec<_> = results.into_iter().map(|listed| listed.model.id).collect();
+        if !results.is_empty() {
+            (self.observer)(BatchEvent::ResultsLeftOut { ids: &results });
+        }
         // A list of all models also has the blank targets of copies, and failed trainings.
         let (not_ready, ready): (Vec<_>, Vec<_>) =
             selected.into_iter().partition(|listed| listed.model.readiness.is_unusable());
         if ready.is_empty() && inventory.unreadable == 0 {
-            return Err(nothing_selected(not_ready.len(), staging.len()));
+            return Err(nothing_selected([
+                (not_ready.len(), "models that are not ready"),
+                (staging.len(), "staging copies"),
+                (results.len(), "models whose ids have the form of --target-model-id"),
+            ]));
         }
         let complete = async |listed: Listed| {
             let (model_id, kind) = (listed.model.id.clone(), listed.model.kind);
@@ -357,6 +399,12 @@ impl<'a> Batch<'a> {
         };
         let candidates = futures_util::stream::iter(ready).map(complete).buffered(PARALLEL_READS).collect().await;
         Ok((candidates, not_ready.into_iter().map(|listed| listed.model.id).collect()))
+    }
+
+    /// Whether an earlier copy with the same template has made it.
+    fn is_result(&self, Listed { version, model }: &Listed) -> bool {
+        let template = self.plan.template.as_ref().filter(|_| !version.wire().service_names_the_copy());
+        template.is_some_and(|template| template.is_result(&model.id))
     }
 
     fn found(&self, Listed { version: shown_by, model }: Listed) -> SourceModel {
@@ -403,11 +451,11 @@ impl<'a> Batch<'a> {
 
     async fn run_one(
         &self,
-        Candidate { model_id, found, is_begun }: Candidate,
+        Candidate { model_id, found, target_model_id, is_begun }: Candidate,
         work: &impl AsyncFn(Job<'_>, SourceModel) -> Result<Done, Error>,
     ) -> Report {
         let kind = found.as_ref().ok().map(|found| found.kind).or(self.plan.kind);
-        let plan = self.plan.plan_of(model_id, kind);
+        let plan = Plan { target_model_id, ..self.plan.plan_of(model_id, kind) };
         let mut recorder = recorder(&plan).with(|report| report.begun = is_begun);
         let result = match found {
             Ok(_) if self.context.cancel.is_cancelled() => {

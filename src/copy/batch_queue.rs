@@ -11,18 +11,20 @@ pub(super) struct Candidate {
     pub(super) model_id: ModelId,
     /// What the source shows of it.
     pub(super) found: Result<SourceModel, Error>,
+    /// The id of the copy, if a template makes it.
+    pub(super) target_model_id: Option<ModelId>,
     /// Whether the source was asked for it, or gave an answer at all.
     pub(super) is_begun: bool,
 }
 
 impl Candidate {
     pub(super) fn new(model_id: ModelId, found: Result<SourceModel, Error>) -> Self {
-        Self { model_id, found, is_begun: true }
+        Self { model_id, found, target_model_id: None, is_begun: true }
     }
 
     /// A model that was not asked for, because the source cannot be reached.
     pub(super) fn unreachable(model_id: ModelId, error: Error) -> Self {
-        Self { model_id, found: Err(error), is_begun: false }
+        Self { model_id, found: Err(error), target_model_id: None, is_begun: false }
     }
 
     fn has_limit_per_minute(&self) -> bool {

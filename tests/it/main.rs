@@ -60,6 +60,7 @@ mod settings;
 mod signals;
 mod snapshots;
 mod support;
+mod templates;
 mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;

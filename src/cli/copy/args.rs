@@ -79,7 +79,7 @@ pub(super) struct CopyOptionArgs {
     #[arg(long, value_enum)]
     pub(super) kind: Option<KindArg>,
 
-    /// Id of the copy (v3.0 and later) [default: the source's]
+    /// Id of the copy (v3.0 and later), or a template such as '{id}-v2' for several [default: the source's]
     #[arg(long, value_name = "ID")]
     pub(super) target_model_id: Option<String>,
 

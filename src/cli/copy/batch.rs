@@ -97,6 +97,9 @@ impl BatchReporter<'_> {
             BatchEvent::StagingLeftOut { count } => {
                 self.console.note(&format!("left out, because they are staging copies: {count}"));
             }
+            BatchEvent::ResultsLeftOut { ids } => {
+                self.left_out("they have the form of --target-model-id", ids);
+            }
             BatchEvent::ForModelsOnly { classifiers } => self.console.warning(&format!(
                 "--description and --tag apply to models only: the copies of {classifiers} classifiers get their \
                  sources' descriptions and no tags"
@@ -123,11 +126,15 @@ impl BatchReporter<'_> {
         self.tally.borrow_mut().selected = count;
         self.console.note(&format!("{count} models and classifiers are selected"));
         if !not_ready.is_empty() {
-            let named: Vec<_> = not_ready.iter().take(MAX_NAMED).map(ToString::to_string).collect();
-            let more = if not_ready.len() > MAX_NAMED { " …" } else { "" };
-            let count = not_ready.len();
-            self.console.note(&format!("left out, because they are not ready: {count} ({}{more})", named.join(", ")));
+            self.left_out("they are not ready", not_ready);
         }
+    }
+
+    fn left_out(&self, reason: &str, ids: &[ModelId]) {
+        let named: Vec<_> = ids.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+        let more = if ids.len() > MAX_NAMED { " …" } else { "" };
+        let count = ids.len();
+        self.console.note(&format!("left out, because {reason}: {count} ({}{more})", named.join(", ")));
     }
 
     fn finished(&self, report: &Report) {

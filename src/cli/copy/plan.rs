@@ -11,6 +11,7 @@ use crate::cli::input::{
 };
 use crate::copy::{BatchPlan, CopyOptions, DelegatedPlan, IfExists, Plan};
 use crate::error::Error;
+use crate::id_template::IdTemplate;
 use crate::model::Kind;
 use crate::selection::Selection;
 
@@ -65,7 +66,10 @@ fn plan_without_id_map(args: &CopyArgs, environment: Environment<'_>) -> Result<
         api_version, kind, target_model_id, description, tags, allow_degrade, if_exists, poll, ..
     } = &args.options;
     let selection = selection(args)?;
-    let target_model_id = target_model_id.as_deref().map(|id| parse("--target-model-id", id)).transpose()?;
+    let (target_model_id, template) = match target_model_id.as_deref() {
+        Some(text) if IdTemplate::is_template(text) => (None, Some(parse("--target-model-id", text)?)),
+        text => (text.map(|id| parse("--target-model-id", id)).transpose()?, None),
+    };
     let mut options = CopyOptions {
         api_version: parse_api_version(api_version)?,
         target_address: args.address.address(&target, environment)?,
@@ -83,17 +87,17 @@ fn plan_without_id_map(args: &CopyArgs, environment: Environment<'_>) -> Result<
     let options = Rc::new(options);
     let kind = kind.map(Kind::from);
     match selection {
-        Selection::Ids(ids) if ids.len() == 1 => {
+        Selection::Ids(ids) if ids.len() == 1 && template.is_none() => {
             let model_id = ids.into_iter().next().ok_or_else(no_ids)?;
             let plan = Plan { options, model_id, kind, target_model_id };
             plan.check().map(|()| CopyPlan::One(plan))
         }
         _ if target_model_id.is_some() => Err(Error::settings(
             "--target-model-id names one copy, and several models may be selected",
-            "copy that model alone, or leave out --target-model-id: copies have the ids of their sources",
+            "copy that model alone, or give a template such as '{id}-v2'",
         )),
         selection => {
-            let plan = BatchPlan { options, selection, kind, jobs: usize::from(args.batch.jobs) };
+            let plan = BatchPlan { options, selection, kind, template, jobs: usize::from(args.batch.jobs) };
             plan.check().map(|()| CopyPlan::Batch(plan))
         }
     }

@@ -30,7 +30,7 @@ fn copy_all_with(
         let (source, target) = (emulator.resources[0].clone(), emulator.resources[1].clone());
         let options = CopyOptions { if_exists, ..options_for(&source, &target) };
         let selection = Selection::Matching(Patterns::default());
-        let plan = BatchPlan { options: Rc::new(options), selection, kind: None, jobs: 50 };
+        let plan = BatchPlan { options: Rc::new(options), selection, kind: None, template: None, jobs: 50 };
         let cancel = CancellationToken::new();
         let service = Rc::new(Service::new(emulator, faults, stop_at, cancel.clone()));
         let admitted = RefCell::new(Vec::new());
