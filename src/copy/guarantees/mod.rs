@@ -26,7 +26,7 @@ use crate::model::Kind;
 use crate::resource::{Resource, Side, TargetAddress};
 use service::{Fault, SOURCE, Service, TARGET, modelled, resource};
 
-const EVERY_FAULT: [Fault; 28] = [
+const EVERY_FAULT: [Fault; 29] = [
     Fault::NotSent,
     Fault::LostOnTheWay,
     Fault::AnswerLost,
@@ -55,6 +55,7 @@ const EVERY_FAULT: [Fault; 28] = [
     Fault::EntryTwice,
     Fault::EntryUnreadable,
     Fault::LinkToItself,
+    Fault::OtherId,
 ];
 
 /// What is not documented of the service, or differs from place to place.

@@ -64,6 +64,8 @@ pub(super) enum Fault {
     EntryUnreadable,
     /// A page of a list has a link to itself.
     LinkToItself,
+    /// The answer to the read of a model or an operation is about another model.
+    OtherId,
 }
 
 /// What has happened to one run of the program, as far as its requests show.
@@ -289,6 +291,23 @@ fn is_list(request: &Request) -> bool {
     request.method == Method::GET && collections.iter().any(|collection| path.ends_with(collection))
 }
 
+/// Replaces every model id in a body.
+fn name_another_model(body: &mut Value) {
+    match body {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if ["modelId", "targetModelId", "classifierId", "targetClassifierId"].contains(&name.as_str()) {
+                    *value = json!("11111111-1111-4111-8111-111111111111");
+                } else {
+                    name_another_model(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(name_another_model),
+        _ => {}
+    }
+}
+
 /// The transport of one run to one resource.
 pub(super) struct Modelled {
     service: Rc<Service>,
@@ -340,6 +359,12 @@ impl Modelled {
             Fault::StrangeLocation => {
                 if let Some(location) = answer.headers.get_mut("operation-location") {
                     *location = "https://evil.example/operations/1".parse().unwrap();
+                }
+            }
+            Fault::OtherId if request.method == Method::GET && !is_list(request) => {
+                if let Ok(mut body) = serde_json::from_slice(&answer.body) {
+                    name_another_model(&mut body);
+                    answer.body = body.to_string().into();
                 }
             }
             _ if is_list(request) => self.damage_list(fault, request, &mut answer),
