@@ -35,6 +35,7 @@ mod child;
 pub mod cli;
 mod client;
 mod copy;
+mod doctor;
 #[cfg(feature = "emulator")]
 #[doc(hidden)]
 pub mod emulator;

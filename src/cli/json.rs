@@ -11,6 +11,7 @@ use crate::api::version::ApiVersion;
 use crate::authorization_file::AuthorizationFile;
 use crate::check::{CheckPlan, Comparison, Verdict};
 use crate::copy::{Outcome, Report};
+use crate::doctor::{CheckResult, Finding};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::Listed;
 use crate::model::{Model, ModelId, Readiness};
@@ -172,6 +173,40 @@ pub(super) fn copy(report: &Report) -> String {
             last_poll: report.request_ids.last_poll.as_ref().map(text),
         },
         error: report.result.as_ref().err().map(ErrorObject::from),
+    })
+}
+
+/// The line of one check of a resource.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FindingLine<'a> {
+    schema: &'static str,
+    resource: &'a str,
+    endpoint: Option<String>,
+    check: String,
+    status: &'static str,
+    message: Option<String>,
+    remedy: Option<String>,
+    error: Option<ErrorObject>,
+}
+
+/// `frcopy.doctor/1`: the line of one check of a resource.
+pub(super) fn finding(resource: &str, endpoint: Option<&Endpoint>, finding: &Finding) -> String {
+    let (status, message, remedy, error) = match &finding.result {
+        CheckResult::Fine(what) => ("ok", Some(what.clone()), None, None),
+        CheckResult::Warning { what, remedy } => ("warning", Some(what.clone()), Some(remedy.clone()), None),
+        CheckResult::Failed(error) => ("failed", Some(error.to_string()), error.remedy().map(text), Some(error)),
+        CheckResult::NotChecked => ("notChecked", None, None, None),
+    };
+    line(&FindingLine {
+        schema: "frcopy.doctor/1",
+        resource,
+        endpoint: endpoint.map(text),
+        check: finding.check.to_string(),
+        status,
+        message,
+        remedy,
+        error: error.map(ErrorObject::from),
     })
 }
 

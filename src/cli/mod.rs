@@ -17,6 +17,7 @@ mod dates;
 mod deadline;
 #[cfg(feature = "emulator")]
 mod demo;
+mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod exit_code;
@@ -67,6 +68,7 @@ enum Command {
     List(Box<list::ListArgs>),
     Check(Box<check::CheckArgs>),
     Authorize(Box<authorize::AuthorizeArgs>),
+    Doctor(Box<doctor::DoctorArgs>),
     #[cfg(feature = "emulator")]
     Emulator(emulator::EmulatorArgs),
     /// Copies a v2.1 and a v4.0 model between two emulated resources on this machine.
@@ -137,6 +139,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(args),
         Command::Check(args) => check::run(args),
         Command::Authorize(args) => authorize::run(args),
+        Command::Doctor(args) => doctor::run(args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]

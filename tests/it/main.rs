@@ -22,6 +22,8 @@ mod copy;
 mod deadlines;
 #[cfg(feature = "emulator")]
 mod delegated;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "emulator")]
