@@ -70,7 +70,7 @@ enum Command {
     Authorize(Box<authorize::AuthorizeArgs>),
     Doctor(Box<doctor::DoctorArgs>),
     #[cfg(feature = "emulator")]
-    Emulator(emulator::EmulatorArgs),
+    Emulator(Box<emulator::EmulatorArgs>),
     /// Copies a v2.1 and a v4.0 model between two emulated resources on this machine.
     ///
     /// It needs no settings, sends nothing to the network, and takes a few seconds.

@@ -27,6 +27,8 @@ mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "emulator")]
+mod emulator_faults;
+#[cfg(feature = "emulator")]
 mod emulator_replay;
 #[cfg(target_os = "linux")]
 mod endless_lists;
