@@ -45,6 +45,7 @@ mod inventory;
 mod model;
 mod model_diff;
 mod operation;
+mod prune;
 mod redactor;
 mod resource;
 mod selection;

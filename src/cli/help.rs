@@ -306,6 +306,14 @@ frcopy doctor: one line per check and resource
   message, remedy
   error          as above, if the check failed
 
+frcopy prune: one line per model that a copy has left
+  schema         \"frcopy.prune/1\"
+  endpoint, kind, modelId, apiVersion, createdAt
+  leftover       stagingCopy or blankModel
+  status         removable, kept, deleted, failed
+  reason         why it can be deleted, or why it is kept
+  error          as above, if it was not deleted
+
 frcopy authorize: one line
   schema         \"frcopy.authorize/1\"
   status         authorized or revoked

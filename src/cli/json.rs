@@ -15,6 +15,7 @@ use crate::doctor::{CheckResult, Finding};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::Listed;
 use crate::model::{Model, ModelId, Readiness};
+use crate::prune::{Leftover, Origin, Pruned};
 use crate::resource::{Endpoint, Resource};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -207,6 +208,42 @@ pub(super) fn finding(resource: &str, endpoint: Option<&Endpoint>, finding: &Fin
         message,
         remedy,
         error: error.map(ErrorObject::from),
+    })
+}
+
+/// The line of one model that a copy has left.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PrunedLine<'a> {
+    schema: &'static str,
+    endpoint: String,
+    kind: String,
+    model_id: &'a str,
+    api_version: String,
+    leftover: &'static str,
+    status: &'static str,
+    reason: &'a str,
+    created_at: Option<String>,
+    error: Option<ErrorObject>,
+}
+
+/// `frcopy.prune/1`: the line of one model that a copy has left.
+pub(super) fn pruned(pruned: &Pruned, resource: &Resource) -> String {
+    let Leftover { version, model, origin, .. } = &pruned.leftover;
+    line(&PrunedLine {
+        schema: "frcopy.prune/1",
+        endpoint: resource.endpoint.to_string(),
+        kind: model.kind.to_string(),
+        model_id: model.id.as_str(),
+        api_version: trained_with(*version, model),
+        leftover: match origin {
+            Origin::StagingCopy { .. } => "stagingCopy",
+            Origin::BlankModel => "blankModel",
+        },
+        status: pruned.status(),
+        reason: pruned.reason(),
+        created_at: model.created.map(date),
+        error: pruned.deletion.as_ref().and_then(|deletion| deletion.as_ref().err()).map(ErrorObject::from),
     })
 }
 

@@ -27,6 +27,7 @@ mod id_map;
 mod input;
 mod json;
 mod list;
+mod prune;
 mod runner;
 mod screen;
 mod side;
@@ -69,6 +70,7 @@ enum Command {
     Check(Box<check::CheckArgs>),
     Authorize(Box<authorize::AuthorizeArgs>),
     Doctor(Box<doctor::DoctorArgs>),
+    Prune(Box<prune::PruneArgs>),
     #[cfg(feature = "emulator")]
     Emulator(Box<emulator::EmulatorArgs>),
     /// Copies a v2.1 and a v4.0 model between two emulated resources on this machine.
@@ -140,6 +142,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(args),
         Command::Authorize(args) => authorize::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Prune(args) => prune::run(args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]

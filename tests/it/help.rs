@@ -6,7 +6,9 @@ use crate::support::{frcopy, run};
 
 #[test]
 fn the_help_of_a_command_is_the_same_with_help_and_with_the_flag() {
-    for command in ["copy", "wait", "list", "check", "authorize", "doctor", "explain", "completions", "man", "help"] {
+    for command in
+        ["copy", "wait", "list", "check", "authorize", "doctor", "prune", "explain", "completions", "man", "help"]
+    {
         let flag = run(frcopy().args([command, "--help"])).expect(0, &[]).stdout;
         assert_eq!(run(frcopy().args(["help", command])).expect(0, &[]).stdout, flag, "{command}");
     }
@@ -61,7 +63,7 @@ fn every_flag_and_variable_of_the_topics_exists() {
         words.filter(|word| word.starts_with("--") || word.starts_with("FRCOPY_")).map(str::to_owned).collect()
     };
     let topic = |topic: &str| run(frcopy().args(["help", topic])).expect(0, &[]).stdout;
-    let commands = ["copy", "wait", "list", "check", "authorize", "doctor"];
+    let commands = ["copy", "wait", "list", "check", "authorize", "doctor", "prune"];
     let mut known: BTreeSet<_> = commands.iter().flat_map(|command| words(&topic(command))).collect();
     // Those of the Azure CLI.
     known.extend(["--name", "--resource-group", "--query", "--resource"].map(str::to_owned));

@@ -52,6 +52,8 @@ mod list;
 mod list_faults;
 #[cfg(target_os = "linux")]
 mod proxy;
+#[cfg(all(unix, feature = "emulator"))]
+mod prune;
 mod readme;
 #[cfg(target_os = "linux")]
 mod release;
