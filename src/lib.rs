@@ -35,6 +35,7 @@ mod child;
 pub mod cli;
 mod client;
 mod copy;
+mod doctor;
 #[cfg(feature = "emulator")]
 #[doc(hidden)]
 pub mod emulator;
@@ -44,6 +45,7 @@ mod inventory;
 mod model;
 mod model_diff;
 mod operation;
+mod prune;
 mod redactor;
 mod resource;
 mod selection;

@@ -31,6 +31,16 @@ pub(crate) fn differences(source: &Model, copy: &Model) -> Vec<String> {
     found
 }
 
+/// Whether a model is the one that was shown before. The service writes the same date with and without fractions of a
+/// second.
+#[must_use]
+pub(crate) fn is_unchanged(before: &Model, now: &Model) -> bool {
+    let seconds =
+        |model: &Model| [model.created, model.modified, model.expires].map(|date| date.map(Timestamp::as_second));
+    let undated = |model: &Model| Model { created: None, modified: None, expires: None, ..model.clone() };
+    seconds(before) == seconds(now) && undated(before) == undated(now)
+}
+
 /// Whether two v2.1 models come from the same training. The service names copies, so nothing else pairs them.
 #[must_use]
 pub(crate) fn has_same_name_and_dates(source: &Model, copy: &Model) -> bool {

@@ -42,8 +42,8 @@ const CHECK_KEY: &str = "check that FRCOPY_{SIDE}_KEY is a key of the {side} end
 pub(super) const CHECK_ACCESS: &str = "check FRCOPY_{SIDE}_KEY, and the network rules of the {side} resource; where \
      its keys are switched off, use --{side}-auth entra";
 pub(super) const CHECK_ROLE: &str = "give the identity the role Cognitive Services User on both resources, source and \
-     target, which takes up to five minutes to work; a token must be of the tenant of the {side} resource \
-     (--{side}-tenant) and not have expired";
+     target, which takes up to five minutes to work (the role Contributor has no dataActions and is not enough); a \
+     token must be of the tenant of the {side} resource (--{side}-tenant) and not have expired";
 pub(super) const CHECK_NETWORK: &str =
     "allow this machine in the network rules of the {side} resource, or run frcopy where they let it through";
 const INPUT_FAULT: &str = "correct the value that the message names, then run the command again";

@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 
 use super::service_error::words;
 use super::{
-    Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, NewCopy, Page, Quota, Request, WireFormat, check_id, date,
-    not_pollable, read_start, readable_models,
+    Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, NewCopy, Page, Quota, Request, WireFormat,
+    check_id, date, not_pollable, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
@@ -99,6 +99,26 @@ impl WireFormat for CustomModels {
         })
     }
 
+    fn blank_model(&self, id: &ModelId) -> Option<Call<'static, MaybeBlank>> {
+        let asked = id.clone();
+        Some(Call::new(Request::get(format!("{MODELS}/{id}"), format!("show model {id}")), move |answer| {
+            let model = check_id(read_model(answer)?, &asked, answer)?;
+            let CustomModel { model_info, train_result, composed_train_results } = answer.json()?;
+            let is_empty = |value: &Value| match value {
+                Value::Null => true,
+                Value::Array(values) => values.is_empty(),
+                Value::Object(fields) => fields.is_empty(),
+                _ => false,
+            };
+            let is_composed = model_info.attributes.get("isComposed").and_then(Value::as_bool).unwrap_or_default();
+            let is_blank = model.readiness == Readiness::Creating
+                && model.name.is_none()
+                && !is_composed
+                && [&train_result, &composed_train_results].into_iter().all(is_empty);
+            Ok(MaybeBlank { model, is_blank })
+        }))
+    }
+
     fn models(&self, _: Kind) -> Call<'static, Page<Model>> {
         let request = Request::get(format!("{MODELS}?op=full"), "list the v2.1 models");
         Call::new(request.counted_as(Quota::List), read_models)
@@ -141,7 +161,7 @@ fn read_authorization(answer: &Answer) -> Result<CopyAuthorization, Error> {
 }
 
 fn read_model(answer: &Answer) -> Result<Model, Error> {
-    let CustomModel { model_info, composed_train_results } = answer.json()?;
+    let CustomModel { model_info, composed_train_results, .. } = answer.json()?;
     let id = |part: &Value| part.get("modelId")?.as_str()?.parse().ok();
     let parts = composed_train_results.as_array().into_iter().flatten().filter_map(id);
     let components = parts.map(|id| Component { kind: Kind::Model, id }).collect();
@@ -203,6 +223,9 @@ struct CopyRequest<'a> {
 #[serde(rename_all = "camelCase")]
 struct CustomModel {
     model_info: ModelInfo,
+    /// Any form, as below.
+    #[serde(default)]
+    train_result: Value,
     /// Any form: it must not make the status unreadable.
     #[serde(default)]
     composed_train_results: Value,

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::service_error::words;
 use super::{
-    Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, Naming, NewCopy, Page, Quota, Request, WireFormat, check_id,
-    date, not_pollable, read_start, readable_models,
+    Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, Naming, NewCopy, Page, Quota, Request, WireFormat,
+    check_id, date, not_pollable, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::error::Error;
@@ -109,6 +109,10 @@ impl WireFormat for DocumentModels {
         Call::new(Request::get(self.path(kind, &format!("/{id}")), format!("show {kind} {id}")), move |answer| {
             check_id(read_model(kind, answer)?, &asked, answer)
         })
+    }
+
+    fn blank_model(&self, _: &ModelId) -> Option<Call<'static, MaybeBlank>> {
+        None
     }
 
     fn models(&self, kind: Kind) -> Call<'static, Page<Model>> {

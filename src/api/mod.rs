@@ -76,6 +76,10 @@ pub trait WireFormat: Sync {
     /// Reads one model.
     fn model(&self, kind: Kind, id: &ModelId) -> Call<'static, Model>;
 
+    /// Reads a model, and whether it is blank: created for a copy that has not reached it. None where such models do not
+    /// appear.
+    fn blank_model(&self, id: &ModelId) -> Option<Call<'static, MaybeBlank>>;
+
     /// Reads the first page of the models of a kind. Prebuilt models are left out.
     fn models(&self, kind: Kind) -> Call<'static, Page<Model>>;
 
@@ -94,6 +98,15 @@ pub trait WireFormat: Sync {
     /// # Errors
     /// When its id cannot stand in a path, or the version lists no operations.
     fn operation_url(&self, id: &UntrustedText, source: &Endpoint) -> Result<OperationUrl, Error>;
+}
+
+/// A model, and whether it is blank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaybeBlank {
+    /// The model.
+    pub model: Model,
+    /// Whether it is being created, and shows no trace of a training: no name, no result.
+    pub is_blank: bool,
 }
 
 /// Reads the answer of a success.

@@ -158,8 +158,9 @@ fn exit_codes() -> String {
 }
 
 /// How single commands and options use the exit codes.
-const EXIT_CODE_NOTES: [&str; 4] = [
+const EXIT_CODE_NOTES: [&str; 5] = [
     "frcopy wait has the exit codes of frcopy copy; 5 means that the source has no such operation.",
+    "frcopy doctor exits with 0 if no check failed, otherwise with the code that a copy would end with.",
     "--dry-run exits with the code that the real run would have, as far as reads can tell.",
     "--include, --exclude or --from-file that select nothing are an error (5).",
     "A copy that succeeded, but that the target does not show, exits with 8. So does a start request whose answer was \
@@ -294,6 +295,24 @@ frcopy check: one line per model
   expired        true if that date has passed
   retired        true if a preview version trained one of the two
   error          as above; why a model could not be read
+
+frcopy doctor: one line per check and resource
+  schema         \"frcopy.doctor/1\"
+  resource       source or target
+  endpoint       null if the settings have none
+  check          settings, endpoint, name, connection, authentication,
+                 versions, room, region, clock
+  status         ok, warning, failed, notChecked (an earlier check failed)
+  message, remedy
+  error          as above, if the check failed
+
+frcopy prune: one line per model that a copy has left
+  schema         \"frcopy.prune/1\"
+  endpoint, kind, modelId, apiVersion, createdAt
+  leftover       stagingCopy or blankModel
+  status         removable, kept, deleted, failed
+  reason         why it can be deleted, or why it is kept
+  error          as above, if it was not deleted
 
 frcopy authorize: one line
   schema         \"frcopy.authorize/1\"

@@ -11,9 +11,11 @@ use crate::api::version::ApiVersion;
 use crate::authorization_file::AuthorizationFile;
 use crate::check::{CheckPlan, Comparison, Verdict};
 use crate::copy::{Outcome, Report};
+use crate::doctor::{CheckResult, Finding};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::Listed;
 use crate::model::{Model, ModelId, Readiness};
+use crate::prune::{Leftover, Origin, Pruned};
 use crate::resource::{Endpoint, Resource};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -172,6 +174,76 @@ pub(super) fn copy(report: &Report) -> String {
             last_poll: report.request_ids.last_poll.as_ref().map(text),
         },
         error: report.result.as_ref().err().map(ErrorObject::from),
+    })
+}
+
+/// The line of one check of a resource.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FindingLine<'a> {
+    schema: &'static str,
+    resource: &'a str,
+    endpoint: Option<String>,
+    check: String,
+    status: &'static str,
+    message: Option<String>,
+    remedy: Option<String>,
+    error: Option<ErrorObject>,
+}
+
+/// `frcopy.doctor/1`: the line of one check of a resource.
+pub(super) fn finding(resource: &str, endpoint: Option<&Endpoint>, finding: &Finding) -> String {
+    let (status, message, remedy, error) = match &finding.result {
+        CheckResult::Fine(what) => ("ok", Some(what.clone()), None, None),
+        CheckResult::Warning { what, remedy } => ("warning", Some(what.clone()), Some(remedy.clone()), None),
+        CheckResult::Failed(error) => ("failed", Some(error.to_string()), error.remedy().map(text), Some(error)),
+        CheckResult::NotChecked => ("notChecked", None, None, None),
+    };
+    line(&FindingLine {
+        schema: "frcopy.doctor/1",
+        resource,
+        endpoint: endpoint.map(text),
+        check: finding.check.to_string(),
+        status,
+        message,
+        remedy,
+        error: error.map(ErrorObject::from),
+    })
+}
+
+/// The line of one model that a copy has left.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PrunedLine<'a> {
+    schema: &'static str,
+    endpoint: String,
+    kind: String,
+    model_id: &'a str,
+    api_version: String,
+    leftover: &'static str,
+    status: &'static str,
+    reason: &'a str,
+    created_at: Option<String>,
+    error: Option<ErrorObject>,
+}
+
+/// `frcopy.prune/1`: the line of one model that a copy has left.
+pub(super) fn pruned(pruned: &Pruned, resource: &Resource) -> String {
+    let Leftover { version, model, origin, .. } = &pruned.leftover;
+    line(&PrunedLine {
+        schema: "frcopy.prune/1",
+        endpoint: resource.endpoint.to_string(),
+        kind: model.kind.to_string(),
+        model_id: model.id.as_str(),
+        api_version: trained_with(*version, model),
+        leftover: match origin {
+            Origin::StagingCopy { .. } => "stagingCopy",
+            Origin::BlankModel => "blankModel",
+        },
+        status: pruned.status(),
+        reason: pruned.reason(),
+        created_at: model.created.map(date),
+        error: pruned.deletion.as_ref().and_then(|deletion| deletion.as_ref().err()).map(ErrorObject::from),
     })
 }
 

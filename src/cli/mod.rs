@@ -17,6 +17,7 @@ mod dates;
 mod deadline;
 #[cfg(feature = "emulator")]
 mod demo;
+mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod exit_code;
@@ -26,6 +27,7 @@ mod id_map;
 mod input;
 mod json;
 mod list;
+mod prune;
 mod runner;
 mod screen;
 mod side;
@@ -67,8 +69,10 @@ enum Command {
     List(Box<list::ListArgs>),
     Check(Box<check::CheckArgs>),
     Authorize(Box<authorize::AuthorizeArgs>),
+    Doctor(Box<doctor::DoctorArgs>),
+    Prune(Box<prune::PruneArgs>),
     #[cfg(feature = "emulator")]
-    Emulator(emulator::EmulatorArgs),
+    Emulator(Box<emulator::EmulatorArgs>),
     /// Copies a v2.1 and a v4.0 model between two emulated resources on this machine.
     ///
     /// It needs no settings, sends nothing to the network, and takes a few seconds.
@@ -137,6 +141,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(args),
         Command::Check(args) => check::run(args),
         Command::Authorize(args) => authorize::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Prune(args) => prune::run(args),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]

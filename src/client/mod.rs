@@ -1,6 +1,7 @@
 //! Requests to one resource: authentication, rate limit, retries, deadline and cancellation.
 
 mod rate_limit;
+mod reach;
 pub(crate) mod retry;
 pub(crate) mod transport;
 
@@ -10,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ pub(crate) use retry::RetryPolicy;
 use transport::REQUEST_TIMEOUT;
 #[cfg(feature = "entra")]
 pub(crate) use transport::entra_http_clients;
-pub(crate) use transport::{Http, Transport};
+pub(crate) use transport::{Http, Stage, Transport, failed_stage};
 
 /// How long after the deadline a read may still be answered. With the output it stays under a second.
 const READ_GRACE: Duration = Duration::from_millis(750);
@@ -298,12 +299,7 @@ impl Client<'_> {
             Err(error) => info!("{side}: {line} -> {error} after {took:.0?}, client request id {client_request_id}"),
         }
         let answer = answer?;
-        if let Some(date) = answer.date() {
-            self.connection.clock.set(Some(ClockReading { date, read_at: Instant::now() }));
-        }
-        if let Some(region) = answer.region() {
-            *self.connection.region.borrow_mut() = Some(region);
-        }
+        self.note(&answer);
         call.read(&answer)
     }
 
@@ -391,20 +387,6 @@ impl Client<'_> {
         }
         Err(Error::new(ErrorKind::Unavailable, "the deadline passed before the copy was started")
             .with_remedy("run the command again with a longer --timeout"))
-    }
-
-    /// The time by the service's own clock: its last `Date` and the time that has passed since. None before its first
-    /// answer with a date. It is only compared with dates of the same service.
-    #[must_use]
-    pub(crate) fn service_time(&self) -> Option<Timestamp> {
-        let ClockReading { date, read_at } = self.connection.clock.get()?;
-        date.checked_add(SignedDuration::try_from(read_at.elapsed()).ok()?).ok()
-    }
-
-    /// The region of the resource, as its answers name it. None before the first answer with a region.
-    #[must_use]
-    pub(crate) fn service_region(&self) -> Option<UntrustedText> {
-        self.connection.region.borrow().clone()
     }
 
     /// Whether the command was cancelled.

@@ -200,18 +200,18 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
     let Resource { side, endpoint, .. } = resource;
     let purpose = &request.purpose;
     let cause = root_cause(error);
-    let (delivery, what, remedy) = if !error.is_connect() {
+    let (delivery, stage, what, remedy) = if !error.is_connect() {
         let when = if error.is_timeout() { " in time" } else { "" };
         let what = format!("the {side} did not answer the request to {purpose}{when}");
-        (Delivery::Unanswered, what, "run the command again in a few minutes".to_owned())
+        (Delivery::Unanswered, Stage::Answer, what, "run the command again in a few minutes".to_owned())
     } else if let Some(UnknownHost { host, .. }) = cause.downcast_ref() {
         if endpoint.has_host(host) {
             let what = format!("the host name of the {side} {endpoint} could not be resolved");
             let remedy = format!("check the {side} endpoint, and that this machine can resolve private endpoints");
-            (Delivery::WrongHost, what, remedy)
+            (Delivery::WrongHost, Stage::Name, what, remedy)
         } else {
             let what = format!("the host name of the proxy {host} for the {side} could not be resolved");
-            (Delivery::WrongHost, what, "check HTTPS_PROXY and NO_PROXY".to_owned())
+            (Delivery::WrongHost, Stage::Name, what, "check HTTPS_PROXY and NO_PROXY".to_owned())
         }
     } else {
         match tls_problem(error) {
@@ -220,21 +220,47 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
                 let remedy = format!(
                     "check the {side} endpoint; if a proxy inspects TLS, add its certificate to the trust store of this machine (on Linux: SSL_CERT_FILE)"
                 );
-                (Delivery::WrongHost, what, remedy)
+                (Delivery::WrongHost, Stage::Connection, what, remedy)
             }
             Some(_) => {
                 let what = format!("the TLS handshake with the {side} {endpoint} failed");
-                (Delivery::WrongHost, what, format!("check scheme and port of the {side} endpoint"))
+                let remedy = format!("check scheme and port of the {side} endpoint");
+                (Delivery::WrongHost, Stage::Connection, what, remedy)
             }
             None => {
                 let what = format!("the {side} {endpoint} cannot be reached");
                 let remedy =
                     format!("check the {side} endpoint, and that firewalls and proxies let this machine through");
-                (Delivery::NotSent, what, remedy)
+                (Delivery::NotSent, Stage::Connection, what, remedy)
             }
         }
     };
-    Error::new(ErrorKind::Unavailable, what).with_delivery(delivery).with_source(cause.to_string()).with_remedy(remedy)
+    let source = NoAnswer { stage, cause: cause.to_string() };
+    Error::new(ErrorKind::Unavailable, what).with_delivery(delivery).with_source(source).with_remedy(remedy)
+}
+
+/// The part of an exchange that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The host name of the resource or of the proxy has no address.
+    Name,
+    /// There was no connection, or its TLS handshake failed.
+    Connection,
+    /// The request was sent, and no whole answer came.
+    Answer,
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+struct NoAnswer {
+    stage: Stage,
+    cause: String,
+}
+
+/// Which part of the exchange failed, if an error is that of an exchange without an answer.
+pub(crate) fn failed_stage(error: &Error) -> Option<Stage> {
+    error.causes().find_map(|cause| cause.downcast_ref::<NoAnswer>()).map(|no_answer| no_answer.stage)
 }
 
 fn too_long(side: Side, request: &Request) -> Error {

@@ -36,6 +36,7 @@ pub(crate) use batch::{BatchEvent, BatchPlan, Summary, copy_batch, dry_run_batch
 pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
 pub use event::{Event, Observer};
 pub use plan::{CopyOptions, IfExists, Plan};
+pub(crate) use plan::{is_staging, staging_id};
 pub use report::{Outcome, Report, RequestIds};
 pub(crate) use resume::{WaitPlan, wait};
 pub use run::{copy, dry_run};

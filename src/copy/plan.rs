@@ -282,12 +282,15 @@ const STAGING: &str = ".frcopy-staging";
 const MAX_ID: usize = 64;
 
 /// Whether an id is that of a staging copy, which a replacement made.
-pub(super) fn is_staging(id: &ModelId) -> bool {
+pub(crate) fn is_staging(id: &ModelId) -> bool {
     id.as_str().ends_with(STAGING)
 }
 
 /// The id of a model's staging copy: always the same, so that the next run finds it.
-pub(super) fn staging_id(id: &ModelId) -> Result<ModelId, Error> {
+///
+/// # Errors
+/// Never for the id of a model: a staging id is as long as an id may be, or shorter.
+pub(crate) fn staging_id(id: &ModelId) -> Result<ModelId, Error> {
     let longest = MAX_ID - STAGING.len();
     let whole = id.as_str();
     if whole.len() <= longest {

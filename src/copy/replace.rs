@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::context::Job;
@@ -19,6 +18,7 @@ use crate::api::Quota;
 use crate::client::retry::with_requested_wait;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Model, ModelId};
+use crate::model_diff::is_unchanged;
 
 /// How long the target may still show a model that it has deleted.
 const DELETE_TIME: Duration = Duration::from_secs(10);
@@ -359,15 +359,6 @@ impl Job<'_> {
 fn changed(id: &ModelId) -> Error {
     let what = format!("the target's {id} was changed while it was being replaced");
     Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH)
-}
-
-/// Whether a model is the one that was shown before. The service writes the same date with and without fractions of a
-/// second.
-fn is_unchanged(before: &Model, now: &Model) -> bool {
-    let seconds =
-        |model: &Model| [model.created, model.modified, model.expires].map(|date| date.map(Timestamp::as_second));
-    let undated = |model: &Model| Model { created: None, modified: None, expires: None, ..model.clone() };
-    seconds(before) == seconds(now) && undated(before) == undated(now)
 }
 
 /// An error while the staging copy is the good copy.

@@ -131,7 +131,7 @@ impl WireFormat for CustomModels {
 
 fn authorize(account: &mut Account, cx: &mut Context<'_>) -> Result<Reply, Failure> {
     cx.inject_fault(Step::Authorize)?;
-    let (id, expires) = (new_id(), cx.now + AUTHORIZATION_LIFETIME);
+    let (id, expires) = (new_id(), cx.authorization_end(AUTHORIZATION_LIFETIME));
     // The service calls them ticks, but they are Unix seconds.
     let payload = json!({"modelId": id, "accessToken": new_id(), "expirationDateTimeTicks": (expires + account.clock).as_second()});
     account.reservations.push(Reservation {

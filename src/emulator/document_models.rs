@@ -182,7 +182,7 @@ impl DocumentModels {
         if account.get(self.collection, id).is_some() || account.is_reserved(self.collection, id) {
             return Err(Failure::new(409, "Conflict", "ModelExists", "A model with the provided name already exists."));
         }
-        let expires = cx.now + AUTHORIZATION_LIFETIME;
+        let expires = cx.authorization_end(AUTHORIZATION_LIFETIME);
         let payload = json!({
             "targetResourceId": account.resource_id,
             "targetResourceRegion": account.region.name,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::call::{CallKind, Collection};
@@ -64,6 +64,7 @@ pub(super) struct Context<'a> {
     pub(super) now: Timestamp,
     pub(super) operation_time: Duration,
     pub(super) max_models: Option<usize>,
+    pub(super) expired_authorizations: bool,
     pub(super) next_fault: &'a mut Option<Fault>,
 }
 
@@ -71,6 +72,11 @@ impl Context<'_> {
     /// Fails if the configured fault belongs to this step. It occurs once.
     pub(super) fn inject_fault(&mut self, step: Step) -> Result<(), Failure> {
         self.next_fault.take_if(|fault| fault.step == step).map_or(Ok(()), |fault| Err(fault.failure()))
+    }
+
+    /// When an authorization expires that is issued now.
+    pub(super) fn authorization_end(&self, lifetime: SignedDuration) -> Timestamp {
+        if self.expired_authorizations { self.now } else { self.now + lifetime }
     }
 
     /// When an operation that starts now ends.

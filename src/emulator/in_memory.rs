@@ -22,11 +22,11 @@ pub(crate) struct InMemoryEmulator {
 
 impl InMemoryEmulator {
     pub(crate) fn new(options: &Options) -> Self {
-        let resource = |index: usize| {
+        let resource = |(index, name): (usize, String)| {
             let port = 8000 + u16::try_from(index).unwrap();
-            EmulatedResource::new(index, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            EmulatedResource::new(index, name, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         };
-        let resources: Vec<_> = (0..options.resources).map(resource).collect();
+        let resources: Vec<_> = options.resource_names().into_iter().enumerate().map(resource).collect();
         Self { service: Service::new(options, &resources), resources, requests: 0 }
     }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::indexing_slicing, reason = "fields are set on JSON objects that were made a few lines above")]
 
 mod call;
+mod connection;
 mod custom_models;
 mod document_models;
 mod faults;
@@ -13,7 +14,9 @@ mod handler;
 #[cfg(test)]
 pub(crate) mod in_memory;
 mod limits;
+mod lost;
 mod options;
+mod outage;
 mod reply;
 mod seed;
 mod service;
@@ -27,20 +30,25 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
-use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::backoff::jitter;
 pub use call::Collection;
+use connection::{ConnectionCutter, Downtime, FaultyListener};
 pub use faults::{FAULTS, Fault};
 use handler::Request;
 pub use limits::Tier;
+pub use lost::AnswerTo;
 pub use options::{EmulatedResource, Options, resource_name};
+pub use outage::Outage;
 use reply::Reply;
 use service::Service;
 use state::{Stored, new_id};
@@ -61,6 +69,8 @@ pub struct ServedRequest {
     pub status: u16,
     /// Time until the answer was ready.
     pub took: Duration,
+    /// Whether the connection is closed instead of sending the answer.
+    pub is_lost: bool,
 }
 
 /// A callback for each request.
@@ -80,7 +90,8 @@ impl Emulator {
     /// When a port cannot be bound.
     pub async fn start(options: &Options, on_request: OnRequest) -> io::Result<Self> {
         let mut listeners = Vec::new();
-        for index in 0..options.resources {
+        let names = options.resource_names();
+        for index in 0..names.len() {
             let port = match (options.port, u16::try_from(index)) {
                 (0, _) => Some(0),
                 (first, Ok(index)) => first.checked_add(index),
@@ -94,20 +105,29 @@ impl Emulator {
             );
         }
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let resources: Vec<_> =
-            addresses.into_iter().enumerate().map(|(index, address)| EmulatedResource::new(index, address)).collect();
+        let resources: Vec<_> = names
+            .into_iter()
+            .zip(addresses)
+            .enumerate()
+            .map(|(index, (name, address))| EmulatedResource::new(index, name, address))
+            .collect();
         let service = Arc::new(Mutex::new(Service::new(options, &resources)));
         let mut servers = JoinSet::new();
+        let started = Instant::now();
         for (account, (listener, resource)) in listeners.into_iter().zip(&resources).enumerate() {
             let server = Server {
                 service: Arc::clone(&service),
                 account,
                 name: resource.name.clone(),
                 latency: options.latency,
+                jitter: options.jitter,
+                hang: Downtime::new(started, &options.hang, &resource.name),
                 on_request: Arc::clone(&on_request),
             };
             let router = Router::new().fallback(serve).with_state(server);
-            servers.spawn(async move { axum::serve(listener, router).await });
+            let router = router.into_make_service_with_connect_info::<ConnectionCutter>();
+            let downtime = Downtime::new(started, &options.down, &resource.name);
+            servers.spawn(async move { axum::serve(FaultyListener { listener, downtime }, router).await });
         }
         Ok(Self { service, resources, servers })
     }
@@ -179,16 +199,25 @@ struct Server {
     account: usize,
     name: String,
     latency: Duration,
+    jitter: Duration,
+    hang: Downtime,
     on_request: OnRequest,
 }
 
-async fn serve(State(server): State<Server>, request: http::Request<Body>) -> Response {
+async fn serve(
+    State(server): State<Server>,
+    ConnectInfo(cutter): ConnectInfo<ConnectionCutter>,
+    request: http::Request<Body>,
+) -> Response {
     let began = Instant::now();
+    if server.hang.is_now() {
+        std::future::pending::<()>().await;
+    }
     let (Parts { method, uri, headers, .. }, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MAX_BODY).await;
-    tokio::time::sleep(server.latency).await;
+    tokio::time::sleep(server.latency + server.jitter.mul_f64(jitter())).await;
     let request_id = new_id();
-    let (reply, region) = match &body {
+    let (reply, region, date) = match &body {
         Ok(body) => {
             let request = Request {
                 method: method.as_str(),
@@ -200,10 +229,12 @@ async fn serve(State(server): State<Server>, request: http::Request<Body>) -> Re
             };
             let mut service = lock(&server.service);
             let reply = service.answer(server.account, &request, Timestamp::now());
-            let region = service.accounts.get(server.account).map_or("", |account| account.region.display_name);
-            (reply, region)
+            let account = service.accounts.get(server.account);
+            let region = account.map_or("", |account| account.region.display_name);
+            let clock = account.map_or(SignedDuration::ZERO, |account| account.clock);
+            (reply, region, Timestamp::now() + clock)
         }
-        Err(_) => (Reply::gateway(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large."), ""),
+        Err(_) => (Reply::gateway(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large."), "", Timestamp::now()),
     };
     (server.on_request)(&ServedRequest {
         resource: server.name.clone(),
@@ -211,12 +242,16 @@ async fn serve(State(server): State<Server>, request: http::Request<Body>) -> Re
         path: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         status: reply.status.as_u16(),
         took: began.elapsed(),
+        is_lost: reply.is_lost,
     });
-    response(reply, &request_id, region)
+    if reply.is_lost {
+        cutter.cut();
+    }
+    response(reply, &request_id, region, date)
 }
 
 /// Adds the headers that all answers of the service have.
-fn response(reply: Reply, request_id: &str, region: &str) -> Response {
+fn response(reply: Reply, request_id: &str, region: &str, date: Timestamp) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = reply.status;
     let mut header = |name: &'static str, value: &str| {
@@ -225,6 +260,8 @@ fn response(reply: Reply, request_id: &str, region: &str) -> Response {
         }
     };
     header("apim-request-id", request_id);
+    // The HTTP library would give the true time.
+    header("date", &DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap_or_default());
     header("strict-transport-security", "max-age=31536000; includeSubDomains; preload");
     header("x-content-type-options", "nosniff");
     header("x-ms-region", region);

@@ -3,8 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::faults::Fault;
 use super::limits::Tier;
+use super::lost::AnswerTo;
+use super::outage::Outage;
 use super::seed::named_uuid;
 use super::state::Region;
 
@@ -13,6 +17,8 @@ use super::state::Region;
 pub struct Options {
     /// Number of resources: `source`, `target`, `resource3` and so on.
     pub resources: usize,
+    /// Names of the resources; if there are any, they replace the number.
+    pub names: Vec<String>,
     /// Port of the first resource; the others use the next ports. 0 takes free ports.
     pub port: u16,
     /// Time from the start of a copy until its operation ends.
@@ -25,6 +31,20 @@ pub struct Options {
     pub fail: Option<Fault>,
     /// Delay before each answer.
     pub latency: Duration,
+    /// A random part of this is added to each delay.
+    pub jitter: Duration,
+    /// When resources close each connection.
+    pub down: Vec<Outage>,
+    /// When resources accept requests and do not answer them.
+    pub hang: Vec<Outage>,
+    /// Calls that are carried out and whose connection is closed without an answer: one for each entry.
+    pub lose_answers: Vec<AnswerTo>,
+    /// By how much the clocks of resources differ from the true time.
+    pub clock_skew: Vec<(String, SignedDuration)>,
+    /// Whether each authorization has expired when it is issued.
+    pub expired_authorizations: bool,
+    /// Whether the models that have an expiration date have expired.
+    pub expired_models: bool,
     /// Names of the resources that use a customer-managed encryption key.
     pub encrypted: Vec<String>,
     /// Maximum number of models of v2.1, and of v3.0 and later, per resource. `None` means the service's own limits.
@@ -35,15 +55,31 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             resources: 2,
+            names: Vec::new(),
             port: 0,
             operation_time: Duration::from_secs(2),
             tier: Tier::default(),
             models: 1,
             fail: None,
             latency: Duration::ZERO,
+            jitter: Duration::ZERO,
+            down: Vec::new(),
+            hang: Vec::new(),
+            lose_answers: Vec::new(),
+            clock_skew: Vec::new(),
+            expired_authorizations: false,
+            expired_models: false,
             encrypted: Vec::new(),
             max_models: None,
         }
+    }
+}
+
+impl Options {
+    /// The names of the resources, in their order.
+    #[must_use]
+    pub fn resource_names(&self) -> Vec<String> {
+        if self.names.is_empty() { (0..self.resources).map(resource_name).collect() } else { self.names.clone() }
     }
 }
 
@@ -64,8 +100,7 @@ pub struct EmulatedResource {
 
 impl EmulatedResource {
     /// The resource with an index, from 0, that listens on an address.
-    pub(super) fn new(index: usize, address: SocketAddr) -> Self {
-        let name = resource_name(index);
+    pub(super) fn new(index: usize, name: String, address: SocketAddr) -> Self {
         Self {
             endpoint: format!("http://{address}"),
             // The same in every run, so that scripts can contain it. The emulator listens on loopback addresses only.

@@ -13,11 +13,13 @@ pub(super) struct Reply {
     pub(super) by_gateway: bool,
     /// Whether `Content-Type` names a charset. That of an error never does.
     pub(super) has_charset: bool,
+    /// Whether the connection is closed instead.
+    pub(super) is_lost: bool,
 }
 
 impl Reply {
     pub(super) fn new(status: StatusCode, body: Option<Value>) -> Self {
-        Self { status, headers: Vec::new(), body, by_gateway: false, has_charset: true }
+        Self { status, headers: Vec::new(), body, by_gateway: false, has_charset: true, is_lost: false }
     }
 
     pub(super) fn ok(body: Value) -> Self {

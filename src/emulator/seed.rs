@@ -31,6 +31,16 @@ pub(super) fn custom(count: usize, now: Timestamp) -> Vec<Seed> {
         .collect()
 }
 
+/// The same models, after the date on which they expire.
+pub(super) fn expired(mut seeds: Vec<Seed>, now: Timestamp) -> Vec<Seed> {
+    for (_, stored) in &mut seeds {
+        if let Some(expires) = stored.body.get_mut("expirationDateTime") {
+            *expires = json!(date(now - DAY));
+        }
+    }
+    seeds
+}
+
 /// The models that every resource has.
 pub(super) fn prebuilt() -> impl Iterator<Item = Seed> {
     [

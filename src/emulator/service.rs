@@ -12,6 +12,7 @@ use super::document_models::DocumentModels;
 use super::faults::Fault;
 use super::handler::{Context, Request, WireFormat};
 use super::limits::{Limiter, Tier};
+use super::lost::AnswerTo;
 use super::options::{EmulatedResource, Options};
 use super::reply::{Failure, Reply};
 use super::seed;
@@ -32,6 +33,8 @@ pub(super) struct Service {
     operation_time: Duration,
     next_fault: Option<Fault>,
     max_models: Option<usize>,
+    lose_answers: Vec<AnswerTo>,
+    expired_authorizations: bool,
     /// The refusal of a start whose authorization was used before. None: the start is accepted, and the operation fails.
     /// What the real service answers is not documented.
     pub(super) refusal_of_used_authorization: Option<Failure>,
@@ -40,6 +43,10 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(options: &Options, resources: &[EmulatedResource]) -> Self {
         let now = Timestamp::now();
+        let custom = |index: usize| {
+            let seeds = seed::custom(if index == 0 { options.models } else { 0 }, now);
+            if options.expired_models { seed::expired(seeds, now) } else { seeds }
+        };
         let account = |(index, resource): (usize, &EmulatedResource)| Account {
             endpoint: resource.endpoint.clone(),
             key: resource.key.clone(),
@@ -47,11 +54,11 @@ impl Service {
             resource_id: resource.resource_id.clone(),
             region: Region::of(index),
             encrypted: options.encrypted.contains(&resource.name),
-            stored: seed::prebuilt().chain(seed::custom(if index == 0 { options.models } else { 0 }, now)).collect(),
+            stored: seed::prebuilt().chain(custom(index)).collect(),
             reservations: Vec::new(),
             operations: BTreeMap::new(),
             limiter: Limiter::default(),
-            clock: SignedDuration::ZERO,
+            clock: options.clock_skew.iter().filter(|(name, _)| *name == resource.name).map(|(_, skew)| *skew).sum(),
             deletion_frees_reserved_id: true,
         };
         Self {
@@ -60,6 +67,8 @@ impl Service {
             operation_time: options.operation_time,
             next_fault: options.fail,
             max_models: options.max_models,
+            lose_answers: options.lose_answers.clone(),
+            expired_authorizations: options.expired_authorizations,
             refusal_of_used_authorization: None,
         }
     }
@@ -85,6 +94,7 @@ impl Service {
             now,
             operation_time: self.operation_time,
             max_models: self.max_models,
+            expired_authorizations: self.expired_authorizations,
             next_fault: &mut self.next_fault,
         };
         let result = match &call.kind {
@@ -95,8 +105,10 @@ impl Service {
             kind => format.answer(receiver, kind, &mut cx),
         };
         let reply = result.unwrap_or_else(|failure| format.error(&failure));
+        let lost = self.lose_answers.iter().position(|answer| *answer == AnswerTo::call(&call.kind));
+        let lost = lost.filter(|_| reply.status.is_success()).map(|index| self.lose_answers.remove(index));
         let has_charset = request.method != "GET" || call.version.is_none_or(Version::get_has_charset);
-        Reply { has_charset, ..reply }
+        Reply { has_charset, is_lost: lost.is_some(), ..reply }
     }
 
     /// Ends the operations that are due, stores their copies, and removes what has expired.
@@ -181,7 +193,8 @@ mod tests {
     impl Scenario {
         fn new(options: &Options) -> Self {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-            let resources: Vec<_> = (0..options.resources).map(|index| EmulatedResource::new(index, address)).collect();
+            let resource = |(index, name)| EmulatedResource::new(index, name, address);
+            let resources: Vec<_> = options.resource_names().into_iter().enumerate().map(resource).collect();
             Self { service: Service::new(options, &resources), now: Timestamp::now() }
         }
 

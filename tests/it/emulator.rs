@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use crate::support::{CommandOutput, frcopy, run};
 
 /// A running `frcopy emulator` and the settings that it printed. It is killed when the value is dropped.
-struct EmulatorProcess {
-    child: Child,
+pub(crate) struct EmulatorProcess {
+    pub(crate) child: Child,
     _stdout: BufReader<ChildStdout>,
     settings: Vec<(String, String)>,
     notes: String,
 }
 
 impl EmulatorProcess {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_frcopy"));
         command.arg("emulator").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -33,7 +33,7 @@ impl EmulatorProcess {
         Self { child, _stdout: stdout, settings, notes }
     }
 
-    fn setting(&self, name: &str) -> &str {
+    pub(crate) fn setting(&self, name: &str) -> &str {
         &self.settings.iter().find(|(variable, _)| variable == name).unwrap().1
     }
 
@@ -44,13 +44,13 @@ impl EmulatorProcess {
     }
 
     /// The binary with the printed settings in its environment.
-    fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
         let mut command = frcopy();
         command.envs(self.settings.iter().map(|(name, value)| (name, value))).args(arguments);
         command
     }
 
-    fn copy(&self, arguments: &[&str]) -> CommandOutput {
+    pub(crate) fn copy(&self, arguments: &[&str]) -> CommandOutput {
         run(self.command(&["copy", "--poll-interval", "20ms"]).args(arguments))
     }
 }
@@ -153,6 +153,14 @@ fn bad_input_of_the_emulator_is_refused_with_the_valid_values() {
         (&["--latency", "soon"], &["--latency \"soon\" is not a duration"]),
         (&["--encrypted", "moon"], &["--encrypted \"moon\" is not the name of a resource", "source, target"]),
         (&["--resources", "0"], &["0 is not in 1..=20"]),
+        (&["--resources", "east,East"], &["\"East\" is not a name"]),
+        (&["--down", "moon@1s..2s"], &["--down \"moon\" is not the name of a resource", "source, target"]),
+        (&["--down", "source@1s"], &["--down \"source@1s\" does not name a time", "source@10s..40s"]),
+        (&["--hang", "source@2s..1s"], &["--hang \"source@2s..1s\" does not name a time"]),
+        (&["--lose-answers", "start,stop"], &["invalid value 'stop'", "authorize, start, poll"]),
+        (&["--clock-skew", "moon=1s"], &["--clock-skew \"moon\" is not the name of a resource"]),
+        (&["--jitter", "-1s"], &["--jitter \"-1s\" is not a duration"]),
+        (&["--expired", "food"], &["invalid value 'food'"]),
         (&["--tier", "s1"], &["invalid value 's1'"]),
     ] {
         run(frcopy().arg("emulator").args(arguments)).expect(2, texts);

@@ -6,7 +6,9 @@ use crate::support::{frcopy, run};
 
 #[test]
 fn the_help_of_a_command_is_the_same_with_help_and_with_the_flag() {
-    for command in ["copy", "wait", "list", "check", "authorize", "explain", "completions", "man", "help"] {
+    for command in
+        ["copy", "wait", "list", "check", "authorize", "doctor", "prune", "explain", "completions", "man", "help"]
+    {
         let flag = run(frcopy().args([command, "--help"])).expect(0, &[]).stdout;
         assert_eq!(run(frcopy().args(["help", command])).expect(0, &[]).stdout, flag, "{command}");
     }
@@ -19,7 +21,17 @@ fn the_help_of_a_command_is_the_same_with_help_and_with_the_flag() {
 fn every_topic_is_printed_and_fits_into_80_columns() {
     for (topic, words) in [
         ("exit-codes", &["  130  interrupted", "of 4, 2, 3, 5, 6, 8, 7, 1", "--dry-run", "lost"][..]),
-        ("json", &["frcopy.copy/1", "frcopy.model/1", "frcopy.check/1", "frcopy.authorize/1", "frcopy.id-map/1"]),
+        (
+            "json",
+            &[
+                "frcopy.copy/1",
+                "frcopy.model/1",
+                "frcopy.check/1",
+                "frcopy.authorize/1",
+                "frcopy.doctor/1",
+                "frcopy.id-map/1",
+            ],
+        ),
         (
             "environment",
             &["FRCOPY_SOURCE_KEY_FILE", "FRCOPY_TARGET_TOKEN", "FRCOPY_TARGET_REGION", "NO_COLOR", "Properties"],
@@ -51,7 +63,7 @@ fn every_flag_and_variable_of_the_topics_exists() {
         words.filter(|word| word.starts_with("--") || word.starts_with("FRCOPY_")).map(str::to_owned).collect()
     };
     let topic = |topic: &str| run(frcopy().args(["help", topic])).expect(0, &[]).stdout;
-    let commands = ["copy", "wait", "list", "check", "authorize"];
+    let commands = ["copy", "wait", "list", "check", "authorize", "doctor", "prune"];
     let mut known: BTreeSet<_> = commands.iter().flat_map(|command| words(&topic(command))).collect();
     // Those of the Azure CLI.
     known.extend(["--name", "--resource-group", "--query", "--resource"].map(str::to_owned));

@@ -22,8 +22,12 @@ mod copy;
 mod deadlines;
 #[cfg(feature = "emulator")]
 mod delegated;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
+#[cfg(feature = "emulator")]
+mod emulator_faults;
 #[cfg(feature = "emulator")]
 mod emulator_replay;
 #[cfg(target_os = "linux")]
@@ -48,6 +52,8 @@ mod list;
 mod list_faults;
 #[cfg(target_os = "linux")]
 mod proxy;
+#[cfg(all(unix, feature = "emulator"))]
+mod prune;
 mod readme;
 #[cfg(target_os = "linux")]
 mod release;

@@ -12,20 +12,20 @@ use crate::tls::{copy_from, server};
 const ENDPOINT: &str = "https://contoso.invalid";
 
 /// A proxy that answers CONNECT with a tunnel to one server and records every byte from the client.
-struct TunnelProxy {
+pub(crate) struct TunnelProxy {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl TunnelProxy {
-    fn to(server: SocketAddr) -> Self {
+    pub(crate) fn to(server: SocketAddr) -> Self {
         let seen = Arc::default();
         let noted = Arc::clone(&seen);
         let address = serve_each(move |client| tunnel(client, server, &noted));
         Self { address, seen }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 

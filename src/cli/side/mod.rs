@@ -1,6 +1,7 @@
 //! Turns the flags, environment variables and files of one resource into a [`Resource`].
 
 mod flags;
+mod origin;
 
 use std::path::PathBuf;
 
@@ -133,6 +134,11 @@ impl SideSettings {
 
     pub(super) fn reads_stdin(&self) -> bool {
         matches!(&self.auth, Some(AuthSource::Key(secret) | AuthSource::Token(secret)) if secret.is_from_stdin())
+    }
+
+    /// Whether its requests carry tokens of Entra ID.
+    pub(super) fn uses_tokens(&self) -> bool {
+        matches!(self.auth, Some(AuthSource::Token(_) | AuthSource::Identity))
     }
 
     /// Reads the credential and makes the resource.

@@ -1,0 +1,310 @@
+//! `frcopy emulator`: runs emulated resources on this machine until a signal arrives.
+#![expect(clippy::doc_markdown, reason = "these comments are the help text, which is read on a terminal")]
+
+mod faults;
+mod ready_file;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::emulator::{
+    AnswerTo, Collection, EmulatedResource, Emulator, FAULTS, Fault, OnRequest, Options, ServedRequest, Tier,
+};
+use crate::error::Error;
+use anyhow::Context;
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::input::parse_pause;
+use super::{console, json, runner};
+use faults::{Resources, check_name, parse_clock_skew, parse_outage, parse_resources};
+use ready_file::ReadyFile;
+
+/// Runs two or more emulated resources on this machine, with the copy API of every version, until Ctrl-C.
+///
+/// The settings for a shell go to stdout, one line per request to stderr. With --ready-file, both are left out, so that a
+/// script can start it in the background. The resources listen on the loopback address
+/// only and keep nothing after they stop. Any client that takes an endpoint and a key over http can use them.
+///
+/// They follow the rules of the service: an authorization is used up by the first copy and is valid for 24 hours (v2.1)
+/// or one hour; an unused one reserves its id; a wrong pair of resource id and region is accepted and the copy fails; a
+/// rate-limited resource names the time of the next try. Two rules of the service are not documented, and chosen here:
+/// the deletion of a reserved id frees it, and so does the expiry of its authorization.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct EmulatorArgs {
+    /// Number of resources (source, target, resource3 and so on), or their names, such as east,west,europe
+    #[arg(long, value_name = "N|NAME,...", default_value = "2", value_parser = parse_resources)]
+    resources: Resources,
+
+    /// Port of the first resource, the others follow; 0 for free ports
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    port: u16,
+
+    /// Shell that the settings are printed for
+    #[arg(long, value_enum, default_value_t = Shell::Bash)]
+    shell: Shell,
+
+    /// Number of models of each version, and of classifiers, on the source
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    models: u16,
+
+    /// Duration of a copy
+    #[arg(long, value_name = "DURATION", default_value = "2s", allow_hyphen_values = true)]
+    operation_time: String,
+
+    /// Delay of each response
+    #[arg(long, visible_alias = "slow", value_name = "DURATION", default_value = "0s", allow_hyphen_values = true)]
+    latency: String,
+
+    /// Most that is added to each delay, at random
+    #[arg(long, value_name = "DURATION", default_value = "0s", allow_hyphen_values = true)]
+    jitter: String,
+
+    /// Rate limits of each resource
+    #[arg(long, value_enum, default_value_t = TierArg::Unlimited)]
+    tier: TierArg,
+
+    /// Let the next copy fail with this error of the service, such as 2024 or ModelExists
+    #[arg(long, value_name = "CODE")]
+    fail: Option<String>,
+
+    /// Resource that closes each connection, and when, such as source@10s..40s; repeatable
+    #[arg(long, value_name = "NAME[@FROM..TO]", help_heading = "Outages")]
+    down: Vec<String>,
+
+    /// Resource that accepts requests and never answers them, and when; repeatable
+    #[arg(long, value_name = "NAME[@FROM..TO]", help_heading = "Outages")]
+    hang: Vec<String>,
+
+    /// Carry out the next of these calls, and close the connection without an answer; start,start loses two
+    #[arg(long, value_enum, value_name = "CALL,...", value_delimiter = ',', help_heading = "Outages")]
+    lose_answers: Vec<AnswerArg>,
+
+    /// Difference of the clock of one resource, or of all, to the true time, such as target=-5m; repeatable
+    #[arg(long, value_name = "[NAME=]DURATION", allow_hyphen_values = true, help_heading = "Outages")]
+    clock_skew: Vec<String>,
+
+    /// What has expired: each authorization when it is issued, the models that have an expiration date, or both
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT,...",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_missing_value = "authorizations",
+        help_heading = "Outages"
+    )]
+    expired: Vec<ExpiredArg>,
+
+    /// Name of a resource with a customer-managed encryption key; repeatable
+    #[arg(long, value_name = "NAME")]
+    encrypted: Vec<String>,
+
+    /// Maximum number of models of a resource, to test with a full target [default: the service's]
+    #[arg(long, value_name = "N")]
+    max_models: Option<usize>,
+
+    /// File for the settings, which appears when the resources listen; nothing is printed then, except errors
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    ready_file: Option<PathBuf>,
+
+    /// One line per request on stderr, also with --ready-file
+    #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
+    verbose: bool,
+}
+
+/// No line is longer than 72 characters: manual pages indent it, and fit into 80 columns.
+const EXAMPLES: &str = "\
+Examples:
+  frcopy emulator
+
+  Settings in a file; then in another shell: . ./settings.sh
+  frcopy emulator --port 7071 > settings.sh
+
+  Rate limits of the free tier:
+  frcopy emulator --tier f0 --models 5
+
+  A copy that fails:
+  frcopy emulator --fail 2024
+
+  A copy that needs --allow-degrade:
+  frcopy emulator --encrypted source
+
+  In the background of a script:
+  frcopy emulator --ready-file ready.sh &
+  until [ -e ready.sh ]; do sleep 0.1; done; . ./ready.sh
+
+  A source that fails for half a minute, a start whose answer is lost:
+  frcopy emulator --down source@10s..40s --lose-answers start";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shell {
+    Bash,
+    Powershell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TierArg {
+    Unlimited,
+    F0,
+    S0,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AnswerArg {
+    Authorize,
+    Start,
+    Poll,
+    Read,
+    List,
+    Delete,
+}
+
+impl From<AnswerArg> for AnswerTo {
+    fn from(arg: AnswerArg) -> Self {
+        match arg {
+            AnswerArg::Authorize => Self::Authorize,
+            AnswerArg::Start => Self::Start,
+            AnswerArg::Poll => Self::Poll,
+            AnswerArg::Read => Self::Read,
+            AnswerArg::List => Self::List,
+            AnswerArg::Delete => Self::Delete,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExpiredArg {
+    Authorizations,
+    Models,
+}
+
+pub(super) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
+    let options = match options(args) {
+        Ok(options) => options,
+        Err(error) => return Ok(runner::refuse(&error)),
+    };
+    runner::runtime()?.block_on(async {
+        if let Some(Err(error)) = args.ready_file.as_deref().map(ReadyFile::prepare) {
+            return Ok(runner::refuse(&error));
+        }
+        let is_logged = args.verbose || args.ready_file.is_none();
+        let on_request: OnRequest = if is_logged { Arc::new(log) } else { Arc::new(|_| {}) };
+        let mut emulator = match Emulator::start(&options, on_request).await {
+            Ok(emulator) => emulator,
+            Err(error) => {
+                let remedy = "choose another --port, or leave it out for free ones";
+                let error = Error::settings("the emulator cannot listen", remedy).with_source(error);
+                return Ok(runner::refuse(&error));
+            }
+        };
+        // Before the settings are printed: their reader may send a signal at once.
+        let mut signals = runner::listen()?;
+        let settings = settings_for(args.shell, &emulator, matches!(args.resources, Resources::Names(_)));
+        let ready_file = match args.ready_file.as_deref().map(|path| ReadyFile::write(path, &settings)).transpose() {
+            Ok(ready_file) => ready_file,
+            Err(error) => return Ok(runner::refuse(&error)),
+        };
+        if ready_file.is_none() {
+            json::print_line(&settings);
+            console::line("ready; Ctrl-C stops it");
+        }
+        tokio::select! {
+            ended = emulator.run() => ended.context("the emulator has stopped").map(|()| ExitCode::SUCCESS),
+            _ = signals.next() => Ok(ExitCode::SUCCESS),
+        }
+    })
+}
+
+fn options(args: &EmulatorArgs) -> Result<Options, Error> {
+    let fail = args.fail.as_deref().map(|code| {
+        Fault::find(code).ok_or_else(|| {
+            let known: Vec<_> = FAULTS.iter().map(|fault| fault.code).collect();
+            Error::settings(
+                format!("--fail {code:?} is not an error that the emulator knows"),
+                format!("choose one of {}", known.join(", ")),
+            )
+        })
+    });
+    let (resources, names) = match &args.resources {
+        Resources::Number(number) => (*number, Vec::new()),
+        Resources::Names(names) => (names.len(), names.clone()),
+    };
+    let base = Options { resources, names, ..Options::default() };
+    let names = base.resource_names();
+    let outages = |option: &str, texts: &[String]| {
+        texts.iter().map(|text| parse_outage(option, text, &names)).collect::<Result<Vec<_>, _>>()
+    };
+    let skews = args.clock_skew.iter().map(|text| parse_clock_skew(text, &names)).collect::<Result<Vec<_>, _>>()?;
+    let encrypted = args.encrypted.iter().map(|name| check_name("--encrypted", name, &names));
+    Ok(Options {
+        port: args.port,
+        operation_time: parse_pause("--operation-time", &args.operation_time)?,
+        latency: parse_pause("--latency", &args.latency)?,
+        tier: match args.tier {
+            TierArg::Unlimited => Tier::Unlimited,
+            TierArg::F0 => Tier::F0,
+            TierArg::S0 => Tier::S0,
+        },
+        models: usize::from(args.models),
+        fail: fail.transpose()?,
+        encrypted: encrypted.collect::<Result<_, _>>()?,
+        max_models: args.max_models,
+        jitter: parse_pause("--jitter", &args.jitter)?,
+        down: outages("--down", &args.down)?,
+        hang: outages("--hang", &args.hang)?,
+        lose_answers: args.lose_answers.iter().copied().map(AnswerTo::from).collect(),
+        clock_skew: skews.concat(),
+        expired_authorizations: args.expired.contains(&ExpiredArg::Authorizations),
+        expired_models: args.expired.contains(&ExpiredArg::Models),
+        ..base
+    })
+}
+
+/// The environment variables for a shell: the first two resources are source and target. Resources that were named have
+/// variables with their names as well.
+fn settings_for(shell: Shell, emulator: &Emulator, are_named: bool) -> String {
+    let mut lines = Vec::new();
+    for (index, resource) in emulator.resources().iter().enumerate() {
+        let EmulatedResource { name, endpoint, key, resource_id, region } = resource;
+        let own = name.to_uppercase().replace('-', "_");
+        let prefixes = match (are_named, index) {
+            (false, _) => vec![own],
+            (true, 0 | 1) => vec![crate::emulator::resource_name(index).to_uppercase(), format!("RESOURCE_{own}")],
+            (true, _) => vec![format!("RESOURCE_{own}")],
+        };
+        for prefix in prefixes {
+            let mut variables = vec![("ENDPOINT", endpoint), ("KEY", key)];
+            if prefix != "SOURCE" {
+                variables.extend([("RESOURCE_ID", resource_id), ("REGION", region)]);
+            }
+            lines.extend(variables.into_iter().map(|(variable, value)| match shell {
+                Shell::Bash => format!("export FRCOPY_{prefix}_{variable}='{value}'"),
+                Shell::Powershell => format!("$env:FRCOPY_{prefix}_{variable} = '{value}'"),
+            }));
+        }
+    }
+    for (collection, what) in [
+        (Collection::CustomModels, "v2.1 models"),
+        (Collection::DocumentModels, "models of v3.0 and later"),
+        (Collection::DocumentClassifiers, "classifiers"),
+    ] {
+        let ids = emulator.ids(0, collection);
+        let shown: Vec<_> = ids.iter().take(6).map(String::as_str).collect();
+        let more =
+            if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
+        if !ids.is_empty() {
+            let source = emulator.resources().first().map_or("", |source| &source.name);
+            lines.push(format!("# {source} has the {what} {}{more}", shown.join(", ")));
+        }
+    }
+    lines.join("\n")
+}
+
+fn log(served: &ServedRequest) {
+    let ServedRequest { resource, method, path, status, took, is_lost } = served;
+    let lost = if *is_lost { " not sent: the connection is closed" } else { "" };
+    let _ = writeln!(io::stderr(), "{resource:<8} {method:<6} {path} {status} {took:.0?}{lost}");
+}

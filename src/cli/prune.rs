@@ -1,0 +1,236 @@
+//! `frcopy prune`: lists what copies have left on a resource, and deletes it if it is asked to.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::client::{CallContext, Client, Connection};
+use crate::error::{Error, ErrorKind};
+use crate::model::ModelId;
+use crate::prune::{Leftover, Leftovers, Pruned, delete, find};
+use crate::resource::Resource;
+use clap::{ArgAction, Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use super::args::Format;
+use super::ci::Results;
+use super::console::{self, Console, Verbosity};
+use super::input::{parse_ids, parse_timeout, process_environment};
+use super::side::{SourceArgs, TargetArgs};
+use super::{exit_code, json, runner};
+
+/// Lists what copies have left on a resource: staging copies and blank v2.1 models. Deletes them with --yes.
+///
+/// A staging copy is removable if the model that it replaced is there, ready, and of the same training. A blank model is
+/// removable if its authorization has expired: by the clock of the service it is older than 24 hours and 30 minutes, and it
+/// has no name and no training result. A training that has run for longer without a name looks the same: look at the list
+/// before you use --yes. Each model is read again right before it is deleted, and kept if it has changed.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct PruneArgs {
+    /// Which resource
+    #[arg(value_enum, value_name = "SIDE")]
+    side: SideArg,
+
+    /// Delete what is removable; with ids, only these
+    #[arg(long, value_name = "ID", num_args = 0..)]
+    yes: Option<Vec<String>>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// Deadline of the whole command
+    #[arg(long, value_name = "DURATION", default_value = "5m", allow_hyphen_values = true)]
+    timeout: String,
+
+    /// Format of stdout: a table, or one line of JSON per model
+    #[arg(long = "output", value_enum, default_value_t = Format::Text, help_heading = "Output")]
+    format: Format,
+
+    /// Only the ids that are removable, or that were deleted
+    #[arg(short, long, conflicts_with_all = ["format", "verbose"], help_heading = "Output")]
+    quiet: bool,
+
+    /// One line per request on stderr; -vv for more
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    verbose: u8,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  frcopy prune target
+  frcopy prune target --yes
+  frcopy prune target --yes invoices.frcopy-staging
+
+Exit codes: 0 the list is complete, and all that was to be deleted is;
+  5 an id is not removable, and nothing was deleted;
+  otherwise that of an error; frcopy help exit-codes explains all of them";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SideArg {
+    Source,
+    Target,
+}
+
+struct PrunePlan {
+    resource: Resource,
+    selection: DeletionSelection,
+    timeout: Duration,
+}
+
+/// What is to be deleted.
+enum DeletionSelection {
+    Nothing,
+    Everything,
+    Ids(Vec<ModelId>),
+}
+
+pub(super) fn run(args: &PruneArgs) -> anyhow::Result<ExitCode> {
+    let plan = match plan(args) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(runner::refuse(&error)),
+    };
+    let verbosity = Verbosity::new(args.quiet, args.verbose);
+    let work = async |console: &Console, cancel: &CancellationToken| prune(&plan, console, cancel).await;
+    runner::until_signal(verbosity, Results::None, work, |(pruned, unreadable), signal| {
+        show(args, &plan, &pruned);
+        let unreadable = (unreadable > 0).then(|| console::unreadable_entries(plan.resource.side, unreadable));
+        unreadable.iter().for_each(console::error);
+        let failed = pruned.iter().filter_map(|one| one.deletion.as_ref()?.as_ref().err());
+        exit_code::from_errors(failed.chain(&unreadable), signal)
+    })
+}
+
+fn plan(args: &PruneArgs) -> Result<PrunePlan, Error> {
+    Ok(PrunePlan {
+        resource: match args.side {
+            SideArg::Source => args.source.resource(&process_environment)?,
+            SideArg::Target => args.target.resource(&process_environment)?,
+        },
+        selection: match &args.yes {
+            None => DeletionSelection::Nothing,
+            Some(ids) if ids.is_empty() => DeletionSelection::Everything,
+            Some(ids) => DeletionSelection::Ids(parse_ids(ids.iter())?),
+        },
+        timeout: parse_timeout(&args.timeout)?,
+    })
+}
+
+async fn prune(plan: &PrunePlan, console: &Console, cancel: &CancellationToken) -> Result<(Vec<Pruned>, usize), Error> {
+    let context = CallContext::new(plan.timeout, cancel, |error, wait| console.waiting(error, wait));
+    let client = Connection::http(&plan.resource)?.client(context);
+    console.step(&format!("reading the {}", plan.resource.side));
+    let Leftovers { found, unreadable } = find(&client).await?;
+    plan.selection.check(&found, plan.resource.side)?;
+    let mut pruned = Vec::new();
+    for leftover in found {
+        let deletion = if plan.selection.picks(&leftover) {
+            console.step(&format!("deleting {} {}", leftover.model.kind, leftover.model.id));
+            Some(delete_unless_cancelled(&client, &leftover).await)
+        } else {
+            None
+        };
+        pruned.push(Pruned { leftover, deletion });
+    }
+    Ok((pruned, unreadable))
+}
+
+async fn delete_unless_cancelled(client: &Client<'_>, leftover: &Leftover) -> Result<(), Error> {
+    if client.is_cancelled() {
+        return Err(Error::interrupted("interrupted before it was deleted"));
+    }
+    delete(client, leftover).await
+}
+
+impl DeletionSelection {
+    fn picks(&self, leftover: &Leftover) -> bool {
+        let is_picked = match self {
+            Self::Nothing => false,
+            Self::Everything => true,
+            Self::Ids(ids) => ids.iter().any(|id| id.is_same_as(&leftover.model.id)),
+        };
+        is_picked && leftover.is_removable()
+    }
+
+    /// Refuses ids that cannot be deleted, before anything is.
+    fn check(&self, found: &[Leftover], side: crate::resource::Side) -> Result<(), Error> {
+        let Self::Ids(ids) = self else { return Ok(()) };
+        for id in ids {
+            let of_id = || found.iter().filter(|leftover| leftover.model.id.is_same_as(id));
+            if of_id().any(Leftover::is_removable) {
+                continue;
+            }
+            let why = of_id().find_map(|leftover| leftover.reason.as_ref().err().cloned());
+            let why = why.unwrap_or_else(|| "it is not something that a copy has left".into());
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("{id} of the {side} is not removable, nothing was deleted"),
+            )
+            .with_source(why)
+            .with_remedy(format!("give only ids that frcopy prune {side} lists as removable")));
+        }
+        Ok(())
+    }
+}
+
+fn show(args: &PruneArgs, plan: &PrunePlan, pruned: &[Pruned]) {
+    match args.format {
+        Format::Json => json::print_lines(pruned.iter().map(|one| json::pruned(one, &plan.resource))),
+        Format::Text if args.quiet => {
+            let ids = pruned.iter().filter(|one| ["removable", "deleted"].contains(&one.status()));
+            json::print_lines(ids.map(|one| one.leftover.model.id.to_string()));
+        }
+        Format::Text => json::print_lines(table(pruned).into_iter()),
+    }
+    for Pruned { leftover, deletion } in pruned {
+        if let Some(Err(error)) = deletion {
+            console::error_for(&format!("{} {}", leftover.model.kind, leftover.model.id), error);
+        }
+    }
+    if !args.quiet {
+        console::line(&summary(plan, pruned));
+    }
+}
+
+const HEAD: [&str; 5] = ["MODEL ID", "KIND", "API", "RESULT", "REASON"];
+
+fn table(pruned: &[Pruned]) -> Vec<String> {
+    let head = (!pruned.is_empty()).then(|| HEAD.map(str::to_owned));
+    let row = |one: &Pruned| {
+        let Leftover { version, model, .. } = &one.leftover;
+        [
+            model.id.to_string(),
+            model.kind.to_string(),
+            json::trained_with(*version, model),
+            one.status().to_owned(),
+            one.reason().to_owned(),
+        ]
+    };
+    let rows: Vec<_> = head.into_iter().chain(pruned.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..HEAD.len()).map(|column| width(column).unwrap_or_default()).collect();
+    let line = |row: &[String; HEAD.len()]| {
+        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+fn summary(plan: &PrunePlan, pruned: &[Pruned]) -> String {
+    let side = plan.resource.side;
+    let count = |status: &str| pruned.iter().filter(|one| one.status() == status).count();
+    let parts = ["deleted", "failed", "removable", "kept"].map(|status| (count(status), status));
+    let parts: Vec<_> =
+        parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, status)| format!("{count} {status}")).collect();
+    let hint = match plan.selection {
+        DeletionSelection::Nothing if count("removable") > 0 => "; --yes deletes what is removable",
+        _ => "",
+    };
+    if parts.is_empty() {
+        format!("copies have left nothing on the {side}")
+    } else {
+        format!("on the {side}: {}{hint}", parts.join(", "))
+    }
+}

@@ -1,0 +1,80 @@
+//! What the exchanges with a resource say of it: its clock, its region, its addresses, and whether it answers at all.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, timeout};
+use url::Host;
+
+use super::{Client, ClockReading, RetryPolicy};
+use crate::api::{Answer, Call};
+use crate::error::Error;
+use crate::text::UntrustedText;
+
+/// The longest time for one name.
+const NAME_TIME: Duration = Duration::from_secs(5);
+/// How long a read is repeated while the resource cannot be reached or does not answer.
+const READ_TIME: Duration = Duration::from_secs(10);
+
+impl Client<'_> {
+    /// Sends a call that only reads, and gives up sooner than a copy does.
+    ///
+    /// # Errors
+    /// The last attempt's, or that of a cancellation.
+    pub(crate) async fn read_soon<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
+        Ok(self.send(call, RetryPolicy::READ.until(Instant::now() + READ_TIME)).await?.value)
+    }
+
+    /// Sends a read without its credential. Any answer, such as 401, shows that the resource can be reached.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub(crate) async fn reach<T>(&self, call: &Call<'_, T>) -> Result<(), Error> {
+        let policy = RetryPolicy::ONCE.until(Instant::now() + READ_TIME);
+        let limits = self.limits(&call.request, policy);
+        let answer = self.transmit(&call.request.identified().0, policy, limits).await?;
+        self.note(&answer);
+        Ok(())
+    }
+
+    /// The addresses of the endpoint's host, as this machine resolves its name. None where it cannot.
+    pub(crate) async fn addresses(&self) -> Option<Vec<IpAddr>> {
+        let url = self.endpoint().url("/").ok()?;
+        let name = match url.host()? {
+            Host::Ipv4(address) => return Some(vec![address.into()]),
+            Host::Ipv6(address) => return Some(vec![address.into()]),
+            Host::Domain(name) => name,
+        };
+        let lookup = timeout(NAME_TIME, tokio::net::lookup_host((name, 0)));
+        let found = self.interruptible(lookup).await.ok()?.ok()?.ok()?;
+        let mut addresses: Vec<_> = found.map(|address| address.ip()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        Some(addresses)
+    }
+
+    /// Keeps what every answer says of its resource: the time and the region.
+    pub(super) fn note(&self, answer: &Answer) {
+        if let Some(date) = answer.date() {
+            self.connection.clock.set(Some(ClockReading { date, read_at: Instant::now() }));
+        }
+        if let Some(region) = answer.region() {
+            *self.connection.region.borrow_mut() = Some(region);
+        }
+    }
+
+    /// The time by the service's own clock: its last `Date` and the time that has passed since. None before its first
+    /// answer with a date. It is only compared with dates of the same service.
+    #[must_use]
+    pub(crate) fn service_time(&self) -> Option<Timestamp> {
+        let ClockReading { date, read_at } = self.connection.clock.get()?;
+        date.checked_add(SignedDuration::try_from(read_at.elapsed()).ok()?).ok()
+    }
+
+    /// The region of the resource, as its answers name it. None before the first answer with a region.
+    #[must_use]
+    pub(crate) fn service_region(&self) -> Option<UntrustedText> {
+        self.connection.region.borrow().clone()
+    }
+}
