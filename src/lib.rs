@@ -48,6 +48,7 @@ mod resource;
 mod selection;
 mod text;
 mod text_file;
+mod trace;
 
 pub use auth::{Credential, Key};
 pub use copy::{CopyOptions, Event, IfExists, Observer, Outcome, Plan, Report, RequestIds, copy, dry_run};

@@ -26,6 +26,7 @@ mod id_map;
 mod input;
 mod json;
 mod list;
+mod program;
 mod runner;
 mod screen;
 mod side;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
 use crate::error::Error;
-use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress, TraceParent};
+use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress};
+use crate::trace::TraceParent;
 use secrecy::SecretString;
 
 use super::az::{Account, Details};
