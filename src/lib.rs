@@ -45,6 +45,7 @@ mod model_diff;
 mod operation;
 mod redactor;
 mod resource;
+mod resource_name;
 mod selection;
 mod text;
 mod text_file;
@@ -55,4 +56,5 @@ pub use copy::{CopyOptions, Event, IfExists, Observer, Outcome, Plan, Report, Re
 pub use error::{Error, ErrorKind};
 pub use model::{Kind, ModelId};
 pub use resource::{Resource, Side};
+pub use resource_name::ResourceName;
 pub use tokio_util::sync::CancellationToken;

@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use crate::auth::Credential;
 use crate::error::Error;
+use crate::resource_name::ResourceName;
 use crate::trace::TraceParent;
 
 /// The role of a resource in a copy. One resource can have both.
@@ -16,6 +17,8 @@ pub enum Side {
     Source,
     /// The resource that receives the copy.
     Target,
+    /// A resource that a command uses alone, such as one that is listed by its name.
+    Alone,
 }
 
 impl fmt::Display for Side {
@@ -23,6 +26,7 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Self::Source => "source",
             Self::Target => "target",
+            Self::Alone => "resource",
         })
     }
 }
@@ -38,13 +42,15 @@ pub struct Resource {
     pub credential: Credential,
     /// The trace context that its requests carry.
     pub trace: Option<TraceParent>,
+    /// The name that the user has given it.
+    pub name: Option<ResourceName>,
 }
 
 impl Resource {
-    /// Creates a resource without a trace context.
+    /// Creates a resource without a trace context and without a name.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
-        Self { side, endpoint, credential, trace: None }
+        Self { side, endpoint, credential, trace: None, name: None }
     }
 }
 

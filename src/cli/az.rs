@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::deadline;
 use super::program::output_within;
+use super::side::flags::Setting;
+use super::side::origin::Origin;
 use crate::error::{Error, ErrorKind};
-use crate::resource::Side;
 use crate::text::sanitize;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -22,7 +23,8 @@ const MAX_TIME: Duration = Duration::from_secs(60);
 /// The name of a resource in Azure.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
-    pub(super) side: Side,
+    /// Where it was named.
+    pub(super) origin: Origin,
     pub(super) name: String,
     pub(super) resource_group: String,
     /// The Azure CLI's default subscription if absent.
@@ -62,34 +64,33 @@ impl Account {
     }
 
     fn ask<T: DeserializeOwned>(&self, what: &[&str]) -> Result<T, Error> {
-        let Self { side, name, resource_group, subscription } = self;
+        let Self { origin, name, resource_group, subscription } = self;
         let mut az = Command::new(AZ);
         az.args(["cognitiveservices", "account"]).args(what).args(["--name", name, "--resource-group", resource_group]);
         az.args(subscription.iter().flat_map(|id| ["--subscription", id])).args(["--output", "json"]);
         let limit = deadline::left().min(MAX_TIME);
+        let option = |setting| origin.option(setting);
+        let account = option(Setting::Account);
+        let instead = format!("give {} and a credential instead of {account}", option(Setting::Endpoint));
         let output = output_within(&mut az, limit).map_err(|error| {
             if error.kind() == io::ErrorKind::TimedOut {
-                let what = format!("the Azure CLI did not answer in {} s for --{side}-account", limit.as_secs());
-                return Error::new(ErrorKind::Unavailable, what).with_remedy(format!(
-                    "check that `az account show` works, or give --{side}-endpoint and a credential instead of \
-                     --{side}-account"
-                ));
+                let what = format!("the Azure CLI did not answer in {} s for {account}", limit.as_secs());
+                let remedy = format!("check that `az account show` works, or {instead}");
+                return Error::new(ErrorKind::Unavailable, what).with_remedy(remedy);
             }
-            Error::settings(
-                format!("the Azure CLI, which is needed for --{side}-account, cannot be run"),
-                format!("install it, or give --{side}-endpoint and a credential instead of --{side}-account"),
-            )
-            .with_source(error)
+            let what = format!("the Azure CLI, which is needed for {account}, cannot be run");
+            Error::settings(what, format!("install it, or {instead}")).with_source(error)
         })?;
         if !output.status.success() {
             let words = sanitize(&String::from_utf8_lossy(&output.stderr));
-            return Err(Error::new(
-                ErrorKind::Credentials,
-                format!("the Azure CLI did not find the {side} {}", sanitize(name)),
-            )
-            .with_source(words)
-            .with_remedy(format!(
-                "sign in with `az login`, and check --{side}-account, --{side}-resource-group and --{side}-subscription"
+            let what = match origin {
+                Origin::Side(side) => format!("the Azure CLI did not find the {side} {}", sanitize(name)),
+                Origin::Named { .. } => format!("the Azure CLI did not find {}, the {account}", sanitize(name)),
+            };
+            return Err(Error::new(ErrorKind::Credentials, what).with_source(words).with_remedy(format!(
+                "sign in with `az login`, and check {account}, {} and {}",
+                option(Setting::ResourceGroup),
+                option(Setting::Subscription)
             )));
         }
         // The output may contain a key, so it is not repeated.
@@ -97,9 +98,7 @@ impl Account {
             let place = format!("line {}, column {}", error.line(), error.column());
             Error::new(ErrorKind::Unforeseen, "the output of the Azure CLI has an unknown format")
                 .with_source(place)
-                .with_remedy(format!(
-                    "update it, or give --{side}-endpoint and a credential instead of --{side}-account"
-                ))
+                .with_remedy(format!("update it, or {instead}"))
         })
     }
 }

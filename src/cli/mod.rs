@@ -10,6 +10,7 @@ mod az;
 mod check;
 mod ci;
 mod completions;
+mod config;
 mod console;
 mod copy;
 mod copy_result;
@@ -25,13 +26,17 @@ mod help;
 mod id_map;
 mod input;
 mod json;
+mod key_command;
 mod list;
+mod nearest;
 mod program;
+mod resources;
 mod runner;
 mod screen;
 mod side;
 mod signals;
 mod status;
+mod table;
 mod wait;
 
 use std::io::Write;
@@ -68,6 +73,7 @@ enum Command {
     List(Box<list::ListArgs>),
     Check(Box<check::CheckArgs>),
     Authorize(Box<authorize::AuthorizeArgs>),
+    Resources(resources::ResourcesArgs),
     #[cfg(feature = "emulator")]
     Emulator(emulator::EmulatorArgs),
     /// Copies a v2.1 and a v4.0 model between two emulated resources on this machine.
@@ -138,6 +144,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(args),
         Command::Check(args) => check::run(args),
         Command::Authorize(args) => authorize::run(args),
+        Command::Resources(args) => Ok(resources::run(args)),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]

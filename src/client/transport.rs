@@ -57,7 +57,7 @@ impl Http {
     }
 
     async fn exchange(&self, resource: &Resource, request: &Request, timeout: Duration) -> Result<Answer, Error> {
-        let Resource { side, endpoint, credential, trace } = resource;
+        let Resource { side, endpoint, credential, trace, .. } = resource;
         let mut builder = self
             .http
             .request(request.method.clone(), endpoint.url(&request.path_and_query)?)

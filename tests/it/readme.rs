@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::{frcopy, run};
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 6] = ["copy", "wait", "list", "check", "authorize", "completions"];
+const COMMANDS: [&str; 7] = ["copy", "wait", "list", "check", "authorize", "resources", "completions"];
 
 /// The text outside of fenced blocks.
 fn prose() -> String {
