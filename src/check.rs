@@ -153,7 +153,7 @@ fn not_comparable(NotReady { side, listed }: NotReady) -> Comparison {
     let error = Error::new(ErrorKind::Refused, what).with_remedy("wait until its training or copy has ended");
     let kind = model.kind;
     let (source, target) = match side {
-        Side::Source => (Some(model), None),
+        Side::Source | Side::Alone => (Some(model), None),
         Side::Target => (None, Some(model)),
     };
     Comparison { kind, source, target, verdict: Verdict::Unread(error) }

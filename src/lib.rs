@@ -48,13 +48,16 @@ mod operation;
 mod prune;
 mod redactor;
 mod resource;
+mod resource_name;
 mod selection;
 mod text;
 mod text_file;
+mod trace;
 
 pub use auth::{Credential, Key};
 pub use copy::{CopyOptions, Event, IfExists, Observer, Outcome, Plan, Report, RequestIds, copy, dry_run};
 pub use error::{Error, ErrorKind};
 pub use model::{Kind, ModelId};
 pub use resource::{Resource, Side};
+pub use resource_name::ResourceName;
 pub use tokio_util::sync::CancellationToken;

@@ -37,9 +37,9 @@ pub(super) const CHECK_ENDPOINT: &str = "check the {side} endpoint and --api-ver
      does not offer this API version at this address";
 const KEYS_ARE_OFF: &str =
     "use --{side}-auth entra: the keys of the {side} resource are switched off (disableLocalAuth)";
-const CHECK_KEY: &str = "check that FRCOPY_{SIDE}_KEY is a key of the {side} endpoint's own resource; where its keys \
-     are switched off, use --{side}-auth entra";
-pub(super) const CHECK_ACCESS: &str = "check FRCOPY_{SIDE}_KEY, and the network rules of the {side} resource; where \
+const CHECK_KEY: &str = "check that FRCOPY_{SIDE}_KEY, or the key of the named resource, is a key of the {side} endpoint's own \
+     resource; where its keys are switched off, use --{side}-auth entra";
+pub(super) const CHECK_ACCESS: &str = "check FRCOPY_{SIDE}_KEY, or the key of the named resource, and the network rules of the {side} resource; where \
      its keys are switched off, use --{side}-auth entra";
 pub(super) const CHECK_ROLE: &str = "give the identity the role Cognitive Services User on both resources, source and \
      target, which takes up to five minutes to work (the role Contributor has no dataActions and is not enough); a \

@@ -81,6 +81,13 @@ pub(crate) fn is_about_authorization(error: &ServiceError) -> bool {
 
 /// Names the side in a remedy.
 pub(super) fn for_side(remedy: &str, side: Side) -> String {
+    // Such a resource has a name, and no flags and variables of a side.
+    let remedy = match side {
+        Side::Alone => {
+            &*remedy.replace("FRCOPY_{SIDE}_KEY, or the key of the named resource,", "its key").replace("--{side}-", "")
+        }
+        Side::Source | Side::Target => remedy,
+    };
     remedy.replace("{side}", &side.to_string()).replace("{SIDE}", &side.to_string().to_uppercase())
 }
 

@@ -212,11 +212,10 @@ impl Entra {
             format!("no identity on this machine got an Entra ID token for the {side}"),
         )
         .with_source(failures.join("; "))
-        .with_remedy(format!(
+        .with_remedy(
             "sign in with `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or give a \
-                 token in FRCOPY_{}_TOKEN",
-            side.to_string().to_uppercase()
-        )))
+                 token of your own (frcopy help authentication)",
+        ))
     }
 
     async fn token_of(&self, identity: Identity) -> Result<Token, Error> {

@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, KindArg, OutputArgs};
 use super::authorization_file::{self, NewFile};
 use super::ci::Results;
+use super::config::ConfigArgs;
 use super::console::{self, Console, Verbosity};
 use super::input::{STDIN, parse, parse_description, parse_tags, parse_timeout, process_environment};
-use super::side::{TargetAddressArgs, TargetArgs};
+use super::side::{SideSettings, Sides, TargetAddressArgs, TargetArgs, ToArg};
 use super::{ci, exit_code, json, runner};
 
 /// Issues an authorization to copy one model into the target resource, for a person without the target's credential.
@@ -56,6 +57,12 @@ pub(super) struct AuthorizeArgs {
     /// Tag of the copy (v3.0 and later); repeatable
     #[arg(long = "tag", value_name = "KEY=VALUE", help_heading = "Copy")]
     tags: Vec<String>,
+
+    #[command(flatten)]
+    to: ToArg,
+
+    #[command(flatten)]
+    config: ConfigArgs,
 
     #[command(flatten)]
     target: TargetArgs,
@@ -123,7 +130,7 @@ fn run_authorize(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> 
         match args.output.format {
             // Stdout has the authorization already.
             _ if path == Path::new(STDIN) => {}
-            Format::Json => json::print_line(&json::authorization("authorized", &issued)),
+            Format::Json => json::print_line(&json::authorization("authorized", &issued, plan.target.name.as_ref())),
             Format::Text => json::print_line(id),
         }
         exit_code::from_errors(&console::unpublished(ci::publish_authorization(id)), signal)
@@ -152,14 +159,14 @@ fn run_revoke(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> {
     };
     runner::until_signal(verbosity, Results::None, work, |(), _| {
         if args.output.format == Format::Json {
-            json::print_line(&json::authorization("revoked", &authorization));
+            json::print_line(&json::authorization("revoked", &authorization, target.name.as_ref()));
         }
         ExitCode::SUCCESS
     })
 }
 
 fn plan(args: &AuthorizeArgs) -> Result<AuthorizePlan, Error> {
-    let target = args.target.settings(&process_environment)?;
+    let target = target_settings(args)?;
     let (target, target_address) = (target.resource()?, args.address.address(&target, &process_environment)?);
     let plan = AuthorizePlan {
         target,
@@ -174,10 +181,14 @@ fn plan(args: &AuthorizeArgs) -> Result<AuthorizePlan, Error> {
     plan.check().map(|()| plan)
 }
 
+fn target_settings(args: &AuthorizeArgs) -> Result<SideSettings, Error> {
+    Sides::new(&args.config, &process_environment).target(args.to.to.as_ref(), &args.target)
+}
+
 /// The file determines the target. A different target endpoint is refused.
 fn revocation(args: &AuthorizeArgs, path: &Path) -> Result<(AuthorizationFile, Resource, Duration), Error> {
     let authorization = authorization_file::read(path)?;
-    let mut target = args.target.settings(&process_environment)?;
+    let mut target = target_settings(args)?;
     target.endpoint.get_or_insert_with(|| authorization.target.to_string());
     let target = target.resource()?;
     let timeout = parse_timeout(&args.timeout)?;

@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, PatternArgs, ScopeArgs};
 use super::ci::Results;
+use super::config::ConfigArgs;
 use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::exit_code::{self, Code};
 use super::id_map::IdMap;
 use super::input::{parse, parse_ids, parse_long_duration, parse_timeout, process_environment, unique};
 use super::json::EndOfLife;
-use super::side::{SourceArgs, TargetArgs, both_sides};
+use super::side::{FromArg, Sides, SourceArgs, TargetArgs, ToArg, check_stdin};
 use super::{ci, json, runner};
 
 /// Compares source and target: what a failover would miss.
@@ -42,6 +43,15 @@ pub(super) struct CheckArgs {
 
     #[command(flatten)]
     scope: ScopeArgs,
+
+    #[command(flatten)]
+    from: FromArg,
+
+    #[command(flatten)]
+    to: ToArg,
+
+    #[command(flatten)]
+    config: ConfigArgs,
 
     #[command(flatten)]
     source: SourceArgs,
@@ -85,6 +95,7 @@ pub(super) struct CheckArgs {
 const EXAMPLES: &str = "\
 Examples:
   frcopy check
+  frcopy check --from east --to west
   frcopy check --one-way --expiring-within 60d
   frcopy check --output json | jq 'select(.sign != \"=\").source.modelId'
 
@@ -131,7 +142,10 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn plan(args: &CheckArgs) -> Result<(CheckPlan, Option<Duration>), Error> {
-    let (source, target) = both_sides(&args.source, &args.target, &process_environment)?;
+    let sides = Sides::new(&args.config, &process_environment);
+    let source = sides.source(args.from.from.as_ref(), &args.source)?;
+    let target = sides.target(args.to.to.as_ref(), &args.target)?;
+    check_stdin(&source, &target)?;
     let selection = match parse_ids(args.model_ids.iter())? {
         ids if ids.is_empty() => Selection::Matching(args.patterns.patterns()?),
         ids => Selection::Ids(unique(ids)),

@@ -2,6 +2,7 @@
 
 use crate::copy::{Outcome, Report};
 use crate::error::Error;
+use crate::resource_name::name_option;
 
 use super::args::Format;
 use super::console::{self, Verbosity};
@@ -41,7 +42,9 @@ fn show_operation(error: &Error, report: &Report) {
         && is_running(error, report)
     {
         console::line(&format!("operation: {operation}"));
-        console::line(&format!("to wait for it: frcopy wait '{operation}'"));
+        let from = name_option("--from", report.source_resource.as_ref());
+        let to = name_option("--to", report.target_resource.as_ref());
+        console::line(&format!("to wait for it: frcopy wait '{operation}'{from}{to}"));
     }
 }
 
@@ -59,7 +62,8 @@ fn print_result(format: Format, report: &Report) {
 
 fn sentence(outcome: Outcome, report: &Report) -> String {
     let name = name(report);
-    let to = report.target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
+    let to = report.target_resource.as_ref().map(|name| format!(" to {name}"));
+    let to = to.or(report.target.as_ref().map(|target| format!(" to {target}"))).unwrap_or_default();
     let id = report.target_model_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
     let version = report.api_version.map(|version| format!(" with API {version}")).unwrap_or_default();
     let seconds = report.elapsed.as_secs_f64();

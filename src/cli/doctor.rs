@@ -6,14 +6,15 @@ use std::time::Duration;
 use crate::client::CallContext;
 use crate::doctor::{Check, CheckResult, Finding, Subject, complete, endpoint_form, examine};
 use crate::error::Error;
-use crate::resource::{Endpoint, TargetAddress};
+use crate::resource::{Endpoint, Side, TargetAddress};
 use clap::{ArgAction, Args};
 
 use super::args::Format;
 use super::ci::Results;
+use super::config::ConfigArgs;
 use super::console::{self, Console, Verbosity};
 use super::input::{Environment, parse, parse_timeout, process_environment};
-use super::side::{SideSettings, SourceArgs, TargetAddressArgs, TargetArgs};
+use super::side::{SideSettings, Sides, SourceArgs, TargetAddressArgs, TargetArgs};
 use super::{ci, exit_code, json, runner};
 
 /// Checks settings, network, authentication, API versions, room, region and clock of each resource.
@@ -24,6 +25,14 @@ use super::{ci, exit_code, json, runner};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
+    /// Names of resources; without any, the source and the target of flags and variables
+    // The id by which the flags of the target's address exclude names.
+    #[arg(id = "to", value_name = "NAME")]
+    names: Vec<String>,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+
     #[command(flatten)]
     source: SourceArgs,
 
@@ -100,6 +109,37 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 fn plan(args: &DoctorArgs) -> Result<(Vec<CheckedResource>, Duration), Error> {
     let environment: Environment<'_> = &process_environment;
     let timeout = parse_timeout(&args.timeout)?;
+    let mut given =
+        if args.names.is_empty() { given_sides(args, environment) } else { given_names(args, environment)? };
+    if given.is_empty() {
+        return Err(Error::settings(
+            "no resource is configured",
+            "set FRCOPY_SOURCE_ENDPOINT and FRCOPY_TARGET_ENDPOINT, and a key of each, or give the name of a resource; \
+             frcopy help environment lists all variables",
+        ));
+    }
+    check_stdin(&mut given);
+    Ok((given.into_iter().map(Given::checked).collect(), timeout))
+}
+
+fn given_names(args: &DoctorArgs, environment: Environment<'_>) -> Result<Vec<Given>, Error> {
+    if args.source.are_given() || args.target.are_given() {
+        return Err(Error::settings(
+            "the flags of the source and the target do not apply to named resources",
+            "leave them out, or leave out the names",
+        ));
+    }
+    let sides = Sides::new(&args.config, environment);
+    let given = args.names.iter().map(|name| {
+        let origins = sides.origins(name)?;
+        let settings = sides.named("the name of the resource", name, Side::Alone);
+        let address = settings.as_ref().map(|settings| args.target_address.address(settings, environment));
+        Ok(Given { name: name.clone(), origins, address: address.unwrap_or(Ok(None)), settings })
+    });
+    given.collect()
+}
+
+fn given_sides(args: &DoctorArgs, environment: Environment<'_>) -> Vec<Given> {
     let mut given = Vec::new();
     if args.source.is_configured(environment) {
         given.push(Given {
@@ -119,15 +159,7 @@ fn plan(args: &DoctorArgs) -> Result<(Vec<CheckedResource>, Duration), Error> {
             settings,
         });
     }
-    if given.is_empty() {
-        return Err(Error::settings(
-            "no resource is configured",
-            "set FRCOPY_SOURCE_ENDPOINT and FRCOPY_TARGET_ENDPOINT, and a key of each; frcopy help environment lists all \
-             variables",
-        ));
-    }
-    check_stdin(&mut given);
-    Ok((given.into_iter().map(Given::checked).collect(), timeout))
+    given
 }
 
 /// At most one of the resources can read its credential from stdin.

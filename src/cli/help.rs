@@ -9,7 +9,7 @@ use clap::{Args, Command};
 
 use super::exit_code::{Code, PRECEDENCE};
 use super::input::without_keys;
-use super::{json, runner, side};
+use super::{config, json, runner, side};
 
 /// The width of terminals that every text fits into.
 const WIDTH: usize = 80;
@@ -19,6 +19,7 @@ pub(super) const TOPICS_HINT: &str = "\
 Topics (frcopy help TOPIC):
   authentication   keys, Entra ID, tokens, the Azure CLI
   ci               output for GitHub Actions and Azure Pipelines
+  configuration    resources with names: --from, --to, frcopy list NAME
   environment      the variables, and where to find their values
   exit-codes       their meaning, and what a script should do
   guarantees       what frcopy guarantees, and the limits
@@ -67,9 +68,10 @@ macro_rules! topic {
     };
 }
 
-const TOPICS: [Topic; 10] = [
+const TOPICS: [Topic; 11] = [
     topic!("authentication"),
     topic!("ci"),
+    topic!("configuration"),
     Topic { name: "environment", text: environment },
     Topic { name: "exit-codes", text: exit_codes },
     topic!("guarantees"),
@@ -173,12 +175,20 @@ fn environment() -> String {
         let _ = write!(text, "\nThe {side} resource:\n");
         push_variables(&mut text, side::variables(side));
     }
+    text += "\nNamed resources:\n";
+    push_variables(
+        &mut text,
+        std::iter::once((CONFIG_VARIABLE.0.to_owned(), CONFIG_VARIABLE.1)).chain(config::variables()),
+    );
     for (title, variables) in OTHER_VARIABLES {
         let _ = write!(text, "\n{title}:\n");
         push_variables(&mut text, variables.iter().map(|(name, meaning)| ((*name).to_owned(), *meaning)));
     }
     text + VALUES
 }
+
+/// The variable of the configuration file.
+const CONFIG_VARIABLE: (&str, &str) = ("FRCOPY_CONFIG", "The configuration file, as --config");
 
 /// Where the values of the variables are.
 const VALUES: &str = "
@@ -261,8 +271,9 @@ frcopy copy, frcopy wait: one line per copy, in the order in which they end
                  none; null after an error
   kind           model or classifier; null if the source did not show it
   apiVersion     such as v4.0
-  source         endpoint, modelId
-  target         endpoint, modelId, resourceId, region
+  source         name, endpoint, modelId
+  target         name, endpoint, modelId, resourceId, region;
+                 name: of the resource, with --from and --to
   operation      URL of the operation, for frcopy wait
   verified       true if the target showed the copy as ready
   startedAt      start of the command, in UTC
@@ -279,6 +290,7 @@ frcopy copy, frcopy wait: one line per copy, in the order in which they end
 
 frcopy list: one line per model
   schema         \"frcopy.model/1\"
+  resource       its name; null with source and target
   endpoint, kind, modelId, apiVersion, status, name, description, tags,
   createdAt, modifiedAt, expiresAt
   retired        true if a preview version trained the model: it has ended
@@ -288,7 +300,7 @@ frcopy check: one line per model
   sign           = + - * !
   verdict        same, onlyOnSource, onlyOnTarget, differs, unread
   kind           model or classifier
-  source, target endpoint, modelId, name
+  source, target endpoint, modelId, name (of the model), resource (its name)
   differences    list of sentences
   expiresAt      the earlier date of the two models
   expiresSoon    true within --expiring-within
@@ -318,7 +330,14 @@ frcopy authorize: one line
   schema         \"frcopy.authorize/1\"
   status         authorized or revoked
   kind, apiVersion, expiresAt
-  target         endpoint, modelId
+  target         name, endpoint, modelId
+
+frcopy resources: one line per named resource
+  schema         \"frcopy.resource/1\"
+  name, endpoint, account, resourceId, region
+  authentication key, key-env, key-file, key-command, key-from-az, token,
+                 token-file, entra or none
+  definedIn      the file with its line, the variables, or both
 
 The file of --id-map, replaced as a whole and merged with what it has
   schema         \"frcopy.id-map/1\"

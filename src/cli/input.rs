@@ -31,6 +31,11 @@ pub(super) fn process_environment(name: &str) -> Option<String> {
     Some(value).filter(|value| !value.trim().is_empty())
 }
 
+/// The names of the variables of this process.
+pub(super) fn process_variables() -> Vec<String> {
+    std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
+}
+
 /// Reads a whole file, or stdin, up to a size limit and until the deadline of the command.
 pub(super) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     text_file::read_text(path, limit, deadline::left())

@@ -17,9 +17,11 @@ use crate::inventory::Listed;
 use crate::model::{Model, ModelId, Readiness};
 use crate::prune::{Leftover, Origin, Pruned};
 use crate::resource::{Endpoint, Resource};
+use crate::resource_name::ResourceName;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::config::Definition;
 use super::status::status;
 
 /// Writes one line to stdout.
@@ -81,6 +83,7 @@ fn date(date: Timestamp) -> String {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ModelAt<'a> {
+    name: Option<&'a str>,
     endpoint: Option<String>,
     model_id: Option<&'a str>,
 }
@@ -107,6 +110,7 @@ struct CopyLine<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CopyTarget<'a> {
+    name: Option<&'a str>,
     endpoint: Option<String>,
     model_id: Option<&'a str>,
     resource_id: Option<String>,
@@ -155,10 +159,12 @@ pub(super) fn copy(report: &Report) -> String {
         kind: report.kind.map(|kind| kind.to_string()),
         api_version: report.api_version.map(|version| version.to_string()),
         source: ModelAt {
+            name: report.source_resource.as_ref().map(ResourceName::as_str),
             endpoint: report.source.as_ref().map(text),
             model_id: report.source_model_id.as_ref().map(ModelId::as_str),
         },
         target: CopyTarget {
+            name: report.target_resource.as_ref().map(ResourceName::as_str),
             endpoint: report.target.as_ref().map(text),
             model_id: report.target_model_id.as_ref().map(ModelId::as_str),
             resource_id: report.target_resource_id.as_ref().map(text),
@@ -278,6 +284,7 @@ fn error_kind(kind: ErrorKind) -> &'static str {
 #[serde(rename_all = "camelCase")]
 struct ModelLine<'a> {
     schema: &'static str,
+    resource: Option<&'a str>,
     endpoint: String,
     kind: String,
     model_id: &'a str,
@@ -296,6 +303,7 @@ struct ModelLine<'a> {
 pub(super) fn model(Listed { version, model }: &Listed, resource: &Resource) -> String {
     line(&ModelLine {
         schema: "frcopy.model/1",
+        resource: resource.name.as_ref().map(ResourceName::as_str),
         endpoint: resource.endpoint.to_string(),
         kind: model.kind.to_string(),
         model_id: model.id.as_str(),
@@ -360,15 +368,17 @@ pub(super) struct EndOfLife {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ComparedModel<'a> {
+    resource: Option<&'a str>,
     endpoint: String,
     model_id: Option<&'a str>,
     name: Option<String>,
 }
 
 impl<'a> ComparedModel<'a> {
-    fn new(endpoint: &Endpoint, model: Option<&'a Model>) -> Self {
+    fn new(resource: &'a Resource, model: Option<&'a Model>) -> Self {
         Self {
-            endpoint: endpoint.to_string(),
+            resource: resource.name.as_ref().map(ResourceName::as_str),
+            endpoint: resource.endpoint.to_string(),
             model_id: model.map(|model| model.id.as_str()),
             name: model.and_then(|model| model.name.as_ref()).map(text),
         }
@@ -382,8 +392,8 @@ pub(super) fn comparison(one: &Comparison, plan: &CheckPlan, end: &EndOfLife) ->
         sign: sign(&one.verdict),
         verdict: verdict(&one.verdict),
         kind: one.kind.to_string(),
-        source: ComparedModel::new(&plan.source.endpoint, one.source.as_ref()),
-        target: ComparedModel::new(&plan.target.endpoint, one.target.as_ref()),
+        source: ComparedModel::new(&plan.source, one.source.as_ref()),
+        target: ComparedModel::new(&plan.target, one.target.as_ref()),
         differences: one.verdict.differences(),
         expires_at: end.expires.map(date),
         expires_soon: end.is_soon,
@@ -414,6 +424,34 @@ fn verdict(verdict: &Verdict) -> &'static str {
     }
 }
 
+/// The line of a named resource.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedResourceLine<'a> {
+    schema: &'static str,
+    name: &'a str,
+    endpoint: Option<&'a str>,
+    account: Option<&'a str>,
+    authentication: &'static str,
+    resource_id: Option<&'a str>,
+    region: Option<&'a str>,
+    defined_in: &'a str,
+}
+
+/// `frcopy.resource/1`: the line of a named resource.
+pub(super) fn named_resource(definition: &Definition) -> String {
+    line(&NamedResourceLine {
+        schema: "frcopy.resource/1",
+        name: definition.name.as_str(),
+        endpoint: definition.endpoint.as_deref(),
+        account: definition.account.as_deref(),
+        authentication: definition.authentication(),
+        resource_id: definition.resource_id.as_deref(),
+        region: definition.region.as_deref(),
+        defined_in: &definition.place,
+    })
+}
+
 /// The line of an authorization.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -427,14 +465,18 @@ struct AuthorizationLine<'a> {
 }
 
 /// `frcopy.authorize/1`: the line of an authorization that was issued or revoked.
-pub(super) fn authorization(status: &'static str, file: &AuthorizationFile) -> String {
+pub(super) fn authorization(status: &'static str, file: &AuthorizationFile, name: Option<&ResourceName>) -> String {
     let AuthorizationFile { target, version, kind, authorization, .. } = file;
     line(&AuthorizationLine {
         schema: "frcopy.authorize/1",
         status,
         kind: kind.to_string(),
         api_version: version.to_string(),
-        target: ModelAt { endpoint: Some(target.to_string()), model_id: Some(authorization.target_model_id.as_str()) },
+        target: ModelAt {
+            name: name.map(ResourceName::as_str),
+            endpoint: Some(target.to_string()),
+            model_id: Some(authorization.target_model_id.as_str()),
+        },
         expires_at: date(authorization.expires),
     })
 }

@@ -9,17 +9,18 @@ use crate::inventory::{Inventory, Listed, Scope};
 use crate::model::{Model, Readiness};
 use crate::resource::Resource;
 use crate::selection::{Patterns, Selection};
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, PatternArgs, ScopeArgs};
 use super::ci::Results;
+use super::config::ConfigArgs;
 use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::input::{parse_timeout, process_environment};
-use super::side::{SourceArgs, TargetArgs};
-use super::{exit_code, json, runner};
+use super::side::{Sides, SourceArgs, TargetArgs};
+use super::{exit_code, json, runner, table};
 
 /// Lists the custom models and classifiers of one resource.
 ///
@@ -27,15 +28,18 @@ use super::{exit_code, json, runner};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ListArgs {
-    /// Which resource
-    #[arg(value_enum, value_name = "SIDE")]
-    side: SideArg,
+    /// source, target, or the name of a resource
+    #[arg(value_name = "RESOURCE")]
+    resource: String,
 
     #[command(flatten)]
     patterns: PatternArgs,
 
     #[command(flatten)]
     scope: ScopeArgs,
+
+    #[command(flatten)]
+    config: ConfigArgs,
 
     #[command(flatten)]
     source: SourceArgs,
@@ -63,14 +67,9 @@ pub(super) struct ListArgs {
 const EXAMPLES: &str = "\
 Examples:
   frcopy list source
+  frcopy list west
   frcopy list target --include 'invoices-*' --output json
   frcopy list source -q --kind classifier";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SideArg {
-    Source,
-    Target,
-}
 
 pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let plan = match plan(args) {
@@ -107,10 +106,9 @@ struct Plan {
 
 fn plan(args: &ListArgs) -> Result<Plan, Error> {
     Ok(Plan {
-        resource: match args.side {
-            SideArg::Source => args.source.resource(&process_environment)?,
-            SideArg::Target => args.target.resource(&process_environment)?,
-        },
+        resource: Sides::new(&args.config, &process_environment)
+            .one(&args.resource, &args.source, &args.target)?
+            .resource()?,
         scope: args.scope.scope()?,
         patterns: args.patterns.patterns()?,
         timeout: parse_timeout(&args.timeout)?,
@@ -120,19 +118,25 @@ fn plan(args: &ListArgs) -> Result<Plan, Error> {
 async fn read(plan: &Plan, console: &Console, cancel: &CancellationToken) -> Result<Found, Error> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| console.waiting(error, wait));
     let client = Connection::http(&plan.resource)?.client(context);
-    console.step(&format!("reading the {}", plan.resource.side));
+    let resource = &title(&plan.resource);
+    console.step(&format!("reading {resource}"));
     let mut inventory = Inventory::read(&client, plan.scope).await?;
     let selection = Selection::Matching(plan.patterns.clone());
-    selection.check(&inventory.models(), &format!("the {}", plan.resource.side))?;
+    selection.check(&inventory.models(), resource)?;
     inventory.listed.retain(|listed| selection.picks(&listed.model));
     if inventory.listed.is_empty() && inventory.unreadable == 0 {
-        console.note(&format!("the {} has no custom models and classifiers", plan.resource.side));
+        console.note(&format!("{resource} has no custom models and classifiers"));
     }
     let retired = inventory.listed.iter().filter(|listed| listed.model.is_retired()).count();
     if retired > 0 {
-        console.warning(&format!("{retired} models of the {} were {RETIRED}", plan.resource.side));
+        console.warning(&format!("{retired} models of {resource} were {RETIRED}"));
     }
     Ok(Found { listed: inventory.listed, unreadable: inventory.unreadable })
+}
+
+/// The name, else the side.
+fn title(resource: &Resource) -> String {
+    resource.name.as_ref().map_or_else(|| format!("the {}", resource.side), ToString::to_string)
 }
 
 fn show(args: &ListArgs, listed: &[Listed], resource: &Resource) {
@@ -140,23 +144,11 @@ fn show(args: &ListArgs, listed: &[Listed], resource: &Resource) {
     match args.format {
         Format::Json => json::print_lines(listed.iter().map(|listed| json::model(listed, resource))),
         Format::Text if args.quiet => json::print_lines(listed.iter().map(|listed| listed.model.id.to_string())),
-        Format::Text => json::print_lines(table(listed, now)),
+        Format::Text => json::print_lines(table::lines(HEAD, listed.iter().map(|listed| row(listed, now)).collect())),
     }
 }
 
 const HEAD: [&str; 6] = ["MODEL ID", "KIND", "API", "CREATED", "EXPIRES", "DESCRIPTION"];
-
-fn table(listed: &[Listed], now: Timestamp) -> impl Iterator<Item = String> {
-    let head = (!listed.is_empty()).then(|| HEAD.map(str::to_owned));
-    let mut rows: Vec<_> = head.into_iter().collect();
-    rows.extend(listed.iter().map(|listed| row(listed, now)));
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<_> = (0..HEAD.len()).map(|column| width(column).unwrap_or_default()).collect();
-    rows.into_iter().map(move |row| {
-        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    })
-}
 
 fn row(Listed { version, model }: &Listed, now: Timestamp) -> [String; HEAD.len()] {
     let day = |date: Timestamp| date.strftime("%Y-%m-%d").to_string();

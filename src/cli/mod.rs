@@ -10,6 +10,7 @@ mod az;
 mod check;
 mod ci;
 mod completions;
+mod config;
 mod console;
 mod copy;
 mod copy_result;
@@ -26,13 +27,18 @@ mod help;
 mod id_map;
 mod input;
 mod json;
+mod key_command;
 mod list;
+mod nearest;
+mod program;
 mod prune;
+mod resources;
 mod runner;
 mod screen;
 mod side;
 mod signals;
 mod status;
+mod table;
 mod wait;
 
 use std::io::Write;
@@ -71,6 +77,7 @@ enum Command {
     Authorize(Box<authorize::AuthorizeArgs>),
     Doctor(Box<doctor::DoctorArgs>),
     Prune(Box<prune::PruneArgs>),
+    Resources(resources::ResourcesArgs),
     #[cfg(feature = "emulator")]
     Emulator(Box<emulator::EmulatorArgs>),
     /// Copies a v2.1 and a v4.0 model between two emulated resources on this machine.
@@ -143,6 +150,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Authorize(args) => authorize::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Prune(args) => prune::run(args),
+        Command::Resources(args) => Ok(resources::run(args)),
         #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(args),
         #[cfg(feature = "emulator")]

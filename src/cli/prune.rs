@@ -8,14 +8,15 @@ use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
 use crate::prune::{Leftover, Leftovers, Pruned, delete, find};
 use crate::resource::Resource;
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Format;
 use super::ci::Results;
+use super::config::ConfigArgs;
 use super::console::{self, Console, Verbosity};
 use super::input::{parse_ids, parse_timeout, process_environment};
-use super::side::{SourceArgs, TargetArgs};
+use super::side::{Sides, SourceArgs, TargetArgs};
 use super::{exit_code, json, runner};
 
 /// Lists what copies have left on a resource: staging copies and blank v2.1 models. Deletes them with --yes.
@@ -27,13 +28,16 @@ use super::{exit_code, json, runner};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PruneArgs {
-    /// Which resource
-    #[arg(value_enum, value_name = "SIDE")]
-    side: SideArg,
+    /// source, target, or the name of a resource
+    #[arg(value_name = "RESOURCE")]
+    resource: String,
 
     /// Delete what is removable; with ids, only these
     #[arg(long, value_name = "ID", num_args = 0..)]
     yes: Option<Vec<String>>,
+
+    #[command(flatten)]
+    config: ConfigArgs,
 
     #[command(flatten)]
     source: SourceArgs,
@@ -68,12 +72,6 @@ Exit codes: 0 the list is complete, and all that was to be deleted is;
   5 an id is not removable, and nothing was deleted;
   otherwise that of an error; frcopy help exit-codes explains all of them";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SideArg {
-    Source,
-    Target,
-}
-
 struct PrunePlan {
     resource: Resource,
     selection: DeletionSelection,
@@ -105,10 +103,9 @@ pub(super) fn run(args: &PruneArgs) -> anyhow::Result<ExitCode> {
 
 fn plan(args: &PruneArgs) -> Result<PrunePlan, Error> {
     Ok(PrunePlan {
-        resource: match args.side {
-            SideArg::Source => args.source.resource(&process_environment)?,
-            SideArg::Target => args.target.resource(&process_environment)?,
-        },
+        resource: Sides::new(&args.config, &process_environment)
+            .one(&args.resource, &args.source, &args.target)?
+            .resource()?,
         selection: match &args.yes {
             None => DeletionSelection::Nothing,
             Some(ids) if ids.is_empty() => DeletionSelection::Everything,

@@ -14,9 +14,10 @@ use url::{Position, Url};
 
 use super::args::{KindArg, OutputArgs, PollArgs};
 use super::ci::Results;
+use super::config::ConfigArgs;
 use super::input::{parse, process_environment};
 use super::runner;
-use super::side::{SourceArgs, TargetArgs, both_sides};
+use super::side::{FromArg, Sides, SourceArgs, TargetArgs, ToArg, check_stdin};
 
 /// Polls a copy that is already running: after a deadline, an interrupt or a lost connection.
 ///
@@ -32,6 +33,15 @@ pub(super) struct WaitArgs {
 
     #[command(flatten)]
     watch: WatchArgs,
+
+    #[command(flatten)]
+    from: FromArg,
+
+    #[command(flatten)]
+    to: ToArg,
+
+    #[command(flatten)]
+    config: ConfigArgs,
 
     #[command(flatten)]
     source: SourceArgs,
@@ -100,7 +110,7 @@ fn watch_plan(args: &WaitArgs, id: &str, version: &str) -> Result<WatchPlan, Err
         ));
     }
     Ok(WatchPlan {
-        target: args.target.resource(&process_environment)?,
+        target: Sides::new(&args.config, &process_environment).target(args.to.to.as_ref(), &args.target)?.resource()?,
         api_version,
         kind,
         target_model_id: parse("--target-model-id", id)?,
@@ -111,7 +121,10 @@ fn watch_plan(args: &WaitArgs, id: &str, version: &str) -> Result<WatchPlan, Err
 
 /// The URL determines the source. A different source endpoint is refused, because its key would be sent to another host.
 fn wait_plan(args: &WaitArgs, operation: &str) -> Result<WaitPlan, Error> {
-    let (mut source, target) = both_sides(&args.source, &args.target, &process_environment)?;
+    let sides = Sides::new(&args.config, &process_environment);
+    let mut source = sides.source(args.from.from.as_ref(), &args.source)?;
+    let target = sides.target(args.to.to.as_ref(), &args.target)?;
+    check_stdin(&source, &target)?;
     // Some shells keep the quotes of the printed line.
     let text = operation.trim().trim_matches(['\'', '"']);
     let url = Url::parse(text).map_err(|error| {

@@ -2,6 +2,7 @@
 
 mod rate_limit;
 mod reach;
+mod resource_of_client;
 pub(crate) mod retry;
 pub(crate) mod transport;
 
@@ -21,7 +22,7 @@ use crate::api::{Answer, Call, Quota, Request, Response};
 use crate::auth::AuthHeader;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
-use crate::resource::{Endpoint, Resource, Side};
+use crate::resource::Resource;
 use crate::text::UntrustedText;
 use rate_limit::RateLimiter;
 pub(crate) use retry::RetryPolicy;
@@ -411,18 +412,6 @@ impl Client<'_> {
     #[must_use]
     pub(crate) fn deadline(&self) -> Instant {
         self.context.deadline
-    }
-
-    /// The side of the resource.
-    #[must_use]
-    pub(crate) fn side(&self) -> Side {
-        self.connection.resource.side
-    }
-
-    /// The endpoint of the resource.
-    #[must_use]
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.connection.resource.endpoint
     }
 
     /// From now on, replaces this secret in texts of answers.

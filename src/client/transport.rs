@@ -17,7 +17,8 @@ use tower_service::Service;
 use crate::api::{Answer, Request};
 use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::redactor::Redactor;
-use crate::resource::{Resource, Side, TraceParent};
+use crate::resource::{Resource, Side};
+use crate::trace::TraceParent;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of a request, from connecting to the last byte of the answer.
@@ -56,7 +57,7 @@ impl Http {
     }
 
     async fn exchange(&self, resource: &Resource, request: &Request, timeout: Duration) -> Result<Answer, Error> {
-        let Resource { side, endpoint, credential, trace } = resource;
+        let Resource { side, endpoint, credential, trace, .. } = resource;
         let mut builder = self
             .http
             .request(request.method.clone(), endpoint.url(&request.path_and_query)?)

@@ -8,10 +8,11 @@ use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
 use super::running::find_running;
 use super::settle::settle;
-use crate::client::RetryPolicy;
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
+use crate::resource_name::name_option;
 use crate::text::UntrustedText;
 
 /// Looks for the reason of a conflict about an id that was free before: a copy to it that is running or has just ended.
@@ -32,7 +33,7 @@ pub(super) async fn adopt(
             return Err(conflict);
         }
         return Err(match running_copy(job, source, id).await {
-            Some(operation) => running(id, &operation, conflict),
+            Some(operation) => running(id, &operation, job.cx.source, conflict),
             None => conflict,
         });
     }
@@ -83,8 +84,11 @@ async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Opti
 }
 
 /// The conflict with a running copy, which the caller did not want to adopt.
-fn running(id: &ModelId, operation: &OperationUrl, conflict: Error) -> Error {
+fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>, conflict: Error) -> Error {
     Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running"))
         .with_source(conflict)
-        .with_remedy(format!("wait for it: frcopy wait '{operation}'; or run the command again with --if-exists skip"))
+        .with_remedy(format!(
+            "wait for it: frcopy wait '{operation}'{}; or run the command again with --if-exists skip",
+            name_option("--from", source.name())
+        ))
 }

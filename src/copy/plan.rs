@@ -228,8 +228,8 @@ impl CopyOptions {
 pub(super) fn needs_target_address(version: ApiVersion) -> Error {
     Error::settings(
         format!("a {version} copy needs the target's resource id and region"),
-        "give --target-resource-id and --target-region (`az cognitiveservices account show` prints both as id and \
-         location)",
+        "give --target-resource-id and --target-region, or resource-id and region of a named target (`az \
+         cognitiveservices account show` prints both as id and location)",
     )
 }
 

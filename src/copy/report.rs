@@ -13,7 +13,8 @@ use crate::authorization::CopyAuthorization;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
-use crate::resource::{Endpoint, TargetAddress};
+use crate::resource::{Endpoint, Resource, TargetAddress};
+use crate::resource_name::ResourceName;
 use crate::text::UntrustedText;
 
 /// A successful outcome.
@@ -38,12 +39,16 @@ pub struct Report {
     pub kind: Option<Kind>,
     /// The source resource, where it is known.
     pub source: Option<Endpoint>,
+    /// The name of the source resource, if the user gave it one.
+    pub source_resource: Option<ResourceName>,
     /// The model that was copied, where it is known.
     pub source_model_id: Option<ModelId>,
     /// Its name (v2.1).
     pub source_name: Option<UntrustedText>,
     /// The target resource, where it is known.
     pub target: Option<Endpoint>,
+    /// The name of the target resource, if the user gave it one.
+    pub target_resource: Option<ResourceName>,
     /// The version that the copy used.
     pub api_version: Option<ApiVersion>,
     /// The id of the copy.
@@ -111,15 +116,18 @@ impl Recorder {
     /// A recorder for a copy that begins now.
     pub(super) fn new<'a>(
         kind: impl Into<Option<Kind>>,
-        source: impl Into<Option<&'a Endpoint>>,
+        source: impl Into<Option<&'a Resource>>,
         target: Option<&Endpoint>,
     ) -> Self {
+        let source = source.into();
         let report = Report {
             kind: kind.into(),
-            source: source.into().cloned(),
+            source: source.map(|source| source.endpoint.clone()),
+            source_resource: source.and_then(|source| source.name.clone()),
             source_model_id: None,
             source_name: None,
             target: target.cloned(),
+            target_resource: None,
             api_version: None,
             target_model_id: None,
             target_resource_id: None,

@@ -15,10 +15,11 @@ use super::event::Event;
 use super::poll::{Polling, Verdict, failure, poll};
 use super::search::{Evidence, Search};
 use crate::api::service_error;
-use crate::client::RetryPolicy;
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
+use crate::resource_name::name_option;
 
 /// How often a start request is repeated at most.
 const MAX_REPEATS: u32 = 5;
@@ -232,17 +233,18 @@ fn unknown_start(cx: &Context<'_>, error: Error, authorized: &Authorized<'_>) ->
         .with_delivery(Delivery::Unanswered)
         .with_source(error)
         .with_remedy(match cx.target {
-            Some(_) => format!("wait for it before you run the command again: {}", wait_command(authorized)),
+            Some(_) => format!("wait for it before you run the command again: {}", wait_command(authorized, cx.target)),
             None => format!(
                 "before another authorization is used, the target's party waits for it: {}",
-                wait_command(authorized)
+                wait_command(authorized, None)
             ),
         })
 }
 
 /// The command that watches the target for the copy.
-fn wait_command(authorized: &Authorized<'_>) -> String {
+fn wait_command(authorized: &Authorized<'_>, target: Option<&Client<'_>>) -> String {
     let id = &authorized.authorization.target_model_id;
     let kind = if authorized.copy.kind == Kind::Classifier { " --kind classifier" } else { "" };
-    format!("frcopy wait --target-model-id {id} --api-version {}{kind}", authorized.version)
+    let to = name_option("--to", target.and_then(Client::name));
+    format!("frcopy wait --target-model-id {id} --api-version {}{kind}{to}", authorized.version)
 }

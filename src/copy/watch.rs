@@ -38,6 +38,7 @@ pub(crate) struct WatchPlan {
 pub(crate) async fn watch(plan: &WatchPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     let recorder = Recorder::new(plan.kind, None, Some(&plan.target.endpoint)).with(|report| {
         report.api_version = Some(plan.api_version);
+        report.target_resource.clone_from(&plan.target.name);
         report.target_model_id = Some(plan.target_model_id.clone());
     });
     let record = |event: Event<'_>| {

@@ -107,6 +107,29 @@ fn account_names_from_the_environment_work_with_a_key_from_the_environment() {
 }
 
 #[test]
+fn a_name_can_stand_for_an_account_whose_endpoint_and_key_the_azure_cli_says() {
+    let pair = EmulatedPair::new(1);
+    let az = FakeAzureCli::for_pair(&pair);
+    let file = az.folder.path().join("config.toml");
+    let table = |name: &str, account: &str, group: &str| {
+        format!("[resources.{name}]\naccount = \"{account}\"\nresource-group = \"{group}\"\nkey-from-az = true\n")
+    };
+    let text =
+        table("east", "contoso", "east") + &table("west", "fabrikam", "west") + &table("north", "nosuch", "west");
+    fs::write(&file, &text).unwrap();
+    let named = |arguments: &[&str]| {
+        let mut command = az.command(&[arguments, &["--config", file.to_str().unwrap()]].concat());
+        run(&mut command)
+    };
+    let copy = ["copy", &pair.custom_model(), "--from", "east", "--to", "west", "--poll-interval", "20ms"];
+    named(&copy).expect(0, &["copying with API v2.1"]);
+    named(&["list", "north"])
+        .expect(4, &["the Azure CLI did not find nosuch, the account of north", "resource-group of north"]);
+    fs::write(&file, text.replace("resource-group = ", "tenant = ")).unwrap();
+    named(&["list", "west"]).expect(2, &["the resource group of west is missing"]);
+}
+
+#[test]
 fn an_error_of_the_azure_cli_is_shown_as_the_cause() {
     let az = FakeAzureCli::for_pair(&EmulatedPair::new(0));
     let mut command = az.command(&["list", "source", "--source-account", "nosuch", "--source-resource-group", "east"]);

@@ -315,7 +315,7 @@ fn a_resource_that_is_throttled_out_of_quota_or_not_the_service_fails() {
         .expect(7, &[("connection", "ok", ""), ("versions", "failed", text)]);
     let limited = r#"{"error":{"code":"429","message":"Requests have exceeded rate limit."}}"#;
     Findings::of(&mut doctor(&url(resource_except("get ", 429, "Retry-After: 60\r\n", limited))))
-        .expect(7, &[("versions", "failed", "turns requests away")]);
+        .expect(7, &[("versions", "failed", "rate limited by the")]);
     Findings::of(&mut doctor(&url(resource_except("get ", 200, "", "<html>"))))
         .expect(1, &[("connection", "ok", ""), ("versions", "failed", "no proxy answers instead of it")]);
 }
@@ -365,4 +365,35 @@ fn a_difference_of_the_clocks_is_a_warning() {
     );
     Findings::of(&mut doctor(&url(resource_except("nothing", 200, "", ""))))
         .expect(0, &[("clock", "ok", "the answers have no date")]);
+}
+
+#[test]
+fn named_resources_are_checked_in_the_order_of_their_names() {
+    let pair = EmulatedPair::new(1);
+    let environment = pair.environment();
+    let value = |name: &str| environment.iter().find(|(other, _)| *other == name).unwrap().1.clone();
+    let command = |arguments: &[&str]| {
+        let mut command = frcopy();
+        for (name, side) in [("EAST", "SOURCE"), ("WEST", "TARGET")] {
+            for setting in ["ENDPOINT", "KEY"] {
+                let of_side = value(&format!("FRCOPY_{side}_{setting}"));
+                command.env(format!("FRCOPY_RESOURCE_{name}_{setting}"), of_side);
+            }
+        }
+        command.args(arguments);
+        command
+    };
+    let output = run(&mut command(&["doctor", "west", "east", "--output", "json"])).expect(0, &[]);
+    let names: Vec<_> = output
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["resource"].as_str().unwrap().to_owned())
+        .collect();
+    let east = names.iter().position(|name| name == "east").unwrap();
+    assert!(names[..east].iter().all(|name| name == "west") && names[east..].iter().all(|name| name == "east"));
+    run(&mut command(&["doctor", "north"])).expect(2, &["north"]);
+    run(&mut command(&["doctor", "west", "--target-region", "westus2"])).expect(2, &["cannot be used with"]);
+    run(&mut command(&["doctor", "west", "--source-endpoint", "https://a.example"])).expect(2, &["do not apply"]);
+    run(&mut command(&["prune", "west"])).expect(0, &[]);
+    run(&mut command(&["prune", "north"])).expect(2, &["north"]);
 }

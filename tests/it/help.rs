@@ -63,13 +63,14 @@ fn every_flag_and_variable_of_the_topics_exists() {
         words.filter(|word| word.starts_with("--") || word.starts_with("FRCOPY_")).map(str::to_owned).collect()
     };
     let topic = |topic: &str| run(frcopy().args(["help", topic])).expect(0, &[]).stdout;
-    let commands = ["copy", "wait", "list", "check", "authorize", "doctor", "prune"];
+    let commands = ["copy", "wait", "list", "check", "authorize", "doctor", "prune", "resources"];
     let mut known: BTreeSet<_> = commands.iter().flat_map(|command| words(&topic(command))).collect();
     // Those of the Azure CLI.
     known.extend(["--name", "--resource-group", "--query", "--resource"].map(str::to_owned));
     for name in [
         "authentication",
         "ci",
+        "configuration",
         "environment",
         "exit-codes",
         "guarantees",

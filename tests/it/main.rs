@@ -50,6 +50,8 @@ mod killed;
 mod list;
 #[cfg(feature = "emulator")]
 mod list_faults;
+#[cfg(feature = "emulator")]
+mod named;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::support::{frcopy, run};
 
 const README: &str = include_str!("../../README.md");
-const COMMANDS: [&str; 8] = ["copy", "wait", "list", "check", "authorize", "doctor", "prune", "completions"];
+const COMMANDS: [&str; 9] =
+    ["copy", "wait", "list", "check", "authorize", "doctor", "prune", "resources", "completions"];
 
 /// The text outside of fenced blocks.
 fn prose() -> String {

@@ -164,7 +164,7 @@ fn the_printed_command_watches_the_target_after_a_start_without_an_answer() {
         let json = run(&mut watch(&service, &stderr)).expect(0, &[]).json();
         assert_eq!((json["status"].as_str(), json["verified"].as_bool()), (Some("succeeded"), Some(true)));
         assert_eq!(json["target"]["modelId"], version.copy_id());
-        assert_eq!(json["source"], json!({"endpoint": null, "modelId": null}));
+        assert_eq!(json["source"], json!({"name": null, "endpoint": null, "modelId": null}));
         assert_eq!((service.count(Step::GetTarget), service.seen().len()), (3, 3));
     });
 }

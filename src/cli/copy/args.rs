@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueEnum};
 
 use crate::cli::args::{KindArg, OutputArgs, PollArgs};
-use crate::cli::side::{SourceArgs, TargetAddressArgs, TargetArgs, target_flag_ids};
+use crate::cli::config::ConfigArgs;
+use crate::cli::side::{FromArg, SourceArgs, TargetAddressArgs, TargetArgs, ToArg, target_ids};
 
 /// Copies models from the source resource to the target resource and waits for the verdict.
 ///
@@ -26,6 +27,15 @@ pub(in crate::cli) struct CopyArgs {
 
     #[command(flatten)]
     pub(super) batch: BatchArgs,
+
+    #[command(flatten)]
+    pub(super) from: FromArg,
+
+    #[command(flatten)]
+    pub(super) to: ToArg,
+
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
 
     #[command(flatten)]
     pub(super) source: SourceArgs,
@@ -142,7 +152,7 @@ fn not_with_authorization() -> impl Iterator<Item = String> {
         "id_map",
         "no_verify",
     ];
-    of_copy.into_iter().map(str::to_owned).chain(target_flag_ids())
+    of_copy.into_iter().map(str::to_owned).chain(target_ids())
 }
 
 const USAGE: &str = "\
@@ -156,6 +166,7 @@ Examples:
   FRCOPY_SOURCE_KEY, FRCOPY_TARGET_ENDPOINT and FRCOPY_TARGET_KEY
 
   frcopy copy my-model
+  frcopy copy --from east --to west my-model
   frcopy copy my-model --target-model-id my-backup --tag backup=nightly
   frcopy copy --all --if-exists skip --id-map models.json
   frcopy copy --include 'invoices-*' --if-exists replace --dry-run

@@ -9,6 +9,7 @@ use crate::cli::id_map::IdMap;
 use crate::cli::input::{
     self, Environment, parse, parse_description, parse_ids, parse_patterns, parse_tags, read_ids, unique,
 };
+use crate::cli::side::Sides;
 use crate::copy::{BatchPlan, CopyOptions, DelegatedPlan, IfExists, Plan};
 use crate::error::Error;
 use crate::id_template::IdTemplate;
@@ -53,8 +54,9 @@ pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<IdMap>), Error> 
 }
 
 fn plan_without_id_map(args: &CopyArgs, environment: Environment<'_>) -> Result<CopyPlan, Error> {
-    let source = args.source.settings(environment)?;
-    let target = args.target.settings(environment)?;
+    let sides = Sides::new(&args.config, environment);
+    let source = sides.source(args.from.from.as_ref(), &args.source)?;
+    let target = sides.target(args.to.to.as_ref(), &args.target)?;
     let ids_from_stdin = args.batch.from_file.as_deref().is_some_and(input::is_stdin);
     if usize::from(source.reads_stdin()) + usize::from(target.reads_stdin()) + usize::from(ids_from_stdin) > 1 {
         return Err(Error::settings(
@@ -135,7 +137,8 @@ fn no_ids() -> Error {
 
 /// The plan of a copy with an authorization file. No request goes to the target.
 pub(super) fn delegated_plan(args: &CopyArgs, path: &Path) -> Result<DelegatedPlan, Error> {
-    let source = args.source.settings(&input::process_environment)?;
+    let sides = Sides::new(&args.config, &input::process_environment);
+    let source = sides.source(args.from.from.as_ref(), &args.source)?;
     if source.reads_stdin() && input::is_stdin(path) {
         return Err(Error::settings(
             "the source key and the authorization cannot both come from stdin",

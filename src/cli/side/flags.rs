@@ -169,7 +169,7 @@ impl Setting {
         DEFINITIONS.iter().chain(&ADDRESS_DEFINITIONS).find(|definition| definition.setting == self)
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         self.definition().map_or("", |definition| definition.name)
     }
 
@@ -199,7 +199,7 @@ impl Definition {
         match (self.help, side) {
             (Help::Both(text), _) => text,
             (Help::Each { source, .. }, Side::Source) => source,
-            (Help::Each { target, .. }, Side::Target) => target,
+            (Help::Each { target, .. }, Side::Target | Side::Alone) => target,
         }
     }
 
@@ -235,10 +235,15 @@ impl Definition {
     }
 }
 
-/// The ids of all flags of the target, for an argument that conflicts with them.
-pub(in crate::cli) fn target_flag_ids() -> impl Iterator<Item = String> {
-    let flags = DEFINITIONS.iter().chain(&ADDRESS_DEFINITIONS).filter(|definition| definition.value != Value::NoFlag);
-    flags.map(|definition| definition.setting.id(Side::Target))
+/// The ids of the flags that every command with this side has, for an argument that conflicts with them.
+pub(super) fn flag_ids(side: Side) -> impl Iterator<Item = String> {
+    let flags = DEFINITIONS.iter().filter(|definition| definition.value != Value::NoFlag);
+    flags.map(move |definition| definition.setting.id(side))
+}
+
+/// The ids of the flags of the target's address in Azure.
+pub(super) fn address_flag_ids() -> impl Iterator<Item = String> {
+    ADDRESS_DEFINITIONS.iter().map(|definition| definition.setting.id(Side::Target))
 }
 
 /// Every environment variable of a resource, with what it means.
@@ -299,6 +304,18 @@ pub(in crate::cli) struct TargetAddressArgs {
     pub(super) region: Option<String>,
 }
 
+impl<S> SideArgs<S> {
+    /// Whether one of the flags is on the command line.
+    pub(in crate::cli) fn are_given(&self) -> bool {
+        let Flags { endpoint, key, key_file, auth, tenant, token_file, account, .. } = &self.flags;
+        let Flags { resource_group, subscription, key_from_az, .. } = &self.flags;
+        let texts = [endpoint, tenant, account, resource_group, subscription];
+        let paths = [key_file, token_file];
+        let is_given = texts.iter().any(|text| text.is_some()) || paths.iter().any(|path| path.is_some());
+        is_given || key.is_some() || auth.is_some() || *key_from_az
+    }
+}
+
 impl<S: WhichSide> Args for SideArgs<S> {
     fn augment_args(command: Command) -> Command {
         command.args(DEFINITIONS.iter().filter_map(|definition| definition.arg(S::SIDE)))
@@ -337,7 +354,9 @@ impl<S: WhichSide> FromArgMatches for SideArgs<S> {
 
 impl Args for TargetAddressArgs {
     fn augment_args(command: Command) -> Command {
-        command.args(ADDRESS_DEFINITIONS.iter().filter_map(|definition| definition.arg(Side::Target)))
+        let args = ADDRESS_DEFINITIONS.iter().filter_map(|definition| definition.arg(Side::Target));
+        // Every command with these flags has `--to`.
+        command.args(args.map(|arg| arg.conflicts_with("to")))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

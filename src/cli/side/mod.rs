@@ -1,20 +1,28 @@
 //! Turns the flags, environment variables and files of one resource into a [`Resource`].
 
-mod flags;
-mod origin;
+pub(super) mod flags;
+mod named;
+mod names;
+pub(super) mod origin;
+mod setting_origin;
 
 use std::path::PathBuf;
 
 use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
 use crate::error::Error;
-use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress, TraceParent};
+use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress};
+use crate::trace::TraceParent;
 use secrecy::SecretString;
 
 use super::az::{Account, Details};
 use super::ci::{self, Masked};
 use super::input::{Environment, about, is_read_once, is_stdin, parse, read_text, without_keys};
+use super::key_command;
 use flags::{AuthArg, Flags, Setting, SideArgs, WhichSide};
-pub(super) use flags::{SourceArgs, TargetAddressArgs, TargetArgs, target_flag_ids, variables};
+pub(super) use flags::{SourceArgs, TargetAddressArgs, TargetArgs, variables};
+pub(super) use named::Sides;
+pub(super) use names::{FromArg, ToArg, target_ids};
+use origin::Origin;
 
 /// The largest file of a key or token that is read.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
@@ -22,13 +30,16 @@ const MAX_SECRET_FILE: u64 = 64 * 1024;
 /// The settings of one resource. A flag takes precedence over the environment.
 pub(super) struct SideSettings {
     pub(super) endpoint: Option<String>,
-    side: Side,
+    origin: Origin,
     auth: Option<AuthSource>,
     tenant: Option<String>,
     trace: Option<TraceParent>,
     account: Option<Account>,
     /// The Azure CLI's answer about the account.
     details: Option<Details>,
+    /// Where it is in Azure, as far as the definition of a named resource says.
+    resource_id: Option<String>,
+    region: Option<String>,
 }
 
 /// Where the credential comes from.
@@ -45,6 +56,11 @@ enum AuthSource {
 enum Secret {
     Text(SecretString),
     File(PathBuf),
+    /// The output of a program, which does not get these variables.
+    Command {
+        words: Vec<String>,
+        without: Vec<String>,
+    },
 }
 
 impl Secret {
@@ -58,24 +74,14 @@ impl<S: WhichSide> SideArgs<S> {
     pub(super) fn settings(&self, environment: Environment<'_>) -> Result<SideSettings, Error> {
         SideSettings::new(S::SIDE, &self.flags, environment)
     }
-
-    /// The resource, for a command that uses one side only.
-    pub(super) fn resource(&self, environment: Environment<'_>) -> Result<Resource, Error> {
-        self.settings(environment)?.resource()
-    }
 }
 
-/// The settings of both sides, of which at most one reads stdin.
-pub(super) fn both_sides(
-    source: &SourceArgs,
-    target: &TargetArgs,
-    environment: Environment<'_>,
-) -> Result<(SideSettings, SideSettings), Error> {
-    let (source, target) = (source.settings(environment)?, target.settings(environment)?);
+/// Refuses two resources whose credentials both come from stdin.
+pub(super) fn check_stdin(source: &SideSettings, target: &SideSettings) -> Result<(), Error> {
     if source.reads_stdin() && target.reads_stdin() {
         return Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
     }
-    Ok((source, target))
+    Ok(())
 }
 
 impl TargetAddressArgs {
@@ -94,6 +100,9 @@ impl TargetAddressArgs {
         {
             return Ok(Some(address));
         }
+        if target.origin.name().is_some() {
+            return target.address_of_definition();
+        }
         let given = |flag: &Option<String>, setting: Setting| {
             flag.clone().or_else(|| environment(&setting.variable(Side::Target)))
         };
@@ -109,10 +118,10 @@ impl SideSettings {
     fn new(side: Side, flags: &Flags, environment: Environment<'_>) -> Result<Self, Error> {
         let given =
             |flag: Option<&String>, setting: Setting| flag.cloned().or_else(|| environment(&setting.variable(side)));
+        let origin = Origin::Side(side);
         let account = account(side, flags, &given)?;
         let tenant = given(flags.tenant.as_ref(), Setting::Tenant);
-        // Other programs set this variable for all child processes; an unusable value must not stop a copy.
-        let trace = environment("TRACEPARENT").and_then(|text| text.parse().ok());
+        let trace = trace(environment);
         let details = account.as_ref().map(Account::details).transpose()?;
         // An account takes precedence over an endpoint in the environment.
         let endpoint = match &details {
@@ -120,15 +129,22 @@ impl SideSettings {
             None => given(flags.endpoint.as_ref(), Setting::Endpoint),
         };
         let auth = auth_source(side, flags, environment)?;
-        Ok(Self { endpoint, side, auth, tenant, trace, account, details })
+        Ok(Self { endpoint, origin, auth, tenant, trace, account, details, resource_id: None, region: None })
     }
 
     /// Where the resource is in Azure, when the Azure CLI was asked.
     fn address(&self) -> Result<Option<TargetAddress>, Error> {
         let Some(Details { id, location, .. }) = &self.details else { return Ok(None) };
-        let side = self.side;
-        let resource_id = parse(&format!("the {side} resource id of the Azure CLI"), id)?;
-        let region = parse(&format!("the {side} region of the Azure CLI"), location)?;
+        let resource_id = parse(&format!("{}, as the Azure CLI says,", self.origin.part("resource id")), id)?;
+        let region = parse(&format!("{}, as the Azure CLI says,", self.origin.part("region")), location)?;
+        Ok(Some(TargetAddress { resource_id, region }))
+    }
+
+    /// Where a named resource is in Azure, if its definition has both values.
+    fn address_of_definition(&self) -> Result<Option<TargetAddress>, Error> {
+        let Some((id, region)) = self.resource_id.as_ref().zip(self.region.as_ref()) else { return Ok(None) };
+        let resource_id = parse(&self.origin.part("resource id"), id)?;
+        let region = parse(&self.origin.part("region"), region)?;
         Ok(Some(TargetAddress { resource_id, region }))
     }
 
@@ -143,36 +159,42 @@ impl SideSettings {
 
     /// Reads the credential and makes the resource.
     pub(super) fn resource(&self) -> Result<Resource, Error> {
-        let side = self.side;
+        let origin = &self.origin;
         let endpoint: Endpoint = match &self.endpoint {
-            Some(endpoint) => parse(&format!("the {side} endpoint"), endpoint)?,
-            None => return Err(missing(side, "endpoint", Setting::Endpoint)),
+            Some(endpoint) => parse(&origin.part("endpoint"), endpoint)?,
+            None => return Err(missing(origin, "endpoint", Setting::Endpoint)),
         };
         let credential = self.credential(&endpoint)?;
         if matches!(credential, Credential::Tokens(_)) && endpoint.is_regional() {
+            let what = origin.part("endpoint");
             return Err(Error::settings(
-                format!("the {side} endpoint is regional, and a regional endpoint accepts no tokens"),
-                format!(
-                    "use the resource's custom subdomain as the {side} endpoint: https://….cognitiveservices.azure.com"
-                ),
+                format!("{what} is regional, and a regional endpoint accepts no tokens"),
+                format!("use the resource's custom subdomain as {what}: https://….cognitiveservices.azure.com"),
             ));
         }
-        Ok(Resource { trace: self.trace.clone(), ..Resource::new(side, endpoint, credential) })
+        let name = origin.name().cloned();
+        Ok(Resource { trace: self.trace.clone(), name, ..Resource::new(origin.side(), endpoint, credential) })
     }
 
     fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
-        let side = self.side;
+        let origin = &self.origin;
         match &self.auth {
-            Some(AuthSource::Key(secret)) => key(side, &read(side, "key", secret)?),
-            Some(AuthSource::KeyOfAccount) => key(side, &key_of(self.account.as_ref(), side)?),
+            Some(AuthSource::Key(secret)) => key(origin, &read(origin, "key", secret)?),
+            Some(AuthSource::KeyOfAccount) => key(origin, &key_of(self.account.as_ref(), origin)?),
             Some(AuthSource::Token(secret)) => {
-                let tokens = tokens(side, secret).map_err(|error| about(&format!("the {side} token"), &error));
+                let tokens = tokens(origin, secret).map_err(|error| about(&origin.part("token"), &error));
                 tokens.map(Credential::Tokens)
             }
-            Some(AuthSource::Identity) => identity(side, endpoint, self.tenant.as_deref()),
-            None => Err(missing(side, "key", Setting::Key)),
+            Some(AuthSource::Identity) => identity(origin.side(), endpoint, self.tenant.as_deref()),
+            None => Err(missing(origin, "key", Setting::Key)),
         }
     }
+}
+
+/// The trace context of this process.
+fn trace(environment: Environment<'_>) -> Option<TraceParent> {
+    // Other programs set this variable for all child processes; an unusable value must not stop a copy.
+    environment("TRACEPARENT").and_then(|text| text.parse().ok())
 }
 
 /// The account, if one is named. An endpoint on the command line takes precedence over an account in the environment.
@@ -189,15 +211,16 @@ fn account(
             format!("give it with {}", Setting::ResourceGroup.flag(side)),
         )
     })?;
+    let origin = Origin::Side(side);
     let subscription = given(flags.subscription.as_ref(), Setting::Subscription);
-    Ok(Some(Account { side, name, resource_group, subscription }))
+    Ok(Some(Account { origin, name, resource_group, subscription }))
 }
 
-fn key_of(account: Option<&Account>, side: Side) -> Result<SecretString, Error> {
+fn key_of(account: Option<&Account>, origin: &Origin) -> Result<SecretString, Error> {
     let account = account.ok_or_else(|| {
         Error::settings(
-            format!("{} needs the name of the resource", Setting::KeyFromAz.flag(side)),
-            format!("name it with {} and {}", Setting::Account.flag(side), Setting::ResourceGroup.flag(side)),
+            format!("{} needs the name of the resource in Azure", origin.option(Setting::KeyFromAz)),
+            format!("give {} and {}", origin.option(Setting::Account), origin.option(Setting::ResourceGroup)),
         )
     })?;
     account.key()
@@ -270,17 +293,17 @@ fn key_and_token(side: Side, place: &str) -> Error {
     )
 }
 
-fn key(side: Side, secret: &SecretString) -> Result<Credential, Error> {
+fn key(origin: &Origin, secret: &SecretString) -> Result<Credential, Error> {
     ci::mask(secret);
-    Key::new(secret).map(Credential::Key).map_err(|error| about(&format!("the {side} key"), &error))
+    Key::new(secret).map(Credential::Key).map_err(|error| about(&origin.part("key"), &error))
 }
 
-fn tokens(side: Side, secret: &Secret) -> Result<TokenCache, Error> {
+fn tokens(origin: &Origin, secret: &Secret) -> Result<TokenCache, Error> {
     match secret {
         Secret::File(path) if !is_read_once(path) => {
             TokenFile::new(path.clone()).map(|file| TokenCache::new(Masked(file)))
         }
-        secret => StaticToken::new(&read(side, "token", secret)?).map(|token| TokenCache::new(Masked(token))),
+        secret => StaticToken::new(&read(origin, "token", secret)?).map(|token| TokenCache::new(Masked(token))),
     }
 }
 
@@ -299,13 +322,15 @@ fn identity(side: Side, _: &Endpoint, _: Option<&str>) -> Result<Credential, Err
 }
 
 /// Reads a key or token; one line end after it is removed.
-fn read(side: Side, what: &str, secret: &Secret) -> Result<SecretString, Error> {
+fn read(origin: &Origin, what: &str, secret: &Secret) -> Result<SecretString, Error> {
     match secret {
         Secret::Text(text) => Ok(text.clone()),
+        Secret::Command { words, without } => key_command::run(words, without, &origin.part(what)),
         Secret::File(path) => {
             let text = read_text(path, MAX_SECRET_FILE).map_err(|error| {
+                let path = without_keys(&path.to_string_lossy());
                 Error::settings(
-                    format!("the {side} {what} cannot be read from {}", without_keys(&path.to_string_lossy())),
+                    format!("{} cannot be read from {path}", origin.part(what)),
                     format!("check that the file exists, is readable and contains only the {what}"),
                 )
                 .with_source(error)
@@ -316,17 +341,19 @@ fn read(side: Side, what: &str, secret: &Secret) -> Result<SecretString, Error> 
     }
 }
 
-fn missing(side: Side, what: &str, setting: Setting) -> Error {
-    let or_tokens = if setting == Setting::Key {
-        format!(", or use {} or {} entra", Setting::KeyFromAz.flag(side), Setting::Auth.flag(side))
-    } else {
-        String::new()
+fn missing(origin: &Origin, what: &str, setting: Setting) -> Error {
+    let or_tokens = match origin {
+        _ if setting != Setting::Key => String::new(),
+        Origin::Side(side) => {
+            format!(", or use {} or {} entra", Setting::KeyFromAz.flag(*side), Setting::Auth.flag(*side))
+        }
+        Origin::Named { .. } => ", or use key-from-az = true or auth = \"entra\"".into(),
     };
     Error::settings(
-        format!("the {side} {what} is missing"),
+        format!("{} is missing", origin.part(what)),
         format!(
             "set {}; the resource's page Keys and Endpoint in the Azure portal shows it{or_tokens}",
-            setting.variable(side)
+            origin.to_set(setting)
         ),
     )
 }

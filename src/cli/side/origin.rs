@@ -1,86 +1,76 @@
-//! Says where the settings of a resource come from: flags, the environment, files, the Azure CLI.
+//! Where the settings of a resource come from, and how error messages name them.
 
-use std::path::Path;
+use std::fmt;
 
-use super::flags::{AuthArg, Setting, SideArgs, WhichSide, variables};
-use crate::cli::input::{Environment, without_keys};
+use crate::resource::Side;
+use crate::resource_name::ResourceName;
 
-impl<S: WhichSide> SideArgs<S> {
-    /// Whether a flag or a variable of this side is given.
-    pub(in crate::cli) fn is_configured(&self, environment: Environment<'_>) -> bool {
-        let flags = &self.flags;
-        let has_flag = [&flags.endpoint, &flags.tenant, &flags.account, &flags.resource_group, &flags.subscription]
-            .into_iter()
-            .any(Option::is_some)
-            || [&flags.key_file, &flags.token_file].into_iter().any(Option::is_some)
-            || flags.key.is_some()
-            || flags.auth.is_some()
-            || flags.key_from_az;
-        has_flag || variables(S::SIDE).any(|(name, _)| environment(&name).is_some())
-    }
+use super::flags::Setting;
 
-    /// Where the endpoint and the credential come from, in one line.
-    pub(in crate::cli) fn origins(&self, environment: Environment<'_>) -> String {
-        [self.endpoint_origin(environment), self.credential_origin(environment)]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(", ")
-    }
+/// Where the settings of a resource come from.
+#[derive(Debug, Clone)]
+pub(in crate::cli) enum Origin {
+    /// From the flags and variables of a side.
+    Side(Side),
+    /// From the definition of a named resource.
+    Named {
+        side: Side,
+        name: ResourceName,
+        /// Where it is defined.
+        place: String,
+    },
+}
 
-    fn endpoint_origin(&self, environment: Environment<'_>) -> Option<String> {
-        let variable = |setting: Setting| Some(setting.variable(S::SIDE)).filter(|name| environment(name).is_some());
-        let by_az = |origin: String| format!("endpoint from the Azure CLI ({origin})");
-        match (&self.flags.account, &self.flags.endpoint) {
-            (Some(_), _) => Some(by_az(Setting::Account.flag(S::SIDE))),
-            (None, Some(_)) => Some(format!("endpoint from {}", Setting::Endpoint.flag(S::SIDE))),
-            (None, None) => variable(Setting::Account)
-                .map(by_az)
-                .or_else(|| variable(Setting::Endpoint).map(|name| format!("endpoint from {name}"))),
+impl Origin {
+    pub(super) fn side(&self) -> Side {
+        match self {
+            Self::Side(side) | Self::Named { side, .. } => *side,
         }
     }
 
-    fn credential_origin(&self, environment: Environment<'_>) -> Option<String> {
-        let flags = &self.flags;
-        let flag = |setting: Setting| setting.flag(S::SIDE);
-        if flags.key.is_some() {
-            return Some(format!("key from {}", flag(Setting::Key)));
+    pub(super) fn name(&self) -> Option<&ResourceName> {
+        match self {
+            Self::Side(_) => None,
+            Self::Named { name, .. } => Some(name),
         }
-        if let Some(path) = &flags.key_file {
-            return Some(from_file("key", path, &flag(Setting::KeyFile)));
+    }
+
+    /// A part of the resource, such as `the source key` or `the key of east`.
+    pub(in crate::cli) fn part(&self, what: &str) -> String {
+        match self {
+            Self::Side(side) => format!("the {side} {what}"),
+            Self::Named { name, .. } => format!("the {what} of {name}"),
         }
-        if flags.key_from_az {
-            return Some(format!("key from the Azure CLI ({})", flag(Setting::KeyFromAz)));
+    }
+
+    /// The setting as it is given: `--source-account`, or `account of east`.
+    pub(in crate::cli) fn option(&self, setting: Setting) -> String {
+        match self {
+            Self::Side(side) => setting.flag(*side),
+            Self::Named { name, .. } => format!("{} of {name}", setting.name()),
         }
-        if let Some(path) = &flags.token_file {
-            return Some(from_file("token", path, &flag(Setting::TokenFile)));
-        }
-        let auth_variable = Setting::Auth.variable(S::SIDE);
-        let is_entra = flags.auth == Some(AuthArg::Entra)
-            || (flags.auth.is_none() && environment(&auth_variable).is_some_and(|auth| auth.trim() == "entra"));
-        if !is_entra && let Some(origin) = secret_origin("key", [Setting::Key, Setting::KeyFile], S::SIDE, environment)
-        {
-            return Some(origin);
-        }
-        let token = secret_origin("token", [Setting::Token, Setting::TokenFile], S::SIDE, environment);
-        let by = if flags.auth.is_some() { flag(Setting::Auth) } else { auth_variable };
-        token.or_else(|| is_entra.then(|| format!("tokens of this machine's identity ({by})")))
+    }
+
+    /// What to set where the setting is missing.
+    pub(super) fn to_set(&self, setting: Setting) -> String {
+        let Self::Named { name, place, .. } = self else { return setting.variable(self.side()) };
+        let field = if setting == Setting::Key { "key-env, key-file or key-command" } else { setting.name() };
+        format!("{field} of {name} ({place}) or {}", self.named_variable(setting).unwrap_or_default())
+    }
+
+    /// The variable `FRCOPY_RESOURCE_EAST_KEY`, which the resource has if it has a name.
+    fn named_variable(&self, setting: Setting) -> Option<String> {
+        let setting = setting.name().to_ascii_uppercase().replace('-', "_");
+        self.name().map(|name| format!("FRCOPY_RESOURCE_{}_{setting}", name.in_variables()))
     }
 }
 
-fn secret_origin(
-    what: &str,
-    [text, file]: [Setting; 2],
-    side: crate::resource::Side,
-    environment: Environment<'_>,
-) -> Option<String> {
-    let (text, file) = (text.variable(side), file.variable(side));
-    if environment(&text).is_some() {
-        return Some(format!("{what} from {text}"));
+/// `source`, or the name.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Side(side) => side.fmt(f),
+            Self::Named { name, .. } => name.fmt(f),
+        }
     }
-    environment(&file).map(|path| from_file(what, Path::new(&path), &file))
-}
-
-fn from_file(what: &str, path: &Path, origin: &str) -> String {
-    format!("{what} from the file {} ({origin})", without_keys(&path.to_string_lossy()))
 }

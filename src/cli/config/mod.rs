@@ -1,0 +1,96 @@
+//! The named resources: those of the configuration file and those of the environment.
+
+mod definition;
+mod environment;
+mod file;
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::resource_name::ResourceName;
+use clap::Args;
+
+use super::input::{self, Environment, without_keys};
+use super::nearest::nearest;
+pub(super) use definition::{Auth, Definition, KeySource, Token};
+pub(super) use environment::variables;
+
+const CONFIG_HELP: &str = "\
+File with the named resources; read only if a name is used [default: config.toml in frcopy/ of the user's configuration \
+directory]
+[env: FRCOPY_CONFIG; and FRCOPY_RESOURCE_<NAME>_ENDPOINT and so on, without a file]";
+
+/// Where the named resources are defined.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// File with the named resources, read only if a name is used.
+    #[arg(long, value_name = "PATH", help_heading = "Named resources", help = CONFIG_HELP)]
+    config: Option<PathBuf>,
+}
+
+/// The named resources.
+#[derive(Debug)]
+pub(super) struct Config {
+    definitions: Vec<Definition>,
+    /// The file that was read, or would have been read if it existed.
+    file: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// Reads the file and the environment.
+    ///
+    /// # Errors
+    /// When the file that was named cannot be read, or something in one of the two is not understood.
+    pub(super) fn load(&self, environment: Environment<'_>) -> Result<Config, Error> {
+        let named = self.config.clone().or_else(|| environment("FRCOPY_CONFIG").map(PathBuf::from));
+        let (file, must_exist) = match named {
+            Some(file) => (Some(file), true),
+            None => (file::default_path(environment), false),
+        };
+        let of_file = file.as_deref().map(|file| file::read(file, must_exist)).transpose()?.unwrap_or_default();
+        let definitions = environment::add(of_file, &input::process_variables(), environment)?;
+        Ok(Config { definitions, file })
+    }
+}
+
+impl Config {
+    /// The resource with a name. Names that differ only in case, or in `-` and `_`, are the same.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn find(&self, option: &str, text: &str) -> Result<&Definition, Error> {
+        let name: ResourceName = input::parse(option, text)?;
+        let found = self.definitions.iter().find(|one| one.name.in_variables() == name.in_variables());
+        found.ok_or_else(|| self.unknown(text))
+    }
+
+    /// All of them, in the order of their names.
+    pub(super) fn definitions(&self) -> &[Definition] {
+        &self.definitions
+    }
+
+    /// The variables whose values are keys. A program that prints a key needs none of them.
+    pub(super) fn key_variables(&self) -> Vec<String> {
+        let key_variable = |one: &Definition| match &one.key {
+            Some(KeySource::Variable(name)) => Some(name.clone()),
+            _ => None,
+        };
+        self.definitions.iter().filter_map(key_variable).collect()
+    }
+
+    /// Where resources can be defined.
+    pub(super) fn place(&self) -> String {
+        let file = self.file.as_ref().map(|file| without_keys(&file.to_string_lossy()));
+        file.unwrap_or_else(|| "the file of --config".into())
+    }
+
+    fn unknown(&self, text: &str) -> Error {
+        let names: Vec<_> = self.definitions.iter().map(|one| one.name.as_str()).collect();
+        let remedy = match (nearest(text, &names), names.as_slice()) {
+            (Some(name), _) => format!("use {name}, or define it in {}", self.place()),
+            (None, []) => format!("define it in {}, or see frcopy help configuration", self.place()),
+            (None, names) => format!("use one of {}, or define it in {}", names.join(", "), self.place()),
+        };
+        Error::settings(format!("there is no resource with the name {}", without_keys(text)), remedy)
+    }
+}
