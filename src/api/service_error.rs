@@ -91,6 +91,15 @@ pub(super) fn for_side(remedy: &str, side: Side) -> String {
     remedy.replace("{side}", &side.to_string()).replace("{SIDE}", &side.to_string().to_uppercase())
 }
 
+/// In the message of a 429 of the free tier (F0).
+const FREE_TIER: &str = "F0 pricing tier";
+
+/// Whether a 429 names the free tier, which has one limit for requests of all kinds. No code says so.
+#[must_use]
+pub(crate) fn names_free_tier(error: &Error) -> bool {
+    error.service().is_some_and(|said| outward(said).any(|said| said.message.raw().contains(FREE_TIER)))
+}
+
 /// Turns an answer that is no success into an error.
 #[must_use]
 pub(crate) fn refusal(answer: &Answer) -> Error {

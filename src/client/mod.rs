@@ -24,7 +24,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
 use crate::resource::Resource;
 use crate::text::UntrustedText;
-use rate_limit::RateLimiter;
+pub(crate) use rate_limit::RateLimiter;
 pub(crate) use retry::RetryPolicy;
 use transport::REQUEST_TIMEOUT;
 #[cfg(feature = "entra")]
@@ -218,8 +218,8 @@ impl Client<'_> {
             return Err(self.rate_limited(&call.request.purpose));
         }
         let result = self.send_authenticated(call, header, policy, limits).await;
-        if let Ok(permit) = permit {
-            limiter.record(permit, &result);
+        if let Some(learned) = permit.ok().and_then(|permit| limiter.record(permit, &result)) {
+            info!("{}: accepts {learned}", self.side());
         }
         result
     }
@@ -402,10 +402,10 @@ impl Client<'_> {
         Instant::now() >= self.context.deadline
     }
 
-    /// Whether the resource accepts so few requests that parallel copies would only delay each other.
+    /// The rate limiter of the resource.
     #[must_use]
-    pub(crate) fn is_slow(&self) -> bool {
-        self.connection.rate_limiter.is_slow()
+    pub(crate) fn rate_limiter(&self) -> &RateLimiter {
+        &self.connection.rate_limiter
     }
 
     /// The deadline of the command.

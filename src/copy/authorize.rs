@@ -43,7 +43,7 @@ pub(super) async fn authorize<'a>(
     target: &TargetId,
 ) -> Result<(Authorized<'a>, Reservation), Error> {
     let version = model.version;
-    let slot = job.cx.source.interruptible(job.shared.slot(version, job.target)).await?;
+    let slot = job.cx.source.interruptible(job.shared.slot(version, job.cx.source, job.target)).await?;
     // A model whose start is not allowed before the deadline must not be authorized.
     job.cx.source.check_may_mutate()?;
     let quota = if version.wire().limits_starts_per_minute() { Quota::CustomModelCopy } else { Quota::Management };

@@ -1,5 +1,7 @@
 //! What every step of a copy needs.
 
+use std::cell::Cell;
+
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::event::{Event, Observer};
@@ -9,11 +11,12 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::inventory::Inventory;
 
-/// How many authorizations may be unused at the same time: each one is an id that a crash leaves reserved. As many as
-/// keep a distant resource busy with five starts a second.
-const MAX_UNUSED_AUTHORIZATIONS: usize = 4;
-/// How many of them one copy takes on a slow resource, so that only two are unused.
-const SLOTS_ON_A_SLOW_RESOURCE: u32 = 2;
+/// How many authorizations may be unused at the same time at first: each one is an id that a crash leaves reserved.
+const UNUSED_AUTHORIZATIONS: usize = 4;
+/// The same for the fastest resources. In the seconds after cancellation so many can be released.
+const MAX_UNUSED_AUTHORIZATIONS: usize = 64;
+/// How many authorizations are unused at the same time on a slow resource.
+const UNUSED_ON_A_SLOW_RESOURCE: usize = 2;
 
 /// What the steps after the authorize request need: start, poll and settle.
 #[derive(Clone, Copy)]
@@ -50,6 +53,8 @@ pub(super) struct Shared {
     /// The models of the target whose ids the service chose (v2.1), read once.
     pub(super) named_by_service: OnceCell<Inventory>,
     slots: Semaphore,
+    /// How many slots there are, whether taken or not.
+    slot_count: Cell<usize>,
     /// For versions with a limit of starts per minute: one unused authorization at a time.
     slots_per_minute: Semaphore,
 }
@@ -58,7 +63,8 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             named_by_service: OnceCell::new(),
-            slots: Semaphore::new(MAX_UNUSED_AUTHORIZATIONS),
+            slots: Semaphore::new(UNUSED_AUTHORIZATIONS),
+            slot_count: Cell::new(UNUSED_AUTHORIZATIONS),
             slots_per_minute: Semaphore::new(1),
         }
     }
@@ -66,13 +72,29 @@ impl Default for Shared {
 
 impl Shared {
     /// Waits until one more authorization may be unused. The permit is held until the start request has its answer.
-    pub(super) async fn slot(&self, version: ApiVersion, target: &Client<'_>) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn slot(
+        &self,
+        version: ApiVersion,
+        source: &Client<'_>,
+        target: &Client<'_>,
+    ) -> Option<SemaphorePermit<'_>> {
         // The semaphores are never closed.
         if version.wire().limits_starts_per_minute() {
             return self.slots_per_minute.acquire().await.ok();
         }
+        let (source, target) = (source.rate_limiter(), target.rate_limiter());
+        let count = self.grow(source.management_per_second().min(target.management_per_second()));
         // After cancellation there are only a few seconds to release what is reserved.
-        let slots = if target.is_slow() { SLOTS_ON_A_SLOW_RESOURCE } else { 1 };
-        self.slots.acquire_many(slots).await.ok()
+        let slots = if target.is_slow() { count / UNUSED_ON_A_SLOW_RESOURCE } else { 1 };
+        self.slots.acquire_many(u32::try_from(slots).unwrap_or(1)).await.ok()
+    }
+
+    /// As many authorizations may be unused as are started in a second, so that also a distant resource is kept busy.
+    fn grow(&self, per_second: usize) -> usize {
+        let count = self.slot_count.get();
+        let wanted = per_second.min(MAX_UNUSED_AUTHORIZATIONS);
+        self.slots.add_permits(wanted.saturating_sub(count));
+        self.slot_count.set(count.max(wanted));
+        self.slot_count.get()
     }
 }

@@ -142,7 +142,7 @@ fn bad_input_is_refused_before_any_mutating_request() {
         (&["--include", "a["], 2, "is not a pattern"),
         (&["--all", "ab"], 2, "cannot be used with"),
         (&["--exclude", "ab"], 2, "Usage"),
-        (&["--all", "--jobs", "51"], 2, "51 is not in 1..=50"),
+        (&["--all", "--jobs", "1001"], 2, "1001 is not in 1..=1000"),
         (&["--from-file", &nofile], 2, "the ids cannot be read from"),
         (&["--from-file", &empty], 2, "there is no id in"),
         (&["--from-file", &bad], 2, &format!(r#"the model id "a/b" in line 3 of {bad} is not usable"#)),

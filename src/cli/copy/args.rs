@@ -74,8 +74,8 @@ pub(super) struct BatchArgs {
     pub(super) from_file: Option<PathBuf>,
 
     /// Maximum number of copies at the same time
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=50))]
-    pub(super) jobs: u8,
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) jobs: u16,
 }
 
 #[derive(Debug, Args)]
