@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 use super::outage::Outage;
 
@@ -39,6 +41,8 @@ impl Downtime {
 pub(super) struct FaultyListener {
     pub(super) listener: TcpListener,
     pub(super) downtime: Downtime,
+    /// None for plain HTTP.
+    pub(super) tls: Option<TlsAcceptor>,
 }
 
 impl Listener for FaultyListener {
@@ -49,9 +53,12 @@ impl Listener for FaultyListener {
         loop {
             let (stream, address) = Listener::accept(&mut self.listener).await;
             if !self.downtime.is_now() {
-                let connection =
-                    Connection { stream, downtime: self.downtime.clone(), is_cut: ConnectionCutter::default() };
-                return (connection, address);
+                let stream = match &self.tls {
+                    Some(tls) => Stream::Handshake(Box::new(tls.accept(stream))),
+                    None => Stream::Plain(stream),
+                };
+                let (downtime, is_cut) = (self.downtime.clone(), ConnectionCutter::default());
+                return (Connection { stream, downtime, is_cut }, address);
             }
         }
     }
@@ -63,9 +70,46 @@ impl Listener for FaultyListener {
 
 /// A connection that ends, without another byte, when its resource goes down or when it is cut.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     downtime: Downtime,
     is_cut: ConnectionCutter,
+}
+
+/// The bytes of a connection.
+enum Stream {
+    Plain(TcpStream),
+    /// It ends with the first read, so that a slow client does not stop the others.
+    Handshake(Box<Accept<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The handshake failed.
+    Closed,
+}
+
+/// A stream that carries the bytes of HTTP.
+trait Bytes: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Bytes for S {}
+
+impl Stream {
+    /// The stream for the bytes of HTTP, after the handshake.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Bytes>>> {
+        if let Self::Handshake(handshake) = self {
+            *self = match ready!(Pin::new(handshake).poll(cx)) {
+                Ok(stream) => Self::Tls(Box::new(stream)),
+                // A client that does not trust the certificate.
+                Err(_) => Self::Closed,
+            };
+        }
+        match self {
+            Self::Plain(stream) => Poll::Ready(Ok(Pin::new(stream))),
+            Self::Tls(stream) => Poll::Ready(Ok(Pin::new(stream.as_mut()))),
+            Self::Handshake(_) | Self::Closed => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Plain(_) | Self::Tls(_))
+    }
 }
 
 /// Cuts one connection.
@@ -97,21 +141,29 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check()?;
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        ready!(self.stream.poll_open(cx))?.poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        ready!(self.stream.poll_open(cx))?.poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if !self.stream.is_open() {
+            return Poll::Ready(Ok(()));
+        }
+        // TLS writes what it holds back.
+        self.check()?;
+        ready!(self.stream.poll_open(cx))?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !self.stream.is_open() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.stream.poll_open(cx))?.poll_shutdown(cx)
     }
 }

@@ -21,6 +21,7 @@ mod reply;
 mod seed;
 mod service;
 mod state;
+mod tls;
 mod version;
 
 use std::io;
@@ -52,6 +53,7 @@ pub use outage::Outage;
 use reply::Reply;
 use service::Service;
 use state::{Stored, new_id};
+use tls::Tls;
 
 /// Maximum size of a request body in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -80,6 +82,7 @@ pub type OnRequest = Arc<dyn Fn(&ServedRequest) + Send + Sync>;
 pub struct Emulator {
     service: Arc<Mutex<Service>>,
     resources: Vec<EmulatedResource>,
+    authority: Option<String>,
     servers: JoinSet<io::Result<()>>,
 }
 
@@ -105,12 +108,18 @@ impl Emulator {
             );
         }
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-        let resources: Vec<_> = names
+        let mut resources: Vec<_> = names
             .into_iter()
             .zip(addresses)
             .enumerate()
             .map(|(index, (name, address))| EmulatedResource::new(index, name, address))
             .collect();
+        let tls = options.tls.then(Tls::new).transpose()?;
+        if tls.is_some() {
+            for resource in &mut resources {
+                resource.endpoint = resource.endpoint.replacen("http:", "https:", 1);
+            }
+        }
         let service = Arc::new(Mutex::new(Service::new(options, &resources)));
         let mut servers = JoinSet::new();
         let started = Instant::now();
@@ -127,15 +136,22 @@ impl Emulator {
             let router = Router::new().fallback(serve).with_state(server);
             let router = router.into_make_service_with_connect_info::<ConnectionCutter>();
             let downtime = Downtime::new(started, &options.down, &resource.name);
-            servers.spawn(async move { axum::serve(FaultyListener { listener, downtime }, router).await });
+            let tls = tls.as_ref().map(|tls| tls.acceptor.clone());
+            servers.spawn(async move { axum::serve(FaultyListener { listener, downtime, tls }, router).await });
         }
-        Ok(Self { service, resources, servers })
+        Ok(Self { service, resources, authority: tls.map(|tls| tls.authority), servers })
     }
 
     /// The resources; the first one is the source.
     #[must_use]
     pub fn resources(&self) -> &[EmulatedResource] {
         &self.resources
+    }
+
+    /// The certificate of the authority that clients must trust, as PEM; none without TLS.
+    #[must_use]
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
     /// Makes a resource accept a token for a number of requests, as if it expired after them.

@@ -41,6 +41,8 @@ pub struct Options {
     pub lose_answers: Vec<AnswerTo>,
     /// By how much the clocks of resources differ from the true time.
     pub clock_skew: Vec<(String, SignedDuration)>,
+    /// Whether the resources speak TLS, with a certificate authority of their own.
+    pub tls: bool,
     /// Whether each authorization has expired when it is issued.
     pub expired_authorizations: bool,
     /// Whether the models that have an expiration date have expired.
@@ -67,6 +69,7 @@ impl Default for Options {
             hang: Vec::new(),
             lose_answers: Vec::new(),
             clock_skew: Vec::new(),
+            tls: false,
             expired_authorizations: false,
             expired_models: false,
             encrypted: Vec::new(),

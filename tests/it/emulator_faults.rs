@@ -117,6 +117,27 @@ fn resources_have_the_names_that_are_given_and_the_first_two_are_source_and_targ
     emulator.copy(&[MODEL]).expect(0, &[]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn over_tls_a_client_that_trusts_the_printed_certificate_can_copy_and_another_one_cannot() {
+    let emulator = EmulatorProcess::start(&["--tls", "--operation-time", "0s", "--lose-answers", "start"]);
+    assert!(emulator.setting("FRCOPY_SOURCE_ENDPOINT").starts_with("https://127.0.0.1:"));
+    let authority = emulator.setting("SSL_CERT_FILE");
+    assert_eq!(authority, emulator.setting("NODE_EXTRA_CA_CERTS"));
+    assert!(fs::read_to_string(authority).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    run(emulator.command(&["list", "source"]).env_remove("SSL_CERT_FILE")).expect(7, &["is not trusted"]);
+    let doctor = run(&mut emulator.command(&["doctor"])).expect(0, &[]);
+    assert!(doctor.stdout.contains("its certificate is trusted"), "{}", doctor.stdout);
+    emulator.copy(&[MODEL]).expect(0, &["did not answer the request to start", "copied model"]);
+    let signalled = Command::new("kill").arg(emulator.child.id().to_string()).status().unwrap();
+    assert!(signalled.success());
+    let began = Instant::now();
+    while Path::new(authority).exists() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it is removed at the end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// An emulator whose settings are in a file. It is killed when the value is dropped.
 struct Background(Child);
 

@@ -1,6 +1,7 @@
 //! `frcopy emulator`: runs emulated resources on this machine until a signal arrives.
 #![expect(clippy::doc_markdown, reason = "these comments are the help text, which is read on a terminal")]
 
+mod authority_file;
 mod faults;
 mod ready_file;
 
@@ -18,6 +19,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::input::parse_pause;
 use super::{console, json, runner};
+use authority_file::AuthorityFile;
 use faults::{Resources, check_name, parse_clock_skew, parse_outage, parse_resources};
 use ready_file::ReadyFile;
 
@@ -41,6 +43,10 @@ pub(super) struct EmulatorArgs {
     /// Port of the first resource, the others follow; 0 for free ports
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
+
+    /// Speak TLS; the settings name a file with the certificate that clients must trust, for as long as it runs
+    #[arg(long)]
+    tls: bool,
 
     /// Shell that the settings are printed for
     #[arg(long, value_enum, default_value_t = Shell::Bash)]
@@ -136,6 +142,9 @@ Examples:
   frcopy emulator --ready-file ready.sh &
   until [ -e ready.sh ]; do sleep 0.1; done; . ./ready.sh
 
+  Over TLS, for clients that refuse http:
+  frcopy emulator --tls
+
   A source that fails for half a minute, a start whose answer is lost:
   frcopy emulator --down source@10s..40s --lose-answers start";
 
@@ -202,7 +211,12 @@ pub(super) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
         };
         // Before the settings are printed: their reader may send a signal at once.
         let mut signals = runner::listen()?;
-        let settings = settings_for(args.shell, &emulator, matches!(args.resources, Resources::Names(_)));
+        let authority = emulator.authority().map(AuthorityFile::write).transpose();
+        let authority = authority.context("the certificate for TLS cannot be written")?;
+        let mut settings = settings_for(args.shell, &emulator, matches!(args.resources, Resources::Names(_)));
+        if let Some(authority) = &authority {
+            settings = format!("{}\n{settings}", trust_settings(args.shell, authority));
+        }
         let ready_file = match args.ready_file.as_deref().map(|path| ReadyFile::write(path, &settings)).transpose() {
             Ok(ready_file) => ready_file,
             Err(error) => return Ok(runner::refuse(&error)),
@@ -257,10 +271,22 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
         hang: outages("--hang", &args.hang)?,
         lose_answers: args.lose_answers.iter().copied().map(AnswerTo::from).collect(),
         clock_skew: skews.concat(),
+        tls: args.tls,
         expired_authorizations: args.expired.contains(&ExpiredArg::Authorizations),
         expired_models: args.expired.contains(&ExpiredArg::Models),
         ..base
     })
+}
+
+/// The environment variables by which clients trust the certificate: frcopy and OpenSSL, Node.js, Python's requests.
+fn trust_settings(shell: Shell, authority: &AuthorityFile) -> String {
+    let path = authority.path().to_string_lossy();
+    let variables = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"];
+    let lines = variables.map(|name| match shell {
+        Shell::Bash => format!("export {name}='{}'", path.replace('\'', "'\\''")),
+        Shell::Powershell => format!("$env:{name} = '{}'", path.replace('\'', "''")),
+    });
+    lines.join("\n")
 }
 
 /// The environment variables for a shell: the first two resources are source and target. Resources that were named have
