@@ -118,6 +118,7 @@ pub(super) async fn retry<T>(
 ) -> Result<T, Error> {
     let (mut number, mut unanswered) = (0, 0);
     let mut unreachable_since: Option<Instant> = None;
+    let mut previous = None;
     loop {
         let started = Instant::now();
         let connect_by = unreachable_since.filter(|_| !policy.is_reserved).map(|since| since + UNREACHABLE_TIME);
@@ -125,6 +126,10 @@ pub(super) async fn retry<T>(
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
+        // On a busy machine the wait may end after the deadline. That nothing was sent then hides why it was repeated.
+        if let Some(previous) = previous.take_if(|_| started >= deadline && error.delivery() == Delivery::NotSent) {
+            return Err(previous);
+        }
         number += 1;
         unanswered += u32::from(error.delivery() == Delivery::Unanswered);
         // Any answer shows that the resource is reachable again.
@@ -145,6 +150,7 @@ pub(super) async fn retry<T>(
         debug!("retry in {wait:.1?}: {error}");
         on_retry(&error, wait);
         pause(wait).await?;
+        previous = Some(error);
     }
 }
 
@@ -323,6 +329,23 @@ mod tests {
         let (ending, sent) = sendings(policy, &[throttled(8), throttled(8)]).await;
         assert!(ending.is_err());
         assert_eq!(sent.iter().map(Duration::as_secs).collect::<Vec<_>>(), [0, 8]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_after_the_deadline_does_not_hide_the_cause() {
+        let mut causes = ["cannot be reached", "the deadline passed"].into_iter();
+        let send = async |_: Option<Instant>| {
+            let cause = causes.next().unwrap();
+            Err::<(), _>(Error::new(ErrorKind::Unavailable, cause).with_delivery(Delivery::NotSent))
+        };
+        // A pause that takes much longer than asked for.
+        let pause = async |_| {
+            tokio::time::sleep(HOUR).await;
+            Ok(())
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let ending = retry(RetryPolicy::READ, deadline, pause, |_, _| {}, send).await;
+        assert_eq!(ending.unwrap_err().to_string(), "cannot be reached");
     }
 
     #[tokio::test(start_paused = true)]
