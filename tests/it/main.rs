@@ -68,6 +68,7 @@ mod settings;
 mod signals;
 mod snapshots;
 mod support;
+#[cfg(feature = "emulator")]
 mod templates;
 mod tls;
 #[cfg(feature = "emulator")]
