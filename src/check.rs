@@ -267,7 +267,9 @@ async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Compar
     let verdict = match (&pair.source, &pair.target, &pair.missing) {
         (Some(_), Some(on_target), Some(missing)) => {
             let other = &on_target.model.id;
-            Verdict::Differs(vec![format!("the id map says {missing}, which the target has not: its copy is {other}")])
+            Verdict::Differs(vec![format!(
+                "the manifest says {missing}, which the target has not: its copy is {other}"
+            )])
         }
         (Some(on_source), Some(on_target), None) => tell_apart(source, target, on_source, on_target).await,
         (Some(_), None, _) => Verdict::OnlyOnSource,

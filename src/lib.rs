@@ -42,6 +42,7 @@ pub mod emulator;
 mod error;
 mod id_template;
 mod inventory;
+mod manifest;
 mod model;
 mod model_diff;
 mod operation;

@@ -4,29 +4,107 @@
 //! v3.1 the date of creation, in v4.0 the source's date of modification, while it is created anew.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use jiff::Timestamp;
+use ring::digest;
 
-use crate::model::{DocumentType, Model};
+use crate::model::{DocumentType, Model, ModelId};
 use crate::text::UntrustedText;
+
+/// What tells trainings apart, in a form that can be kept: a manifest has it of each copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Training {
+    /// The model's name (v2.1).
+    pub name: Option<UntrustedText>,
+    /// When the model was created.
+    pub created: Option<Timestamp>,
+    /// When it was last changed.
+    pub modified: Option<Timestamp>,
+    /// When it expires.
+    pub expires: Option<Timestamp>,
+    /// A hash of the document types. v2.1 has none.
+    pub fingerprint: Option<String>,
+}
+
+impl Training {
+    /// The training of a complete model. A document type that is named after the model or after its copy or source has
+    /// no name of its own.
+    #[must_use]
+    pub(crate) fn of(model: &Model, other_id: &ModelId) -> Self {
+        let fingerprint = (!is_custom_model(model)).then(|| {
+            let named = by_neutral_name(model, [model.id.as_str(), other_id.as_str()]);
+            let own = UntrustedText::from(model.id.as_str());
+            let types = named.into_iter().map(|(name, of)| (if name == own { "".into() } else { name }, of));
+            fingerprint(&types.collect())
+        });
+        Self { fingerprint, ..Self::without_types(model) }
+    }
+
+    /// Name and dates only.
+    fn without_types(model: &Model) -> Self {
+        let Model { name, created, modified, expires, .. } = model;
+        let fingerprint = (!is_custom_model(model)).then(String::new);
+        Self { name: name.clone(), created: *created, modified: *modified, expires: *expires, fingerprint }
+    }
+
+    fn other_name_and_dates(&self, copy: &Self, this: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.name != copy.name {
+            let name = |of: &Self| of.name.clone().unwrap_or_else(|| "(no name)".into());
+            found.push(format!("{this} is called {}, the target {}", name(self), name(copy)));
+        }
+        if !self.has_date_of(copy) {
+            found.push(format!("{this} was trained {}, the target {}", self.trained(), copy.trained()));
+        }
+        // An older API version does not show the expiry.
+        if self.expires.zip(copy.expires).is_some_and(|(source, copy)| !is_same(source, copy)) {
+            found.push(format!("{this} expires {}, the target {}", day(self.expires), day(copy.expires)));
+        }
+        found
+    }
+
+    fn has_date_of(&self, copy: &Self) -> bool {
+        let same = |a: Option<Timestamp>, b: Option<Timestamp>| a.zip(b).is_some_and(|(a, b)| is_same(a, b));
+        if self.fingerprint.is_none() {
+            return same(self.created, copy.created) && same(self.modified, copy.modified);
+        }
+        // Which of its source's dates a v4.0 copy shows as that of its modification is not documented; either one counts,
+        // and a new training has two new dates.
+        let of_copy = [copy.created, copy.modified];
+        [self.created, self.modified].iter().any(|a| of_copy.iter().any(|b| same(*a, *b)))
+    }
+
+    fn trained(&self) -> String {
+        day(self.modified.or(self.created))
+    }
+}
+
+/// SHA-256 over names, fields and build modes. Each text follows its length, so that no two lists have the same input.
+fn fingerprint(types: &BTreeMap<UntrustedText, &DocumentType>) -> String {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for (name, DocumentType { field_schema, build_mode }) in types {
+        for text in [Some(name.raw()), field_schema.as_deref(), build_mode.as_ref().map(UntrustedText::raw)] {
+            let text = text.map(str::as_bytes);
+            hash.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
+            hash.update(text.unwrap_or_default());
+        }
+    }
+    let mut text = String::from("sha256:");
+    for byte in hash.finish().as_ref() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
 
 /// The differences between a copy and its source, in words; none where they come from the same training.
 ///
 /// Both must be complete, and read with the same API version.
 #[must_use]
 pub(crate) fn differences(source: &Model, copy: &Model) -> Vec<String> {
-    let mut found = Vec::new();
-    if source.name != copy.name {
-        let name = |model: &Model| model.name.clone().unwrap_or_else(|| "(no name)".into());
-        found.push(format!("the source is called {}, the target {}", name(source), name(copy)));
-    }
-    if !have_same_date(source, copy) {
-        found.push(format!("the source was trained {}, the target {}", trained(source), trained(copy)));
-    }
-    // An older API version does not show the expiry.
-    if source.expires.zip(copy.expires).is_some_and(|(source, copy)| !is_same(source, copy)) {
-        found.push(format!("the source expires {}, the target {}", day(source.expires), day(copy.expires)));
-    }
+    let (of_source, of_copy) = (Training::without_types(source), Training::without_types(copy));
+    let mut found = of_source.other_name_and_dates(&of_copy, "the source");
     compare_document_types(source, copy, &mut found);
     found
 }
@@ -45,18 +123,6 @@ pub(crate) fn is_unchanged(before: &Model, now: &Model) -> bool {
 #[must_use]
 pub(crate) fn has_same_name_and_dates(source: &Model, copy: &Model) -> bool {
     source.name == copy.name && have_both_dates(source, copy)
-}
-
-fn have_same_date(source: &Model, copy: &Model) -> bool {
-    if is_custom_model(source) {
-        return have_both_dates(source, copy);
-    }
-    let same = |a: Option<Timestamp>, b: Option<Timestamp>| a.zip(b).is_some_and(|(a, b)| is_same(a, b));
-    // Which of its source's dates a v4.0 copy shows as that of its modification is not documented; either one counts, and
-    // a new training has two new dates.
-    let of_source = [source.created, source.modified];
-    let of_copy = [copy.created, copy.modified];
-    of_source.iter().any(|a| of_copy.iter().any(|b| same(*a, *b)))
 }
 
 /// v2.1 does not say which version trained a model, and has no types of documents.
@@ -100,10 +166,6 @@ fn by_neutral_name<'m>(model: &'m Model, own_names: [&'m str; 2]) -> BTreeMap<Un
     let [neutral, _] = own_names;
     let named = model.document_types.iter();
     named.map(|(name, of)| (if own_names.contains(&name.raw()) { neutral.into() } else { name.clone() }, of)).collect()
-}
-
-fn trained(model: &Model) -> String {
-    day(model.modified.or(model.created))
 }
 
 fn day(date: Option<Timestamp>) -> String {
@@ -180,6 +242,20 @@ mod tests {
         let renamed = Model { id: "backup".parse().unwrap(), ..source.clone() };
         assert!(differences(&source, &renamed).is_empty(), "v3.0 keeps the source's name");
         assert!(differences(&source, &model("backup", TRAINED, None)).is_empty(), "later it is the copy's");
+    }
+
+    #[test]
+    fn the_fingerprint_of_a_training_changes_with_its_fields_and_not_with_the_id() {
+        let source = model("invoices", TRAINED, None);
+        let training = Training::of(&source, &"backup".parse().unwrap());
+        let renamed = Model { id: "backup".parse().unwrap(), ..source.clone() };
+        assert_eq!(training, Training::of(&renamed, &source.id), "v3.0 keeps the source's name");
+        assert_eq!(training, Training::of(&model("backup", TRAINED, None), &source.id), "later it is the copy's");
+        let fields = DocumentType { field_schema: Some("{}".into()), build_mode: Some("neural".into()) };
+        let other = Model { document_types: BTreeMap::from([("invoices".into(), fields)]), ..source.clone() };
+        assert_ne!(training.fingerprint, Training::of(&other, &source.id).fingerprint);
+        assert_eq!(training.fingerprint.unwrap().len(), "sha256:".len() + 64);
+        assert_eq!(Training::of(&custom(None, TRAINED, COPIED), &source.id).fingerprint, None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Reads text from a file, a pipe or stdin, with limits on its size and on the time.
+//! Reads text from a file, a pipe or stdin, with limits on its size and on the time, and creates private files.
 
-use std::fs::{self, File, FileType};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc;
@@ -44,7 +44,10 @@ pub(crate) fn read_text(path: &Path, max_len: u64, time: Duration) -> io::Result
 }
 
 /// Refuses what may have no end: only a process substitution may be a pipe.
-fn refuse_irregular(kind: FileType, is_descriptor: bool) -> io::Result<()> {
+///
+/// # Errors
+/// When it is not a regular file.
+pub(crate) fn refuse_irregular(kind: FileType, is_descriptor: bool) -> io::Result<()> {
     #[cfg(unix)]
     let is_pipe = std::os::unix::fs::FileTypeExt::is_fifo(&kind);
     #[cfg(not(unix))]
@@ -58,8 +61,23 @@ fn refuse_irregular(kind: FileType, is_descriptor: bool) -> io::Result<()> {
     Err(io::Error::other(format!("it is {what}, not a regular file")))
 }
 
+/// Creates a file that only its owner may read. A symbolic link in its place is not followed.
+///
+/// # Errors
+/// When there is a file already, or none can be created.
+pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// Reads text to its end, but at most `max_len` bytes.
-fn read_limited(from: impl Read, max_len: u64) -> io::Result<String> {
+///
+/// # Errors
+/// When it is longer, or not UTF-8.
+pub(crate) fn read_limited(from: impl Read, max_len: u64) -> io::Result<String> {
     let mut text = String::new();
     from.take(max_len + 1).read_to_string(&mut text)?;
     if text.len() as u64 > max_len { Err(io::Error::other("it is too long")) } else { Ok(text) }

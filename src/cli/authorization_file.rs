@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::authorization_file::AuthorizationFile;
 use crate::error::{Error, ErrorKind};
+use crate::text_file::new_private_file;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::id_map::new_private_file;
 use super::input::{STDIN, about, read_text};
 use super::{ci, console};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::check::{CheckEvent, CheckPlan, Comparison, Verdict, check, nothing_to_compare};
 use crate::error::Error;
+use crate::manifest::Manifest;
 use crate::model::Model;
 use crate::selection::Selection;
 use clap::{ArgAction, Args};
@@ -20,7 +21,6 @@ use super::config::ConfigArgs;
 use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::exit_code::{self, Code};
-use super::id_map::IdMap;
 use super::input::{parse, parse_ids, parse_long_duration, parse_timeout, process_environment, unique};
 use super::json::EndOfLife;
 use super::side::{FromArg, Sides, SourceArgs, TargetArgs, ToArg, check_stdin};
@@ -71,9 +71,9 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "TEMPLATE", help_heading = "Check")]
     target_model_id: Option<String>,
 
-    /// JSON file that maps each v2.1 model to its copy, written by frcopy copy --id-map
+    /// JSON file that records the copies, written by frcopy copy --manifest
     #[arg(long, value_name = "PATH", help_heading = "Check")]
-    id_map: Option<PathBuf>,
+    manifest: Option<PathBuf>,
 
     /// Deadline of the whole command
     #[arg(long, value_name = "DURATION", default_value = "30m", allow_hyphen_values = true, help_heading = "Check")]
@@ -165,8 +165,9 @@ fn plan(args: &CheckArgs) -> Result<(CheckPlan, Option<Duration>), Error> {
             "give the endpoint of the resource that should have the copies as the target, or --target-model-id",
         ));
     }
-    if let Some(path) = &args.id_map {
-        plan.known_copies = IdMap::read_existing(path, &plan.source.endpoint, &plan.target.endpoint)?.known_copies();
+    if let Some(path) = &args.manifest {
+        let manifest = Manifest::read_existing(path)?;
+        plan.known_copies = manifest.known_copies(&plan.source.endpoint, &plan.target.endpoint);
     }
     let within = args.expiring_within.as_deref();
     let within = within.map(|text| parse_long_duration("--expiring-within", text)).transpose()?;

@@ -24,6 +24,7 @@ Topics (frcopy help TOPIC):
   exit-codes       their meaning, and what a script should do
   guarantees       what frcopy guarantees, and the limits
   json             the objects of --output json
+  manifest         the file that records the copies
   models           which models are copied, and when two are the same
   network          retries, rate limits, proxies, certificates
   parties          copies between parties that share no keys
@@ -68,7 +69,7 @@ macro_rules! topic {
     };
 }
 
-const TOPICS: [Topic; 11] = [
+const TOPICS: [Topic; 12] = [
     topic!("authentication"),
     topic!("ci"),
     topic!("configuration"),
@@ -76,6 +77,7 @@ const TOPICS: [Topic; 11] = [
     Topic { name: "exit-codes", text: exit_codes },
     topic!("guarantees"),
     Topic { name: "json", text: || JSON.to_owned() },
+    topic!("manifest"),
     topic!("models"),
     topic!("network"),
     topic!("parties"),
@@ -339,10 +341,7 @@ frcopy resources: one line per named resource
                  token-file, entra or none
   definedIn      the file with its line, the variables, or both
 
-The file of --id-map, replaced as a whole and merged with what it has
-  schema         \"frcopy.id-map/1\"
-  source, target endpoints
-  models         by source id: targetModelId, name, copiedAt
+The file of --manifest (frcopy.manifest/1): frcopy help manifest
 ";
 
 #[cfg(test)]

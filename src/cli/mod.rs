@@ -24,7 +24,6 @@ mod emulator;
 mod exit_code;
 mod explain;
 mod help;
-mod id_map;
 mod input;
 mod json;
 mod key_command;

@@ -246,7 +246,7 @@ impl DelegatedPlan {
             }
             Err(error) => return Err(error),
         };
-        observer(Event::Found { version, kind, model: model.as_ref() });
+        observer(Event::Found { version, kind, shown_by: version, model: model.as_ref() });
         Ok(())
     }
 
@@ -293,6 +293,6 @@ pub(crate) async fn dry_run_delegated(
         plan.preflight(source, observer).await
     };
     let target_model_id = Some(plan.file.authorization.target_model_id.clone());
-    let done = |()| Done { outcome: Outcome::WouldCopy, target_model_id, verified: false };
+    let done = |()| Done::unverified(Outcome::WouldCopy, target_model_id);
     plan.recorder().finish(result.await.map(done))
 }

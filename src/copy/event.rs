@@ -31,6 +31,8 @@ pub enum Event<'a> {
         version: ApiVersion,
         /// A model or a classifier.
         kind: Kind,
+        /// The version that shows the model.
+        shown_by: ApiVersion,
         /// The model as the source shows it.
         model: Option<&'a Model>,
     },

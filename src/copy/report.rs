@@ -11,7 +11,8 @@ use super::release::Copied;
 use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
 use crate::error::{Error, ErrorKind};
-use crate::model::{Kind, ModelId};
+use crate::model::{Kind, Model, ModelId};
+use crate::model_diff::Training;
 use crate::operation::OperationUrl;
 use crate::resource::{Endpoint, Resource, TargetAddress};
 use crate::resource_name::ResourceName;
@@ -61,6 +62,12 @@ pub struct Report {
     pub operation: Option<OperationUrl>,
     /// Whether the target itself showed the copy, ready.
     pub verified: bool,
+    /// When it did, by the target's own clock.
+    pub(crate) verified_at: Option<Timestamp>,
+    /// When a copy that was made ended, by the source's own clock.
+    pub(crate) ended_at: Option<Timestamp>,
+    /// The training of the source model and the version that shows it, where the source shows it.
+    pub(crate) training: Option<(ApiVersion, Training)>,
     /// When the copy began, by the local clock.
     pub started_at: Timestamp,
     /// How long it took.
@@ -92,23 +99,45 @@ pub(super) struct Done {
     pub(super) target_model_id: Option<ModelId>,
     /// Whether the target itself showed the copy, ready.
     pub(super) verified: bool,
+    /// When it did, by the target's clock.
+    verified_at: Option<Timestamp>,
+    /// When the copy was made, by the source's clock.
+    ended_at: Option<Timestamp>,
 }
 
 impl Done {
     /// A copy that was made.
     pub(super) fn with_copy(outcome: Outcome, Copied { id, verified }: Copied) -> Self {
-        Self { outcome, target_model_id: Some(id), verified }
+        Self { verified, ..Self::unverified(outcome, Some(id)) }
     }
 
     /// A copy of the same training that was there before.
     pub(super) fn already_there(id: ModelId) -> Self {
-        Self { outcome: Outcome::AlreadyThere, target_model_id: Some(id), verified: true }
+        Self::shown(Outcome::AlreadyThere, id)
+    }
+
+    /// An outcome that the target has shown.
+    pub(super) fn shown(outcome: Outcome, id: ModelId) -> Self {
+        Self { verified: true, ..Self::unverified(outcome, Some(id)) }
+    }
+
+    /// An outcome that the target has not shown.
+    pub(super) fn unverified(outcome: Outcome, target_model_id: Option<ModelId>) -> Self {
+        Self { outcome, target_model_id, verified: false, verified_at: None, ended_at: None }
+    }
+
+    /// Adds the time of the end, by the clocks of source and target.
+    pub(super) fn at(self, source: Option<Timestamp>, target: Option<Timestamp>) -> Self {
+        let is_made = matches!(self.outcome, Outcome::Copied | Outcome::Replaced);
+        Self { ended_at: source.filter(|_| is_made), verified_at: target.filter(|_| self.verified), ..self }
     }
 }
 
 /// Collects a report while a copy runs.
 pub(super) struct Recorder {
     report: RefCell<Report>,
+    /// The source model and the version that shows it.
+    found: RefCell<Option<(ApiVersion, Model)>>,
     began: Instant,
 }
 
@@ -134,13 +163,16 @@ impl Recorder {
             target_region: None,
             operation: None,
             verified: false,
+            verified_at: None,
+            ended_at: None,
+            training: None,
             started_at: Timestamp::now(),
             elapsed: Duration::ZERO,
             request_ids: RequestIds::default(),
             begun: true,
             result: Err(Error::new(ErrorKind::Unforeseen, "the copy has not ended")),
         };
-        Self { report: RefCell::new(report), began: Instant::now() }
+        Self { report: RefCell::new(report), found: RefCell::default(), began: Instant::now() }
     }
 
     /// Sets what is known before the first event.
@@ -153,7 +185,8 @@ impl Recorder {
     pub(super) fn record(&self, event: &Event<'_>) {
         let report = &mut *self.report.borrow_mut();
         match event {
-            Event::Found { version, kind, model } => {
+            Event::Found { version, kind, shown_by, model } => {
+                *self.found.borrow_mut() = model.map(|model| (*shown_by, model.clone()));
                 report.api_version = Some(*version);
                 report.kind = Some(*kind);
                 report.source_name = model.and_then(|model| model.name.clone());
@@ -193,8 +226,12 @@ impl Recorder {
         report.result = result.map(|done| {
             report.target_model_id = done.target_model_id;
             report.verified = done.verified;
+            (report.verified_at, report.ended_at) = (done.verified_at, done.ended_at);
             done.outcome
         });
+        if let (Some((version, model)), Some(copy)) = (self.found.into_inner(), &report.target_model_id) {
+            report.training = Some((version, Training::of(&model, copy)));
+        }
         report
     }
 }

@@ -64,10 +64,9 @@ pub(super) async fn wait_over(
         Some(version) => resume(plan, version, &record, cancel, connect).await,
         None => Err(not_an_operation()),
     };
-    let result = result.map(|copied| Done {
-        outcome: Outcome::Copied,
-        target_model_id: copied.as_ref().map(|copied| copied.id.clone()),
-        verified: copied.is_some_and(|copied| copied.verified),
+    let result = result.map(|copied| match copied {
+        Some(copied) => Done::with_copy(Outcome::Copied, copied),
+        None => Done::unverified(Outcome::Copied, None),
     });
     recorder.finish(result)
 }

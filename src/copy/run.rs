@@ -91,14 +91,16 @@ pub(super) fn call_context<'a>(
 impl Job<'_> {
     /// Preflight, decide, then transfer or replace. The source model may be known already.
     pub(super) async fn run(&self, found: Option<SourceModel>) -> Result<Done, Error> {
-        match self.prepare(found).await?.0 {
+        let done = match self.prepare(found).await?.0 {
             Action::Copy(preflight) => {
                 let copied = copy_to(self, &preflight.source, &preflight.target).await?;
-                Ok(Done::with_copy(Outcome::Copied, copied))
+                Done::with_copy(Outcome::Copied, copied)
             }
-            Action::Replace(replacement) => self.replace(&replacement).await,
-            Action::Nothing(id) => Ok(Done::already_there(id)),
-        }
+            Action::Replace(replacement) => self.replace(&replacement).await?,
+            Action::Nothing(id) => Done::already_there(id),
+        };
+        // The verification was the last read of the target.
+        Ok(done.at(self.cx.source.service_time(), self.target.service_time()))
     }
 
     /// Preflight and decide, by reads only.
@@ -111,7 +113,7 @@ impl Job<'_> {
             Action::Replace(replacement) if replacement.only_cleans_up() => (Outcome::AlreadyThere, new_id),
             Action::Replace(_) => (Outcome::WouldReplace, new_id),
         };
-        Ok((Done { outcome, target_model_id, verified: false }, source))
+        Ok((Done::unverified(outcome, target_model_id), source))
     }
 
     async fn prepare(&self, found: Option<SourceModel>) -> Result<(Action, SourceModel), Error> {
@@ -121,8 +123,8 @@ impl Job<'_> {
             None => self.preflight().await?,
         };
         let Preflight { source, .. } = &preflight;
-        let SourceModel { version, kind, ref model, .. } = *source;
-        self.cx.emit(Event::Found { version, kind, model: model.as_ref() });
+        let SourceModel { version, kind, shown_by, ref model, .. } = *source;
+        self.cx.emit(Event::Found { version, kind, shown_by, model: model.as_ref() });
         // The version may be known only now, and what it cannot do is refused before anything is reserved.
         self.plan.check_with(version, kind, model.as_ref())?;
         let source = source.clone();

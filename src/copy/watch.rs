@@ -50,11 +50,7 @@ pub(crate) async fn watch(plan: &WatchPlan, observer: Observer<'_>, cancel: &Can
         let target = Connection::http(&plan.target)?.client(context);
         plan.wait_until_ready(&target, &record).await
     };
-    let result = result.await.map(|()| Done {
-        outcome: Outcome::Copied,
-        target_model_id: Some(plan.target_model_id.clone()),
-        verified: true,
-    });
+    let result = result.await.map(|()| Done::shown(Outcome::Copied, plan.target_model_id.clone()));
     recorder.finish(result)
 }
 

@@ -126,13 +126,10 @@ fn bad_input_is_refused_before_any_mutating_request() {
     let pair = EmulatedPair::new(2);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (empty, bad, damaged, foreign) = (path("empty"), path("bad"), path("damaged"), path("foreign"));
+    let (empty, bad) = (path("empty"), path("bad"));
     fs::write(&bad, "# one good, one bad\nab\na/b\n").unwrap();
     fs::write(&empty, "# nothing\n").unwrap();
-    fs::write(&damaged, r#"{"schema":"frcopy.id-map/1","models":"#).unwrap();
-    let other = r#"{"schema":"frcopy.id-map/1","source":"https://a.example","target":"https://b.example","models":{}}"#;
-    fs::write(&foreign, other).unwrap();
-    let (nowhere, nofile) = (path("no/such/folder/map"), path("no-such-file"));
+    let nofile = path("no-such-file");
     for (arguments, code, what) in [
         (&["ab", "a/b"][..], 2, r#"the model id "a/b" is not usable"#),
         (&["ab", "cd", "--target-model-id", "ef"], 2, "--target-model-id names one copy"),
@@ -146,17 +143,12 @@ fn bad_input_is_refused_before_any_mutating_request() {
         (&["--from-file", &nofile], 2, "the ids cannot be read from"),
         (&["--from-file", &empty], 2, "there is no id in"),
         (&["--from-file", &bad], 2, &format!(r#"the model id "a/b" in line 3 of {bad} is not usable"#)),
-        (&["--all", "--id-map", &damaged], 2, "is damaged"),
-        (&["--all", "--id-map", &foreign], 2, "is for copies from https://a.example to https://b.example"),
-        (&["--all", "--id-map", &nowhere], 2, "cannot be written"),
-        (&["--all", "--id-map", folder.path().to_str().unwrap()], 2, "cannot be read"),
         (&["--all", "--kind", "classifier", "--api-version", "3.1"], 2, "v3.1 does not copy classifiers"),
         (&["--all", "--api-version", "2.1", "--description", "x"], 2, "--description is not possible"),
     ] {
         let output = pair.copy(arguments).expect(code, &[what]);
         assert_eq!((output.stdout.as_str(), pair.mutating_requests()), ("", Vec::new()), "{arguments:?}");
     }
-    assert_eq!(fs::read_to_string(&damaged).unwrap().len(), 37, "a damaged map is not changed");
 }
 
 #[test]
@@ -449,73 +441,6 @@ fn a_staging_copy_on_the_source_is_left_out() {
     }
     assert!(!pair.ids(TARGET, Collection::DocumentModels).contains(staging));
     pair.copy(&[staging, "--if-exists", "replace"]).expect(2, &["is the id of a staging copy"]);
-}
-
-#[test]
-fn the_id_map_records_the_copy_of_each_v2_1_model() {
-    let pair = EmulatedPair::new(2);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("map.json");
-    let map = path.to_str().unwrap();
-    let read = || serde_json::from_str::<Value>(&fs::read_to_string(&path).unwrap()).unwrap();
-    let custom: Vec<_> = pair.ids(SOURCE, Collection::CustomModels).into_iter().collect();
-    pair.copy(&[&custom[0], "--id-map", map, "--dry-run"]).expect(0, &[]);
-    assert!(!path.exists(), "a dry run writes no map");
-    let first = pair.copy(&[&custom[0], "--id-map", map]).expect(0, &[]);
-    assert_eq!(read()["models"][&custom[0]]["targetModelId"], first.stdout.trim());
-    // The map is merged with the existing file, and a known copy is not made again.
-    let all = pair.copy(&["--all", "--if-exists", "skip", "--id-map", map]).expect(0, &["1 already there"]);
-    let content = read();
-    assert_eq!(
-        (content["schema"].as_str(), content["models"].as_object().unwrap().len()),
-        (Some("frcopy.id-map/1"), 2)
-    );
-    for id in &custom {
-        let entry = &content["models"][id];
-        assert!(ids(&all).contains(entry["targetModelId"].as_str().unwrap()));
-        assert!(entry["name"].as_str().unwrap().starts_with("invoices ") && entry["copiedAt"].is_string(), "{entry}");
-    }
-    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-    let names: BTreeSet<_> = names.map(|name| name.into_string().unwrap()).collect();
-    assert_eq!(names, [".map.json.lock", "map.json"].map(String::from).into(), "no temporary file remains");
-    pair.run(&["check", "--id-map", map]).expect(0, &["10 same"]);
-    // With several copies of one model, the copy in the map is used.
-    let known = content["models"][&custom[0]]["targetModelId"].as_str().unwrap().to_owned();
-    pair.copy(&[&custom[0]]).expect(0, &[]);
-    pair.copy(&[&custom[0]]).expect(0, &[]);
-    let skipped = pair.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
-    assert_eq!(skipped.stdout.trim(), known);
-    pair.run(&["check"]).expect(0, &["10 same", "the target has 2 additional copies of v2.1 models"]);
-    // The copy in the map is missing, although the target has other copies of the same model.
-    pair.emulator.remove(TARGET, Collection::CustomModels, &known);
-    let output =
-        pair.run(&["check", "--id-map", map]).expect(9, &["which the target has not: its copy is", "1 different"]);
-    assert!(output.stdout.contains(&format!("* {}", custom[0])), "{output:#?}");
-    pair.copy(&[&custom[0], "--if-exists", "skip", "--id-map", map]).expect(0, &["skipped"]);
-    pair.run(&["check", "--id-map", map]).expect(0, &["10 same"]);
-}
-
-#[cfg(unix)]
-#[test]
-fn an_id_map_keeps_its_permissions_and_unknown_fields() {
-    use std::os::unix::fs::PermissionsExt;
-    let pair = EmulatedPair::new(1);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("map.json");
-    let map = path.to_str().unwrap();
-    let custom = pair.custom_model();
-    pair.copy(&[&custom, "--id-map", map]).expect(0, &[]);
-    let mut content: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    content["newer"] = json!(1);
-    content["models"][&custom]["newer"] = json!([2]);
-    fs::write(&path, content.to_string()).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    pair.copy(&[&custom, "--if-exists", "skip", "--id-map", map]).expect(0, &[]);
-    let again: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    assert_eq!(again, content);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-    pair.run(&["check", "--id-map", "/dev/zero"]).expect(2, &["cannot be read"]);
-    pair.run(&["check", "--id-map", "no-such-map"]).expect(2, &["the id map no-such-map cannot be read"]);
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn a_changed_authorization_file_is_refused_before_any_request() {
         ("/apiVersion", json!("v9.9"), "apiVersion: it is not an API version"),
         ("/kind", json!("prebuilt"), "has an unknown kind"),
         ("/target/endpoint", json!("ftp://a.example"), "target.endpoint: ftp"),
-        ("/schema", json!("frcopy.id-map/1"), "not an authorization of this version of frcopy"),
+        ("/schema", json!("frcopy.manifest/1"), "not an authorization of this version of frcopy"),
         ("/authorization", json!(1), "authorization: it is not the target's for backup"),
     ] {
         let parties = Parties::new();
@@ -267,7 +267,7 @@ fn options_of_the_target_side_are_refused_with_an_authorization() {
         &["--target-endpoint", "https://a.example"][..],
         &["--target-model-id", "other"],
         &["--if-exists", "skip"],
-        &["--id-map", "map.json"],
+        &["--manifest", "map.json"],
         &["--description", "d"],
         &["--api-version", "4.0"],
     ] {

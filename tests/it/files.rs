@@ -1,19 +1,13 @@
-//! Files that a command reads and writes: pipes and devices, and id maps that two commands share.
+//! Files that a command reads: pipes and devices.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command as StdCommand, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use frcopy::emulator::Collection;
-use fs4::fs_std::FileExt;
-use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::emulated_pair::{EmulatedPair, SOURCE};
+use crate::support::emulated_pair::EmulatedPair;
 use crate::support::run;
 
 /// Makes a named pipe that nothing writes to.
@@ -41,8 +35,8 @@ fn a_named_pipe_or_a_device_is_refused_at_once() {
             &["list", "source", "--source-key-file", file][..],
             &["list", "source", "--source-token-file", file],
             &["copy", "--from-file", file],
-            &["copy", "--all", "--id-map", file],
-            &["check", "--id-map", file],
+            &["copy", "--all", "--manifest", file],
+            &["check", "--manifest", file],
             &["copy", "my-model", "--authorization", file],
         ] {
             let mut command = pair.command(arguments);
@@ -88,51 +82,4 @@ fn stdin_and_process_substitutions_without_an_end_are_under_the_deadline() {
         assert_eq!(code, Some(2), "{script}");
         assert!(began.elapsed() < Duration::from_secs(12), "{script} {:?}", began.elapsed());
     }
-}
-
-#[test]
-fn commands_that_share_an_id_map_lose_no_entry() {
-    let pair = EmulatedPair::new(6);
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("map.json");
-    let models = pair.ids(SOURCE, Collection::CustomModels);
-    thread::scope(|scope| {
-        for model in &models {
-            scope.spawn(|| pair.copy(&[model, "--id-map", path.to_str().unwrap()]).expect(0, &[]));
-        }
-    });
-    let content: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    assert_eq!(content["models"].as_object().unwrap().keys().collect::<Vec<_>>(), models.iter().collect::<Vec<_>>());
-}
-
-#[test]
-fn an_id_map_that_another_process_changes_is_waited_for() {
-    let pair = EmulatedPair::new(1);
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("map.json");
-    let lock = fs::File::create(folder.path().join(".map.json.lock")).unwrap();
-    lock.lock_exclusive().unwrap();
-    let arguments = ["--all", "--id-map", path.to_str().unwrap()];
-    pair.copy(&arguments).expect(2, &["cannot be written", "another process locks"]);
-    assert!(pair.mutating_requests().is_empty() && !path.exists());
-    drop(lock);
-    pair.copy(&arguments).expect(0, &[]);
-}
-
-#[test]
-fn an_id_map_is_private_unless_its_owner_has_shared_it_and_no_symbolic_link_is_followed() {
-    let pair = EmulatedPair::new(1);
-    let folder = tempdir().unwrap();
-    let (path, victim) = (folder.path().join("map.json"), folder.path().join("victim"));
-    let arguments = ["--all", "--id-map", path.to_str().unwrap()];
-    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-    symlink(&victim, folder.path().join(".map.json.lock")).unwrap();
-    pair.copy(&arguments).expect(2, &["cannot be written", "is not a regular file"]);
-    assert!(!victim.exists());
-    fs::remove_file(folder.path().join(".map.json.lock")).unwrap();
-    pair.copy(&arguments).expect(0, &[]);
-    assert_eq!(mode(), 0o600);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    pair.copy(&arguments).expect(6, &[]);
-    assert_eq!(mode(), 0o640);
 }

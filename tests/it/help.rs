@@ -21,17 +21,7 @@ fn the_help_of_a_command_is_the_same_with_help_and_with_the_flag() {
 fn every_topic_is_printed_and_fits_into_80_columns() {
     for (topic, words) in [
         ("exit-codes", &["  130  interrupted", "of 4, 2, 3, 5, 6, 8, 7, 1", "--dry-run", "lost"][..]),
-        (
-            "json",
-            &[
-                "frcopy.copy/1",
-                "frcopy.model/1",
-                "frcopy.check/1",
-                "frcopy.authorize/1",
-                "frcopy.doctor/1",
-                "frcopy.id-map/1",
-            ],
-        ),
+        ("json", &["frcopy.copy/1", "frcopy.model/1", "frcopy.check/1", "frcopy.authorize/1", "frcopy.doctor/1"]),
         (
             "environment",
             &["FRCOPY_SOURCE_KEY_FILE", "FRCOPY_TARGET_TOKEN", "FRCOPY_TARGET_REGION", "NO_COLOR", "Properties"],
@@ -39,6 +29,7 @@ fn every_topic_is_printed_and_fits_into_80_columns() {
         ("authentication", &["Cognitive Services User", "AZURE_FEDERATED_TOKEN_FILE", "FRCOPY_SOURCE_TENANT"]),
         ("ci", &["target-model-id", "inSync"]),
         ("guarantees", &["BURNED", "LOST", "FALSE", "LEAKED", "24 hours", "exit code 8"]),
+        ("manifest", &["frcopy.manifest/1", "verifiedAt", "git"]),
         ("models", &["composed", "auto", "--if-exists replace"]),
         ("network", &["429", "SSL_CERT_FILE", "TRACEPARENT"]),
         ("parties", &["--revoke"]),
@@ -51,7 +42,8 @@ fn every_topic_is_printed_and_fits_into_80_columns() {
         assert!(output.stdout.lines().all(|line| line.chars().count() <= 80), "{}", output.stdout);
         assert_eq!(output.stderr, "");
     }
-    let known = ["there is no command or topic \"nope\"", "copy, wait", "environment, exit-codes, guarantees, json"];
+    let known =
+        ["there is no command or topic \"nope\"", "copy, wait", "environment, exit-codes, guarantees, json, manifest"];
     run(frcopy().args(["help", "nope"])).expect(2, &known);
 }
 
@@ -75,6 +67,7 @@ fn every_flag_and_variable_of_the_topics_exists() {
         "exit-codes",
         "guarantees",
         "json",
+        "manifest",
         "models",
         "network",
         "parties",

@@ -50,6 +50,8 @@ mod killed;
 mod list;
 #[cfg(feature = "emulator")]
 mod list_faults;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod manifest;
 #[cfg(feature = "emulator")]
 mod named;
 #[cfg(target_os = "linux")]

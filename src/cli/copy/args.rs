@@ -111,9 +111,9 @@ pub(super) struct CopyOptionArgs {
     #[arg(long, value_enum, value_name = "ACTION", default_value_t = IfExistsArg::Fail)]
     pub(super) if_exists: IfExistsArg,
 
-    /// JSON file that maps each v2.1 model to its copy; created and updated
+    /// JSON file that records each copy: ids, training, and when it was last verified; created and updated
     #[arg(long, value_name = "PATH")]
-    pub(super) id_map: Option<PathBuf>,
+    pub(super) manifest: Option<PathBuf>,
 
     /// Copy with the authorization in this file, which frcopy authorize wrote for the target, - for stdin; the target's
     /// endpoint and credential are not needed
@@ -149,7 +149,7 @@ fn not_with_authorization() -> impl Iterator<Item = String> {
         "description",
         "tags",
         "if_exists",
-        "id_map",
+        "manifest",
         "no_verify",
     ];
     of_copy.into_iter().map(str::to_owned).chain(target_ids())
@@ -168,7 +168,7 @@ Examples:
   frcopy copy my-model
   frcopy copy --from east --to west my-model
   frcopy copy my-model --target-model-id my-backup --tag backup=nightly
-  frcopy copy --all --if-exists skip --id-map models.json
+  frcopy copy --all --if-exists skip --manifest models.json
   frcopy copy --include 'invoices-*' --if-exists replace --dry-run
 
   A v2.1 model, with the target's Azure resource id in RESOURCE_ID:

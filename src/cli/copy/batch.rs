@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::process::ExitCode;
 
 use crate::api::Capacity;
@@ -9,22 +10,22 @@ use crate::api::version::ApiVersion;
 use crate::cli::args::Format;
 use crate::cli::ci::Results;
 use crate::cli::console::{self, Console, CopyReporter, Verbosity};
-use crate::cli::id_map::IdMap;
 use crate::cli::status::{is_running, name, was_not_begun};
 use crate::cli::{ci, copy_result, exit_code, runner};
 use crate::copy::{BatchEvent, BatchPlan, Outcome, Report, Summary, copy_batch, dry_run_batch};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::shortage;
+use crate::manifest::{Manifest, WRITE_INTERVAL};
 use crate::model::{Kind, ModelId};
 use crate::resource::Side;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::args::{CopyArgs, IfExistsArg};
 
 /// The most ids of excluded models that are printed.
 const MAX_NAMED: usize = 5;
 
-pub(super) fn run(args: &CopyArgs, plan: &BatchPlan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &CopyArgs, plan: &BatchPlan, manifest: Option<Manifest>) -> anyhow::Result<ExitCode> {
     let verbosity = args.output.verbosity();
     let began = Instant::now();
     let faults = RefCell::new(Vec::new());
@@ -33,17 +34,21 @@ pub(super) fn run(args: &CopyArgs, plan: &BatchPlan, id_map: Option<IdMap>) -> a
             console,
             verbosity,
             format: args.output.format,
-            id_map: RefCell::new(id_map),
+            manifest: RefCell::new(manifest),
             faults: &faults,
             reporters: RefCell::default(),
             tally: RefCell::default(),
         };
         let observer = |event: BatchEvent<'_>| reporter.show(&event);
         if args.options.dry_run {
-            dry_run_batch(plan, &observer, cancel).await
-        } else {
-            copy_batch(plan, &observer, cancel).await
+            return dry_run_batch(plan, &observer, cancel).await;
         }
+        let summary = tokio::select! {
+            summary = copy_batch(plan, &observer, cancel) => summary,
+            never = reporter.write_manifest() => match never {},
+        };
+        reporter.change_manifest(Manifest::write);
+        summary
     };
     runner::until_signal(verbosity, Results::Copies, work, |summary, signal| {
         if verbosity >= Verbosity::Normal {
@@ -65,8 +70,8 @@ struct BatchReporter<'c> {
     console: &'c Console,
     verbosity: Verbosity,
     format: Format,
-    id_map: RefCell<Option<IdMap>>,
-    /// Errors that belong to no copy: an unreadable listing, an id map that cannot be written.
+    manifest: RefCell<Option<Manifest>>,
+    /// Errors that belong to no copy: an unreadable listing, a manifest that cannot be written.
     faults: &'c RefCell<Vec<Error>>,
     reporters: RefCell<HashMap<(Kind, ModelId), CopyReporter<'c>>>,
     tally: RefCell<Tally>,
@@ -145,12 +150,24 @@ impl BatchReporter<'_> {
         }
         self.console.suspend(|| {
             copy_result::show_named(self.format, report, self.verbosity);
-            let recorded = self.id_map.borrow_mut().as_mut().map_or(Ok(()), |id_map| id_map.record(report));
-            if let Err(error) = recorded {
-                self.fault(error);
-            }
         });
+        self.change_manifest(|manifest| manifest.record(report));
         self.show_total();
+    }
+
+    /// Writes what the manifest's file lacks, once a second.
+    async fn write_manifest(&self) -> Infallible {
+        loop {
+            sleep(WRITE_INTERVAL).await;
+            self.change_manifest(Manifest::write_unless_failed);
+        }
+    }
+
+    fn change_manifest(&self, change: impl FnOnce(&mut Manifest) -> Result<(), Error>) {
+        let changed = self.manifest.borrow_mut().as_mut().map_or(Ok(()), change);
+        if let Err(error) = changed {
+            self.console.suspend(|| self.fault(error));
+        }
     }
 
     fn fault(&self, error: Error) {

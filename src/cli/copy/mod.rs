@@ -7,11 +7,12 @@ mod plan;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::copy::{Observer, Plan, copy, copy_delegated, dry_run, dry_run_delegated};
+use crate::copy::{Observer, Plan, Report, copy, copy_delegated, dry_run, dry_run_delegated};
+use crate::error::Error;
+use crate::manifest::Manifest;
 use tokio_util::sync::CancellationToken;
 
 use super::ci::Results;
-use super::id_map::IdMap;
 use super::runner;
 pub(super) use args::CopyArgs;
 use plan::CopyPlan;
@@ -21,17 +22,21 @@ pub(super) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
         return run_delegated(args, path);
     }
     match plan::plan(args) {
-        Ok((CopyPlan::One(plan), id_map)) => run_one(args, &plan, id_map),
-        Ok((CopyPlan::Batch(plan), id_map)) => batch::run(args, &plan, id_map),
+        Ok((CopyPlan::One(plan), manifest)) => run_one(args, &plan, manifest),
+        Ok((CopyPlan::Batch(plan), manifest)) => batch::run(args, &plan, manifest),
         Err(error) => Ok(runner::refuse_with(Results::Copies, &error)),
     }
 }
 
-fn run_one(args: &CopyArgs, plan: &Plan, id_map: Option<IdMap>) -> anyhow::Result<ExitCode> {
+fn run_one(args: &CopyArgs, plan: &Plan, manifest: Option<Manifest>) -> anyhow::Result<ExitCode> {
     let work = async |observer: Observer<'_>, cancel: &CancellationToken| {
         if args.options.dry_run { dry_run(plan, observer, cancel).await } else { copy(plan, observer, cancel).await }
     };
-    runner::one_copy(&args.output, work, |report| id_map?.record(report).err())
+    runner::one_copy(&args.output, work, |report| record(manifest?, report).err())
+}
+
+fn record(mut manifest: Manifest, report: &Report) -> Result<(), Error> {
+    manifest.record(report)
 }
 
 /// Copies with an authorization file, which was issued for its target.

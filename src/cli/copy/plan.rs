@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use crate::cli::args::parse_api_version;
 use crate::cli::authorization_file;
-use crate::cli::id_map::IdMap;
 use crate::cli::input::{
     self, Environment, parse, parse_description, parse_ids, parse_patterns, parse_tags, read_ids, unique,
 };
@@ -13,6 +12,7 @@ use crate::cli::side::Sides;
 use crate::copy::{BatchPlan, CopyOptions, DelegatedPlan, IfExists, Plan};
 use crate::error::Error;
 use crate::id_template::IdTemplate;
+use crate::manifest::Manifest;
 use crate::model::Kind;
 use crate::selection::Selection;
 
@@ -25,13 +25,6 @@ pub(super) enum CopyPlan {
 }
 
 impl CopyPlan {
-    fn options(&self) -> &CopyOptions {
-        match self {
-            Self::One(plan) => &plan.options,
-            Self::Batch(plan) => &plan.options,
-        }
-    }
-
     fn options_mut(&mut self) -> &mut CopyOptions {
         match self {
             Self::One(plan) => Rc::make_mut(&mut plan.options),
@@ -40,20 +33,21 @@ impl CopyPlan {
     }
 }
 
-/// The plan, and the id map that the copies are recorded in.
-pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<IdMap>), Error> {
-    let mut plan = plan_without_id_map(args, &input::process_environment)?;
-    let Some(path) = &args.options.id_map else { return Ok((plan, None)) };
-    let mut id_map = IdMap::read(path, &plan.options().source.endpoint, &plan.options().target.endpoint)?;
-    plan.options_mut().known_copies = id_map.known_copies();
+/// The plan, and the manifest that the copies are recorded in.
+pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<Manifest>), Error> {
+    let mut plan = plan_without_manifest(args, &input::process_environment)?;
+    let Some(path) = &args.options.manifest else { return Ok((plan, None)) };
+    let mut manifest = Manifest::read(path)?;
+    let options = plan.options_mut();
+    options.known_copies = manifest.known_copies(&options.source.endpoint, &options.target.endpoint);
     if args.options.dry_run {
         return Ok((plan, None));
     }
-    id_map.check_writable()?;
-    Ok((plan, Some(id_map)))
+    manifest.check_writable()?;
+    Ok((plan, Some(manifest)))
 }
 
-fn plan_without_id_map(args: &CopyArgs, environment: Environment<'_>) -> Result<CopyPlan, Error> {
+fn plan_without_manifest(args: &CopyArgs, environment: Environment<'_>) -> Result<CopyPlan, Error> {
     let sides = Sides::new(&args.config, environment);
     let source = sides.source(args.from.from.as_ref(), &args.source)?;
     let target = sides.target(args.to.to.as_ref(), &args.target)?;

@@ -1,0 +1,250 @@
+//! The JSON of a manifest: one object per copy.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::version::ApiVersion;
+use crate::error::Error;
+use crate::model::{Kind, ModelId};
+use crate::model_diff::Training;
+use crate::resource::Endpoint;
+
+const SCHEMA: &str = "frcopy.manifest/1";
+
+/// What a manifest records, in the order of its keys. Fields are only ever added.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content {
+    pub(super) copies: BTreeMap<Key, CopyRecord>,
+    /// Fields of a later version of frcopy.
+    more: BTreeMap<String, Value>,
+}
+
+/// What identifies a copy: which model of which resource, and to which resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    source: String,
+    target: String,
+    kind: Kind,
+    model_id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    schema: String,
+    copies: Vec<CopyRecord>,
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
+}
+
+/// The record of one copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CopyRecord {
+    kind: String,
+    source: ModelAt,
+    target: ModelAt,
+    api_version: String,
+    training: Option<TrainingRecord>,
+    ended_at: Option<Timestamp>,
+    verified_at: Option<Timestamp>,
+    /// Fields of a later version of frcopy.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
+}
+
+/// A model on a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelAt {
+    endpoint: String,
+    model_id: String,
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
+}
+
+/// What tells trainings apart, and the API version that shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TrainingRecord {
+    api_version: String,
+    name: Option<String>,
+    created_at: Option<Timestamp>,
+    modified_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    fingerprint: Option<String>,
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
+}
+
+/// What is known of a copy that is there.
+#[derive(Debug)]
+pub(crate) struct Fact<'a> {
+    /// The source resource.
+    pub source: &'a Endpoint,
+    /// The target resource.
+    pub target: &'a Endpoint,
+    /// A model or a classifier.
+    pub kind: Kind,
+    /// Its id on the source.
+    pub source_id: &'a ModelId,
+    /// Its id on the target.
+    pub target_id: &'a ModelId,
+    /// The version of the copy.
+    pub version: ApiVersion,
+    /// The training of the source model and the version that shows it.
+    pub training: Option<(ApiVersion, Training)>,
+    /// When the copy was made, by the source's clock; none where it was there before.
+    pub ended_at: Option<Timestamp>,
+    /// When the target showed it, by the target's clock.
+    pub verified_at: Option<Timestamp>,
+}
+
+impl Key {
+    /// The key of a copy.
+    #[must_use]
+    pub(crate) fn new(source: &Endpoint, target: &Endpoint, kind: Kind, model_id: &ModelId) -> Self {
+        // A UUID is the same in upper and lower case.
+        let id = model_id.to_string();
+        let model_id = if model_id.is_uuid() { id.to_ascii_lowercase() } else { id };
+        Self { source: source.to_string(), target: target.to_string(), kind, model_id }
+    }
+
+    /// Whether the copy is between these resources.
+    #[must_use]
+    pub(crate) fn is_between(&self, source: &Endpoint, target: &Endpoint) -> bool {
+        self.source == source.to_string() && self.target == target.to_string()
+    }
+}
+
+impl Fact<'_> {
+    /// The key of the copy.
+    #[must_use]
+    pub(super) fn key(&self) -> Key {
+        Key::new(self.source, self.target, self.kind, self.source_id)
+    }
+
+    /// The record, from the one that is there. It is the same one where no fact has changed.
+    #[must_use]
+    pub(super) fn record(&self, known: Option<&CopyRecord>) -> CopyRecord {
+        let training = self.training.as_ref().map(|(version, training)| TrainingRecord::new(*version, training));
+        let new = CopyRecord {
+            kind: self.kind.to_string(),
+            source: ModelAt::new(self.source, self.source_id),
+            target: ModelAt::new(self.target, self.target_id),
+            api_version: self.version.to_string(),
+            training,
+            ended_at: self.ended_at.map(whole_seconds),
+            verified_at: self.verified_at.map(whole_seconds),
+            more: BTreeMap::new(),
+        };
+        let Some(known) = known else { return new };
+        let is_same_copy = known.target.model_id == new.target.model_id && known.training == new.training;
+        CopyRecord {
+            source: ModelAt { more: known.source.more.clone(), ..new.source },
+            target: ModelAt { more: known.target.more.clone(), ..new.target },
+            ended_at: new.ended_at.or(known.ended_at.filter(|_| is_same_copy)),
+            verified_at: new.verified_at.max(known.verified_at.filter(|_| is_same_copy)),
+            more: known.more.clone(),
+            ..new
+        }
+    }
+}
+
+impl CopyRecord {
+    /// A model or a classifier.
+    ///
+    /// # Errors
+    /// When it is another word.
+    fn kind(&self) -> Result<Kind, Error> {
+        let mut kinds = [Kind::Model, Kind::Classifier].into_iter();
+        kinds
+            .find(|kind| kind.to_string() == self.kind)
+            .ok_or_else(|| damaged(&format!("{:?} is not a kind of models", self.kind)))
+    }
+
+    fn key(&self) -> Result<Key, Error> {
+        let parse_id = |id: &str| id.parse::<ModelId>().map_err(|_| damaged(&format!("{id:?} is not a model id")));
+        let endpoint =
+            |text: &str| text.parse::<Endpoint>().map_err(|_| damaged(&format!("{text:?} is not an endpoint")));
+        parse_id(&self.target.model_id)?;
+        let (source, target) = (endpoint(&self.source.endpoint)?, endpoint(&self.target.endpoint)?);
+        Ok(Key::new(&source, &target, self.kind()?, &parse_id(&self.source.model_id)?))
+    }
+
+    /// The ids of a copy that the service has named (v2.1), on the source and on the target.
+    #[must_use]
+    pub(super) fn ids_if_named_by_service(&self) -> Option<(ModelId, ModelId)> {
+        let version: ApiVersion = self.api_version.parse().ok()?;
+        let is_named = version.wire().service_names_the_copy();
+        let ids = (self.source.model_id.parse().ok()?, self.target.model_id.parse().ok()?);
+        is_named.then_some(ids)
+    }
+}
+
+impl ModelAt {
+    fn new(endpoint: &Endpoint, id: &ModelId) -> Self {
+        Self { endpoint: endpoint.to_string(), model_id: id.to_string(), more: BTreeMap::new() }
+    }
+}
+
+impl TrainingRecord {
+    fn new(version: ApiVersion, training: &Training) -> Self {
+        let Training { name, created, modified, expires, fingerprint } = training;
+        Self {
+            api_version: version.to_string(),
+            name: name.as_ref().map(|name| name.raw().to_owned()),
+            created_at: created.map(whole_seconds),
+            modified_at: modified.map(whole_seconds),
+            expires_at: expires.map(whole_seconds),
+            fingerprint: fingerprint.clone(),
+            more: BTreeMap::new(),
+        }
+    }
+}
+
+/// The service writes the same date with and without fractions of a second.
+fn whole_seconds(date: Timestamp) -> Timestamp {
+    Timestamp::from_second(date.as_second()).unwrap_or(date)
+}
+
+impl Content {
+    /// Reads the JSON of a manifest.
+    ///
+    /// # Errors
+    /// When it is another file, or was damaged.
+    pub(super) fn from_json(text: &str) -> Result<Self, Error> {
+        let document: Value = serde_json::from_str(text).map_err(|error| damaged(&error.to_string()))?;
+        match document.get("schema").and_then(Value::as_str) {
+            Some(SCHEMA) => {}
+            Some(_) => return Err(unusable("has a format that this version of frcopy does not know")),
+            None => return Err(unusable("is not a manifest of frcopy")),
+        }
+        let Document { copies, more, .. } =
+            serde_json::from_value(document).map_err(|error| damaged(&error.to_string()))?;
+        let copies = copies.into_iter().map(|copy| Ok((copy.key()?, copy))).collect::<Result<_, Error>>()?;
+        Ok(Self { copies, more })
+    }
+
+    /// The JSON, in the order of the keys.
+    pub(super) fn to_json(&self) -> String {
+        let copies = self.copies.values().cloned().collect();
+        let document = Document { schema: SCHEMA.into(), copies, more: self.more.clone() };
+        // Strings, dates and JSON values cannot fail to be written.
+        serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    }
+}
+
+fn damaged(why: &str) -> Error {
+    unusable("is damaged").with_source(why.to_owned())
+}
+
+/// The error of a file that is not a usable manifest. Its message lacks the path.
+fn unusable(why: &str) -> Error {
+    Error::settings(
+        why,
+        "give the path of a manifest, or of a new file; a copy in version control can replace a damaged one",
+    )
+}

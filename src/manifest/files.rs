@@ -1,0 +1,134 @@
+//! The files of a manifest on disk: read whole, replaced atomically, and changed only under a lock.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fs4::fs_std::FileExt;
+
+use crate::text_file::{new_private_file, read_limited, refuse_irregular};
+
+/// The largest file that is read.
+const MAX_SIZE: u64 = 64 * 1024 * 1024;
+/// How long another process may change the files. A change takes milliseconds.
+const LOCK_TIME: Duration = Duration::from_secs(10);
+/// Delay between two attempts to lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Reads a file of UTF-8 text. None where there is none. A symbolic link is not followed.
+pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
+    match check_regular(path) {
+        Ok(()) => read_limited(File::open(path)?, MAX_SIZE).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses what is not a regular file: a symbolic link, a folder, a pipe or a device.
+pub(super) fn check_regular(path: &Path) -> io::Result<()> {
+    let kind = fs::symlink_metadata(path)?.file_type();
+    if kind.is_symlink() {
+        return Err(io::Error::other("it is a symbolic link, not a regular file"));
+    }
+    refuse_irregular(kind, false)
+}
+
+/// Replaces a file atomically: a reader sees the old text or the new one. The caller holds the lock.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = temporary(path)?;
+    let written = create(&temporary).and_then(|mut file| {
+        // The new file keeps the permissions of the old one.
+        if let Ok(metadata) = fs::metadata(path) {
+            file.set_permissions(metadata.permissions())?;
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
+    written.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    sync_folder(path)
+}
+
+/// Checks that [`replace`] can work, without changing the file. The caller holds the lock.
+pub(super) fn check_replaceable(path: &Path) -> io::Result<()> {
+    let temporary = temporary(path)?;
+    create(&temporary)?;
+    fs::remove_file(&temporary)
+}
+
+/// Creates the temporary file. One that is there was left by a process that was killed: all writers hold the lock.
+fn create(temporary: &Path) -> io::Result<File> {
+    match new_private_file(temporary) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(temporary)?;
+            new_private_file(temporary)
+        }
+        created => created,
+    }
+}
+
+fn temporary(path: &Path) -> io::Result<PathBuf> {
+    beside(path, "tmp")
+}
+
+/// Makes the creation, the renaming and the removal of a file durable.
+#[cfg(unix)]
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The path of a hidden file beside another one.
+pub(super) fn beside(path: &Path, extension: &str) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("the path does not name a file"))?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(".");
+    hidden.push(extension);
+    Ok(path.with_file_name(hidden))
+}
+
+/// Waits for the lock of a manifest, which ends with the returned file. The lock file stays: its removal would leave two
+/// processes with a lock each.
+pub(super) fn lock(path: &Path) -> io::Result<File> {
+    let path = beside(path, "lock")?;
+    let file = open_or_create(&path)?;
+    let until = Instant::now() + LOCK_TIME;
+    while !try_lock(&file)? {
+        if Instant::now() >= until {
+            let what = format!("another process locks {}", path.display());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+        }
+        thread::sleep(LOCK_INTERVAL);
+    }
+    Ok(file)
+}
+
+/// Locks a file unless another process has locked it. Some network file systems have no locks: there, two commands must
+/// not share a manifest.
+pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock_exclusive() {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
+        locked => locked,
+    }
+}
+
+/// Opens a private file for writing, or creates it. A symbolic link in its place is not followed.
+pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
+    match new_private_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            check_regular(path)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+            OpenOptions::new().write(true).open(path)
+        }
+        created => created,
+    }
+}

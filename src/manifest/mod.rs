@@ -1,0 +1,189 @@
+//! The manifest: a JSON file that records which copies exist, under which ids, from which training, and when the target
+//! last showed them.
+//!
+//! It has no secrets, its keys have a fixed order, and it changes only when a fact changes, so that it can be kept in
+//! version control. Several processes may write it at the same time: each change is made under a lock, and merged with
+//! what the others have written.
+
+mod content;
+mod files;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::copy::{Outcome, Report};
+use crate::error::{Error, ErrorKind};
+use crate::model::ModelId;
+use crate::resource::Endpoint;
+use content::{Content, CopyRecord, Fact, Key};
+
+/// The shortest time between two writes of a file, except for the last one.
+pub(crate) const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A manifest, and what is to be added to its file.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    path: PathBuf,
+    content: Content,
+    /// What the file does not have yet.
+    pending: BTreeMap<Key, CopyRecord>,
+    written: Option<Instant>,
+    /// Whether the last write failed. It is tried again at the end.
+    has_failed: bool,
+}
+
+impl Manifest {
+    /// Reads a manifest. A file that does not exist is empty.
+    ///
+    /// # Errors
+    /// When it is not a regular file, or not a manifest.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let content = read(path)?.map_or_else(Content::default, |(_, content)| content);
+        Ok(Self { path: path.to_owned(), content, pending: BTreeMap::new(), written: None, has_failed: false })
+    }
+
+    /// Reads a manifest that must exist.
+    ///
+    /// # Errors
+    /// As those of [`Manifest::read`].
+    pub(crate) fn read_existing(path: &Path) -> Result<Self, Error> {
+        if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Err(Error::settings(
+                format!("the manifest {} does not exist", path.display()),
+                "check the path; frcopy copy --manifest creates it",
+            ));
+        }
+        Self::read(path)
+    }
+
+    /// Checks that the file can be written, before anything is copied. A file that does not exist is created.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(crate) fn check_writable(&mut self) -> Result<(), Error> {
+        self.merge_and_write(true).map_err(|error| {
+            // An error of the file's content has a message of its own.
+            match error.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(error) => Error::settings(
+                    format!("the manifest {} cannot be written", self.path.display()),
+                    "give a path in a folder in which files can be created",
+                )
+                .with_source(error),
+            }
+        })
+    }
+
+    /// The copies between two resources that the service has named (v2.1): id on the source, id on the target.
+    #[must_use]
+    pub(crate) fn known_copies(&self, source: &Endpoint, target: &Endpoint) -> BTreeMap<ModelId, ModelId> {
+        let copies = self.content.copies.iter().filter(|(key, _)| key.is_between(source, target));
+        copies.filter_map(|(_, copy)| copy.ids_if_named_by_service()).collect()
+    }
+
+    /// Records a copy that exists. The file is written at once, or later if that was done within the last second.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn record(&mut self, report: &Report) -> Result<(), Error> {
+        if let Some(fact) = fact(report) {
+            self.add(&fact);
+        }
+        if self.written.is_some_and(|written| written.elapsed() < WRITE_INTERVAL) {
+            return Ok(());
+        }
+        self.write_unless_failed()
+    }
+
+    /// Writes what the file does not have yet, unless that has failed before.
+    ///
+    /// # Errors
+    /// As those of [`Manifest::write`].
+    pub(crate) fn write_unless_failed(&mut self) -> Result<(), Error> {
+        if self.has_failed { Ok(()) } else { self.write() }
+    }
+
+    fn add(&mut self, fact: &Fact<'_>) {
+        let key = fact.key();
+        let known = self.pending.get(&key).or_else(|| self.content.copies.get(&key));
+        let record = fact.record(known);
+        if known != Some(&record) {
+            self.pending.insert(key, record);
+        }
+    }
+
+    /// Writes what the file does not have yet.
+    ///
+    /// # Errors
+    /// When the file cannot be written. It stays as it was.
+    pub(crate) fn write(&mut self) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.written = Some(Instant::now());
+        let written = self.merge_and_write(false);
+        self.has_failed = written.is_err();
+        written.map_err(|error| {
+            let what = format!("the manifest {} cannot be written; the copies are not affected", self.path.display());
+            Error::new(ErrorKind::Unforeseen, what)
+                .with_source(error)
+                .with_remedy("run the same command again with --if-exists skip, which records the copies that exist")
+        })
+    }
+
+    /// Reads what other commands have recorded in the meantime, adds what is new, and writes the file, under a lock.
+    fn merge_and_write(&mut self, check: bool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let _lock = files::lock(&self.path)?;
+        let old = read(&self.path)?;
+        let (old_text, mut content) = match old {
+            Some((text, content)) => (Some(text), content),
+            None => (None, self.content.clone()),
+        };
+        content.copies.extend(self.pending.clone());
+        let text = content.to_json();
+        if old_text.as_ref() != Some(&text) && !(check && old_text.is_some()) {
+            files::replace(&self.path, &text)?;
+        } else if check {
+            files::check_replaceable(&self.path)?;
+        }
+        self.content = content;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// The text and the content of a manifest. None where there is no file.
+fn read(path: &Path) -> Result<Option<(String, Content)>, Error> {
+    let about = |error: Error| {
+        let what = format!("the manifest {} {error}", path.display());
+        error.with_message(what)
+    };
+    let text = files::read(path).map_err(|error| {
+        Error::settings(
+            format!("the manifest {} cannot be read", path.display()),
+            "give the path of a manifest, or of a new file",
+        )
+        .with_source(error)
+    })?;
+    text.map(|text| Content::from_json(&text).map(|content| (text, content)).map_err(about)).transpose()
+}
+
+/// What a report says of a copy that exists.
+fn fact(report: &Report) -> Option<Fact<'_>> {
+    let exists = matches!(report.result, Ok(Outcome::Copied | Outcome::Replaced | Outcome::AlreadyThere));
+    exists.then_some(())?;
+    Some(Fact {
+        source: report.source.as_ref()?,
+        target: report.target.as_ref()?,
+        kind: report.kind?,
+        source_id: report.source_model_id.as_ref()?,
+        target_id: report.target_model_id.as_ref()?,
+        version: report.api_version?,
+        training: report.training.clone(),
+        ended_at: report.ended_at,
+        verified_at: report.verified_at,
+    })
+}
