@@ -61,22 +61,7 @@ impl AuthorizationFile {
     #[must_use]
     pub(crate) fn to_json(&self) -> SecretString {
         let Self { target, version, kind, address, authorization } = self;
-        let content = Content {
-            schema: SCHEMA.into(),
-            api_version: version.to_string(),
-            kind: kind.to_string(),
-            target: Target {
-                endpoint: target.to_string(),
-                resource_id: address.as_ref().map(|address| address.resource_id.as_str().to_owned()),
-                region: address.as_ref().map(|address| address.region.as_str().to_owned()),
-            },
-            target_model_id: authorization.target_model_id.to_string(),
-            issued_at: authorization.issued,
-            expires_at: authorization.expires,
-            authorization: authorization.payload(),
-        };
-        // Strings, dates and JSON that was parsed before cannot fail to be written.
-        serde_json::to_string(&content).unwrap_or_default().into()
+        to_json(&target.to_string(), *version, *kind, address.as_ref(), authorization)
     }
 
     /// Reads the file's content. Values that it contains twice must be equal.
@@ -123,6 +108,33 @@ impl AuthorizationFile {
     pub(crate) fn seems_expired(&self, now: Timestamp) -> bool {
         self.authorization.expires <= now
     }
+}
+
+/// The JSON of an authorization and what is needed to use it. It contains the access token.
+#[must_use]
+pub(crate) fn to_json(
+    target: &str,
+    version: ApiVersion,
+    kind: Kind,
+    address: Option<&TargetAddress>,
+    authorization: &CopyAuthorization,
+) -> SecretString {
+    let content = Content {
+        schema: SCHEMA.into(),
+        api_version: version.to_string(),
+        kind: kind.to_string(),
+        target: Target {
+            endpoint: target.to_owned(),
+            resource_id: address.map(|address| address.resource_id.as_str().to_owned()),
+            region: address.map(|address| address.region.as_str().to_owned()),
+        },
+        target_model_id: authorization.target_model_id.to_string(),
+        issued_at: authorization.issued,
+        expires_at: authorization.expires,
+        authorization: authorization.payload(),
+    };
+    // Strings, dates and JSON that was parsed before cannot fail to be written.
+    serde_json::to_string(&content).unwrap_or_default().into()
 }
 
 impl Target {

@@ -280,6 +280,11 @@ impl CopyReporter<'_> {
             Event::Adopted { operation, .. } => {
                 self.note(&format!("a copy to this id is already running, and is polled: {operation}"));
             }
+            Event::Continued { target_model_id, operation, .. } => self.note(&match operation {
+                Some(operation) => format!("continuing the copy {target_model_id} of an earlier command: {operation}"),
+                None => format!("continuing the copy {target_model_id} of an earlier command"),
+            }),
+            Event::WaitingForOther => self.note("another process with the same manifest copies it; waiting"),
             Event::Resumed { .. }
             | Event::AdoptionEnded
             | Event::RepeatInconclusive

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::context::Job;
 use super::event::{Event, Observer};
+use super::journal::{AuthorizeEntry, EntryId};
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, release};
 use super::running::{DATE_ROUNDING, find_running};
@@ -27,10 +28,20 @@ pub(super) struct Authorized<'a> {
     pub(super) version: ApiVersion,
     pub(super) copy: NewCopy,
     pub(super) authorization: CopyAuthorization,
-    /// When it was received, by the monotonic clock.
-    pub(super) received: Instant,
+    /// When it expires, by the monotonic clock and the dates of the target; none where that is not known.
+    pub(super) valid_until: Option<Instant>,
+    /// Its entry in the journal.
+    pub(super) entry: EntryId,
     /// Limits how many authorizations are unused; free again when the start request has its answer.
     pub(super) _slot: Option<SemaphorePermit<'a>>,
+}
+
+impl Authorized<'static> {
+    /// An authorization that the target has just issued.
+    pub(super) fn received_now(version: ApiVersion, copy: NewCopy, authorization: CopyAuthorization) -> Self {
+        let valid_until = Some(Instant::now() + authorization.lifetime());
+        Self { version, copy, authorization, valid_until, entry: EntryId::default(), _slot: None }
+    }
 }
 
 /// Asks the target to authorize a copy.
@@ -52,11 +63,28 @@ pub(super) async fn authorize<'a>(
         version,
         copy: job.plan.new_copy(version, model.kind, model.model.as_ref(), target.id())?,
         is_free: matches!(target, TargetId::Free(_)),
+        reserved_until: job.reserved_until,
         source: Some(job.cx.source),
     };
-    let (authorized, reservation) = reserve(job.target, job.cx.observer, request).await?;
-    job.cx.source.redact(&authorized.authorization.access_token);
-    Ok((Authorized { _slot: slot, ..authorized }, reservation))
+    let entry = job.cx.journal.before_authorize(&AuthorizeEntry {
+        source: job.cx.source.endpoint(),
+        target: job.target.endpoint(),
+        kind: model.kind,
+        source_id: &model.id,
+        target_id: request.copy.id(),
+        version,
+        target_time: job.target.service_time(),
+    })?;
+    match reserve(job.target, job.cx.observer, request).await {
+        Ok((authorized, reservation)) => {
+            job.cx.source.redact(&authorized.authorization.access_token);
+            Ok((Authorized { entry, _slot: slot, ..authorized }, reservation.with_entry(entry)))
+        }
+        Err(error) => {
+            job.cx.journal.ended(entry);
+            Err(error)
+        }
+    }
 }
 
 /// An authorize request, and what is known of the id that it asks for.
@@ -65,6 +93,8 @@ pub(super) struct AuthorizeRequest<'a> {
     pub(super) copy: NewCopy,
     /// Whether the target has said that it has no such model. Otherwise what is there may belong to another process.
     pub(super) is_free: bool,
+    /// Until when an authorization that is lost may reserve the id, by the target's clock.
+    pub(super) reserved_until: Option<Timestamp>,
     /// The source, where it can be asked which copies run.
     pub(super) source: Option<&'a Client<'a>>,
 }
@@ -93,7 +123,7 @@ pub(super) async fn reserve(
     let id = authorization.target_model_id.clone();
     let reservation =
         Reservation::new(version, copy.kind, id, Owner::ThisRun).at(authorization.target_location.clone());
-    Ok((Authorized { version, copy, authorization, received: Instant::now(), _slot: None }, reservation))
+    Ok((Authorized::received_now(version, copy, authorization), reservation))
 }
 
 /// The attempts of one authorize request.
@@ -238,9 +268,12 @@ impl Attempts<'_> {
     fn explain(&self, error: Error) -> Error {
         match self.free_id() {
             Some(id) if error.is_conflict() => {
-                let by = match self.lost {
-                    0 => "by an authorization that was not used",
-                    _ => "perhaps by this command's own request",
+                let by = match (self.lost, self.request.reserved_until) {
+                    (0, Some(until)) => format!(
+                        "by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
+                    ),
+                    (0, None) => "by an authorization that was not used".into(),
+                    _ => "perhaps by this command's own request".into(),
                 };
                 Error::new(ErrorKind::Exists, format!("the target id {id} is reserved {by}"))
                     .with_remedy(
@@ -255,6 +288,20 @@ impl Attempts<'_> {
             _ => error,
         }
     }
+}
+
+/// The blank v2.1 models that were created between two times, by the target's own clock.
+pub(super) async fn blank_models(
+    target: &Client<'_>,
+    version: ApiVersion,
+    time: Option<(Timestamp, Timestamp)>,
+) -> Vec<ModelId> {
+    let Some((from, to)) = time else { return Vec::new() };
+    let Ok(page) = target.read(&version.wire().models(Kind::Model)).await else { return Vec::new() };
+    let is_meant = |model: &Model| {
+        is_blank_since(model, from - DATE_ROUNDING) && model.created.is_some_and(|created| created <= to)
+    };
+    page.items.into_iter().filter(is_meant).map(|model| model.id).collect()
 }
 
 /// The time of a request by the service's own clock, from a later date of it and the time that has passed.

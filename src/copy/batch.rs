@@ -484,8 +484,9 @@ impl<'a> Batch<'a> {
         };
         let context = self.context.with_on_retry(|error, wait| observer(Event::Retrying { error, wait }));
         let (source, target) = (&self.source.client(context.clone()), &self.target.client(context));
-        let cx = Context { source, target: Some(target), options: plan.options.step_options(), observer: &observer };
-        let output = work(Job { plan, target, shared: &self.shared, cx }).await;
+        let (options, journal) = (plan.options.step_options(), &*plan.options.journal);
+        let cx = Context { source, target: Some(target), options, observer: &observer, journal };
+        let output = work(Job { plan, target, shared: &self.shared, reserved_until: None, cx }).await;
         (self.observer)(BatchEvent::Left { model_id, kind });
         output
     }

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 
+use jiff::Timestamp;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::event::{Event, Observer};
+use super::journal::Journal;
 use super::plan::{Plan, StepOptions};
 use crate::api::version::ApiVersion;
 use crate::client::Client;
@@ -26,6 +28,7 @@ pub(super) struct Context<'a> {
     pub(super) target: Option<&'a Client<'a>>,
     pub(super) options: StepOptions,
     pub(super) observer: Observer<'a>,
+    pub(super) journal: &'a dyn Journal,
 }
 
 impl Context<'_> {
@@ -45,6 +48,8 @@ pub(super) struct Job<'a> {
     pub(super) plan: &'a Plan,
     pub(super) target: &'a Client<'a>,
     pub(super) shared: &'a Shared,
+    /// Until when an authorization of an earlier run, which was killed, may reserve the target id, by the target's clock.
+    pub(super) reserved_until: Option<Timestamp>,
     pub(super) cx: Context<'a>,
 }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::authorize::{AuthorizeRequest, Authorized, reserve};
 use super::context::Context;
 use super::event::{Event, Observer};
+use super::journal::NoJournal;
 use super::plan::{
     StepOptions, check_id, classifiers_need_newer, needs_target_address, not_with_copies_named_by_service,
     refuse_for_classifiers,
@@ -136,7 +136,8 @@ pub(crate) async fn authorize(
     let (version, kind) = (plan.api_version, plan.kind);
     let is_free = plan.check_free(target, &copy, observer).await?;
     let (authorized, _kept) =
-        reserve(target, observer, AuthorizeRequest { version, copy, is_free, source: None }).await?;
+        reserve(target, observer, AuthorizeRequest { version, copy, is_free, reserved_until: None, source: None })
+            .await?;
     let authorization = authorized.authorization;
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {
@@ -258,7 +259,7 @@ impl DelegatedPlan {
         let id = authorization.target_model_id.clone();
         let reservation =
             Reservation::new(version, kind, id, Owner::OtherParty).at(authorization.target_location.clone());
-        let authorized = Authorized { version, copy, authorization, received: Instant::now(), _slot: None };
+        let authorized = Authorized::received_now(version, copy, authorization);
         transfer_authorized(cx, &model_id, authorized, reservation).await
     }
 }
@@ -276,7 +277,7 @@ pub(crate) async fn copy_delegated(plan: DelegatedPlan, observer: Observer<'_>, 
         plan.preflight(source, &record).await?;
         let DelegatedPlan { allow_degrade, poll_interval, .. } = plan;
         let options = StepOptions { allow_degrade, verify: false, poll_interval };
-        plan.transfer(&Context { source, target: None, options, observer: &record }).await
+        plan.transfer(&Context { source, target: None, options, observer: &record, journal: &NoJournal }).await
     };
     let result = result.await.map(|copied| Done::with_copy(Outcome::Copied, copied));
     recorder.finish(result)

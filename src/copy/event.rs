@@ -125,6 +125,17 @@ pub enum Event<'a> {
         /// The operation to poll.
         operation: &'a OperationUrl,
     },
+    /// An earlier command, which has ended, began a copy with this id; it is continued.
+    Continued {
+        /// A model or a classifier.
+        kind: Kind,
+        /// The id of the copy.
+        target_model_id: &'a ModelId,
+        /// The operation, if it is known.
+        operation: Option<&'a OperationUrl>,
+    },
+    /// Another process with the same manifest is copying the model: the command waits for it.
+    WaitingForOther,
     /// A running copy that is only known from its operation URL has a terminal status.
     Resumed {
         /// A model or a classifier.

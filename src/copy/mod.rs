@@ -16,6 +16,7 @@ mod event;
 #[cfg(all(test, feature = "emulator"))]
 mod guarantees;
 mod if_exists;
+mod journal;
 mod plan;
 mod poll;
 mod preflight;
@@ -29,12 +30,16 @@ mod search;
 mod settle;
 mod start;
 mod transfer;
+mod unfinished;
 mod verify;
 mod watch;
 
 pub(crate) use batch::{BatchEvent, BatchPlan, Summary, copy_batch, dry_run_batch};
 pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
 pub use event::{Event, Observer};
+pub(crate) use journal::{
+    AuthorizeEntry, CopyOf, EntryId, Journal, OpenCopy, OpenStep, StartEntry, Unfinished, owned_by_other,
+};
 pub use plan::{CopyOptions, IfExists, Plan};
 pub(crate) use plan::{is_staging, staging_id};
 pub use report::{Outcome, Report, RequestIds};

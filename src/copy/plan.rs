@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::journal::{Journal, NoJournal};
 use crate::api::version::ApiVersion;
 use crate::api::{Naming, NewCopy};
 use crate::error::Error;
@@ -33,6 +34,8 @@ pub struct CopyOptions {
     pub known_copies: BTreeMap<ModelId, ModelId>,
     /// Reads the target before a copy is reported as ready.
     pub verify: bool,
+    /// What the next run needs if this one is killed.
+    pub(crate) journal: Rc<dyn Journal>,
     /// For the whole command.
     pub timeout: Duration,
     /// Delay between status polls.
@@ -196,6 +199,7 @@ impl CopyOptions {
             if_exists: IfExists::Fail,
             known_copies: BTreeMap::new(),
             verify: true,
+            journal: Rc::new(NoJournal),
             timeout: Duration::from_secs(30 * 60),
             poll_interval: Duration::from_secs(1),
         }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::context::Context;
 use super::event::{Event, Observer};
+use super::journal::EntryId;
 use crate::api::service_error;
 use crate::api::version::ApiVersion;
 use crate::client::retry::{wait_after, with_requested_wait};
@@ -30,6 +31,8 @@ pub(super) struct Reservation {
     /// Where the authorization says that the copy will be.
     location: Option<UntrustedText>,
     owner: Owner,
+    /// The entry of its authorization in the journal.
+    entry: EntryId,
 }
 
 /// A copy that is there. Only the owner of a [`Reservation`] can construct it.
@@ -54,12 +57,17 @@ pub(super) enum Owner {
 
 impl Reservation {
     pub(super) fn new(version: ApiVersion, kind: Kind, id: ModelId, owner: Owner) -> Self {
-        Self { version, kind, id, location: None, owner }
+        Self { version, kind, id, location: None, owner, entry: EntryId::default() }
     }
 
     /// The same reservation with the location that the authorization names.
     pub(super) fn at(self, location: Option<UntrustedText>) -> Self {
         Self { location, ..self }
+    }
+
+    /// The same reservation with the entry of its authorization in the journal.
+    pub(super) fn with_entry(self, entry: EntryId) -> Self {
+        Self { entry, ..self }
     }
 
     /// Whether an operation is about this id on this target, as far as it says. Where no location is known, the operation's
@@ -112,6 +120,7 @@ impl Reservation {
                 if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
                     return Ok(self.copied(true));
                 }
+                cx.journal.ended(self.entry);
                 Err(error)
             }
             (Owner::OtherParty, _) => Err(self.release_by_other_party(cx, error)),

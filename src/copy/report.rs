@@ -204,6 +204,11 @@ impl Recorder {
                 report.operation = Some((*operation).clone());
                 report.target_model_id = Some((*target_model_id).clone());
             }
+            Event::Continued { kind, target_model_id, operation } => {
+                report.kind = Some(*kind);
+                report.target_model_id = Some((*target_model_id).clone());
+                report.operation = operation.cloned();
+            }
             Event::Resumed { kind, target_model_id } => {
                 report.kind = Some(*kind);
                 report.target_model_id = Some((*target_model_id).clone());

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::event::{Event, Observer};
+use super::journal::NoJournal;
 use super::plan::StepOptions;
 use super::poll::{Polling, Verdict, failure, poll};
 use super::release::{Copied, Owner, Reservation};
@@ -85,7 +86,7 @@ async fn resume(
     let target = target.map(|target| target.client(context.clone()));
     let source = &source.client(context);
     let options = StepOptions { allow_degrade: false, verify: plan.verify, poll_interval: plan.poll_interval };
-    let cx = &Context { source, target: target.as_ref(), options, observer };
+    let cx = &Context { source, target: target.as_ref(), options, observer, journal: &NoJournal };
     let verdict = poll(cx, &Polling::from_url(version, &plan.operation)).await;
     match reservation(cx, version, &verdict) {
         Some(reservation) => {

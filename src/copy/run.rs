@@ -7,6 +7,7 @@ use super::if_exists::Action;
 use super::plan::Plan;
 use super::preflight::{Preflight, SourceModel};
 use super::report::{Done, Outcome, Recorder, Report};
+use super::unfinished::Rest;
 use crate::client::{CallContext, Connection};
 use crate::error::Error;
 use crate::inventory;
@@ -62,8 +63,14 @@ async fn with_job(
         let source = connect(&options.source)?;
         let target = connect(&options.target)?.sharing_limits_with(&source);
         let (source, target) = (&source.client(context.clone()), &target.client(context));
-        let cx = Context { source, target: Some(target), options: options.step_options(), observer: &record };
-        work(Job { plan, target, shared: &Shared::default(), cx }).await
+        let cx = Context {
+            source,
+            target: Some(target),
+            options: options.step_options(),
+            observer: &record,
+            journal: &*options.journal,
+        };
+        work(Job { plan, target, shared: &Shared::default(), reserved_until: None, cx }).await
     };
     let result = result.await;
     recorder.finish(result)
@@ -89,14 +96,19 @@ pub(super) fn call_context<'a>(
 }
 
 impl Job<'_> {
-    /// Preflight, decide, then transfer or replace. The source model may be known already.
+    /// Finishes what an earlier run left open; else preflight, decide, then transfer or replace. The source model may be
+    /// known already.
     pub(super) async fn run(&self, found: Option<SourceModel>) -> Result<Done, Error> {
-        let done = match self.prepare(found).await?.0 {
+        let (found, job) = match self.finish_open(found).await? {
+            Rest::Nothing(done) => return Ok(done.at(self.cx.source.service_time(), self.target.service_time())),
+            Rest::Copy { found, reserved_until } => (found.map(|found| *found), Self { reserved_until, ..*self }),
+        };
+        let done = match job.prepare(found).await?.0 {
             Action::Copy(preflight) => {
-                let copied = copy_to(self, &preflight.source, &preflight.target).await?;
+                let copied = copy_to(&job, &preflight.source, &preflight.target).await?;
                 Done::with_copy(Outcome::Copied, copied)
             }
-            Action::Replace(replacement) => self.replace(&replacement).await?,
+            Action::Replace(replacement) => job.replace(&replacement).await?,
             Action::Nothing(id) => Done::already_there(id),
         };
         // The verification was the last read of the target.

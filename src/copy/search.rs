@@ -55,6 +55,12 @@ impl<'s> Search<'s> {
         }
     }
 
+    /// A search for a copy that an earlier run may have started at a time, by the source's clock.
+    pub(super) fn since(cx: &'s Context<'s>, authorized: &Authorized<'_>, since: Option<Timestamp>) -> Self {
+        // That run may have repeated the start as well.
+        Self { since: since.map(|since| since - DATE_ROUNDING), is_repeated: true, ..Self::new(cx, authorized) }
+    }
+
     /// The start is being repeated.
     pub(super) fn repeat(&mut self) {
         self.is_repeated = true;

@@ -7,11 +7,13 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::authorize::Authorized;
 use super::context::Context;
 use super::event::Event;
+use super::journal::StartEntry;
 use super::poll::{Polling, Verdict, failure, poll};
 use super::search::{Evidence, Search};
 use crate::api::service_error;
@@ -29,6 +31,8 @@ const MAX_REPEATS: u32 = 5;
 const LOOKS_AFTER_5XX: [u64; 2] = [0, 1];
 const LOOKS_WITH_LIST: [u64; 4] = [0, 1, 2, 4];
 const LOOKS_WITHOUT_LIST: [u64; 7] = [0, 1, 2, 4, 8, 15, 30];
+/// How long the service may be working on a start request: as long as the last of the looks above is after the first.
+const SERVICE_MAY_WORK: SignedDuration = SignedDuration::from_secs(60);
 /// Three looks over seven seconds, after the last repeat was refused, prove that nothing runs.
 const LOOKS_FOR_PROOF: u32 = 3;
 const PROOF_INTERVAL: Duration = Duration::from_millis(3500);
@@ -51,7 +55,7 @@ pub(super) enum Start {
 
 /// Sends the start request. Where its answer is lost, finds out what became of it.
 pub(super) async fn start(cx: &Context<'_>, source_id: &ModelId, authorized: Authorized<'_>) -> Start {
-    if let Err(error) = cx.source.check_may_mutate() {
+    if let Err(error) = cx.source.check_may_mutate().and_then(|()| announce(cx, &authorized)) {
         return Start::Refused(error);
     }
     let search = Search::new(cx, &authorized);
@@ -60,10 +64,37 @@ pub(super) async fn start(cx: &Context<'_>, source_id: &ModelId, authorized: Aut
         // A conflict may be about the copy itself, whose first request was repeated by a proxy.
         Err(error) if error.is_ambiguous() || error.is_conflict() => {
             cx.emit(Event::RecoveringStart { error: &error });
-            recover(cx, source_id, &authorized, search, error).await
+            let looks = looks_before_repeat(&authorized, &error);
+            recover(cx, source_id, &authorized, search, looks, error).await
         }
         Err(error) => Start::Refused(error),
     }
+}
+
+/// Finds out what became of a start request that an earlier run may have sent, and repeats it if it was not accepted.
+/// `since` is the time of that request by the source's clock.
+pub(super) async fn continue_start(
+    cx: &Context<'_>,
+    source_id: &ModelId,
+    authorized: &Authorized<'_>,
+    since: Option<Timestamp>,
+) -> Start {
+    let search = Search::since(cx, authorized, since);
+    let error = Error::new(ErrorKind::UnderWay, "an earlier command ended before it knew whether its copy was started")
+        .with_delivery(Delivery::Unanswered);
+    cx.emit(Event::RecoveringStart { error: &error });
+    let age = cx.source.service_time().zip(since).map(|(now, since)| since.duration_until(now));
+    let is_old = age.is_some_and(|age| age > SERVICE_MAY_WORK);
+    let looks = if is_old { &LOOKS_AFTER_5XX[..] } else { looks_before_repeat(authorized, &error) };
+    recover(cx, source_id, authorized, search, looks, error).await
+}
+
+/// Writes the authorization to the journal, before it is used.
+fn announce(cx: &Context<'_>, authorized: &Authorized<'_>) -> Result<(), Error> {
+    let Authorized { version, copy, authorization, .. } = authorized;
+    let source_time = cx.source.service_time();
+    let entry = StartEntry { version: *version, kind: copy.kind, address: copy.address(), authorization, source_time };
+    cx.journal.before_start(authorized.entry, &entry)
 }
 
 async fn send(cx: &Context<'_>, source_id: &ModelId, authorized: &Authorized<'_>) -> Result<OperationUrl, Error> {
@@ -84,11 +115,13 @@ async fn recover(
     source_id: &ModelId,
     authorized: &Authorized<'_>,
     mut search: Search<'_>,
+    first_looks: &[u64],
     first: Error,
 ) -> Start {
     let mut last = first;
     for repeat in 1..=MAX_REPEATS {
-        if let Some(start) = look_several_times(cx, &search, authorized, looks_before_repeat(authorized, &last)).await {
+        let looks = if repeat == 1 { first_looks } else { looks_before_repeat(authorized, &last) };
+        if let Some(start) = look_several_times(cx, &search, authorized, looks).await {
             return start;
         }
         // A refusal ends the repeats: the authorization may be used.
@@ -123,7 +156,7 @@ fn looks_before_repeat(authorized: &Authorized<'_>, last: &Error) -> &'static [u
 }
 
 fn may_repeat(cx: &Context<'_>, authorized: &Authorized<'_>) -> bool {
-    let is_valid = authorized.received.elapsed() + EXPIRY_MARGIN < authorized.authorization.lifetime();
+    let is_valid = authorized.valid_until.is_some_and(|until| Instant::now() + EXPIRY_MARGIN < until);
     is_valid && cx.source.check_may_mutate().is_ok()
 }
 

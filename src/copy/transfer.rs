@@ -2,11 +2,13 @@
 
 use super::authorize::{Authorized, authorize};
 use super::context::{Context, Job};
+use super::journal::EntryId;
 use super::poll::{Polling, Verdict, poll};
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Copied, Reservation};
 use super::settle::settle;
 use super::start::{Start, start};
+use crate::api::version::ApiVersion;
 use crate::error::Error;
 use crate::model::ModelId;
 
@@ -34,10 +36,27 @@ pub(super) async fn transfer_authorized(
     authorized: Authorized<'_>,
     reservation: Reservation,
 ) -> Result<Copied, Error> {
-    let version = authorized.version;
-    match start(cx, source_id, authorized).await {
-        // POST to the source
+    let (version, entry) = (authorized.version, authorized.entry);
+    let start = start(cx, source_id, authorized).await; // POST to the source
+    finish(cx, version, entry, start, reservation).await
+}
+
+/// What comes after the start request, which an earlier run may have sent.
+///
+/// # Errors
+/// As those of [`transfer`].
+pub(super) async fn finish(
+    cx: &Context<'_>,
+    version: ApiVersion,
+    entry: EntryId,
+    start: Start,
+    reservation: Reservation,
+) -> Result<Copied, Error> {
+    match start {
         Start::Accepted(operation) => {
+            if let Err(error) = cx.journal.accepted(entry, &operation) {
+                cx.emit_inconclusive(&error);
+            }
             let verdict = poll(cx, &Polling::accepted(version, &operation)).await; // GET from the source
             settle(cx, reservation, verdict).await // GET from the target, or DELETE
         }

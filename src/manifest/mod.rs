@@ -7,18 +7,22 @@
 
 mod content;
 mod files;
+mod journal;
+mod lines;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::copy::{Outcome, Report};
+use crate::copy::{Journal, Outcome, Report};
 use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
 use crate::resource::Endpoint;
 use content::{Content, CopyRecord, Fact, Key};
+use journal::FileJournal;
 
 /// The shortest time between two writes of a file, except for the last one.
 pub(crate) const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,6 +34,10 @@ pub(crate) struct Manifest {
     content: Content,
     /// What the file does not have yet.
     pending: BTreeMap<Key, CopyRecord>,
+    /// Copies that the file has, or will have with the next write, and that may be open in the journal.
+    recorded: BTreeSet<Key>,
+    /// The journal of a command that copies.
+    journal: Option<Rc<FileJournal>>,
     written: Option<Instant>,
     /// Whether the last write failed. It is tried again at the end.
     has_failed: bool,
@@ -42,7 +50,15 @@ impl Manifest {
     /// When it is not a regular file, or not a manifest.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let content = read(path)?.map_or_else(Content::default, |(_, content)| content);
-        Ok(Self { path: path.to_owned(), content, pending: BTreeMap::new(), written: None, has_failed: false })
+        Ok(Self {
+            path: path.to_owned(),
+            content,
+            pending: BTreeMap::new(),
+            recorded: BTreeSet::new(),
+            journal: None,
+            written: None,
+            has_failed: false,
+        })
     }
 
     /// Reads a manifest that must exist.
@@ -59,11 +75,19 @@ impl Manifest {
         Self::read(path)
     }
 
-    /// Checks that the file can be written, before anything is copied. A file that does not exist is created.
+    /// Checks that the file can be written, before anything is copied, and opens its journal. A file that does not exist is
+    /// created.
     ///
     /// # Errors
-    /// When it cannot.
-    pub(crate) fn check_writable(&mut self) -> Result<(), Error> {
+    /// When it cannot be written, or the journal cannot be used.
+    pub(crate) fn open_for_copies(&mut self) -> Result<Rc<dyn Journal>, Error> {
+        self.check_writable()?;
+        let journal = Rc::new(FileJournal::open(&self.path)?);
+        self.journal = Some(Rc::clone(&journal));
+        Ok(journal)
+    }
+
+    fn check_writable(&mut self) -> Result<(), Error> {
         self.merge_and_write(true).map_err(|error| {
             // An error of the file's content has a message of its own.
             match error.downcast::<Error>() {
@@ -108,6 +132,7 @@ impl Manifest {
 
     fn add(&mut self, fact: &Fact<'_>) {
         let key = fact.key();
+        self.recorded.insert(key.clone());
         let known = self.pending.get(&key).or_else(|| self.content.copies.get(&key));
         let record = fact.record(known);
         if known != Some(&record) {
@@ -120,11 +145,17 @@ impl Manifest {
     /// # Errors
     /// When the file cannot be written. It stays as it was.
     pub(crate) fn write(&mut self) -> Result<(), Error> {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.recorded.is_empty() {
             return Ok(());
         }
         self.written = Some(Instant::now());
-        let written = self.merge_and_write(false);
+        let written = if self.pending.is_empty() { Ok(()) } else { self.merge_and_write(false) };
+        // Only now does a killed command need no journal to find these copies.
+        let ended = written.and_then(|()| match &self.journal {
+            Some(journal) => Ok(journal.end_recorded(&self.recorded)?),
+            None => Ok(()),
+        });
+        let written = ended.map(|()| self.recorded.clear());
         self.has_failed = written.is_err();
         written.map_err(|error| {
             let what = format!("the manifest {} cannot be written; the copies are not affected", self.path.display());

@@ -44,6 +44,8 @@ mod help;
 mod hostile_text;
 #[cfg(feature = "emulator")]
 mod interrupted_batch;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod journal;
 #[cfg(all(unix, feature = "emulator"))]
 mod killed;
 #[cfg(feature = "emulator")]

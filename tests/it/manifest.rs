@@ -275,18 +275,40 @@ fn a_read_only_folder_is_refused_before_anything_is_copied() {
     fs::set_permissions(records.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-#[test]
-fn a_full_disk_leaves_the_old_file_and_is_reported() {
-    let records = Records::new(6);
-    records.copy(&["--include", "invoices-v3.0-*"]).expect(0, &[]);
-    let before = records.json();
+/// A copy whose files may have this many KiB each: then writing fails as on a full disk.
+fn copy_with_little_space(records: &Records, kib: u32) -> CommandOutput {
     let mut command = Command::new("bash");
     command.env_clear().env("PATH", "/usr/bin:/bin").envs(records.pair.environment());
-    // A limit of 8 KiB per file: the write fails as on a full disk.
-    let script = "ulimit -f 8; trap '' XFSZ; exec \"$0\" \"$@\"";
-    command.args(["-c", script, env!("CARGO_BIN_EXE_frcopy"), "copy", "--all", "--if-exists", "skip"]);
-    command.args(["--poll-interval", "20ms", "--manifest", records.path().to_str().unwrap()]);
-    let output = run(&mut command).expect(1, &["cannot be written", "the copies are not affected", "24 copied"]);
+    let script = format!("ulimit -f {kib}; trap '' XFSZ; exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_frcopy"), "copy", "--all", "--if-exists", "skip"]);
+    run(command.args(["--poll-interval", "20ms", "--manifest", records.path().to_str().unwrap()]))
+}
+
+#[test]
+fn without_a_journal_nothing_is_sent_and_what_is_reserved_is_released() {
+    // Enough for the line before an authorize request, not for the authorization.
+    for kib in 1..4 {
+        let records = Records::new(2);
+        let output = copy_with_little_space(&records, kib).expect(1, &["models.json.journal cannot be written"]);
+        let sent = records.pair.mutating_requests();
+        let count = |is: &dyn Fn(&str) -> bool| sent.iter().filter(|request| is(request)).count();
+        let authorizes = count(&|request| request.contains("copyAuthorization") || request.contains("authorizeCopy"));
+        let starts = count(&|request| request.ends_with(":copyTo") || request.ends_with("/copy"));
+        let releases = count(&|request| request.contains(" DELETE "));
+        assert_eq!(authorizes, starts + releases, "{sent:#?} {output:#?}");
+        assert!(starts < 10, "{sent:#?}");
+        records.copy(&["--all", "--if-exists", "skip"]).expect(0, &[]);
+        records.check().expect(0, &["10 same"]);
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_manifest_and_is_reported() {
+    let records = Records::new(6);
+    records.copy(&["--include", "invoices-v3.0-*"]).expect(0, &[]);
+    records.pair.copy(&["--all", "--if-exists", "skip"]).expect(0, &["24 copied"]);
+    let before = records.json();
+    let output = copy_with_little_space(&records, 8).expect(1, &["cannot be written", "the copies are not affected"]);
     // When it happens, and after another attempt at the end.
     assert!(output.stderr.matches("error: the manifest").count() <= 2, "{output:#?}");
     let copies = |content: &Value| content["copies"].as_array().unwrap().len();

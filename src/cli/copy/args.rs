@@ -111,7 +111,8 @@ pub(super) struct CopyOptionArgs {
     #[arg(long, value_enum, value_name = "ACTION", default_value_t = IfExistsArg::Fail)]
     pub(super) if_exists: IfExistsArg,
 
-    /// JSON file that records each copy: ids, training, and when it was last verified; created and updated
+    /// JSON file that records each copy: ids, training, and when it was last verified; created and updated. PATH.journal,
+    /// which is private, keeps what a crash would lose
     #[arg(long, value_name = "PATH")]
     pub(super) manifest: Option<PathBuf>,
 

@@ -43,7 +43,7 @@ pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<Manifest>), Erro
     if args.options.dry_run {
         return Ok((plan, None));
     }
-    manifest.check_writable()?;
+    options.journal = manifest.open_for_copies()?;
     Ok((plan, Some(manifest)))
 }
 
