@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use jiff::Timestamp;
 
+use crate::api::version::ApiVersion;
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::id_template::IdTemplate;
 use crate::inventory::{Inventory, Listed, PARALLEL_READS, Scope, complete};
 use crate::model::{Kind, Model, ModelId};
-use crate::model_diff::{differences, has_same_name_and_dates};
-use crate::resource::{Resource, Side};
+use crate::model_diff::{Training, differences, has_same_name_and_dates};
+use crate::resource::{Endpoint, Resource, Side};
 use crate::selection::Selection;
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +41,57 @@ pub(crate) struct CheckPlan {
 pub(crate) struct Comparison {
     /// A model or a classifier.
     pub kind: Kind,
-    /// On the source.
+    /// The source resource, where a manifest names it.
+    pub source_endpoint: Option<Endpoint>,
+    /// On the source, or as a manifest has recorded it.
     pub source: Option<Model>,
     /// On the target.
     pub target: Option<Model>,
     /// What came of it.
     pub verdict: Verdict,
+    /// The training of the source model and the version that shows it, where both sides are the same.
+    pub training: Option<(ApiVersion, Training)>,
+    /// When a manifest says that the copy was last verified, by the target's clock.
+    pub verified_at: Option<Timestamp>,
+}
+
+/// What a check has shown.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// One comparison per model.
+    pub comparisons: Vec<Comparison>,
+    /// The time by the target's own clock.
+    pub target_time: Option<Timestamp>,
+}
+
+/// Why a check has compared nothing.
+#[derive(Debug)]
+pub(crate) struct CheckFailure {
+    /// Why.
+    pub error: Error,
+    /// What the target has, if only the source could not be asked.
+    pub on_target: Option<Inventory>,
+}
+
+impl From<Error> for CheckFailure {
+    fn from(error: Error) -> Self {
+        Self { error, on_target: None }
+    }
+}
+
+impl Comparison {
+    /// A comparison of a source model with what the target has.
+    pub(crate) fn new(source: Model, target: Option<Model>, verdict: Verdict) -> Self {
+        let kind = source.kind;
+        Self { kind, source_endpoint: None, source: Some(source), target, verdict, training: None, verified_at: None }
+    }
+
+    /// A model that only the target has.
+    pub(crate) fn only_on_target(model: Model) -> Self {
+        let kind = model.kind;
+        let (target, verdict) = (Some(model), Verdict::OnlyOnTarget);
+        Self { kind, source_endpoint: None, source: None, target, verdict, training: None, verified_at: None }
+    }
 }
 
 /// What came of a comparison.
@@ -109,13 +156,18 @@ pub(crate) async fn check(
     plan: &CheckPlan,
     observer: &dyn Fn(CheckEvent<'_>),
     cancel: &CancellationToken,
-) -> Result<Vec<Comparison>, Error> {
+) -> Result<Checked, CheckFailure> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| observer(CheckEvent::Waiting { error, wait }));
     let source = Connection::http(&plan.source)?;
     let target = Connection::http(&plan.target)?.sharing_limits_with(&source);
     let (source, target) = (source.client(context.clone()), target.client(context));
-    let (on_source, on_target) =
-        tokio::try_join!(Inventory::read(&source, plan.scope), Inventory::read(&target, plan.scope))?;
+    // Where the source cannot be asked, the target's answer can still be compared with a manifest.
+    let on_source = async { Ok(Inventory::read(&source, plan.scope).await) };
+    let (on_source, on_target) = tokio::try_join!(on_source, Inventory::read(&target, plan.scope))?;
+    let on_source = match on_source {
+        Ok(on_source) => on_source,
+        Err(error) => return Err(CheckFailure { error, on_target: Some(on_target) }),
+    };
     let all: Vec<_> = on_source.listed.iter().chain(&on_target.listed).map(|listed| &listed.model).collect();
     plan.selection.check(&all, "either resource")?;
     let (on_source, mut left_out) = ready(on_source, Side::Source, observer);
@@ -132,8 +184,8 @@ pub(crate) async fn check(
     };
     let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(&source, &target, pair));
     let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
-    comparisons.extend(left_out.into_iter().filter(|one| plan.selection.names(&one.listed.model)).map(not_comparable));
-    Ok(comparisons)
+    comparisons.extend(left_out.into_iter().filter(|one| plan.selection.names(&one.listed.model)).map(left_out_one));
+    Ok(Checked { comparisons, target_time: target.service_time() })
 }
 
 /// The error of a check that has compared nothing. Two empty resources must not look like a backup that is complete.
@@ -147,16 +199,18 @@ pub(crate) fn nothing_to_compare() -> Error {
 }
 
 /// A model that was asked for by its id and is not ready: it has no copy yet, and it is not missing.
-fn not_comparable(NotReady { side, listed }: NotReady) -> Comparison {
-    let Listed { model, .. } = listed;
+fn left_out_one(NotReady { side, listed: Listed { model, .. } }: NotReady) -> Comparison {
+    let verdict = Verdict::Unread(not_comparable(side, &model));
+    match side {
+        Side::Source | Side::Alone => Comparison::new(model, None, verdict),
+        Side::Target => Comparison { verdict, ..Comparison::only_on_target(model) },
+    }
+}
+
+/// The error of a model that is not ready.
+pub(crate) fn not_comparable(side: Side, model: &Model) -> Error {
     let what = format!("the {} of the {side} is not ready, and cannot be compared", model.kind);
-    let error = Error::new(ErrorKind::Refused, what).with_remedy("wait until its training or copy has ended");
-    let kind = model.kind;
-    let (source, target) = match side {
-        Side::Source | Side::Alone => (Some(model), None),
-        Side::Target => (None, Some(model)),
-    };
-    Comparison { kind, source, target, verdict: Verdict::Unread(error) }
+    Error::new(ErrorKind::Refused, what).with_remedy("wait until its training or copy has ended")
 }
 
 impl CheckPlan {
@@ -264,6 +318,7 @@ fn is_named_by_service(listed: &Listed) -> bool {
 async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Comparison {
     let one = pair.source.as_ref().or(pair.target.as_ref());
     let kind = one.map_or(Kind::Model, |one| one.model.kind);
+    let mut training = None;
     let verdict = match (&pair.source, &pair.target, &pair.missing) {
         (Some(_), Some(on_target), Some(missing)) => {
             let other = &on_target.model.id;
@@ -271,28 +326,41 @@ async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Compar
                 "the manifest says {missing}, which the target has not: its copy is {other}"
             )])
         }
-        (Some(on_source), Some(on_target), None) => tell_apart(source, target, on_source, on_target).await,
+        (Some(on_source), Some(on_target), None) => {
+            let (verdict, same) = tell_apart(source, target, on_source, on_target).await;
+            training = same;
+            verdict
+        }
         (Some(_), None, _) => Verdict::OnlyOnSource,
         (None, _, _) => Verdict::OnlyOnTarget,
     };
     let model = |listed: Option<Listed>| listed.map(|listed| listed.model);
-    Comparison { kind, source: model(pair.source), target: model(pair.target), verdict }
+    let (source, target) = (model(pair.source), model(pair.target));
+    Comparison { kind, source_endpoint: None, source, target, verdict, training, verified_at: None }
 }
 
 /// Reads what the lists have left out of the two, and compares them.
-async fn tell_apart(source: &Client<'_>, target: &Client<'_>, on_source: &Listed, on_target: &Listed) -> Verdict {
+async fn tell_apart(
+    source: &Client<'_>,
+    target: &Client<'_>,
+    on_source: &Listed,
+    on_target: &Listed,
+) -> (Verdict, Option<(ApiVersion, Training)>) {
     if is_named_by_service(on_source) {
-        return verdict(&on_source.model, &on_target.model);
+        return verdict(on_source, on_target);
     }
     match tokio::try_join!(complete(source, on_source.clone()), complete(target, on_target.clone())) {
-        Ok((on_source, on_target)) => verdict(&on_source.model, &on_target.model),
-        Err(error) => Verdict::Unread(error),
+        Ok((on_source, on_target)) => verdict(&on_source, &on_target),
+        Err(error) => (Verdict::Unread(error), None),
     }
 }
 
-fn verdict(source: &Model, target: &Model) -> Verdict {
-    match differences(source, target) {
-        found if found.is_empty() => Verdict::Same,
-        found => Verdict::Differs(found),
+/// The verdict, and the training of two models that are the same.
+fn verdict(source: &Listed, target: &Listed) -> (Verdict, Option<(ApiVersion, Training)>) {
+    match differences(&source.model, &target.model) {
+        found if found.is_empty() => {
+            (Verdict::Same, Some((source.version, Training::of(&source.model, &target.model.id))))
+        }
+        found => (Verdict::Differs(found), None),
     }
 }

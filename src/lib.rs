@@ -47,6 +47,7 @@ mod model;
 mod model_diff;
 mod operation;
 mod prune;
+mod recorded;
 mod redactor;
 mod resource;
 mod resource_name;

@@ -48,6 +48,17 @@ impl Training {
         Self { name: name.clone(), created: *created, modified: *modified, expires: *expires, fingerprint }
     }
 
+    /// The differences between this training and that of a copy, in words; none where they are the same. Both must have
+    /// been read with the same API version.
+    #[must_use]
+    pub(crate) fn differences(&self, copy: &Self) -> Vec<String> {
+        let mut found = self.other_name_and_dates(copy, "the recorded model");
+        if self.fingerprint != copy.fingerprint {
+            found.push("the document types are not those of the recorded model".into());
+        }
+        found
+    }
+
     fn other_name_and_dates(&self, copy: &Self, this: &str) -> Vec<String> {
         let mut found = Vec::new();
         if self.name != copy.name {

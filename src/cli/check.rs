@@ -1,15 +1,16 @@
 //! `frcopy check`: compares source and target.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::check::{CheckEvent, CheckPlan, Comparison, Verdict, check, nothing_to_compare};
-use crate::error::Error;
+use crate::check::{CheckEvent, CheckFailure, CheckPlan, Checked, Comparison, Verdict, check, nothing_to_compare};
+use crate::error::{Error, ErrorKind};
 use crate::manifest::Manifest;
 use crate::model::Model;
+use crate::recorded::{RecordedPlan, check_recorded};
+use crate::resource::{Endpoint, Resource};
 use crate::selection::Selection;
 use clap::{ArgAction, Args};
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +23,7 @@ use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::exit_code::{self, Code};
 use super::input::{parse, parse_ids, parse_long_duration, parse_timeout, process_environment, unique};
-use super::json::EndOfLife;
+use super::json::{Age, EndOfLife};
 use super::side::{FromArg, Sides, SourceArgs, TargetArgs, ToArg, check_stdin};
 use super::{ci, json, runner};
 
@@ -71,9 +72,18 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "TEMPLATE", help_heading = "Check")]
     target_model_id: Option<String>,
 
-    /// JSON file that records the copies, written by frcopy copy --manifest
+    /// JSON file that records the copies, as of frcopy copy --manifest. Models that are the same are recorded as verified;
+    /// when the source cannot be reached, the target is compared with the file, and the exit code is 7
     #[arg(long, value_name = "PATH", help_heading = "Check")]
     manifest: Option<PathBuf>,
+
+    /// Compare the target with the manifest alone; the source is not asked, and its credential is not needed
+    #[arg(long, requires = "manifest", help_heading = "Check")]
+    target_only: bool,
+
+    /// Exit 9 if a copy in the manifest was last verified longer ago than this, such as 26h
+    #[arg(long, value_name = "DURATION", requires = "manifest", allow_hyphen_values = true, help_heading = "Check")]
+    max_age: Option<String>,
 
     /// Deadline of the whole command
     #[arg(long, value_name = "DURATION", default_value = "30m", allow_hyphen_values = true, help_heading = "Check")]
@@ -97,81 +107,180 @@ Examples:
   frcopy check
   frcopy check --from east --to west
   frcopy check --one-way --expiring-within 60d
+  frcopy check --manifest models.json --target-only --max-age 26h
   frcopy check --output json | jq 'select(.sign != \"=\").source.modelId'
 
 Exit codes: 0 every line is =, 5 there is nothing to compare,
-  9 source and target differ, or a model has expired;
+  7 the source or the target cannot be reached,
+  9 source and target differ, a model has expired, a copy is too old;
   frcopy help exit-codes explains all of them";
 
-pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let (plan, expiring_within) = match plan(args) {
-        Ok(plan) => plan,
-        Err(error) => return Ok(runner::refuse_with(Results::Check, &error)),
-    };
-    let verbosity = Verbosity::new(args.quiet, args.verbose);
-    let unread = Cell::new(0);
-    let work = async |console: &Console, cancel: &CancellationToken| {
-        console.step("reading the source and the target");
-        let observer = |event: CheckEvent<'_>| {
+/// What is compared.
+struct Plan {
+    /// Source and target; none where the target alone is asked.
+    both: Option<CheckPlan>,
+    /// The target and the manifest.
+    recorded: Option<RecordedPlan>,
+    manifest: Option<Manifest>,
+    target: Resource,
+    limits: Limits,
+}
+
+/// What the check has shown.
+struct Shown {
+    checked: Checked,
+    /// Why the source was not asked, although it should have been.
+    source_down: Option<Error>,
+}
+
+impl Plan {
+    /// Compares, and counts the entries of lists that cannot be read.
+    async fn check(&self, unread: &Cell<usize>, console: &Console, cancel: &CancellationToken) -> Result<Shown, Error> {
+        let observer = &|event: CheckEvent<'_>| {
             if let CheckEvent::Unread { count, .. } = event {
                 unread.set(unread.get() + count);
             }
             show_event(console, &event);
         };
-        let comparisons = check(&plan, &observer, cancel).await?;
-        // After a signal the comparison is incomplete.
-        if cancel.is_cancelled() { Err(Error::interrupted("interrupted")) } else { Ok(comparisons) }
+        let (source_down, on_target) = match &self.both {
+            None => (None, None),
+            Some(plan) => match (check(plan, observer, cancel).await, &self.recorded) {
+                (Ok(checked), _) => return Ok(Shown { checked, source_down: None }),
+                (Err(CheckFailure { error, on_target: Some(on_target) }), Some(_))
+                    if error.kind() == ErrorKind::Unavailable =>
+                {
+                    (Some(error), Some(on_target))
+                }
+                (Err(failure), _) => return Err(failure.error),
+            },
+        };
+        let Some(recorded) = &self.recorded else { return Err(nothing_to_compare()) };
+        unread.set(0);
+        Ok(Shown { checked: check_recorded(recorded, on_target, observer, cancel).await?, source_down })
+    }
+}
+
+/// Records what the check has shown to be the same.
+fn record(manifest: Option<Manifest>, ends: &Ends, checked: &mut Checked) -> Option<Error> {
+    let (mut manifest, source) = (manifest?, ends.source.as_ref()?);
+    for one in checked.comparisons.iter_mut().filter(|one| matches!(one.verdict, Verdict::Same)) {
+        one.verified_at = checked.target_time;
+    }
+    manifest.record_checked(&source.endpoint, &ends.target.endpoint, checked).err()
+}
+
+/// The two resources; the target alone where the source was not asked.
+struct Ends {
+    source: Option<Resource>,
+    target: Resource,
+}
+
+pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let mut plan = match plan(args) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(runner::refuse_with(Results::Check, &error)),
     };
-    runner::until_signal(verbosity, Results::Check, work, |mut comparisons, signal| {
-        comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
-        let expiring = Expiring { within: expiring_within, now: Timestamp::now() };
-        let found = show(args, &plan, &comparisons, &expiring, verbosity);
+    let (ends, limits) =
+        (Ends { source: plan.both.as_ref().map(|both| both.source.clone()), target: plan.target.clone() }, plan.limits);
+    let (manifest, is_of_both) = (plan.manifest.take(), plan.both.is_some());
+    let verbosity = Verbosity::new(args.quiet, args.verbose);
+    let unread = Cell::new(0);
+    let work = async |console: &Console, cancel: &CancellationToken| {
+        console.step(if args.target_only { "reading the target" } else { "reading the source and the target" });
+        let shown = plan.check(&unread, console, cancel).await?;
+        // After a signal the comparison is incomplete.
+        if cancel.is_cancelled() { Err(Error::interrupted("interrupted")) } else { Ok(shown) }
+    };
+    runner::until_signal(verbosity, Results::Check, work, |shown, signal| {
+        let Shown { mut checked, source_down } = shown;
+        checked.comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
+        let unrecorded = if is_of_both && source_down.is_none() { record(manifest, &ends, &mut checked) } else { None };
+        let Checked { comparisons, target_time } = checked;
+        let expiring = Expiring { limits, now: Timestamp::now(), target_time };
+        let found = show(args, &ends, &comparisons, &expiring, verbosity);
+        unrecorded.iter().chain(&source_down).for_each(console::error);
         let nothing = (comparisons.is_empty() && unread.get() == 0).then(nothing_to_compare);
         nothing.iter().for_each(console::error);
         // Models that could not be read were not compared.
-        let in_sync = !found && unread.get() == 0 && nothing.is_none();
-        let lines = comparisons.iter().map(|one| json_line(one, &plan, &expiring));
+        let in_sync = !found && unread.get() == 0 && nothing.is_none() && source_down.is_none();
+        let lines = comparisons.iter().map(|one| json_line(one, &ends, &expiring));
         let published = ci::publish_check(in_sync, lines, comparisons.iter().filter_map(|one| row(one, &expiring)));
         let unpublished = console::unpublished(published);
-        if in_sync || nothing.is_some() {
-            exit_code::from_errors(nothing.iter().chain(&unpublished), signal)
+        if source_down.is_some() || in_sync || nothing.is_some() {
+            let errors = source_down.iter().chain(&nothing).chain(&unrecorded).chain(&unpublished);
+            exit_code::from_errors(errors, signal)
         } else {
             Code::Differs.into()
         }
     })
 }
 
-fn plan(args: &CheckArgs) -> Result<(CheckPlan, Option<Duration>), Error> {
-    let sides = Sides::new(&args.config, &process_environment);
-    let source = sides.source(args.from.from.as_ref(), &args.source)?;
-    let target = sides.target(args.to.to.as_ref(), &args.target)?;
-    check_stdin(&source, &target)?;
+fn plan(args: &CheckArgs) -> Result<Plan, Error> {
     let selection = match parse_ids(args.model_ids.iter())? {
         ids if ids.is_empty() => Selection::Matching(args.patterns.patterns()?),
         ids => Selection::Ids(unique(ids)),
     };
-    let mut plan = CheckPlan {
-        selection,
-        scope: args.scope.scope()?,
-        known_copies: BTreeMap::new(),
-        template: args.target_model_id.as_deref().map(|text| parse("--target-model-id", text)).transpose()?,
-        source: source.resource()?,
-        target: target.resource()?,
-        timeout: parse_timeout(&args.timeout)?,
+    let duration = |option: &str, text: Option<&str>| text.map(|text| parse_long_duration(option, text)).transpose();
+    let limits = Limits {
+        expiring_within: duration("--expiring-within", args.expiring_within.as_deref())?,
+        max_age: duration("--max-age", args.max_age.as_deref())?,
     };
-    if plan.source.endpoint == plan.target.endpoint && plan.template.is_none() {
+    let scope = args.scope.scope()?;
+    let (source, target) = resources(args)?;
+    let endpoint = match &source {
+        Some(source) => Some(source.endpoint.clone()),
+        None => source_endpoint(args)?,
+    };
+    let template = args.target_model_id.as_deref().map(|text| parse("--target-model-id", text)).transpose()?;
+    let manifest = args.manifest.as_deref().map(Manifest::read_existing).transpose()?;
+    let timeout = parse_timeout(&args.timeout)?;
+    let recorded = manifest.as_ref().map(|manifest| RecordedPlan {
+        target: target.clone(),
+        selection: selection.clone(),
+        scope,
+        copies: manifest.copies_on(&target.endpoint, endpoint.as_ref()),
+        known: manifest.copies_on(&target.endpoint, None),
+        timeout,
+    });
+    let both = source.map(|source| {
+        let known = manifest.as_ref().map(|manifest| manifest.known_copies(&source.endpoint, &target.endpoint));
+        CheckPlan {
+            selection,
+            scope,
+            template,
+            known_copies: known.unwrap_or_default(),
+            source,
+            target: target.clone(),
+            timeout,
+        }
+    });
+    Ok(Plan { both, recorded, manifest, target, limits })
+}
+
+/// The endpoint of a source that is not asked. It selects the copies of one source.
+fn source_endpoint(args: &CheckArgs) -> Result<Option<Endpoint>, Error> {
+    let Some(name) = &args.from.from else { return args.source.endpoint(&process_environment) };
+    let source = Sides::new(&args.config, &process_environment).source(Some(name), &args.source)?;
+    source.endpoint.map(|text| parse("the source endpoint", &text)).transpose()
+}
+
+/// Source and target; the target alone where the source is not asked.
+fn resources(args: &CheckArgs) -> Result<(Option<Resource>, Resource), Error> {
+    let sides = Sides::new(&args.config, &process_environment);
+    let target = sides.target(args.to.to.as_ref(), &args.target)?;
+    if args.target_only {
+        return Ok((None, target.resource()?));
+    }
+    let source = sides.source(args.from.from.as_ref(), &args.source)?;
+    check_stdin(&source, &target)?;
+    let (source, target) = (source.resource()?, target.resource()?);
+    if source.endpoint == target.endpoint && args.target_model_id.is_none() {
         return Err(Error::settings(
             "source and target are the same resource",
             "give the endpoint of the resource that should have the copies as the target, or --target-model-id",
         ));
     }
-    if let Some(path) = &args.manifest {
-        let manifest = Manifest::read_existing(path)?;
-        plan.known_copies = manifest.known_copies(&plan.source.endpoint, &plan.target.endpoint);
-    }
-    let within = args.expiring_within.as_deref();
-    let within = within.map(|text| parse_long_duration("--expiring-within", text)).transpose()?;
-    Ok((plan, within))
+    Ok((Some(source), target))
 }
 
 fn show_event(console: &Console, event: &CheckEvent<'_>) {
@@ -188,19 +297,30 @@ fn show_event(console: &Console, event: &CheckEvent<'_>) {
 }
 
 /// The line of `--output json`.
-fn json_line(one: &Comparison, plan: &CheckPlan, expiring: &Expiring) -> String {
-    json::comparison(one, plan, &expiring.end_of_life(one))
+fn json_line(one: &Comparison, ends: &Ends, expiring: &Expiring) -> String {
+    json::comparison(one, ends.source.as_ref(), &ends.target, &expiring.end_of_life(one))
 }
 
-/// Which models have expired, or expire soon.
+/// What else counts as a difference.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// A model that expires within this time.
+    expiring_within: Option<Duration>,
+    /// A copy that was last verified longer ago.
+    max_age: Option<Duration>,
+}
+
+/// Which models have expired, or expire soon, and which copies are too old.
 struct Expiring {
-    within: Option<Duration>,
+    limits: Limits,
     now: Timestamp,
+    /// By the target's own clock.
+    target_time: Option<Timestamp>,
 }
 
 impl Expiring {
     fn end_of_life(&self, one: &Comparison) -> EndOfLife {
-        let within = self.within.and_then(|within| SignedDuration::try_from(within).ok());
+        let within = self.limits.expiring_within.and_then(|within| SignedDuration::try_from(within).ok());
         let expires = expires(one);
         let is = |condition: &dyn Fn(SignedDuration) -> bool| {
             expires.is_some_and(|date| condition(self.now.duration_until(date)))
@@ -210,7 +330,15 @@ impl Expiring {
             is_soon: is(&|left| within.is_some_and(|within| left <= within)),
             is_past: is(&|left| !left.is_positive()),
             is_retired: both(one).any(Model::is_retired),
+            age: Age { verified: one.verified_at, is_too_old: self.is_too_old(one) },
         }
+    }
+
+    /// Whether the copy was last verified longer ago than it may, by the target's clock. Where that is not known, it was.
+    fn is_too_old(&self, one: &Comparison) -> bool {
+        let Some(max_age) = self.limits.max_age.filter(|_| one.source.is_some()) else { return false };
+        let age = self.target_time.zip(one.verified_at).map(|(now, verified)| verified.duration_until(now));
+        age.is_none_or(|age| age.unsigned_abs() > max_age && age.is_positive())
     }
 
     /// Why a model cannot be used, or not for long.
@@ -222,7 +350,11 @@ impl Expiring {
             _ => None,
         };
         let retired = end.is_retired.then(|| RETIRED.to_owned());
-        expiry.into_iter().chain(retired).collect()
+        let too_old = end.age.is_too_old.then(|| match end.age.verified {
+            Some(date) => format!("last verified {date:.0}"),
+            None => "was never verified".to_owned(),
+        });
+        expiry.into_iter().chain(retired).chain(too_old).collect()
     }
 }
 
@@ -237,18 +369,12 @@ fn expires(one: &Comparison) -> Option<Timestamp> {
 }
 
 /// Shows the comparisons, and returns whether there is a difference, an expiry or a retired model.
-fn show(
-    args: &CheckArgs,
-    plan: &CheckPlan,
-    comparisons: &[Comparison],
-    expiring: &Expiring,
-    verbosity: Verbosity,
-) -> bool {
+fn show(args: &CheckArgs, ends: &Ends, comparisons: &[Comparison], expiring: &Expiring, verbosity: Verbosity) -> bool {
     match args.format {
-        Format::Json => json::print_lines(comparisons.iter().map(|one| json_line(one, plan, expiring))),
+        Format::Json => json::print_lines(comparisons.iter().map(|one| json_line(one, ends, expiring))),
         Format::Text if args.quiet => {}
         Format::Text => {
-            json::print_lines(comparisons.iter().map(|one| format!("{} {}", json::sign(&one.verdict), id(one))));
+            json::print_lines(comparisons.iter().map(text_line));
         }
     }
     for one in comparisons {
@@ -263,6 +389,15 @@ fn show(
         console::line(&summary(comparisons, expiring));
     }
     comparisons.iter().any(|one| !matches!(one.verdict, Verdict::Same) || !expiring.reasons(one).is_empty())
+}
+
+/// The line of text: the sign and the id. A recorded copy with another id has that as well: it is the one to use.
+fn text_line(one: &Comparison) -> String {
+    let line = format!("{} {}", json::sign(&one.verdict), id(one));
+    match (&one.source_endpoint, &one.target) {
+        (Some(_), Some(target)) if target.id.as_str() != id(one) => format!("{line} {}", target.id),
+        _ => line,
+    }
 }
 
 /// The row in the CI summary, unless both sides are the same and can be used.
@@ -305,6 +440,7 @@ fn summary(comparisons: &[Comparison], expiring: &Expiring) -> String {
         (ending(&|end| end.is_soon && !end.is_past), "about to expire"),
         (ending(&|end| end.is_past), "expired"),
         (ending(&|end| end.is_retired), "retired"),
+        (ending(&|end| end.age.is_too_old), "verified too long ago"),
     ];
     let parts = parts.map(|(sign, what)| (count(sign), what)).into_iter().chain(ending);
     console::counts(comparisons.len(), parts)

@@ -57,7 +57,9 @@ impl Code {
             Self::Exists => "the target model id exists or is reserved",
             Self::Unavailable => "unreachable, rate limited or out of quota; no copy is running",
             Self::UnderWay => "no verdict: running at the deadline, or the answer to a start was lost",
-            Self::Differs => "check: source and target differ, or a model expires or has expired",
+            Self::Differs => {
+                "check: source and target differ, a model expires or has expired, or a copy was verified too long ago"
+            }
             Self::Interrupted => "interrupted by SIGINT (Ctrl-C); a copy may still be running",
             Self::Terminated => "terminated by SIGTERM; a copy may still be running",
         }

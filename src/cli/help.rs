@@ -308,6 +308,9 @@ frcopy check: one line per model
   expiresSoon    true within --expiring-within
   expired        true if that date has passed
   retired        true if a preview version trained one of the two
+  verifiedAt     with --manifest: when the copy was last verified, by the
+                 target's clock
+  tooOld         true if that is longer ago than --max-age
   error          as above; why a model could not be read
 
 frcopy doctor: one line per check and resource

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use crate::api::version::ApiVersion;
 use crate::authorization_file::AuthorizationFile;
-use crate::check::{CheckPlan, Comparison, Verdict};
+use crate::check::{Comparison, Verdict};
 use crate::copy::{Outcome, Report};
 use crate::doctor::{CheckResult, Finding};
 use crate::error::{Error, ErrorKind};
@@ -336,6 +336,7 @@ pub(super) fn readiness(readiness: &Readiness) -> String {
 }
 
 /// The line of one comparison of a check.
+#[expect(clippy::struct_excessive_bools, reason = "each one is a field of the JSON")]
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ComparisonLine<'a> {
@@ -350,6 +351,8 @@ struct ComparisonLine<'a> {
     expires_soon: bool,
     expired: bool,
     retired: bool,
+    verified_at: Option<String>,
+    too_old: bool,
     error: Option<ErrorObject>,
 }
 
@@ -363,22 +366,33 @@ pub(super) struct EndOfLife {
     pub(super) is_past: bool,
     /// Whether a preview version trained one of the two.
     pub(super) is_retired: bool,
+    /// When the copy was verified.
+    pub(super) age: Age,
+}
+
+/// What a manifest says of the age of a copy.
+pub(super) struct Age {
+    /// When the copy was last verified.
+    pub(super) verified: Option<Timestamp>,
+    /// Whether that is longer ago than the time that was given.
+    pub(super) is_too_old: bool,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ComparedModel<'a> {
     resource: Option<&'a str>,
-    endpoint: String,
+    endpoint: Option<String>,
     model_id: Option<&'a str>,
     name: Option<String>,
 }
 
 impl<'a> ComparedModel<'a> {
-    fn new(resource: &'a Resource, model: Option<&'a Model>) -> Self {
+    fn new(resource: Option<&'a Resource>, recorded: Option<&Endpoint>, model: Option<&'a Model>) -> Self {
+        let resource = resource.filter(|one| recorded.is_none_or(|recorded| *recorded == one.endpoint));
         Self {
-            resource: resource.name.as_ref().map(ResourceName::as_str),
-            endpoint: resource.endpoint.to_string(),
+            resource: resource.and_then(|one| one.name.as_ref()).map(ResourceName::as_str),
+            endpoint: recorded.or(resource.map(|one| &one.endpoint)).map(text),
             model_id: model.map(|model| model.id.as_str()),
             name: model.and_then(|model| model.name.as_ref()).map(text),
         }
@@ -386,19 +400,21 @@ impl<'a> ComparedModel<'a> {
 }
 
 /// `frcopy.check/1`: the line of one comparison.
-pub(super) fn comparison(one: &Comparison, plan: &CheckPlan, end: &EndOfLife) -> String {
+pub(super) fn comparison(one: &Comparison, source: Option<&Resource>, target: &Resource, end: &EndOfLife) -> String {
     line(&ComparisonLine {
         schema: "frcopy.check/1",
         sign: sign(&one.verdict),
         verdict: verdict(&one.verdict),
         kind: one.kind.to_string(),
-        source: ComparedModel::new(&plan.source, one.source.as_ref()),
-        target: ComparedModel::new(&plan.target, one.target.as_ref()),
+        source: ComparedModel::new(source, one.source_endpoint.as_ref(), one.source.as_ref()),
+        target: ComparedModel::new(Some(target), None, one.target.as_ref()),
         differences: one.verdict.differences(),
         expires_at: end.expires.map(date),
         expires_soon: end.is_soon,
         expired: end.is_past,
         retired: end.is_retired,
+        verified_at: end.age.verified.map(date),
+        too_old: end.age.is_too_old,
         error: if let Verdict::Unread(error) = &one.verdict { Some(error.into()) } else { None },
     })
 }

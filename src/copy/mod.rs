@@ -42,6 +42,7 @@ pub(crate) use journal::{
 };
 pub use plan::{CopyOptions, IfExists, Plan};
 pub(crate) use plan::{is_staging, staging_id};
+pub(crate) use preflight::version_of;
 pub use report::{Outcome, Report, RequestIds};
 pub(crate) use resume::{WaitPlan, wait};
 pub use run::{copy, dry_run};

@@ -341,7 +341,7 @@ fn is_about_one_of_several_versions(plan: &Plan, error: &Error, side: Side) -> b
 }
 
 /// The version to copy a model with that another version shows: the one that trained it.
-pub(super) fn version_of(shown_by: ApiVersion, model: &Model) -> ApiVersion {
+pub(crate) fn version_of(shown_by: ApiVersion, model: &Model) -> ApiVersion {
     match &model.api_version {
         Some(trained_with) if model.kind == Kind::Model => ApiVersion::for_model_of(trained_with.raw()),
         _ => shown_by,

@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use crate::api::version::ApiVersion;
 use crate::error::Error;
-use crate::model::{Kind, ModelId};
+use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::model_diff::Training;
+use crate::recorded::RecordedCopy;
 use crate::resource::Endpoint;
+use crate::text::UntrustedText;
 
 const SCHEMA: &str = "frcopy.manifest/1";
 
@@ -112,6 +114,12 @@ impl Key {
         Self { source: source.to_string(), target: target.to_string(), kind, model_id }
     }
 
+    /// Whether the copy is on this target, and of this source if one is given.
+    #[must_use]
+    pub(crate) fn is_on(&self, target: &Endpoint, source: Option<&Endpoint>) -> bool {
+        self.target == target.to_string() && source.is_none_or(|source| self.source == source.to_string())
+    }
+
     /// Whether the copy is between these resources.
     #[must_use]
     pub(crate) fn is_between(&self, source: &Endpoint, target: &Endpoint) -> bool {
@@ -141,10 +149,11 @@ impl Fact<'_> {
             more: BTreeMap::new(),
         };
         let Some(known) = known else { return new };
-        let is_same_copy = known.target.model_id == new.target.model_id && known.training == new.training;
+        let is_same_copy = known.target.model_id == new.target.model_id && known.may_be_of(new.training.as_ref());
         CopyRecord {
             source: ModelAt { more: known.source.more.clone(), ..new.source },
             target: ModelAt { more: known.target.more.clone(), ..new.target },
+            api_version: if is_same_copy { known.api_version.clone() } else { new.api_version },
             ended_at: new.ended_at.or(known.ended_at.filter(|_| is_same_copy)),
             verified_at: new.verified_at.max(known.verified_at.filter(|_| is_same_copy)),
             more: known.more.clone(),
@@ -165,6 +174,12 @@ impl CopyRecord {
             .ok_or_else(|| damaged(&format!("{:?} is not a kind of models", self.kind)))
     }
 
+    /// Whether the copy may come from this training. Another version may show it in another way.
+    fn may_be_of(&self, training: Option<&TrainingRecord>) -> bool {
+        let version = |of: &TrainingRecord| of.api_version.clone();
+        self.training.as_ref() == training || self.training.as_ref().map(version) != training.map(version)
+    }
+
     fn key(&self) -> Result<Key, Error> {
         let parse_id = |id: &str| id.parse::<ModelId>().map_err(|_| damaged(&format!("{id:?} is not a model id")));
         let endpoint =
@@ -174,6 +189,31 @@ impl CopyRecord {
         Ok(Key::new(&source, &target, self.kind()?, &parse_id(&self.source.model_id)?))
     }
 
+    /// The copy for a comparison. None where this version of frcopy does not know its API version.
+    pub(super) fn recorded_copy(&self) -> Option<RecordedCopy> {
+        let training = self.training.as_ref().and_then(TrainingRecord::training);
+        let shown = training.as_ref().map(|(_, training)| training);
+        let source = Model {
+            id: self.source.model_id.parse().ok()?,
+            kind: self.kind().ok()?,
+            readiness: Readiness::Ready,
+            api_version: None,
+            name: shown.and_then(|training| training.name.clone()),
+            description: None,
+            tags: BTreeMap::new(),
+            created: shown.and_then(|training| training.created),
+            modified: shown.and_then(|training| training.modified),
+            expires: shown.and_then(|training| training.expires),
+            document_types: BTreeMap::new(),
+            components: Vec::new(),
+            is_complete: false,
+        };
+        let target_id = self.target.model_id.parse().ok()?;
+        let version = self.api_version.parse().ok()?;
+        let source_endpoint = self.source.endpoint.parse().ok()?;
+        Some(RecordedCopy { source_endpoint, source, target_id, version, training, verified_at: self.verified_at })
+    }
+
     /// The ids of a copy that the service has named (v2.1), on the source and on the target.
     #[must_use]
     pub(super) fn ids_if_named_by_service(&self) -> Option<(ModelId, ModelId)> {
@@ -181,6 +221,20 @@ impl CopyRecord {
         let is_named = version.wire().service_names_the_copy();
         let ids = (self.source.model_id.parse().ok()?, self.target.model_id.parse().ok()?);
         is_named.then_some(ids)
+    }
+}
+
+impl TrainingRecord {
+    /// The training and the version that showed it. None where this version of frcopy does not know that version.
+    fn training(&self) -> Option<(ApiVersion, Training)> {
+        let training = Training {
+            name: self.name.as_deref().map(UntrustedText::from),
+            created: self.created_at,
+            modified: self.modified_at,
+            expires: self.expires_at,
+            fingerprint: self.fingerprint.clone(),
+        };
+        Some((self.api_version.parse().ok()?, training))
     }
 }
 

@@ -69,7 +69,12 @@ impl FileJournal {
             lease: RefCell::default(),
             state: RefCell::default(),
         };
-        match journal.locked(|state| journal.read(state)) {
+        let read = |state: &mut State| {
+            journal.read(state)?;
+            // A process was killed after its last line and before the removal of the file.
+            if state.generation.is_some() { journal.compact(state) } else { Ok(()) }
+        };
+        match journal.locked(read) {
             Ok(()) => Ok(journal),
             Err(error) => Err(Error::settings(
                 format!("the journal {} cannot be used", journal.path.display()),

@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::copy::{Journal, Outcome, Report};
+use crate::check::Checked;
+use crate::copy::{Journal, Outcome, Report, version_of};
 use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
+use crate::recorded::RecordedCopy;
 use crate::resource::Endpoint;
 use content::{Content, CopyRecord, Fact, Key};
 use journal::FileJournal;
@@ -106,6 +108,43 @@ impl Manifest {
     pub(crate) fn known_copies(&self, source: &Endpoint, target: &Endpoint) -> BTreeMap<ModelId, ModelId> {
         let copies = self.content.copies.iter().filter(|(key, _)| key.is_between(source, target));
         copies.filter_map(|(_, copy)| copy.ids_if_named_by_service()).collect()
+    }
+
+    /// The copies on a target, and of a source if one is given.
+    #[must_use]
+    pub(crate) fn copies_on(&self, target: &Endpoint, source: Option<&Endpoint>) -> Vec<RecordedCopy> {
+        let copies = self.content.copies.iter().filter(|(key, _)| key.is_on(target, source));
+        copies.filter_map(|(_, copy)| copy.recorded_copy()).collect()
+    }
+
+    /// Records copies that a check has shown to be the same as their sources, and writes the file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn record_checked(
+        &mut self,
+        source: &Endpoint,
+        target: &Endpoint,
+        checked: &Checked,
+    ) -> Result<(), Error> {
+        for one in &checked.comparisons {
+            let (Some(on_source), Some(on_target), Some(training)) = (&one.source, &one.target, &one.training) else {
+                continue;
+            };
+            let (version, _) = training;
+            self.add(&Fact {
+                source,
+                target,
+                kind: one.kind,
+                source_id: &on_source.id,
+                target_id: &on_target.id,
+                version: version_of(*version, on_source),
+                training: Some(training.clone()),
+                ended_at: None,
+                verified_at: checked.target_time,
+            });
+        }
+        self.write()
     }
 
     /// Records a copy that exists. The file is written at once, or later if that was done within the last second.

@@ -15,6 +15,8 @@ mod batch;
 #[cfg(feature = "emulator")]
 mod check;
 #[cfg(feature = "emulator")]
+mod check_recorded;
+#[cfg(feature = "emulator")]
 mod ci;
 mod completions;
 mod connection_faults;

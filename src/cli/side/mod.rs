@@ -74,6 +74,12 @@ impl<S: WhichSide> SideArgs<S> {
     pub(super) fn settings(&self, environment: Environment<'_>) -> Result<SideSettings, Error> {
         SideSettings::new(S::SIDE, &self.flags, environment)
     }
+
+    /// The endpoint, for a command that only names the resource. The Azure CLI is not asked.
+    pub(super) fn endpoint(&self, environment: Environment<'_>) -> Result<Option<Endpoint>, Error> {
+        let given = self.flags.endpoint.clone().or_else(|| environment(&Setting::Endpoint.variable(S::SIDE)));
+        given.map(|text| parse(&format!("the {} endpoint", S::SIDE), &text)).transpose()
+    }
 }
 
 /// Refuses two resources whose credentials both come from stdin.
