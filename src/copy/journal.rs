@@ -101,6 +101,15 @@ pub(crate) enum OpenStep {
     },
 }
 
+/// The open entries between two resources whose runs have ended.
+#[derive(Debug, Default)]
+pub(crate) struct OpenOperations {
+    /// Those whose operation is known: the model, and the id of the copy where it was chosen (v3.0 and later).
+    pub copies: Vec<(Kind, ModelId, Option<ModelId>)>,
+    /// How many others there are, which only another copy command can finish.
+    pub without_operation: usize,
+}
+
 /// The error of a copy that another process is making.
 pub(crate) fn owned_by_other(source_id: &ModelId) -> Error {
     Error::new(ErrorKind::UnderWay, format!("another process with the same manifest is copying {source_id}"))
@@ -117,6 +126,12 @@ pub(crate) trait Journal: fmt::Debug {
     /// # Errors
     /// When the journal cannot be read or written.
     fn take_over(&self, copy: &CopyOf<'_>) -> Result<Unfinished, Error>;
+
+    /// Which copies between two resources earlier runs left open. It changes nothing.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    fn open_operations(&self, source: &Endpoint, target: &Endpoint) -> Result<OpenOperations, Error>;
 
     /// Announces an authorize request and its repetitions.
     ///
@@ -147,6 +162,10 @@ pub(crate) struct NoJournal;
 impl Journal for NoJournal {
     fn take_over(&self, _: &CopyOf<'_>) -> Result<Unfinished, Error> {
         Ok(Unfinished::Taken(Vec::new()))
+    }
+
+    fn open_operations(&self, _: &Endpoint, _: &Endpoint) -> Result<OpenOperations, Error> {
+        Ok(OpenOperations::default())
     }
 
     fn before_authorize(&self, _: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {

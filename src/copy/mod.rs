@@ -38,12 +38,13 @@ pub(crate) use batch::{BatchEvent, BatchPlan, Summary, copy_batch, dry_run_batch
 pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
 pub use event::{Event, Observer};
 pub(crate) use journal::{
-    AuthorizeEntry, CopyOf, EntryId, Journal, OpenCopy, OpenStep, StartEntry, Unfinished, owned_by_other,
+    AuthorizeEntry, CopyOf, EntryId, Journal, OpenCopy, OpenOperations, OpenStep, StartEntry, Unfinished,
+    owned_by_other,
 };
 pub use plan::{CopyOptions, IfExists, Plan};
 pub(crate) use plan::{is_staging, staging_id};
 pub(crate) use preflight::version_of;
 pub use report::{Outcome, Report, RequestIds};
-pub(crate) use resume::{WaitPlan, wait};
+pub(crate) use resume::{WaitPlan, finish_each, wait, wait_for_each};
 pub use run::{copy, dry_run};
 pub(crate) use watch::{WatchPlan, watch};

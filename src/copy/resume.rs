@@ -1,24 +1,26 @@
-//! Polls a copy that is already running, from its operation URL.
+//! Polls copies that are already running: from their operation URLs, or from the journal of the run that started them.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::context::Context;
+use super::context::{Context, Job};
 use super::event::{Event, Observer};
 use super::journal::NoJournal;
-use super::plan::StepOptions;
+use super::plan::{Plan, StepOptions};
 use super::poll::{Polling, Verdict, failure, poll};
 use super::release::{Copied, Owner, Reservation};
 use super::report::{Done, Outcome, Recorder, Report};
-use super::run::{Connect, call_context};
+use super::run::{Connect, call_context, with_job};
 use super::settle::settle;
+use super::unfinished::Rest;
 use crate::api::version::ApiVersion;
 use crate::client::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::model::Kind;
 use crate::operation::{Operation, OperationUrl};
-use crate::resource::Resource;
+use crate::resource::{Resource, Side};
 
 /// A running copy, and the resources that can be read for it.
 #[derive(Debug, Clone)]
@@ -40,6 +42,67 @@ pub(crate) struct WaitPlan {
 /// Polls a copy until there is a verdict or the command is cancelled.
 pub(crate) async fn wait(plan: &WaitPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     wait_over(plan, observer, cancel, &Connection::http).await
+}
+
+/// Polls several copies of one source at the same time, over the same connections. `on_event` gets the index of the copy.
+pub(crate) async fn wait_for_each(
+    plans: &[WaitPlan],
+    on_event: &dyn Fn(usize, Event<'_>),
+    on_end: &dyn Fn(usize, &Report),
+    cancel: &CancellationToken,
+) -> Vec<Report> {
+    let connections = SharedConnections::default();
+    let connect = |resource: &Resource| connections.get(resource);
+    let connect: Connect<'_> = &connect;
+    let waits = plans.iter().enumerate().map(async |(index, plan)| {
+        let report = wait_over(plan, &|event| on_event(index, event), cancel, connect).await;
+        on_end(index, &report);
+        report
+    });
+    futures_util::future::join_all(waits).await
+}
+
+/// Finishes what earlier runs left open of several copies between the same two resources, and begins no other copy.
+/// `on_event` and `on_end` get the index of the plan.
+pub(crate) async fn finish_each(
+    plans: &[Plan],
+    on_event: &dyn Fn(usize, Event<'_>),
+    on_end: &dyn Fn(usize, &Report),
+    cancel: &CancellationToken,
+) -> Vec<Report> {
+    let connections = SharedConnections::default();
+    let connect = |resource: &Resource| connections.get(resource);
+    let connect: Connect<'_> = &connect;
+    let work = async |job: Job<'_>| match job.finish_open(None).await? {
+        Rest::Nothing(done) => Ok(done.at(job.cx.source.service_time(), job.target.service_time())),
+        Rest::Copy { .. } => Err(Error::new(ErrorKind::NotFound, "there is no copy of the model as it is now")
+            .with_remedy("run the copy command again")),
+    };
+    let finished = plans.iter().enumerate().map(async |(index, plan)| {
+        let report = with_job(plan, &|event| on_event(index, event), cancel, connect, work).await;
+        on_end(index, &report);
+        report
+    });
+    futures_util::future::join_all(finished).await
+}
+
+/// One connection to each side.
+#[derive(Default)]
+struct SharedConnections {
+    connections: RefCell<Vec<(Side, Connection)>>,
+}
+
+impl SharedConnections {
+    /// The connection to a resource, which is made once.
+    fn get(&self, resource: &Resource) -> Result<Connection, Error> {
+        let mut connections = self.connections.borrow_mut();
+        if let Some((_, connection)) = connections.iter().find(|(side, _)| *side == resource.side) {
+            return Ok(connection.clone());
+        }
+        let connection = Connection::http(resource)?;
+        connections.push((resource.side, connection.clone()));
+        Ok(connection)
+    }
 }
 
 /// [`wait`] over another transport.

@@ -45,7 +45,7 @@ pub(super) async fn copy_over(
 }
 
 /// Connects to both resources, runs the work, and completes its report.
-async fn with_job(
+pub(super) async fn with_job(
     plan: &Plan,
     observer: Observer<'_>,
     cancel: &CancellationToken,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::authorize::{Authorized, blank_models};
 use super::context::Job;
 use super::event::Event;
-use super::journal::{CopyOf, OpenCopy, OpenStep, Unfinished, owned_by_other};
+use super::journal::{CopyOf, EntryId, OpenCopy, OpenStep, Unfinished, owned_by_other};
 use super::plan::IfExists;
 use super::poll::{Polling, Verdict, poll};
 use super::preflight::{Lookup, SourceModel};
@@ -22,10 +22,11 @@ use super::search::{Evidence, Search};
 use super::settle::settle;
 use super::start::continue_start;
 use super::transfer::finish;
+use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
 use crate::authorization_file::AuthorizationFile;
 use crate::error::{Delivery, Error};
-use crate::model::Readiness;
+use crate::model::{Kind, Readiness};
 use crate::operation::OperationUrl;
 
 /// For how long an authorization of v3.0 and later reserves an id, and so may one that is lost.
@@ -50,13 +51,21 @@ pub(super) enum Rest {
     },
 }
 
+/// A copy that an earlier run began, and its entry in the journal.
+struct Landed {
+    copied: Copied,
+    entry: EntryId,
+    version: ApiVersion,
+    kind: Kind,
+}
+
 impl Job<'_> {
     /// Finishes what earlier runs left open of this copy.
     ///
     /// # Errors
     /// When there is no verdict yet, or the earlier copy has failed.
     pub(super) async fn finish_open(&self, found: Option<SourceModel>) -> Result<Rest, Error> {
-        let (mut copied, mut reserved_until) = (None, None);
+        let (mut landed, mut reserved_until) = (None, None);
         for open in self.take_over(found.as_ref()).await? {
             let is_wanted = self.is_wanted(&open);
             match open.step {
@@ -64,17 +73,22 @@ impl Job<'_> {
                     let until = self.lost_authorization(&open, since).await;
                     reserved_until = reserved_until.max(until.filter(|_| is_wanted));
                 }
-                OpenStep::Starting { .. } => match self.continue_copy(open).await {
-                    Ok(done) => copied = done.filter(|_| is_wanted).or(copied),
-                    // It is proved that no copy was started, and the id is released.
-                    Err(error) if error.delivery() == Delivery::NotProcessed => self.cx.emit(Event::StartingOver),
-                    Err(error) => return Err(error),
-                },
+                OpenStep::Starting { ref file, .. } => {
+                    let (entry, version, kind) = (open.id, file.version, file.kind);
+                    match self.continue_copy(open).await {
+                        Ok(Some(copied)) if is_wanted => landed = Some(Landed { copied, entry, version, kind }),
+                        // It is a staging copy, or one under another id: the next read of the target shows it.
+                        Ok(_) => self.cx.journal.ended(entry),
+                        // It is proved that no copy was started, and the id is released.
+                        Err(error) if error.delivery() == Delivery::NotProcessed => self.cx.emit(Event::StartingOver),
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
         // A replacement goes on from what the target shows.
-        match copied.filter(|_| self.plan.options.if_exists != IfExists::Replace) {
-            Some(copied) => self.unless_trained_again(found, copied, reserved_until).await,
+        match landed.filter(|_| self.plan.options.if_exists != IfExists::Replace) {
+            Some(landed) => self.unless_trained_again(found, landed, reserved_until).await,
             None => Ok(Rest::Copy { found: found.map(Box::new), reserved_until }),
         }
     }
@@ -188,7 +202,7 @@ impl Job<'_> {
         settle(&self.cx, reservation, verdict).await.map(Some)
     }
 
-    /// Ends the entry of an authorization that is used up or has expired. What it has reserved is named, not deleted.
+    /// Gives up an authorization that is used up or has expired. What it has reserved is named, not deleted.
     fn came_to_nothing(&self, authorized: &Authorized<'_>, reservation: Reservation) -> Option<Copied> {
         let id = reservation.id().clone();
         // There is no copy, so nothing is left to keep.
@@ -196,7 +210,6 @@ impl Job<'_> {
         if authorized.version.wire().service_names_the_copy() {
             self.cx.emit(Event::BlankLeft { target_model_id: &id });
         }
-        self.cx.journal.ended(authorized.entry);
         None
     }
 
@@ -204,14 +217,21 @@ impl Job<'_> {
     async fn unless_trained_again(
         &self,
         found: Option<SourceModel>,
-        copied: Copied,
+        landed: Landed,
         reserved_until: Option<Timestamp>,
     ) -> Result<Rest, Error> {
-        let source = match found {
-            Some(found) => found,
-            None => self.find().await?,
+        let Landed { copied, entry, version, kind } = landed;
+        let source = if let Some(found) = &found {
+            found.clone()
+        } else {
+            let id = self.plan.model_id.clone();
+            let model = match self.look_up(self.cx.source, version, kind, &id).await? {
+                Lookup::Found(model) => Some(model),
+                Lookup::Absent(_) | Lookup::Inconclusive => None,
+            };
+            SourceModel { id, kind, version, shown_by: version, model }
         };
-        let SourceModel { version, kind, shown_by, ref model, .. } = source;
+        let SourceModel { shown_by, ref model, .. } = source;
         self.cx.emit(Event::Found { version, kind, shown_by, model: model.as_ref() });
         let is_same = match self.look_up(self.target, shown_by, kind, &copied.id).await? {
             Lookup::Found(copy) if model.is_some() => source.is_same_training(&copy)?,
@@ -220,7 +240,8 @@ impl Job<'_> {
         if is_same {
             return Ok(Rest::Nothing(Done::with_copy(Outcome::Copied, copied)));
         }
-        Ok(Rest::Copy { found: Some(Box::new(source)), reserved_until })
+        self.cx.journal.ended(entry);
+        Ok(Rest::Copy { found: found.map(Box::new), reserved_until })
     }
 }
 

@@ -16,9 +16,10 @@ use super::content::Key;
 use super::files;
 use super::lines::{self, AnnouncedStart, OpenEntry};
 use crate::authorization_file;
-use crate::copy::{AuthorizeEntry, CopyOf, EntryId, Journal, StartEntry, Unfinished, owned_by_other};
+use crate::copy::{AuthorizeEntry, CopyOf, EntryId, Journal, OpenOperations, StartEntry, Unfinished, owned_by_other};
 use crate::error::{Error, ErrorKind};
 use crate::operation::OperationUrl;
+use crate::resource::Endpoint;
 use crate::text_file::new_private_file;
 
 /// The largest file that is read.
@@ -304,6 +305,24 @@ impl Journal for FileJournal {
                 Ok(Unfinished::Taken(open.collect::<Result<_, _>>()?))
             }
         }
+    }
+
+    fn open_operations(&self, source: &Endpoint, target: &Endpoint) -> Result<OpenOperations, Error> {
+        let read = self.locked(|state| {
+            self.read(state)?;
+            let mut open = OpenOperations::default();
+            for entry in state.open.values().filter(|entry| entry.key().is_between(source, target)) {
+                if self.is_alive(entry.run)? {
+                    continue;
+                }
+                match entry.operation {
+                    Some(_) => open.copies.push((entry.kind, entry.source_id.clone(), entry.target_id.clone())),
+                    None => open.without_operation += 1,
+                }
+            }
+            Ok(open)
+        });
+        read.map_err(|error| self.unwritable(error))
     }
 
     fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {

@@ -252,6 +252,7 @@ fn a_model_that_was_trained_again_meanwhile_is_not_reported_as_copied() {
     let (killed, _) = Journaled::killed_at(Request::Poll, |_| model.into());
     killed.pair.retrain(model);
     killed.copy(&[model]).expect(6, &["the target already has a model"]);
+    assert!(!killed.journal().exists());
     killed.copy(&[model, "--if-exists", "replace"]).expect(0, &["replaced"]);
     killed.assert_copied_once(model);
 }

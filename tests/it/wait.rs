@@ -196,3 +196,66 @@ fn the_target_is_watched_until_the_deadline_and_the_model_itself_decides() {
     run(frcopy().args(["wait", "--target-model-id", "x"])).expect(2, &["--api-version"]);
     run(frcopy().args(["wait"])).expect(2, &["OPERATION_URL"]);
 }
+
+#[cfg(feature = "emulator")]
+mod several {
+    use std::time::Duration;
+
+    use frcopy::emulator::Options;
+    use tempfile::tempdir;
+
+    use crate::support::emulated_pair::EmulatedPair;
+
+    /// Two resources whose copies take some seconds.
+    fn slow_pair() -> EmulatedPair {
+        let operation_time = Duration::from_secs(6);
+        EmulatedPair::with_options(&Options { operation_time, ..Options::default() })
+    }
+
+    /// The operations that a stderr names.
+    fn operations(stderr: &str) -> Vec<&str> {
+        stderr.lines().filter_map(|line| line.strip_prefix("operation: ")).collect()
+    }
+
+    #[test]
+    fn several_operations_are_polled_at_the_same_time() {
+        let pair = slow_pair();
+        let models = [pair.custom_model(), "invoices-v3.0-1".into(), "classifier-v4.0-1".into()];
+        let models: Vec<_> = models.iter().map(String::as_str).collect();
+        let stopped = pair.copy(&[&models, &["--timeout", "4s"][..]].concat()).expect(8, &["frcopy wait"]);
+        let operations = operations(&stopped.stderr);
+        assert_eq!(operations.len(), 3, "{stopped:#?}");
+        pair.mutating_requests();
+        let wait = [&["wait", "--poll-interval", "20ms"], &*operations].concat();
+        let output = pair.run(&wait).expect(0, &["copied model", "copied classifier"]);
+        let ids: Vec<_> = output.stdout.lines().collect();
+        assert!(ids.len() == 3 && models[1..].iter().all(|model| ids.contains(model)), "{output:#?}");
+        // One that is not known does not stop the others.
+        let (v2_1, others): (Vec<&str>, Vec<&str>) =
+            operations.iter().copied().partition(|url| url.contains("/copyresults/"));
+        let unknown = format!("{}/00000000-0000-4000-8000-000000000000", v2_1[0].rsplit_once('/').unwrap().0);
+        let output = pair.run(&[&["wait", "--poll-interval", "20ms", &unknown], &*others].concat());
+        assert_eq!(output.expect(5, &["the source has no such operation"]).stdout.lines().count(), 2);
+        assert_eq!(pair.mutating_requests(), Vec::<String>::new());
+        let elsewhere = "http://127.0.0.1:1/formrecognizer/operations/1?api-version=2023-07-31";
+        pair.run(&["wait", operations[0], elsewhere]).expect(2, &["the operations are on "]);
+    }
+
+    #[test]
+    fn the_open_operations_of_a_manifest_are_polled_and_recorded() {
+        let (pair, folder) = (slow_pair(), tempdir().unwrap());
+        let manifest = folder.path().join("models.json");
+        let manifest = ["--manifest", manifest.to_str().unwrap()];
+        let v2_1 = pair.custom_model();
+        pair.copy(&[&[&*v2_1, "invoices-v4.0-1", "--timeout", "4s"], &manifest[..]].concat()).expect(8, &[]);
+        pair.copy(&[&["invoices-v3.1-1", "--target-model-id", "backup", "--timeout", "4s"], &manifest[..]].concat())
+            .expect(8, &[]);
+        pair.mutating_requests();
+        let wait = [&["wait", "--poll-interval", "20ms", "--output", "json"], &manifest[..]].concat();
+        let output = pair.run(&wait).expect(0, &["continuing the copy"]);
+        assert!(output.stdout.lines().count() == 3 && output.stdout.contains(r#""modelId":"backup""#), "{output:#?}");
+        assert_eq!(pair.mutating_requests(), Vec::<String>::new());
+        pair.run(&[&["check", "--target-only"], &manifest[..]].concat()).expect(0, &["3 same"]);
+        pair.run(&wait).expect(5, &["the journal names no operation"]);
+    }
+}
