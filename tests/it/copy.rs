@@ -155,8 +155,8 @@ fn the_json_of_a_success_has_the_documented_fields() {
             json!({
                 "schema": "frcopy.copy/1", "status": "succeeded", "action": "copy", "kind": "model",
                 "apiVersion": format!("v{}", version.number),
-                "source": {"endpoint": service.source.uri(), "modelId": MODEL},
-                "target": {"endpoint": service.target.uri(), "modelId": version.copy_id(), "resourceId": RESOURCE_ID,
+                "source": {"name": null, "endpoint": service.source.uri(), "modelId": MODEL},
+                "target": {"name": null, "endpoint": service.target.uri(), "modelId": version.copy_id(), "resourceId": RESOURCE_ID,
                     "region": "westus2"},
                 "operation": service.operation_url(), "verified": true, "startedAt": null, "elapsedSeconds": null,
                 "requestIds": {"authorize": authorized, "start": "req-202", "lastPoll": "req-200"},
