@@ -138,6 +138,28 @@ impl Error {
         self
     }
 
+    /// The same error once more, for another copy that it ends. A cause of another library becomes a text.
+    #[must_use]
+    pub(crate) fn duplicate(&self) -> Self {
+        let source = self.source.as_deref().map(|source| -> Box<dyn StdError + Send + Sync> {
+            let source: &(dyn StdError + 'static) = source;
+            match (source.downcast_ref::<Self>(), source.downcast_ref::<ServiceError>()) {
+                (Some(error), _) => Box::new(error.duplicate()),
+                (None, Some(error)) => Box::new(error.clone()),
+                (None, None) => chain(source).map(ToString::to_string).collect::<Vec<_>>().join(": ").into(),
+            }
+        });
+        Self {
+            kind: self.kind,
+            delivery: self.delivery,
+            message: self.message.clone(),
+            remedy: self.remedy.clone(),
+            request_id: self.request_id.clone(),
+            http_status: self.http_status,
+            source,
+        }
+    }
+
     /// Adds the service's id of the request (`apim-request-id`).
     #[must_use]
     pub fn with_request_id(mut self, request_id: Option<UntrustedText>) -> Self {

@@ -156,6 +156,8 @@ pub(super) enum Results {
 
 /// The columns of the summary of copies.
 const COPY_COLUMNS: [&str; 6] = ["model", "API", "status", "copy", "seconds", "what"];
+/// The columns of the summary of copies to several targets.
+const COPY_COLUMNS_OF_TARGETS: [&str; 7] = ["target", "model", "API", "status", "copy", "seconds", "what"];
 /// The columns of the summary of a check.
 const CHECK_COLUMNS: [&str; 3] = ["", "model", "what"];
 
@@ -205,7 +207,16 @@ pub(super) fn publish_copies<'r>(reports: impl IntoIterator<Item = &'r Report>) 
         results.push(("target-model-id", id.to_string()));
     }
     let rows = reports.iter().map(|report| row(report));
-    publish(ci, &results, &table(COPY_COLUMNS, rows))
+    let mut targets = reports.iter().map(|report| report.target_resource.as_ref());
+    let first = targets.next();
+    if targets.all(|target| Some(target) == first) {
+        return publish(ci, &results, &table(COPY_COLUMNS, rows));
+    }
+    let target = |report: &Report| report.target_resource.as_ref().map(ToString::to_string).unwrap_or_default();
+    let rows = reports.iter().zip(rows).map(|(report, [model, api, status, copy, seconds, what])| {
+        [target(report), model, api, status, copy, seconds, what]
+    });
+    publish(ci, &results, &table(COPY_COLUMNS_OF_TARGETS, rows))
 }
 
 /// The row of a copy in the summary.

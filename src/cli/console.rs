@@ -65,6 +65,11 @@ pub(super) fn error_for(name: &str, error: &Error) {
     report_error(&format!("{name}: "), error);
 }
 
+/// Reports an error after the name of what it is about, which ends with `: ` or is empty.
+pub(super) fn error_of(name: &str, error: &Error) {
+    report_error(name, error);
+}
+
 fn report_error(name: &str, error: &Error) {
     print(&format!("{ERROR}error:{ERROR:#} {name}{error}"));
     let mut text = format!("{name}{error}");

@@ -2,7 +2,7 @@
 
 use crate::copy::{Outcome, Report};
 use crate::error::Error;
-use crate::resource_name::name_option;
+use crate::resource_name::{ResourceName, name_option};
 
 use super::args::Format;
 use super::console::{self, Verbosity};
@@ -11,20 +11,27 @@ use super::status::{is_running, name, was_not_begun};
 
 /// Shows the result of a command's only copy.
 pub(super) fn show(format: Format, report: &Report, verbosity: Verbosity) {
-    show_with(format, report, verbosity, console::error);
+    show_with(format, report, verbosity, None, console::error);
 }
 
-/// Shows the result of one of several copies; an error names the model.
-pub(super) fn show_named(format: Format, report: &Report, verbosity: Verbosity) {
-    show_with(format, report, verbosity, |error| {
+/// Shows the result of one of several copies; an error names the model, and the target if there are several.
+pub(super) fn show_named(format: Format, report: &Report, verbosity: Verbosity, target: Option<&ResourceName>) {
+    show_with(format, report, verbosity, target, |error| {
         // Copies that were not begun are only counted at the end: their error is that of the whole command.
         if !was_not_begun(report) {
-            console::error_for(&name(report), error);
+            let target = target.map(|target| format!("{target}: ")).unwrap_or_default();
+            console::error_for(&format!("{target}{}", name(report)), error);
         }
     });
 }
 
-fn show_with(format: Format, report: &Report, verbosity: Verbosity, show_error: impl FnOnce(&Error)) {
+fn show_with(
+    format: Format,
+    report: &Report,
+    verbosity: Verbosity,
+    target: Option<&ResourceName>,
+    show_error: impl FnOnce(&Error),
+) {
     match &report.result {
         Ok(outcome) if verbosity >= Verbosity::Normal => console::line(&sentence(*outcome, report)),
         Ok(_) => {}
@@ -33,7 +40,7 @@ fn show_with(format: Format, report: &Report, verbosity: Verbosity, show_error: 
             show_operation(error, report);
         }
     }
-    print_result(format, report);
+    print_result(format, report, target);
 }
 
 /// Prints the command that polls a copy which is still running.
@@ -48,13 +55,13 @@ fn show_operation(error: &Error, report: &Report) {
     }
 }
 
-/// Prints the id of a copy only if the copy exists and is ready.
-fn print_result(format: Format, report: &Report) {
+/// Prints the id of a copy only if the copy exists and is ready; with several targets after the name of the target.
+fn print_result(format: Format, report: &Report, target: Option<&ResourceName>) {
     let id = report.target_model_id.as_ref();
     match (format, &report.result, id) {
         (Format::Json, _, _) => json::print_line(&json::copy(report)),
         (Format::Text, Ok(Outcome::Copied | Outcome::Replaced | Outcome::AlreadyThere), Some(id)) => {
-            json::print_line(id.as_str());
+            json::print_line(&target.map_or_else(|| id.to_string(), |target| format!("{target}\t{id}")));
         }
         (Format::Text, _, _) => {}
     }
@@ -70,7 +77,10 @@ fn sentence(outcome: Outcome, report: &Report) -> String {
     match outcome {
         Outcome::Copied => format!("copied {name}{to}{id}{version} in {seconds:.1} s"),
         Outcome::Replaced => format!("replaced {name}{to}{id}{version} in {seconds:.1} s"),
-        Outcome::AlreadyThere => format!("skipped {name}: the target has it already{id}"),
+        Outcome::AlreadyThere => {
+            let target = report.target_resource.as_ref().map_or("the target", ResourceName::as_str);
+            format!("skipped {name}: {target} has it already{id}")
+        }
         Outcome::WouldCopy => format!("would copy {name}{to}{id}{version}"),
         Outcome::WouldReplace => format!("would replace {name}{to}{id}{version}, through a staging copy"),
     }

@@ -1,4 +1,4 @@
-//! Many copies between the same two resources, in parallel as far as the service's limits allow.
+//! Many copies from a source to one target, in parallel as far as the service's limits allow.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -9,13 +9,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::active_targets::ActiveTargets;
 use super::batch_queue::{Candidate, Queue};
 use super::context::{Context, Job, Shared};
 use super::event::Event;
 use super::plan::{CopyOptions, Plan, classifiers_need_newer, is_staging};
 use super::preflight::{SourceModel, version_of};
 use super::report::{Done, Outcome, Report};
-use super::run::{Connect, recorder};
+use super::run::recorder;
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::client::{CallContext, Client, Connection};
@@ -42,6 +43,8 @@ pub(crate) struct BatchPlan {
     pub kind: Option<Kind>,
     /// Makes the ids of the copies (v3.0 and later); `None` keeps those of the sources.
     pub template: Option<IdTemplate>,
+    /// The id of the copy (v3.0 and later), where one model is selected; `None` keeps the source's.
+    pub target_model_id: Option<ModelId>,
     /// How many copies run at the same time, at most.
     pub jobs: usize,
 }
@@ -85,8 +88,11 @@ impl BatchPlan {
         }
     }
 
-    /// The id of a copy, if the template makes it. Where the service names the copies, it does not.
+    /// The id of a copy, if it is given or the template makes it. Where the service names the copies, it does not.
     fn target_model_id(&self, id: &ModelId, version: Option<ApiVersion>) -> Result<Option<ModelId>, Error> {
+        if let Some(copy) = &self.target_model_id {
+            return Ok(Some(copy.clone()));
+        }
         let is_named_by_service = version.is_some_and(|version| version.wire().service_names_the_copy());
         let Some(template) = self.template.as_ref().filter(|_| !is_named_by_service) else { return Ok(None) };
         let copy = template.apply(id)?;
@@ -198,49 +204,6 @@ pub(crate) struct Summary {
     pub capacities: Vec<(ApiVersion, Result<Capacity, Error>)>,
 }
 
-/// Copies many models, until all have a verdict or the command is cancelled. A failed copy stops no other one.
-///
-/// # Errors
-/// When the source cannot be listed, or has nothing of what is selected: then nothing was begun.
-pub(crate) async fn copy_batch(
-    plan: &BatchPlan,
-    observer: BatchObserver<'_>,
-    cancel: &CancellationToken,
-) -> Result<Summary, Error> {
-    copy_batch_over(plan, observer, cancel, &Connection::http).await
-}
-
-/// [`copy_batch`] over another transport.
-pub(super) async fn copy_batch_over(
-    plan: &BatchPlan,
-    observer: BatchObserver<'_>,
-    cancel: &CancellationToken,
-    connect: Connect<'_>,
-) -> Result<Summary, Error> {
-    let batch = Batch::new(plan, observer, cancel, connect)?;
-    let candidates = batch.find_candidates().await?;
-    batch.check_room(&candidates).await;
-    let run = async |job: Job<'_>, found: SourceModel| job.run(Some(found)).await;
-    Ok(Summary { reports: batch.run_all(candidates, run).await, capacities: Vec::new() })
-}
-
-/// Says what [`copy_batch`] would do, what would prevent it, and whether the target has room. It only reads.
-///
-/// # Errors
-/// As those of [`copy_batch`].
-pub(crate) async fn dry_run_batch(
-    plan: &BatchPlan,
-    observer: BatchObserver<'_>,
-    cancel: &CancellationToken,
-) -> Result<Summary, Error> {
-    let batch = Batch::new(plan, observer, cancel, &Connection::http)?;
-    let candidates = batch.find_candidates().await?;
-    let dry_run = async |job: Job<'_>, found: SourceModel| job.plan_only(Some(found)).await.map(|(done, _)| done);
-    let reports = batch.run_all(candidates, dry_run).await;
-    let capacities = batch.capacities(&reports).await;
-    Ok(Summary { reports, capacities })
-}
-
 /// The error of a selection that is empty. An empty source must not look like a backup that is complete.
 fn nothing_selected(left_out: [(usize, &str); 3]) -> Error {
     let left_out = left_out.iter().filter(|(count, _)| *count > 0);
@@ -254,19 +217,6 @@ fn nothing_selected(left_out: [(usize, &str); 3]) -> Error {
     )
 }
 
-/// The error of each model of a source that cannot be reached.
-fn source_unreachable(error: &Error) -> Error {
-    let same = Error::new(ErrorKind::Unavailable, error.to_string()).with_delivery(error.delivery());
-    let same = match error.causes().next() {
-        Some(cause) => same.with_source(cause.to_string()),
-        None => same,
-    };
-    match error.remedy() {
-        Some(remedy) => same.with_remedy(remedy),
-        None => same,
-    }
-}
-
 /// Leaves out what is named twice: a v2.1 id is the same in upper and lower case.
 fn each_once(candidates: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
     let key = |one: &Candidate| {
@@ -277,32 +227,33 @@ fn each_once(candidates: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
     candidates.filter(|one| key(one).is_none_or(|key| seen.insert(key))).collect()
 }
 
-struct Batch<'a> {
+/// The copies to one target.
+pub(super) struct Batch<'a> {
     plan: &'a BatchPlan,
     source: Connection,
     target: Connection,
     shared: Shared,
     observer: BatchObserver<'a>,
     context: CallContext<'a>,
+    active: ActiveTargets,
 }
 
 impl<'a> Batch<'a> {
-    fn new(
+    pub(super) fn new(
         plan: &'a BatchPlan,
         observer: BatchObserver<'a>,
         cancel: &'a CancellationToken,
-        connect: Connect<'_>,
-    ) -> Result<Self, Error> {
-        let source = connect(&plan.options.source)?;
-        let target = connect(&plan.options.target)?.sharing_limits_with(&source);
+        (source, target): (Connection, Connection),
+        active: ActiveTargets,
+    ) -> Self {
         let on_retry = move |error: &Error, wait| observer(BatchEvent::Retrying { error, wait });
         let context = CallContext::new(plan.options.timeout, cancel, on_retry);
-        Ok(Self { plan, source, target, shared: Shared::default(), observer, context })
+        Self { plan, source, target, shared: Shared::default(), observer, context, active }
     }
 
     /// Reads everything that is selected. An id that the source does not have fails later, as a copy of its own; a pattern
     /// that selects nothing fails at once.
-    async fn find_candidates(&self) -> Result<Vec<Candidate>, Error> {
+    pub(super) async fn find_candidates(&self) -> Result<Vec<Candidate>, Error> {
         (self.observer)(BatchEvent::Listing);
         let (candidates, not_ready) = match &self.plan.selection {
             Selection::Ids(ids) => (self.find_each(ids).await, Vec::new()),
@@ -351,7 +302,7 @@ impl<'a> Batch<'a> {
             && error.service().is_none()
         {
             (self.observer)(BatchEvent::SourceUnreachable(error));
-            return ids.iter().map(|id| Candidate::unreachable(id.clone(), source_unreachable(error))).collect();
+            return ids.iter().map(|id| Candidate::unreachable(id.clone(), error.duplicate())).collect();
         }
         let find = async |id: &ModelId| Candidate::new(id.clone(), self.find(id, &|_| {}).await);
         let others: Vec<_> = futures_util::stream::iter(others).map(find).buffered(PARALLEL_READS).collect().await;
@@ -413,7 +364,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Runs the work for each candidate, components before the models that are composed of them.
-    async fn run_all(
+    pub(super) async fn run_all(
         &self,
         candidates: Vec<Candidate>,
         work: impl AsyncFn(Job<'_>, SourceModel) -> Result<Done, Error>,
@@ -441,7 +392,7 @@ impl<'a> Batch<'a> {
     }
 
     fn room(&self) -> usize {
-        self.plan.jobs.min(self.source.room()).min(self.target.room()).max(1)
+        self.active.share_of(self.plan.jobs.min(self.source.room())).min(self.target.room()).max(1)
     }
 
     /// Copies that wait for a limit per minute must not block all others.
@@ -493,7 +444,7 @@ impl<'a> Batch<'a> {
 
     /// Warns before the first authorization if the target may have too little room. The service decides: models that are
     /// there already need none.
-    async fn check_room(&self, candidates: &[Candidate]) {
+    pub(super) async fn check_room(&self, candidates: &[Candidate]) {
         let found = candidates.iter().filter_map(|one| one.found.as_ref().ok());
         let versions: Vec<_> = found.filter(|found| found.kind == Kind::Model).map(|found| found.version).collect();
         let target = self.target.client(self.context.clone());
@@ -511,7 +462,7 @@ impl<'a> Batch<'a> {
     }
 
     /// How much room the target has for what would be copied, of each group of versions that share models.
-    async fn capacities(&self, reports: &[Report]) -> Vec<(ApiVersion, Result<Capacity, Error>)> {
+    pub(super) async fn capacities(&self, reports: &[Report]) -> Vec<(ApiVersion, Result<Capacity, Error>)> {
         let is_copied = |report: &&Report| matches!(report.result, Ok(Outcome::WouldCopy | Outcome::WouldReplace));
         let versions: Vec<_> = reports.iter().filter(is_copied).filter_map(|report| report.api_version).collect();
         let client: Client<'_> = self.target.client(self.context.clone());

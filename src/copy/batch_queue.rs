@@ -27,6 +27,13 @@ impl Candidate {
         Self { model_id, found: Err(error), target_model_id: None, is_begun: false }
     }
 
+    /// The same model once more, for another target.
+    pub(super) fn duplicate(&self) -> Self {
+        let found = self.found.as_ref().map(SourceModel::clone).map_err(Error::duplicate);
+        let (model_id, target_model_id) = (self.model_id.clone(), self.target_model_id.clone());
+        Self { model_id, found, target_model_id, is_begun: self.is_begun }
+    }
+
     fn has_limit_per_minute(&self) -> bool {
         self.found.as_ref().is_ok_and(|found| found.version.wire().limits_starts_per_minute())
     }

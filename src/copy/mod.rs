@@ -1,14 +1,16 @@
-//! Copies: one ([`copy`]), many ([`copy_batch`]), a running one ([`wait`]), and one between two parties
+//! Copies: one ([`copy`]), many ([`copy_batches`]), a running one ([`wait`]), and one between two parties
 //! ([`authorize()`], [`copy_delegated`], [`revoke`]).
 //!
 //! The three calls of a copy are in `transfer`, from top to bottom. `run` does what comes before: preflight, and the
 //! decision where the target already has the id. The steps are `authorize`, `start`, `poll` and `settle`; `release` and
 //! `verify` belong to the last one.
 
+mod active_targets;
 mod adopt;
 mod authorize;
 mod batch;
 mod batch_queue;
+mod batch_targets;
 mod context;
 mod copy_to;
 mod delegated;
@@ -34,7 +36,8 @@ mod unfinished;
 mod verify;
 mod watch;
 
-pub(crate) use batch::{BatchEvent, BatchPlan, Summary, copy_batch, dry_run_batch};
+pub(crate) use batch::{BatchEvent, BatchPlan, Summary};
+pub(crate) use batch_targets::{copy_batches, dry_run_batches};
 pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
 pub use event::{Event, Observer};
 pub(crate) use journal::{

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use assert_cmd::Command;
-use frcopy::emulator::Collection;
+use frcopy::emulator::{Collection, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -305,4 +306,23 @@ fn outside_of_a_ci_system_no_ci_command_is_printed() {
         assert!(!output.stderr.contains("::") && !output.stderr.contains("##"), "{output:#?}");
     }
     assert!(!output_file.exists());
+}
+
+#[test]
+fn with_several_targets_the_summary_and_the_results_say_which() {
+    let options = Options { resources: 3, models: 1, operation_time: Duration::ZERO, ..Options::default() };
+    let (lab, runner) = (EmulatedPair::with_options(&options), CiRunner::github());
+    let mut command = lab.command(&["copy", "invoices-v4.0-1", "--from", "east", "--to", "west", "--to", "north"]);
+    for (name, resource) in ["EAST", "WEST", "NORTH"].iter().zip(lab.emulator.resources()) {
+        command.env(format!("FRCOPY_RESOURCE_{name}_ENDPOINT"), &resource.endpoint);
+        command.env(format!("FRCOPY_RESOURCE_{name}_KEY"), &resource.key);
+    }
+    runner.run(command).expect(0, &[]);
+    let summary = runner.summary();
+    assert!(summary.starts_with("| target | model | API | status | copy | seconds | what |\n| --- |"), "{summary}");
+    assert!(summary.contains("| north | model invoices-v4.0-1 | v4.0 | succeeded | invoices-v4.0-1 |"), "{summary}");
+    let results: Value = serde_json::from_str(&runner.output("results").unwrap()).unwrap();
+    let names: Vec<_> = results.as_array().unwrap().iter().map(|one| one["target"]["name"].as_str().unwrap()).collect();
+    assert!(names.len() == 2 && names.contains(&"west") && names.contains(&"north"), "{names:?}");
+    assert_eq!(runner.output("status").as_deref(), Some("succeeded"));
 }

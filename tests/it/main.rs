@@ -75,6 +75,8 @@ mod signals;
 mod snapshots;
 mod support;
 #[cfg(feature = "emulator")]
+mod targets;
+#[cfg(feature = "emulator")]
 mod templates;
 mod tls;
 #[cfg(feature = "emulator")]

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 
 use crate::cli::args::{KindArg, OutputArgs, PollArgs};
 use crate::cli::config::ConfigArgs;
-use crate::cli::side::{FromArg, SourceArgs, TargetAddressArgs, TargetArgs, ToArg, target_ids};
+use crate::cli::side::{FromArg, SourceArgs, TargetAddressArgs, TargetArgs, ToArgs, target_ids};
 
 /// Copies models from the source resource to the target resource and waits for the verdict.
 ///
@@ -32,7 +32,7 @@ pub(in crate::cli) struct CopyArgs {
     pub(super) from: FromArg,
 
     #[command(flatten)]
-    pub(super) to: ToArg,
+    pub(super) to: ToArgs,
 
     #[command(flatten)]
     pub(super) config: ConfigArgs,
@@ -168,6 +168,7 @@ Examples:
 
   frcopy copy my-model
   frcopy copy --from east --to west my-model
+  frcopy copy --from east --to west --to north --all --if-exists skip
   frcopy copy my-model --target-model-id my-backup --tag backup=nightly
   frcopy copy --all --if-exists skip --manifest models.json
   frcopy copy --include 'invoices-*' --if-exists replace --dry-run

@@ -23,7 +23,7 @@ pub(super) fn run(args: &CopyArgs) -> anyhow::Result<ExitCode> {
     }
     match plan::plan(args) {
         Ok((CopyPlan::One(plan), manifest)) => run_one(args, &plan, manifest),
-        Ok((CopyPlan::Batch(plan), manifest)) => batch::run(args, &plan, manifest),
+        Ok((CopyPlan::Batches(plans), manifest)) => batch::run(args, &plans, manifest),
         Err(error) => Ok(runner::refuse_with(Results::Copies, &error)),
     }
 }

@@ -8,27 +8,29 @@ use crate::cli::authorization_file;
 use crate::cli::input::{
     self, Environment, parse, parse_description, parse_ids, parse_patterns, parse_tags, read_ids, unique,
 };
-use crate::cli::side::Sides;
+use crate::cli::side::{SideSettings, Sides, refuse_same_target_twice};
 use crate::copy::{BatchPlan, CopyOptions, DelegatedPlan, IfExists, Plan};
 use crate::error::Error;
 use crate::id_template::IdTemplate;
 use crate::manifest::Manifest;
 use crate::model::Kind;
+use crate::resource::TargetAddress;
 use crate::selection::Selection;
 
 use super::args::{BatchArgs, CopyArgs, CopyOptionArgs, IfExistsArg};
 
-/// The plan of a copy command: one model, or a batch.
+/// The plan of a copy command: one model to one target, or a batch for each target.
 pub(super) enum CopyPlan {
     One(Plan),
-    Batch(BatchPlan),
+    Batches(Vec<BatchPlan>),
 }
 
 impl CopyPlan {
-    fn options_mut(&mut self) -> &mut CopyOptions {
+    /// The options of each target.
+    fn options_mut(&mut self) -> Vec<&mut CopyOptions> {
         match self {
-            Self::One(plan) => Rc::make_mut(&mut plan.options),
-            Self::Batch(plan) => Rc::make_mut(&mut plan.options),
+            Self::One(plan) => vec![Rc::make_mut(&mut plan.options)],
+            Self::Batches(plans) => plans.iter_mut().map(|plan| Rc::make_mut(&mut plan.options)).collect(),
         }
     }
 }
@@ -38,37 +40,101 @@ pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<Manifest>), Erro
     let mut plan = plan_without_manifest(args, &input::process_environment)?;
     let Some(path) = &args.options.manifest else { return Ok((plan, None)) };
     let mut manifest = Manifest::read(path)?;
-    let options = plan.options_mut();
-    options.known_copies = manifest.known_copies(&options.source.endpoint, &options.target.endpoint);
+    let mut of_targets = plan.options_mut();
+    for options in &mut of_targets {
+        options.known_copies = manifest.known_copies(&options.source.endpoint, &options.target.endpoint);
+    }
     if args.options.dry_run {
         return Ok((plan, None));
     }
-    options.journal = manifest.open_for_copies()?;
+    let journal = manifest.open_for_copies()?;
+    for options in of_targets {
+        options.journal = Rc::clone(&journal);
+    }
     Ok((plan, Some(manifest)))
 }
 
 fn plan_without_manifest(args: &CopyArgs, environment: Environment<'_>) -> Result<CopyPlan, Error> {
     let sides = Sides::new(&args.config, environment);
     let source = sides.source(args.from.from.as_ref(), &args.source)?;
-    let target = sides.target(args.to.to.as_ref(), &args.target)?;
+    let targets = sides.targets(&args.to.to, &args.target)?;
+    check_stdin(args, &source, &targets)?;
+    let selection = selection(args)?;
+    let (target_model_id, template) = match args.options.target_model_id.as_deref() {
+        Some(text) if IdTemplate::is_template(text) => (None, Some(parse("--target-model-id", text)?)),
+        text => (text.map(|id| parse("--target-model-id", id)).transpose()?, None),
+    };
+    let mut of_targets = options_of_targets(args, &source, &targets, environment)?;
+    let kind = args.options.kind.map(Kind::from);
+    match selection {
+        Selection::Ids(ids) if ids.len() == 1 && of_targets.len() == 1 && template.is_none() => {
+            let model_id = ids.into_iter().next().ok_or_else(no_ids)?;
+            let options = of_targets.pop().ok_or_else(no_ids)?;
+            let plan = Plan { options, model_id, kind, target_model_id };
+            plan.check().map(|()| CopyPlan::One(plan))
+        }
+        selection if target_model_id.is_some() && !matches!(&selection, Selection::Ids(ids) if ids.len() == 1) => {
+            Err(Error::settings(
+                "--target-model-id names one copy, and several models may be selected",
+                "copy that model alone, or give a template such as '{id}-v2'",
+            ))
+        }
+        selection => {
+            let jobs = usize::from(args.batch.jobs);
+            let plan = |options| {
+                let (selection, target_model_id) = (selection.clone(), target_model_id.clone());
+                let plan = BatchPlan { options, selection, kind, target_model_id, template: template.clone(), jobs };
+                plan.check().map(|()| plan)
+            };
+            of_targets.into_iter().map(plan).collect::<Result<_, _>>().map(CopyPlan::Batches)
+        }
+    }
+}
+
+/// Refuses two inputs that both come from stdin.
+fn check_stdin(args: &CopyArgs, source: &SideSettings, targets: &[SideSettings]) -> Result<(), Error> {
     let ids_from_stdin = args.batch.from_file.as_deref().is_some_and(input::is_stdin);
-    if usize::from(source.reads_stdin()) + usize::from(target.reads_stdin()) + usize::from(ids_from_stdin) > 1 {
+    let resources = std::iter::once(source).chain(targets);
+    if resources.filter(|settings| settings.reads_stdin()).count() + usize::from(ids_from_stdin) > 1 {
         return Err(Error::settings(
             "only one of the keys and the ids can come from stdin",
             "give the others another way",
         ));
     }
-    let CopyOptionArgs {
-        api_version, kind, target_model_id, description, tags, allow_degrade, if_exists, poll, ..
-    } = &args.options;
-    let selection = selection(args)?;
-    let (target_model_id, template) = match target_model_id.as_deref() {
-        Some(text) if IdTemplate::is_template(text) => (None, Some(parse("--target-model-id", text)?)),
-        text => (text.map(|id| parse("--target-model-id", id)).transpose()?, None),
-    };
-    let mut options = CopyOptions {
+    Ok(())
+}
+
+/// The options of the copies to each target. They differ in the target only.
+fn options_of_targets(
+    args: &CopyArgs,
+    source: &SideSettings,
+    targets: &[SideSettings],
+    environment: Environment<'_>,
+) -> Result<Vec<Rc<CopyOptions>>, Error> {
+    let mut of_targets: Vec<CopyOptions> = Vec::new();
+    for target in targets {
+        let target_address = args.address.address(target, environment)?;
+        of_targets.push(match of_targets.first() {
+            Some(first) => CopyOptions { target_address, target: target.resource()?, ..first.clone() },
+            None => options(args, source, target, target_address)?,
+        });
+    }
+    refuse_same_target_twice(of_targets.iter().map(|options| &options.target))?;
+    // Reading the credentials has taken time.
+    let timeout = args.options.poll.timeout()?;
+    Ok(of_targets.into_iter().map(|options| Rc::new(CopyOptions { timeout, ..options })).collect())
+}
+
+fn options(
+    args: &CopyArgs,
+    source: &SideSettings,
+    target: &SideSettings,
+    target_address: Option<TargetAddress>,
+) -> Result<CopyOptions, Error> {
+    let CopyOptionArgs { api_version, description, tags, allow_degrade, if_exists, poll, .. } = &args.options;
+    Ok(CopyOptions {
         api_version: parse_api_version(api_version)?,
-        target_address: args.address.address(&target, environment)?,
+        target_address,
         description: description.as_deref().map(parse_description).transpose()?,
         tags: parse_tags(tags)?,
         allow_degrade: *allow_degrade,
@@ -77,26 +143,7 @@ fn plan_without_manifest(args: &CopyArgs, environment: Environment<'_>) -> Resul
         timeout: poll.timeout()?,
         poll_interval: poll.poll_interval()?,
         ..CopyOptions::new(source.resource()?, target.resource()?)
-    };
-    // Reading the credentials has taken time.
-    options.timeout = poll.timeout()?;
-    let options = Rc::new(options);
-    let kind = kind.map(Kind::from);
-    match selection {
-        Selection::Ids(ids) if ids.len() == 1 && template.is_none() => {
-            let model_id = ids.into_iter().next().ok_or_else(no_ids)?;
-            let plan = Plan { options, model_id, kind, target_model_id };
-            plan.check().map(|()| CopyPlan::One(plan))
-        }
-        _ if target_model_id.is_some() => Err(Error::settings(
-            "--target-model-id names one copy, and several models may be selected",
-            "copy that model alone, or give a template such as '{id}-v2'",
-        )),
-        selection => {
-            let plan = BatchPlan { options, selection, kind, template, jobs: usize::from(args.batch.jobs) };
-            plan.check().map(|()| CopyPlan::Batch(plan))
-        }
-    }
+    })
 }
 
 /// The old model is deleted only after its replacement was verified, so replacing needs verification.

@@ -21,7 +21,7 @@ use super::key_command;
 use flags::{AuthArg, Flags, Setting, SideArgs, WhichSide};
 pub(super) use flags::{SourceArgs, TargetAddressArgs, TargetArgs, variables};
 pub(super) use named::Sides;
-pub(super) use names::{FromArg, ToArg, target_ids};
+pub(super) use names::{FromArg, ToArg, ToArgs, target_ids};
 use origin::Origin;
 
 /// The largest file of a key or token that is read.
@@ -86,6 +86,22 @@ impl<S: WhichSide> SideArgs<S> {
 pub(super) fn check_stdin(source: &SideSettings, target: &SideSettings) -> Result<(), Error> {
     if source.reads_stdin() && target.reads_stdin() {
         return Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
+    }
+    Ok(())
+}
+
+/// Refuses two targets that are one resource.
+pub(super) fn refuse_same_target_twice<'r>(targets: impl Iterator<Item = &'r Resource>) -> Result<(), Error> {
+    let mut seen: Vec<&Resource> = Vec::new();
+    for target in targets {
+        if seen.iter().any(|other| other.endpoint == target.endpoint) {
+            let name = target.name.as_ref().map(ToString::to_string).unwrap_or_default();
+            return Err(Error::settings(
+                format!("two of the targets are the same resource: {name} has the endpoint of another one"),
+                "name each target once",
+            ));
+        }
+        seen.push(target);
     }
     Ok(())
 }

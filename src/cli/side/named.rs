@@ -34,6 +34,14 @@ impl<'a> Sides<'a> {
         self.settings("--to", to, flags)
     }
 
+    /// The settings of each target: those of the names, else one target by flags and environment.
+    pub(in crate::cli) fn targets(&self, to: &[String], flags: &TargetArgs) -> Result<Vec<SideSettings>, Error> {
+        match to {
+            [] => Ok(vec![self.target(None, flags)?]),
+            names => names.iter().map(|name| self.target(Some(name), flags)).collect(),
+        }
+    }
+
     fn settings<S: WhichSide>(
         &self,
         option: &str,

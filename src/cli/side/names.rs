@@ -23,6 +23,15 @@ pub(in crate::cli) struct ToArg {
     pub(in crate::cli) to: Option<String>,
 }
 
+/// One target or several by name.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Named resources")]
+pub(in crate::cli) struct ToArgs {
+    /// Name of the target, instead of its flags and variables; repeatable
+    #[arg(long, value_name = "NAME", conflicts_with_all = flag_ids(Side::Target))]
+    pub(in crate::cli) to: Vec<String>,
+}
+
 /// The ids of all arguments of the target, for an argument that conflicts with them.
 pub(in crate::cli) fn target_ids() -> impl Iterator<Item = String> {
     flag_ids(Side::Target).chain(address_flag_ids()).chain(["to".to_owned()])

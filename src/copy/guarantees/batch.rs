@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::service::{Fault, SOURCE, Service, TARGET, modelled};
 use super::{Behaviour, EVERY_FAULT, any_behaviour, cases, in_virtual_time, is_handed_over, is_unknown, options_for};
 use crate::api::version::ApiVersion;
-use crate::copy::batch::copy_batch_over;
+use crate::copy::batch_targets::copy_batches_over;
 use crate::copy::{BatchEvent, BatchPlan, CopyOptions, Event, IfExists, Report};
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, Options};
@@ -30,12 +30,19 @@ fn copy_all_with(
         let (source, target) = (emulator.resources[0].clone(), emulator.resources[1].clone());
         let options = CopyOptions { if_exists, ..options_for(&source, &target) };
         let selection = Selection::Matching(Patterns::default());
-        let plan = BatchPlan { options: Rc::new(options), selection, kind: None, template: None, jobs: 50 };
+        let plan = BatchPlan {
+            options: Rc::new(options),
+            selection,
+            kind: None,
+            target_model_id: None,
+            template: None,
+            jobs: 50,
+        };
         let cancel = CancellationToken::new();
         let service = Rc::new(Service::new(emulator, faults, stop_at, cancel.clone()));
         let admitted = RefCell::new(Vec::new());
         let unread = Cell::new(0);
-        let observer = |event: BatchEvent<'_>| {
+        let observer = |_: Option<usize>, event: BatchEvent<'_>| {
             if let BatchEvent::Unreadable { count } = event {
                 unread.set(count);
             }
@@ -47,12 +54,12 @@ fn copy_all_with(
             }
         };
         let connect = |resource: &Resource| Ok(modelled(&service, resource));
-        let first = copy_batch_over(&plan, &observer, &cancel, &connect).await;
+        let first = copy_batches_over(std::slice::from_ref(&plan), &observer, &cancel, &connect).await;
         let story = |what: &str| format!("{what}\n{first:#?}\n{}", service.story());
         service.calm().await;
         let violations = service.violations();
         prop_assert!(violations.is_empty(), "{}", story(&violations));
-        let outcomes = first.as_ref().map_or(&[][..], |summary| &summary.reports);
+        let outcomes = first.as_ref().map_or(&[][..], |summaries| &summaries[0].reports);
         prop_assert!(first.is_err() || outcomes.len() == 10 || unread.get() > 0, "{}", story("not all have ended"));
         prop_assert!(
             service.emulator.borrow().accepted(SOURCE).values().all(|count| *count <= 1),

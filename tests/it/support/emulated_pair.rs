@@ -115,6 +115,14 @@ impl EmulatedPair {
         }
     }
 
+    /// The requests to a resource with this method and this text in the path.
+    pub(crate) fn requests(&self, resource: usize, method: &str, path: &str) -> Vec<String> {
+        let name = frcopy::emulator::resource_name(resource);
+        let served = self.served.lock().unwrap();
+        let is_meant = |one: &&ServedRequest| one.resource == name && one.method == method && one.path.contains(path);
+        served.iter().filter(is_meant).map(|one| one.path.clone()).collect()
+    }
+
     /// The number of requests that list the v2.1 models of a resource.
     pub(crate) fn list_requests(&self, resource: usize) -> usize {
         let name = frcopy::emulator::resource_name(resource);
