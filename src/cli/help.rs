@@ -28,6 +28,7 @@ Topics (frcopy help TOPIC):
   models           which models are copied, and when two are the same
   network          retries, rate limits, proxies, certificates
   parties          copies between parties that share no keys
+  recipes          nightly backup, failover and back, promotion, snapshots
   resume           unfinished copies";
 
 /// Prints the help of a command, or one of the topics that concern several commands.
@@ -69,7 +70,7 @@ macro_rules! topic {
     };
 }
 
-const TOPICS: [Topic; 12] = [
+const TOPICS: [Topic; 13] = [
     topic!("authentication"),
     topic!("ci"),
     topic!("configuration"),
@@ -81,6 +82,7 @@ const TOPICS: [Topic; 12] = [
     topic!("models"),
     topic!("network"),
     topic!("parties"),
+    topic!("recipes"),
     topic!("resume"),
 ];
 

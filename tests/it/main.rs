@@ -64,6 +64,8 @@ mod proxy;
 mod prune;
 mod readme;
 #[cfg(target_os = "linux")]
+#[cfg(feature = "emulator")]
+mod recipes;
 mod release;
 #[cfg(all(unix, feature = "emulator"))]
 mod replace;
