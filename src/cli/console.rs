@@ -285,7 +285,8 @@ impl CopyReporter<'_> {
                 None => format!("continuing the copy {target_model_id} of an earlier command"),
             }),
             Event::WaitingForOther => self.note("another process with the same manifest copies it; waiting"),
-            Event::Resumed { .. }
+            Event::LeftQueue
+            | Event::Resumed { .. }
             | Event::AdoptionEnded
             | Event::RepeatInconclusive
             | Event::AlreadyThere { .. }

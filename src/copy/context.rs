@@ -8,6 +8,7 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use super::event::{Event, Observer};
 use super::journal::Journal;
 use super::plan::{Plan, StepOptions};
+use super::target_list::TargetList;
 use crate::api::version::ApiVersion;
 use crate::client::Client;
 use crate::error::Error;
@@ -57,6 +58,8 @@ pub(super) struct Job<'a> {
 pub(super) struct Shared {
     /// The models of the target whose ids the service chose (v2.1), read once.
     pub(super) named_by_service: OnceCell<Inventory>,
+    /// What the target's lists show, where a batch has read them.
+    pub(super) target_list: OnceCell<TargetList>,
     slots: Semaphore,
     /// How many slots there are, whether taken or not.
     slot_count: Cell<usize>,
@@ -68,6 +71,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             named_by_service: OnceCell::new(),
+            target_list: OnceCell::new(),
             slots: Semaphore::new(UNUSED_AUTHORIZATIONS),
             slot_count: Cell::new(UNUSED_AUTHORIZATIONS),
             slots_per_minute: Semaphore::new(1),

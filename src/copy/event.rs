@@ -36,6 +36,8 @@ pub enum Event<'a> {
         /// The model as the source shows it.
         model: Option<&'a Model>,
     },
+    /// The copy has waited for its turn, and begins.
+    LeftQueue,
     /// The target has authorized the copy and reserved an id.
     Authorized {
         /// The authorization.
