@@ -59,6 +59,7 @@ pub(super) async fn authorize<'a>(
 ) -> Result<(Authorized<'a>, Reservation), Error> {
     let version = model.version;
     let queued = Instant::now();
+    job.cx.emit_waiting(version);
     let slot = job.cx.source.interruptible(job.shared.slot(version, job.cx.source, job.target)).await?;
     if queued.elapsed() > NOT_QUEUED {
         job.cx.emit(Event::LeftQueue);

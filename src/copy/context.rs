@@ -4,11 +4,13 @@ use std::cell::Cell;
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use super::event::{Event, Observer};
 use super::journal::Journal;
 use super::plan::{Plan, StepOptions};
 use super::target_list::TargetList;
+use crate::api::Quota;
 use crate::api::version::ApiVersion;
 use crate::client::Client;
 use crate::error::Error;
@@ -35,6 +37,13 @@ pub(super) struct Context<'a> {
 impl Context<'_> {
     pub(super) fn emit(&self, event: Event<'_>) {
         (self.observer)(event);
+    }
+
+    /// Reports that the copy waits for its turn.
+    pub(super) fn emit_waiting(&self, version: ApiVersion) {
+        let is_limited = version.wire().limits_starts_per_minute();
+        let next = is_limited.then(|| self.source.rate_limiter().earliest(Quota::CustomModelCopy));
+        self.emit(Event::Waiting { version, until: next.filter(|next| *next > Instant::now()) });
     }
 
     /// Reports an inconclusive read.

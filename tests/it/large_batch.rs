@@ -19,7 +19,7 @@ fn recorded_pair(options: &Options) -> (EmulatedPair, Arc<Mutex<Vec<String>>>) {
     (pair, requests)
 }
 
-fn is_read_of_model(request: &String) -> bool {
+fn is_read_of_model(request: &str) -> bool {
     ["/documentModels/", "/documentClassifiers/", "/custom/models/"].iter().any(|of| request.contains(of))
 }
 
@@ -36,7 +36,7 @@ fn a_dry_run_and_a_skip_of_what_is_there_read_lists_and_no_models() {
         requests.lock().unwrap().clear();
         pair.copy(arguments).expect(0, &[text]);
         let requests = requests.lock().unwrap();
-        assert_eq!(requests.iter().any(is_read_of_model), arguments == ["--all"], "{requests:#?}");
+        assert_eq!(requests.iter().any(|request| is_read_of_model(request)), arguments == ["--all"], "{requests:#?}");
     }
 }
 

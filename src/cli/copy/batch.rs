@@ -1,15 +1,17 @@
 //! `frcopy copy` for several models: progress, results and the summary.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::cli::args::Format;
 use crate::cli::ci::Results;
-use crate::cli::console::{self, Console, CopyReporter, Verbosity};
+use crate::cli::console::{self, Console, CopyReporter, RowState, Verbosity};
+use crate::cli::screen::Screen;
 use crate::cli::status::{is_running, name, was_not_begun};
 use crate::cli::{ci, copy_result, exit_code, runner};
 use crate::copy::{BatchEvent, BatchPlan, Outcome, Report, Summary, copy_batch, dry_run_batch};
@@ -21,7 +23,12 @@ use crate::resource::Side;
 use tokio::time::{Instant, sleep};
 
 use super::args::{CopyArgs, IfExistsArg};
+use super::board::{self, Row, Tally};
 
+/// How often the moving lines are drawn at most.
+const DRAW_INTERVAL: Duration = Duration::from_millis(150);
+/// How often the total is printed without a terminal.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
 /// The most ids of excluded models that are printed.
 const MAX_NAMED: usize = 5;
 
@@ -37,15 +44,22 @@ pub(super) fn run(args: &CopyArgs, plan: &BatchPlan, manifest: Option<Manifest>)
             manifest: RefCell::new(manifest),
             faults: &faults,
             reporters: RefCell::default(),
-            tally: RefCell::default(),
+            begun: Cell::default(),
+            tally: Cell::default(),
+            selected_at: Cell::default(),
+            drawn: Cell::default(),
         };
         let observer = |event: BatchEvent<'_>| reporter.show(&event);
         if args.options.dry_run {
-            return dry_run_batch(plan, &observer, cancel).await;
+            return tokio::select! {
+                summary = dry_run_batch(plan, &observer, cancel) => summary,
+                never = reporter.keep_drawing() => match never {},
+            };
         }
         let summary = tokio::select! {
             summary = copy_batch(plan, &observer, cancel) => summary,
             never = reporter.write_manifest() => match never {},
+            never = reporter.keep_drawing() => match never {},
         };
         reporter.change_manifest(Manifest::write);
         summary
@@ -73,16 +87,12 @@ struct BatchReporter<'c> {
     manifest: RefCell<Option<Manifest>>,
     /// Errors that belong to no copy: an unreadable listing, a manifest that cannot be written.
     faults: &'c RefCell<Vec<Error>>,
-    reporters: RefCell<HashMap<(Kind, ModelId), CopyReporter<'c>>>,
-    tally: RefCell<Tally>,
-}
-
-/// The number of copies in each state.
-#[derive(Debug, Default)]
-struct Tally {
-    selected: usize,
-    finished: usize,
-    failed: usize,
+    /// With the number of the copy, in the order in which they began.
+    reporters: RefCell<HashMap<(Kind, ModelId), (usize, CopyReporter<'c>)>>,
+    begun: Cell<usize>,
+    tally: Cell<Tally>,
+    selected_at: Cell<Option<Instant>>,
+    drawn: Cell<Option<Instant>>,
 }
 
 impl BatchReporter<'_> {
@@ -112,11 +122,11 @@ impl BatchReporter<'_> {
             BatchEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
             BatchEvent::Begun { model_id, kind } => {
                 let reporter = self.console.named_reporter(model_id.to_string());
-                self.reporters.borrow_mut().insert((*kind, (*model_id).clone()), reporter);
-                self.show_total();
+                self.reporters.borrow_mut().insert((*kind, (*model_id).clone()), (self.begun.get(), reporter));
+                self.begun.set(self.begun.get() + 1);
             }
             BatchEvent::OfCopy { model_id, kind, event } => {
-                if let Some(reporter) = self.reporters.borrow().get(&(*kind, (*model_id).clone())) {
+                if let Some((_, reporter)) = self.reporters.borrow().get(&(*kind, (*model_id).clone())) {
                     reporter.show(event);
                 }
             }
@@ -125,10 +135,60 @@ impl BatchReporter<'_> {
             }
             BatchEvent::Ended(report) => self.finished(report),
         }
+        if self.drawn.get().is_none_or(|drawn| drawn.elapsed() >= DRAW_INTERVAL) {
+            self.draw();
+        }
+    }
+
+    /// Draws the moving lines again and again: some of them show a time. Without a terminal, prints the total each minute.
+    async fn keep_drawing(&self) -> Infallible {
+        loop {
+            if self.console.is_animated() {
+                sleep(DRAW_INTERVAL).await;
+                self.draw();
+            } else {
+                sleep(HEARTBEAT_INTERVAL).await;
+                self.console.note(&self.total(&self.rows()));
+            }
+        }
+    }
+
+    fn draw(&self) {
+        // Before the selection the spinner shows what is read.
+        if self.console.is_animated() && self.selected_at.get().is_some() {
+            let rows = self.rows();
+            let total = self.total(&rows);
+            self.console.set_lines(&board::rows(rows, Screen::height()), total);
+            self.drawn.set(Some(Instant::now()));
+        }
+    }
+
+    /// The copies that have begun or wait for their turn, in this order.
+    fn rows(&self) -> Vec<Row> {
+        let reporters = self.reporters.borrow();
+        let mut states: Vec<_> = reporters.iter().map(|((_, id), (at, reporter))| (at, id, reporter.row())).collect();
+        states.sort_by_key(|(at, ..)| *at);
+        let next = states.iter().filter_map(|(.., state)| state.next_start).max().filter(|next| *next > Instant::now());
+        let row = |(_, id, state): (&usize, &ModelId, RowState)| Row {
+            name: id.to_string(),
+            text: match (state.waits_for_minute, next) {
+                (Some(version), Some(next)) => console::next_start(version, next),
+                _ => state.text,
+            },
+            is_waiting: state.is_waiting,
+        };
+        states.into_iter().map(row).collect()
+    }
+
+    fn total(&self, rows: &[Row]) -> String {
+        let running = rows.iter().filter(|row| !row.is_waiting).count();
+        let elapsed = self.selected_at.get().map(|at| at.elapsed()).unwrap_or_default();
+        Tally { running, ..self.tally.get() }.line(elapsed)
     }
 
     fn selected(&self, count: usize, not_ready: &[ModelId]) {
-        self.tally.borrow_mut().selected = count;
+        self.tally.set(Tally { selected: count, ..Tally::default() });
+        self.selected_at.set(Some(Instant::now()));
         self.console.note(&format!("{count} models and classifiers are selected"));
         if !not_ready.is_empty() {
             self.left_out("they are not ready", not_ready);
@@ -143,16 +203,13 @@ impl BatchReporter<'_> {
     }
 
     fn finished(&self, report: &Report) {
-        {
-            let mut tally = self.tally.borrow_mut();
-            tally.finished += 1;
-            tally.failed += usize::from(report.result.is_err());
-        }
+        let tally = self.tally.get();
+        let failed = tally.failed + usize::from(report.result.is_err());
+        self.tally.set(Tally { finished: tally.finished + 1, failed, ..tally });
         self.console.suspend(|| {
             copy_result::show_named(self.format, report, self.verbosity);
         });
         self.change_manifest(|manifest| manifest.record(report));
-        self.show_total();
     }
 
     /// Writes what the manifest's file lacks, once a second.
@@ -174,15 +231,9 @@ impl BatchReporter<'_> {
         console::error(&error);
         self.faults.borrow_mut().push(error);
     }
-
-    fn show_total(&self) {
-        let Tally { selected, finished, failed } = *self.tally.borrow();
-        let running = self.reporters.borrow().len();
-        self.console.set_total(format!("{finished} of {selected} finished, {failed} failed, {running} running"));
-    }
 }
 
-/// The counts, and every failure again in one line: the first ones have scrolled away.
+/// Every failure again in one line, because the first ones have scrolled away, and last the counts.
 fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> Vec<String> {
     let count = |wanted: Outcome| {
         summary.reports.iter().filter(|report| report.result.as_ref().is_ok_and(|outcome| *outcome == wanted)).count()
@@ -205,9 +256,8 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
     if all == 0 {
         return vec!["there is nothing to copy".into()];
     }
-    let mut lines = vec![format!("{} (in {seconds:.1} s)", console::counts(all, parts))];
     let failures = errors().filter(|(report, _)| !was_not_begun(report));
-    lines.extend(failures.map(|(report, error)| format!("  {}: {error}", name(report))));
+    let mut lines: Vec<_> = failures.map(|(report, error)| format!("  {}: {error}", name(report))).collect();
     if errors().any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
         let option = if if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
         lines.push(format!("to continue: the same command{option}, which waits for running copies"));
@@ -219,6 +269,7 @@ fn summary_lines(summary: &Summary, began: Instant, if_exists: IfExistsArg) -> V
             Err(error) => format!("the limit of {models} on the target is not known: {error}"),
         });
     }
+    lines.push(format!("{} (in {seconds:.1} s)", console::counts(all, parts)));
     lines
 }
 
