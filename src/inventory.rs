@@ -43,6 +43,8 @@ pub(crate) struct Listed {
 pub(crate) struct Inventory {
     /// Its custom models and classifiers: models first, by id.
     pub listed: Vec<Listed>,
+    /// The lists that were read to their ends.
+    pub lists: Vec<(Kind, ApiVersion)>,
     /// How many entries of the lists cannot be read.
     pub unreadable: usize,
 }
@@ -73,12 +75,28 @@ impl Inventory {
     /// # Errors
     /// When the resource cannot be asked, refuses, offers no version, or does not show one of its lists.
     pub(crate) async fn read(client: &Client<'_>, scope: Scope) -> Result<Self, Error> {
+        Self::read_lists(client, scope.lists()).await
+    }
+
+    /// The same, without the models whose ids the service chooses.
+    ///
+    /// # Errors
+    /// As those of [`Inventory::read`].
+    pub(crate) async fn read_named_by_caller(client: &Client<'_>, scope: Scope) -> Result<Self, Error> {
+        let is_named_by_service = |version: &ApiVersion| version.wire().service_names_the_copy();
+        let mut lists = scope.lists();
+        lists.retain(|(_, versions)| !versions.iter().any(is_named_by_service));
+        Self::read_lists(client, lists).await
+    }
+
+    async fn read_lists(client: &Client<'_>, lists: Vec<(Kind, Vec<ApiVersion>)>) -> Result<Self, Error> {
         let mut inventory = Self::default();
         let mut offers = Offers::default();
-        for (kind, versions) in scope.lists() {
+        for (kind, versions) in lists {
             for version in versions {
                 if let Some((call, page)) = offers.first_page(client, version, kind).await? {
                     inventory.add(client, version, call, page).await?;
+                    inventory.lists.push((kind, version));
                     break;
                 }
             }

@@ -123,7 +123,7 @@ pub struct DocumentType {
 }
 
 /// What a composed model is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Component {
     /// A model or a classifier.
     pub kind: Kind,

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::api::Capacity;
+use crate::api::version::ApiVersion;
 use crate::copy::Event;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Model, ModelId};
@@ -13,6 +14,7 @@ use crate::resource::Side;
 use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::ci;
 use super::screen::{Screen, print};
@@ -131,10 +133,31 @@ pub(super) struct CopyReporter<'c> {
     console: &'c Console,
     /// The name of the model, if the command copies several.
     name: Option<String>,
-    /// The moving line that shows the progress.
-    bar: ProgressBar,
+    /// The line that shows the progress.
+    progress: Progress,
     last_status: RefCell<String>,
     warned_of_status: Cell<bool>,
+}
+
+/// Where a copy shows its progress.
+enum Progress {
+    /// In the spinner: it is the only copy.
+    Spinner(ProgressBar),
+    /// In a line of the batch, which asks for it.
+    Row(RefCell<RowState>),
+}
+
+/// What one copy of several does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct RowState {
+    /// The last step, or why the copy waits.
+    pub(super) text: String,
+    /// Whether it waits for its turn, and has not begun.
+    pub(super) is_waiting: bool,
+    /// The version whose starts are limited per minute, where the copy waits for such a start.
+    pub(super) waits_for_minute: Option<ApiVersion>,
+    /// When the next start is allowed, if that is known.
+    pub(super) next_start: Option<Instant>,
 }
 
 impl Console {
@@ -158,17 +181,22 @@ impl Console {
 
     /// The reporter of a command's only copy.
     pub(super) fn copy_reporter(&self) -> CopyReporter<'_> {
-        self.reporter_on(None, self.screen.spinner().clone())
+        self.reporter_on(None, Progress::Spinner(self.screen.spinner().clone()))
     }
 
-    /// The reporter of one of several copies, with its own moving line.
+    /// The reporter of one of several copies.
     pub(super) fn named_reporter(&self, name: String) -> CopyReporter<'_> {
-        let bar = self.screen.add_line(&name);
-        self.reporter_on(Some(name), bar)
+        self.reporter_on(Some(name), Progress::Row(RefCell::default()))
     }
 
-    fn reporter_on(&self, name: Option<String>, bar: ProgressBar) -> CopyReporter<'_> {
-        CopyReporter { console: self, name, bar, last_status: RefCell::default(), warned_of_status: Cell::new(false) }
+    fn reporter_on(&self, name: Option<String>, progress: Progress) -> CopyReporter<'_> {
+        CopyReporter {
+            console: self,
+            name,
+            progress,
+            last_status: RefCell::default(),
+            warned_of_status: Cell::new(false),
+        }
     }
 
     /// Reports that the first signal arrived.
@@ -176,8 +204,9 @@ impl Console {
         self.note("stopping; the same signal again stops at once");
     }
 
-    /// Removes the spinner.
+    /// Removes the moving lines.
     pub(super) fn finish(&self) {
+        self.screen.set_rows(&[]);
         self.screen.spinner().finish_and_clear();
     }
 
@@ -218,9 +247,15 @@ impl Console {
         self.warning(&format!("the {side} lists {unread} models in an unknown format; they are left out"));
     }
 
-    /// Sets the text of the spinner. Without a terminal nothing is printed.
-    pub(super) fn set_total(&self, text: String) {
-        self.screen.spinner().set_message(text);
+    /// Shows moving lines and the total below them. Without a terminal nothing is printed.
+    pub(super) fn set_lines(&self, rows: &[String], total: String) {
+        self.screen.set_rows(rows);
+        self.screen.spinner().set_message(total);
+    }
+
+    /// Whether there are moving lines.
+    pub(super) fn is_animated(&self) -> bool {
+        self.screen.is_animated()
     }
 
     /// Reports that a request of no single copy will be sent again.
@@ -247,7 +282,7 @@ impl CopyReporter<'_> {
             Event::Polled { status, .. } => self.status(status),
             Event::PollFailed(error) => {
                 self.detail(&format!("polling again: {error}"));
-                self.bar.set_message(format!("no answer to the poll: {error}"));
+                self.set_progress(format!("no answer to the poll: {error}"));
             }
             Event::Retrying { error, wait } => self.step(&will_send_again(error, *wait)),
             Event::Verifying => self.step("verifying that the target has the copy"),
@@ -290,6 +325,8 @@ impl CopyReporter<'_> {
                 None => format!("continuing the copy {target_model_id} of an earlier command"),
             }),
             Event::WaitingForOther => self.note("another process with the same manifest copies it; waiting"),
+            Event::Waiting { version, until } => self.waiting(*version, *until),
+            Event::LeftQueue => self.begin(),
             Event::Resumed { .. }
             | Event::AdoptionEnded
             | Event::RepeatInconclusive
@@ -307,11 +344,50 @@ impl CopyReporter<'_> {
     /// Reports a step. With several copies and no terminal, only `--verbose` prints steps.
     fn step(&self, text: &str) {
         if self.console.screen.is_animated() {
-            self.bar.set_message(text.to_owned());
+            self.set_progress(text.to_owned());
         } else if self.name.is_some() {
             self.detail(text);
         } else {
             self.note(text);
+        }
+    }
+
+    /// Notes that the copy has its turn. That it still waits for its start comes after the authorization.
+    fn begin(&self) {
+        if self.console.screen.is_animated() {
+            self.set_progress("authorizing the copy".into());
+        }
+    }
+
+    fn set_progress(&self, text: String) {
+        match &self.progress {
+            Progress::Spinner(bar) => bar.set_message(text),
+            Progress::Row(row) => drop(row.replace(RowState { text, ..RowState::default() })),
+        }
+    }
+
+    /// Notes that the copy waits. A single copy shows it only if the time is known.
+    fn waiting(&self, version: ApiVersion, until: Option<Instant>) {
+        match &self.progress {
+            Progress::Spinner(bar) => {
+                if let Some(until) = until {
+                    bar.set_message(next_start(version, until));
+                }
+            }
+            Progress::Row(row) => {
+                let is_limited = version.wire().limits_starts_per_minute();
+                let text = "waiting for its turn".to_owned();
+                let waits_for_minute = is_limited.then_some(version);
+                row.replace(RowState { text, is_waiting: true, waits_for_minute, next_start: until });
+            }
+        }
+    }
+
+    /// What the copy does, if it is one of several.
+    pub(super) fn row(&self) -> RowState {
+        match &self.progress {
+            Progress::Spinner(_) => RowState::default(),
+            Progress::Row(row) => row.borrow().clone(),
         }
     }
 
@@ -374,13 +450,10 @@ impl CopyReporter<'_> {
     }
 }
 
-/// Removes the moving line of one of several copies.
-impl Drop for CopyReporter<'_> {
-    fn drop(&mut self) {
-        if self.name.is_some() {
-            self.console.screen.remove_line(&self.bar);
-        }
-    }
+/// When a start is allowed that waits for a limit per minute.
+pub(super) fn next_start(version: ApiVersion, at: Instant) -> String {
+    let seconds = at.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
+    format!("{version}: next start in {seconds:.0} s")
 }
 
 fn will_send_again(error: &Error, wait: Duration) -> String {

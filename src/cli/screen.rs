@@ -1,16 +1,22 @@
 //! Stderr: lines that stay, and on a terminal moving lines below them.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
+
+/// The number of lines of a terminal that does not tell it.
+const FALLBACK_HEIGHT: usize = 24;
 
 /// Stderr. Writing a line pauses the moving lines, so that they do not mix.
 #[derive(Clone)]
 pub(super) struct Screen {
     lines: MultiProgress,
     spinner: ProgressBar,
+    /// One moving line for each copy that is shown, above the spinner.
+    rows: Arc<Mutex<Vec<ProgressBar>>>,
 }
 
 impl Screen {
@@ -20,7 +26,7 @@ impl Screen {
         let target = if is_animated { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let lines = MultiProgress::with_draw_target(target);
         let spinner = lines.add(ProgressBar::no_length());
-        let screen = Self { lines, spinner };
+        let screen = Self { lines, spinner, rows: Arc::default() };
         screen.animate(&screen.spinner, "{spinner} {elapsed_precise} {wide_msg}");
         screen
     }
@@ -30,17 +36,32 @@ impl Screen {
         &self.spinner
     }
 
-    /// Adds a moving line for one copy, above the spinner.
-    pub(super) fn add_line(&self, name: &str) -> ProgressBar {
-        let line = self.lines.insert_before(&self.spinner, ProgressBar::no_length()).with_prefix(name.to_owned());
-        self.animate(&line, "  {prefix}  {wide_msg}");
-        line
+    /// Shows these moving lines above the spinner.
+    pub(super) fn set_rows(&self, texts: &[String]) {
+        if !self.is_animated() {
+            return;
+        }
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        while rows.len() > texts.len() {
+            let Some(row) = rows.pop() else { break };
+            row.finish_and_clear();
+            self.lines.remove(&row);
+        }
+        while rows.len() < texts.len() {
+            let row = self.lines.insert_before(&self.spinner, ProgressBar::no_length());
+            row.set_style(
+                ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            rows.push(row);
+        }
+        for (row, text) in rows.iter().zip(texts).filter(|(row, text)| row.message() != **text) {
+            row.set_message(text.clone());
+        }
     }
 
-    /// Removes a moving line.
-    pub(super) fn remove_line(&self, line: &ProgressBar) {
-        line.finish_and_clear();
-        self.lines.remove(line);
+    /// The number of lines of the terminal.
+    pub(super) fn height() -> usize {
+        console::Term::stderr().size_checked().map_or(FALLBACK_HEIGHT, |(lines, _)| lines.into())
     }
 
     fn animate(&self, bar: &ProgressBar, template: &str) {

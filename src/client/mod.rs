@@ -342,7 +342,7 @@ impl Client<'_> {
     /// [`ErrorKind::Unavailable`] if that is after the deadline, or [`ErrorKind::Interrupted`].
     pub(crate) async fn wait_for_turn(&self, quota: Quota, purpose: &str) -> Result<(), Error> {
         self.check_turn_before_deadline(quota, purpose)?;
-        self.interruptible(sleep_until(self.connection.rate_limiter.earliest(quota))).await
+        self.interruptible(self.connection.rate_limiter.wait_until_free(quota)).await
     }
 
     /// When a release that begins now must end: after `longest`, and soon after the deadline of the command.

@@ -92,6 +92,21 @@ impl RateLimiter {
         }
     }
 
+    /// Waits until a request could be sent, without a permit. The limits may be raised meanwhile.
+    pub(super) async fn wait_until_free(&self, quota: Quota) {
+        loop {
+            let changed = self.0.changed.notified();
+            let at = self.earliest(quota);
+            if at <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(at) => {}
+                () = changed => {}
+            }
+        }
+    }
+
     /// Adapts the limits to the result of a request. Returns what was learned from a 429.
     pub(super) fn record<T>(&self, permit: Permit, result: &Result<T, Error>) -> Option<String> {
         let now = Instant::now();
@@ -132,7 +147,7 @@ impl RateLimiter {
     }
 
     /// The earliest time at which a request may be sent under the known limits.
-    pub(super) fn earliest(&self, quota: Quota) -> Instant {
+    pub(crate) fn earliest(&self, quota: Quota) -> Instant {
         self.state(|state| state.free_at(quota, Instant::now()))
     }
 

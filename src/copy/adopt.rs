@@ -29,7 +29,7 @@ pub(super) async fn adopt(
 ) -> Result<Copied, Error> {
     if job.plan.options.if_exists == IfExists::Fail {
         // Only an id that was free before can be that of a running copy.
-        if !matches!(target, TargetId::Free(_)) {
+        if !matches!(target, TargetId::Free(_) | TargetId::NotListed(_)) {
             return Err(conflict);
         }
         return Err(match running_copy(job, source, id).await {

@@ -1,6 +1,7 @@
 //! The first call: the target authorizes the copy and reserves an id for it.
 
 use std::slice;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::SemaphorePermit;
@@ -22,6 +23,9 @@ use crate::text::UntrustedText;
 
 /// How often an authorize request is sent at most while its answers are lost.
 const MAX_ATTEMPTS: u32 = 3;
+
+/// A shorter wait for a turn is none.
+const NOT_QUEUED: Duration = Duration::from_millis(50);
 
 /// An authorization, and the copy that it is for.
 pub(super) struct Authorized<'a> {
@@ -54,7 +58,12 @@ pub(super) async fn authorize<'a>(
     target: &TargetId,
 ) -> Result<(Authorized<'a>, Reservation), Error> {
     let version = model.version;
+    let queued = Instant::now();
+    job.cx.emit_waiting(version);
     let slot = job.cx.source.interruptible(job.shared.slot(version, job.cx.source, job.target)).await?;
+    if queued.elapsed() > NOT_QUEUED {
+        job.cx.emit(Event::LeftQueue);
+    }
     // A model whose start is not allowed before the deadline must not be authorized.
     job.cx.source.check_may_mutate()?;
     let quota = if version.wire().limits_starts_per_minute() { Quota::CustomModelCopy } else { Quota::Management };
@@ -62,7 +71,7 @@ pub(super) async fn authorize<'a>(
     let request = AuthorizeRequest {
         version,
         copy: job.plan.new_copy(version, model.kind, model.model.as_ref(), target.id())?,
-        is_free: matches!(target, TargetId::Free(_)),
+        is_free: is_free(job, model, target).await?,
         reserved_until: job.reserved_until,
         source: Some(job.cx.source),
     };
@@ -84,6 +93,17 @@ pub(super) async fn authorize<'a>(
             job.cx.journal.ended(entry);
             Err(error)
         }
+    }
+}
+
+/// Whether the target says that it has no such model. After a list, which may be minutes old, it is asked right before the
+/// authorize request.
+async fn is_free(job: &Job<'_>, model: &SourceModel, target: &TargetId) -> Result<bool, Error> {
+    let TargetId::NotListed(id) = target else { return Ok(matches!(target, TargetId::Free(_))) };
+    job.target.wait_for_turn(Quota::Management, "authorize the copy").await?;
+    match job.look_up_target_for(model, id).await? {
+        TargetId::Taken(_) => Err(job.exists(model)),
+        target => Ok(matches!(target, TargetId::Free(_))),
     }
 }
 

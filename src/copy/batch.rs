@@ -13,10 +13,11 @@ use super::active_targets::ActiveTargets;
 use super::batch_queue::{Candidate, Queue};
 use super::context::{Context, Job, Shared};
 use super::event::Event;
-use super::plan::{CopyOptions, Plan, classifiers_need_newer, is_staging};
+use super::plan::{CopyOptions, IfExists, Plan, classifiers_need_newer, is_staging};
 use super::preflight::{SourceModel, version_of};
 use super::report::{Done, Outcome, Report};
 use super::run::recorder;
+use super::target_list::TargetList;
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::client::{CallContext, Client, Connection};
@@ -316,8 +317,7 @@ impl<'a> Batch<'a> {
 
     async fn list(&self, selection: &Selection) -> Result<(Vec<Candidate>, Vec<ModelId>), Error> {
         let client = &self.source.client(self.context.clone());
-        let scope = Scope { api_version: self.plan.options.api_version, kind: self.plan.kind };
-        let inventory = Inventory::read(client, scope).await?;
+        let inventory = Inventory::read(client, self.scope()).await?;
         if inventory.unreadable > 0 {
             (self.observer)(BatchEvent::Unreadable { count: inventory.unreadable });
         }
@@ -356,6 +356,22 @@ impl<'a> Batch<'a> {
     fn is_result(&self, Listed { version, model }: &Listed) -> bool {
         let template = self.plan.template.as_ref().filter(|_| !version.wire().service_names_the_copy());
         template.is_some_and(|template| template.is_result(&model.id))
+    }
+
+    fn scope(&self) -> Scope {
+        Scope { api_version: self.plan.options.api_version, kind: self.plan.kind }
+    }
+
+    /// Reads the target's lists, unless ids are named. Without them, each id is read; a replacement reads what it replaces
+    /// in any case.
+    pub(super) async fn read_target_list(&self) {
+        if matches!(self.plan.selection, Selection::Matching(_))
+            && self.plan.options.if_exists != IfExists::Replace
+            && let Some(list) = TargetList::read(&self.target, &self.context, self.scope()).await
+        {
+            // It is set once.
+            let _ = self.shared.target_list.set(list);
+        }
     }
 
     fn found(&self, Listed { version: shown_by, model }: Listed) -> SourceModel {

@@ -1,6 +1,6 @@
 //! The order of a batch.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::preflight::SourceModel;
 use crate::error::Error;
@@ -44,6 +44,10 @@ pub(super) struct Queue {
     waiting: VecDeque<(usize, Candidate)>,
     /// The candidates that are not done, whether waiting or running, by position.
     undone: Vec<Option<Undone>>,
+    /// How many candidates that are not done have an id.
+    undone_ids: BTreeMap<Component, usize>,
+    running: usize,
+    running_with_limit_per_minute: usize,
 }
 
 /// What the queue needs to know of a candidate that is not done.
@@ -52,42 +56,52 @@ struct Undone {
     has_limit_per_minute: bool,
 }
 
+impl Undone {
+    fn of(candidate: &Candidate) -> Self {
+        let kind = candidate.found.as_ref().map_or(Kind::Model, |found| found.kind);
+        let part = Component { kind, id: candidate.model_id.clone() };
+        Self { part, has_limit_per_minute: candidate.has_limit_per_minute() }
+    }
+}
+
 impl Queue {
     pub(super) fn new(candidates: Vec<Candidate>) -> Self {
-        let undone = |candidate: &Candidate| {
-            let kind = candidate.found.as_ref().map_or(Kind::Model, |found| found.kind);
-            let part = Component { kind, id: candidate.model_id.clone() };
-            Some(Undone { part, has_limit_per_minute: candidate.has_limit_per_minute() })
-        };
-        let undone = candidates.iter().map(undone).collect();
-        Self { waiting: candidates.into_iter().enumerate().collect(), undone }
+        let undone: Vec<_> = candidates.iter().map(|candidate| Some(Undone::of(candidate))).collect();
+        let mut undone_ids = BTreeMap::new();
+        for one in undone.iter().flatten() {
+            *undone_ids.entry(one.part.clone()).or_default() += 1;
+        }
+        let waiting = candidates.into_iter().enumerate().collect();
+        Self { waiting, undone, undone_ids, running: 0, running_with_limit_per_minute: 0 }
     }
 
     /// The next candidate whose components are done, and its position.
     pub(super) fn next(&mut self, room_for_starts_per_minute: usize) -> Option<(usize, Candidate)> {
-        let is_full = self.running_with_limit_per_minute() >= room_for_starts_per_minute;
-        let is_free = |(position, candidate): &(usize, Candidate)| {
-            let parts =
-                candidate.found.iter().filter_map(|found| found.model.as_ref()).flat_map(|model| &model.components);
-            let others = || self.undone.iter().enumerate().filter(|(other, _)| other != position);
-            let is_undone =
-                |part: &Component| others().any(|(_, other)| other.as_ref().is_some_and(|one| one.part == *part));
-            let waits = parts.into_iter().any(is_undone);
+        let is_full = self.running_with_limit_per_minute >= room_for_starts_per_minute;
+        let is_free = |(_, candidate): &(usize, Candidate)| {
             let is_one_too_many = is_full && candidate.has_limit_per_minute();
-            !waits && !is_one_too_many
+            !is_one_too_many && !self.waits_for_components(candidate)
         };
-        let all_wait = self.waiting.len() == self.undone.iter().flatten().count();
-        match self.waiting.iter().position(is_free) {
+        let next = match self.waiting.iter().position(is_free) {
             Some(at) => self.waiting.remove(at),
             // None is running, and all wait for one another.
-            None if all_wait => self.waiting.pop_front(),
+            None if self.running == 0 => self.waiting.pop_front(),
             None => None,
+        };
+        if let Some((_, candidate)) = &next {
+            self.running += 1;
+            self.running_with_limit_per_minute += usize::from(candidate.has_limit_per_minute());
         }
+        next
     }
 
-    fn running_with_limit_per_minute(&self) -> usize {
-        let undone = self.undone.iter().flatten().filter(|one| one.has_limit_per_minute).count();
-        undone - self.waiting.iter().filter(|(_, candidate)| candidate.has_limit_per_minute()).count()
+    /// Whether a component of the model is not done. A model is not its own component.
+    fn waits_for_components(&self, candidate: &Candidate) -> bool {
+        let model = candidate.found.as_ref().ok().and_then(|found| found.model.as_ref());
+        let own = Undone::of(candidate).part;
+        let others =
+            |part: &Component| self.undone_ids.get(part).copied().unwrap_or_default() > usize::from(*part == own);
+        model.is_some_and(|model| model.components.iter().any(others))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -95,8 +109,11 @@ impl Queue {
     }
 
     pub(super) fn done(&mut self, position: usize) {
-        if let Some(done) = self.undone.get_mut(position) {
-            *done = None;
+        let Some(done) = self.undone.get_mut(position).and_then(Option::take) else { return };
+        if let Some(count) = self.undone_ids.get_mut(&done.part) {
+            *count -= 1;
         }
+        self.running -= 1;
+        self.running_with_limit_per_minute -= usize::from(done.has_limit_per_minute);
     }
 }

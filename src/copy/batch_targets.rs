@@ -85,7 +85,9 @@ async fn for_each_target(
     let batches: Vec<_> = batches.collect::<Result<_, Error>>()?;
     let target = connect(&first.options.target)?.sharing_limits_with(&source);
     let reader = Batch::new(first, &of_source, cancel, (source, target), active.clone());
-    let candidates = reader.find_candidates().await?;
+    let target_lists = join_all(batches.iter().map(Batch::read_target_list));
+    let (candidates, _) = tokio::join!(reader.find_candidates(), target_lists);
+    let candidates = candidates?;
     let each = batches.iter().map(async |batch| {
         let summary = run(batch, candidates.iter().map(Candidate::duplicate).collect()).await;
         active.one_has_ended();

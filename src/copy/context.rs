@@ -4,10 +4,13 @@ use std::cell::Cell;
 
 use jiff::Timestamp;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use super::event::{Event, Observer};
 use super::journal::Journal;
 use super::plan::{Plan, StepOptions};
+use super::target_list::TargetList;
+use crate::api::Quota;
 use crate::api::version::ApiVersion;
 use crate::client::Client;
 use crate::error::Error;
@@ -36,6 +39,13 @@ impl Context<'_> {
         (self.observer)(event);
     }
 
+    /// Reports that the copy waits for its turn.
+    pub(super) fn emit_waiting(&self, version: ApiVersion) {
+        let is_limited = version.wire().limits_starts_per_minute();
+        let next = is_limited.then(|| self.source.rate_limiter().earliest(Quota::CustomModelCopy));
+        self.emit(Event::Waiting { version, until: next.filter(|next| *next > Instant::now()) });
+    }
+
     /// Reports an inconclusive read.
     pub(super) fn emit_inconclusive(&self, error: &Error) {
         self.emit(Event::Inconclusive { error });
@@ -57,6 +67,8 @@ pub(super) struct Job<'a> {
 pub(super) struct Shared {
     /// The models of the target whose ids the service chose (v2.1), read once.
     pub(super) named_by_service: OnceCell<Inventory>,
+    /// What the target's lists show, where a batch has read them.
+    pub(super) target_list: OnceCell<TargetList>,
     slots: Semaphore,
     /// How many slots there are, whether taken or not.
     slot_count: Cell<usize>,
@@ -68,6 +80,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             named_by_service: OnceCell::new(),
+            target_list: OnceCell::new(),
             slots: Semaphore::new(UNUSED_AUTHORIZATIONS),
             slot_count: Cell::new(UNUSED_AUTHORIZATIONS),
             slots_per_minute: Semaphore::new(1),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use tokio::time::Instant;
+
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
@@ -36,6 +38,15 @@ pub enum Event<'a> {
         /// The model as the source shows it.
         model: Option<&'a Model>,
     },
+    /// The copy waits for its turn.
+    Waiting {
+        /// The version that the copy uses.
+        version: ApiVersion,
+        /// When the next start is allowed, if a limit of starts per minute is known.
+        until: Option<Instant>,
+    },
+    /// The copy has waited for its turn, and begins.
+    LeftQueue,
     /// The target has authorized the copy and reserved an id.
     Authorized {
         /// The authorization.

@@ -41,7 +41,7 @@ impl Job<'_> {
         let existing = match &preflight.target {
             TargetId::Taken(_) if if_exists == IfExists::Fail => return Err(self.exists(&preflight.source)),
             TargetId::Taken(existing) => Some((existing.clone(), preflight.source.differences(existing)?)),
-            TargetId::Free(_) | TargetId::Unseen(_) | TargetId::ByService => None,
+            TargetId::NotListed(_) | TargetId::Free(_) | TargetId::Unseen(_) | TargetId::ByService => None,
         };
         match (if_exists, existing) {
             (IfExists::Skip, Some((_, found))) if !found.is_empty() => {
@@ -65,7 +65,8 @@ impl Job<'_> {
         })
     }
 
-    fn exists(&self, source: &SourceModel) -> Error {
+    /// The error of a target that has the id already.
+    pub(super) fn exists(&self, source: &SourceModel) -> Error {
         let (kind, id) = (source.kind, self.plan.new_model_id());
         Error::new(ErrorKind::Exists, format!("the target already has a {kind} {id}")).with_remedy(
             "choose another id with --target-model-id, keep a model of the same training with --if-exists skip, or \

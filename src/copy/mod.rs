@@ -31,6 +31,7 @@ mod running;
 mod search;
 mod settle;
 mod start;
+mod target_list;
 mod transfer;
 mod unfinished;
 mod verify;

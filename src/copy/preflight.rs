@@ -6,6 +6,7 @@
 use super::context::Job;
 use super::event::Event;
 use super::plan::{Plan, classifiers_need_newer};
+use super::target_list::ListEntry;
 use crate::api::version::ApiVersion;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
@@ -72,6 +73,8 @@ impl SourceModel {
 pub(super) enum TargetId {
     /// The service will choose it (v2.1).
     ByService,
+    /// The target's list does not have it. The list may be minutes old, so the id is read again before its authorize.
+    NotListed(ModelId),
     /// The target says that it has no such model. An authorization may have reserved the id.
     Free(ModelId),
     /// The target does not say whether it has such a model.
@@ -85,7 +88,7 @@ impl TargetId {
     pub(super) fn id(&self) -> Option<&ModelId> {
         match self {
             Self::ByService => None,
-            Self::Free(id) | Self::Unseen(id) => Some(id),
+            Self::NotListed(id) | Self::Free(id) | Self::Unseen(id) => Some(id),
             Self::Taken(model) => Some(&model.id),
         }
     }
@@ -123,7 +126,13 @@ impl Job<'_> {
     /// Reads the target for a model that the source has shown before.
     pub(super) async fn preflight_of(&self, source: SourceModel) -> Result<Preflight, Error> {
         self.plan.check_with(source.version, source.kind, source.model.as_ref())?;
-        let target = self.look_up_target_for(&source, self.plan.new_model_id()).await?;
+        let id = self.plan.new_model_id();
+        let list = self.shared.target_list.get();
+        let target = match list.and_then(|list| list.look_up(source.kind, id, source.shown_by)) {
+            Some(ListEntry::Found(model)) => TargetId::Taken(Box::new(model.clone())),
+            Some(ListEntry::Missing) => TargetId::NotListed(id.clone()),
+            None => self.look_up_target_for(&source, id).await?,
+        };
         Ok(Preflight { source, target })
     }
 

@@ -1,6 +1,6 @@
 //! The report of a copy, assembled from its events and its result. No step reads it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -138,7 +138,7 @@ pub(super) struct Recorder {
     report: RefCell<Report>,
     /// The source model and the version that shows it.
     found: RefCell<Option<(ApiVersion, Model)>>,
-    began: Instant,
+    began: Cell<Instant>,
 }
 
 impl Recorder {
@@ -172,7 +172,7 @@ impl Recorder {
             begun: true,
             result: Err(Error::new(ErrorKind::Unforeseen, "the copy has not ended")),
         };
-        Self { report: RefCell::new(report), found: RefCell::default(), began: Instant::now() }
+        Self { report: RefCell::new(report), found: RefCell::default(), began: Cell::new(Instant::now()) }
     }
 
     /// Sets what is known before the first event.
@@ -190,6 +190,11 @@ impl Recorder {
                 report.api_version = Some(*version);
                 report.kind = Some(*kind);
                 report.source_name = model.and_then(|model| model.name.clone());
+            }
+            // A replacement may wait again.
+            Event::LeftQueue if report.target_model_id.is_none() => {
+                report.started_at = Timestamp::now();
+                self.began.set(Instant::now());
             }
             Event::Authorized { authorization, address, request_id } => {
                 report.record_authorization(authorization, *address);
@@ -227,7 +232,7 @@ impl Recorder {
     /// Completes the report.
     pub(super) fn finish(self, result: Result<Done, Error>) -> Report {
         let mut report = self.report.into_inner();
-        report.elapsed = self.began.elapsed();
+        report.elapsed = self.began.get().elapsed();
         report.result = result.map(|done| {
             report.target_model_id = done.target_model_id;
             report.verified = done.verified;

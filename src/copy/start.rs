@@ -104,6 +104,9 @@ async fn send(cx: &Context<'_>, source_id: &ModelId, authorized: &Authorized<'_>
         let request = call.request.clone().allowing_degrade();
         call = call.with_request(request);
     }
+    if version.wire().limits_starts_per_minute() {
+        cx.emit_waiting(*version);
+    }
     let response = cx.source.send(&call, RetryPolicy::START).await?;
     cx.emit(Event::Started { operation: &response.value, request_id: response.request_id.as_ref() });
     Ok(response.value)

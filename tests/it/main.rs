@@ -51,6 +51,8 @@ mod journal;
 #[cfg(all(unix, feature = "emulator"))]
 mod killed;
 #[cfg(feature = "emulator")]
+mod large_batch;
+#[cfg(feature = "emulator")]
 mod list;
 #[cfg(feature = "emulator")]
 mod list_faults;

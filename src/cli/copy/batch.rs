@@ -1,15 +1,17 @@
 //! `frcopy copy` for several models: progress, results and the summary.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::api::Capacity;
 use crate::api::version::ApiVersion;
 use crate::cli::args::Format;
 use crate::cli::ci::Results;
-use crate::cli::console::{self, Console, CopyReporter, Verbosity};
+use crate::cli::console::{self, Console, CopyReporter, RowState, Verbosity};
+use crate::cli::screen::Screen;
 use crate::cli::status::{is_running, name, was_not_begun};
 use crate::cli::{ci, copy_result, exit_code, runner};
 use crate::copy::{BatchEvent, BatchPlan, Outcome, Report, Summary, copy_batches, dry_run_batches};
@@ -22,6 +24,12 @@ use crate::resource_name::ResourceName;
 use tokio::time::{Instant, sleep};
 
 use super::args::{CopyArgs, IfExistsArg};
+use super::board::{self, Row, Tally};
+
+/// How often the moving lines are drawn at most.
+const DRAW_INTERVAL: Duration = Duration::from_millis(150);
+/// How often the total is printed without a terminal.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The most ids of excluded models that are printed.
 const MAX_NAMED: usize = 5;
@@ -38,7 +46,11 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
             manifest: RefCell::new(manifest),
             faults: &faults,
             targets: plans.len(),
-            tally: RefCell::default(),
+            reporters: RefCell::default(),
+            begun: Cell::default(),
+            tally: Cell::default(),
+            selected_at: Cell::default(),
+            drawn: Cell::default(),
         };
         let of_source = BatchReporter::new(&shared, None);
         // With one target, each line is about it.
@@ -48,11 +60,15 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
             target.and_then(|target| of_targets.get(target)).unwrap_or(&of_source).show(&event);
         };
         if args.options.dry_run {
-            return dry_run_batches(plans, &observer, cancel).await;
+            return tokio::select! {
+                summaries = dry_run_batches(plans, &observer, cancel) => summaries,
+                never = shared.keep_drawing() => match never {},
+            };
         }
         let summaries = tokio::select! {
             summaries = copy_batches(plans, &observer, cancel) => summaries,
             never = of_source.write_manifest() => match never {},
+            never = shared.keep_drawing() => match never {},
         };
         of_source.change_manifest(Manifest::write);
         summaries
@@ -90,8 +106,16 @@ struct SharedReporter<'c> {
     /// Errors that belong to no copy: an unreadable listing, a manifest that cannot be written.
     faults: &'c RefCell<Vec<Error>>,
     targets: usize,
-    tally: RefCell<Tally>,
+    /// The copies that have begun, each with its number in the order in which they began.
+    reporters: RefCell<HashMap<CopyKey, (usize, CopyReporter<'c>)>>,
+    begun: Cell<usize>,
+    tally: Cell<Tally>,
+    selected_at: Cell<Option<Instant>>,
+    drawn: Cell<Option<Instant>>,
 }
+
+/// The copy that an event is about: the target's name if there are several, the kind, and the source's id.
+type CopyKey = (Option<ResourceName>, Kind, ModelId);
 
 /// Reports the events of a batch: a moving line for each running copy, and a line for each finished one.
 struct BatchReporter<'c> {
@@ -99,21 +123,69 @@ struct BatchReporter<'c> {
     console: &'c Console,
     /// The name of the target, if there are several.
     target: Option<ResourceName>,
-    reporters: RefCell<HashMap<(Kind, ModelId), CopyReporter<'c>>>,
 }
 
-/// The number of copies in each state.
-#[derive(Debug, Default)]
-struct Tally {
-    selected: usize,
-    finished: usize,
-    failed: usize,
-    running: usize,
+impl SharedReporter<'_> {
+    fn draw_if_due(&self) {
+        if self.drawn.get().is_none_or(|drawn| drawn.elapsed() >= DRAW_INTERVAL) {
+            self.draw();
+        }
+    }
+
+    /// Draws the moving lines again and again: some of them show a time. Without a terminal, prints the total each minute.
+    async fn keep_drawing(&self) -> Infallible {
+        loop {
+            if self.console.is_animated() {
+                sleep(DRAW_INTERVAL).await;
+                self.draw();
+            } else {
+                sleep(HEARTBEAT_INTERVAL).await;
+                self.console.note(&self.total(&self.rows()));
+            }
+        }
+    }
+
+    fn draw(&self) {
+        // Before the selection the spinner shows what is read.
+        if self.console.is_animated() && self.selected_at.get().is_some() {
+            let rows = self.rows();
+            let total = self.total(&rows);
+            self.console.set_lines(&board::rows(rows, Screen::height()), total);
+            self.drawn.set(Some(Instant::now()));
+        }
+    }
+
+    /// The copies that have begun or wait for their turn, in this order.
+    fn rows(&self) -> Vec<Row> {
+        let reporters = self.reporters.borrow();
+        let mut states: Vec<_> = reporters.iter().map(|(key, (at, reporter))| (at, key, reporter.row())).collect();
+        states.sort_by_key(|(at, ..)| *at);
+        let next = states.iter().filter_map(|(.., state)| state.next_start).max().filter(|next| *next > Instant::now());
+        let row = |(_, key, state): (&usize, &CopyKey, RowState)| Row {
+            name: named(key),
+            text: match (state.waits_for_minute, next) {
+                (Some(version), Some(next)) => console::next_start(version, next),
+                _ => state.text,
+            },
+            is_waiting: state.is_waiting,
+        };
+        states.into_iter().map(row).collect()
+    }
+
+    fn total(&self, rows: &[Row]) -> String {
+        let running = rows.iter().filter(|row| !row.is_waiting).count();
+        let elapsed = self.selected_at.get().map(|at| at.elapsed()).unwrap_or_default();
+        Tally { running, ..self.tally.get() }.line(elapsed)
+    }
+}
+
+fn named((target, _, model_id): &CopyKey) -> String {
+    target.as_ref().map_or_else(|| model_id.to_string(), |target| format!("{target}: {model_id}"))
 }
 
 impl<'c> BatchReporter<'c> {
     fn new(shared: &'c SharedReporter<'c>, target: Option<ResourceName>) -> Self {
-        Self { shared, console: shared.console, target, reporters: RefCell::default() }
+        Self { shared, console: shared.console, target }
     }
 }
 
@@ -144,27 +216,31 @@ impl BatchReporter<'_> {
             )),
             BatchEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
             BatchEvent::Begun { model_id, kind } => {
-                let name = self.target.as_ref().map(|target| format!("{target}: ")).unwrap_or_default();
-                let reporter = self.console.named_reporter(format!("{name}{model_id}"));
-                self.reporters.borrow_mut().insert((*kind, (*model_id).clone()), reporter);
-                self.shared.tally.borrow_mut().running += 1;
-                self.show_total();
+                let key = self.key(*kind, model_id);
+                let reporter = self.console.named_reporter(named(&key));
+                self.shared.reporters.borrow_mut().insert(key, (self.shared.begun.get(), reporter));
+                self.shared.begun.set(self.shared.begun.get() + 1);
             }
             BatchEvent::OfCopy { model_id, kind, event } => {
-                if let Some(reporter) = self.reporters.borrow().get(&(*kind, (*model_id).clone())) {
+                if let Some((_, reporter)) = self.shared.reporters.borrow().get(&self.key(*kind, model_id)) {
                     reporter.show(event);
                 }
             }
             BatchEvent::Left { model_id, kind } => {
-                let removed = self.reporters.borrow_mut().remove(&(*kind, (*model_id).clone()));
-                self.shared.tally.borrow_mut().running -= usize::from(removed.is_some());
+                self.shared.reporters.borrow_mut().remove(&self.key(*kind, model_id));
             }
             BatchEvent::Ended(report) => self.finished(report),
         }
+        self.shared.draw_if_due();
+    }
+
+    fn key(&self, kind: Kind, model_id: &ModelId) -> CopyKey {
+        (self.target.clone(), kind, model_id.clone())
     }
 
     fn selected(&self, count: usize, not_ready: &[ModelId]) {
-        self.shared.tally.borrow_mut().selected = count * self.shared.targets;
+        self.shared.tally.set(Tally { selected: count * self.shared.targets, ..Tally::default() });
+        self.shared.selected_at.set(Some(Instant::now()));
         self.console.note(&format!("{count} models and classifiers are selected"));
         if !not_ready.is_empty() {
             self.left_out("they are not ready", not_ready);
@@ -179,17 +255,14 @@ impl BatchReporter<'_> {
     }
 
     fn finished(&self, report: &Report) {
-        {
-            let mut tally = self.shared.tally.borrow_mut();
-            tally.finished += 1;
-            tally.failed += usize::from(report.result.is_err());
-        }
+        let tally = self.shared.tally.get();
+        let failed = tally.failed + usize::from(report.result.is_err());
+        self.shared.tally.set(Tally { finished: tally.finished + 1, failed, ..tally });
         self.console.suspend(|| {
             let SharedReporter { format, verbosity, .. } = *self.shared;
             copy_result::show_named(format, report, verbosity, self.target.as_ref());
         });
         self.change_manifest(|manifest| manifest.record(report));
-        self.show_total();
     }
 
     /// Writes what the manifest's file lacks, once a second.
@@ -211,23 +284,18 @@ impl BatchReporter<'_> {
         console::error(&error);
         self.shared.faults.borrow_mut().push(error);
     }
-
-    fn show_total(&self) {
-        let Tally { selected, finished, failed, running } = *self.shared.tally.borrow();
-        self.console.set_total(format!("{finished} of {selected} finished, {failed} failed, {running} running"));
-    }
 }
 
-/// The counts of each target, and every failure again in one line: the first ones have scrolled away.
+/// Every failure again in one line, because the first ones have scrolled away, and last the counts of each target.
 fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_exists: IfExistsArg) -> Vec<String> {
-    let mut lines = Vec::new();
+    let (mut lines, mut totals) = (Vec::new(), Vec::new());
     for (plan, summary) in plans.iter().zip(summaries) {
         let name = plan.options.target.name.as_ref().filter(|_| plans.len() > 1);
         let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
-        lines.extend(lines_of(summary, began, &name));
+        lines.extend(failure_lines(summary, &name));
+        totals.push(total_line(summary, began, &name));
     }
-    let mut errors = summaries.iter().flat_map(|summary| &summary.reports).filter_map(|one| one.result.as_ref().err());
-    if errors.any(|error| error.kind() == ErrorKind::Interrupted) {
+    if summaries.iter().flat_map(errors).any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
         let option = if if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
         lines.push(format!("to continue: the same command{option}, which waits for running copies"));
     }
@@ -241,18 +309,31 @@ fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_
             }
         }));
     }
+    lines.extend(totals);
     lines
 }
 
-/// The counts of one target, and its failures.
-fn lines_of(summary: &Summary, began: Instant, target: &str) -> Vec<String> {
+fn errors(summary: &Summary) -> impl Iterator<Item = (&Report, &Error)> {
+    summary.reports.iter().filter_map(|report| Some((report, report.result.as_ref().err()?)))
+}
+
+fn failure_lines(summary: &Summary, target: &str) -> impl Iterator<Item = String> {
+    let failures = errors(summary).filter(|(report, _)| !was_not_begun(report));
+    failures.map(move |(report, error)| format!("  {target}{}: {error}", name(report)))
+}
+
+/// The counts of one target.
+fn total_line(summary: &Summary, began: Instant, target: &str) -> String {
+    let (all, seconds) = (summary.reports.len(), began.elapsed().as_secs_f64());
+    if all == 0 {
+        return format!("{target}there is nothing to copy");
+    }
     let count = |wanted: Outcome| {
         summary.reports.iter().filter(|report| report.result.as_ref().is_ok_and(|outcome| *outcome == wanted)).count()
     };
-    let errors = || summary.reports.iter().filter_map(|report| Some((report, report.result.as_ref().err()?)));
-    let not_begun = errors().filter(|(report, _)| was_not_begun(report)).count();
-    let running = errors().filter(|(report, error)| is_running(error, report)).count();
-    let failed = errors().count() - not_begun - running;
+    let not_begun = errors(summary).filter(|(report, _)| was_not_begun(report)).count();
+    let running = errors(summary).filter(|(report, error)| is_running(error, report)).count();
+    let failed = errors(summary).count() - not_begun - running;
     let parts = [
         (count(Outcome::Copied), "copied"),
         (count(Outcome::Replaced), "replaced"),
@@ -263,14 +344,7 @@ fn lines_of(summary: &Summary, began: Instant, target: &str) -> Vec<String> {
         (failed, "failed"),
         (not_begun, "not begun"),
     ];
-    let (all, seconds) = (summary.reports.len(), began.elapsed().as_secs_f64());
-    if all == 0 {
-        return vec![format!("{target}there is nothing to copy")];
-    }
-    let mut lines = vec![format!("{target}{} (in {seconds:.1} s)", console::counts(all, parts))];
-    let failures = errors().filter(|(report, _)| !was_not_begun(report));
-    lines.extend(failures.map(|(report, error)| format!("  {}: {error}", name(report))));
-    lines
+    format!("{target}{} (in {seconds:.1} s)", console::counts(all, parts))
 }
 
 /// The models that share a limit with those of a version.
