@@ -1,5 +1,6 @@
 //! The first call: the target authorizes the copy and reserves an id for it.
 
+use std::collections::BTreeSet;
 use std::slice;
 use std::time::Duration;
 
@@ -18,9 +19,13 @@ use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::inventory::{Inventory, Scope};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::text::UntrustedText;
 
+/// How often the list is read for blank models, and the delay in between.
+const BLANK_LOOKS: u32 = 2;
+const BLANK_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often an authorize request is sent at most while its answers are lost.
 const MAX_ATTEMPTS: u32 = 3;
 
@@ -274,13 +279,10 @@ impl Attempts<'_> {
     /// Names the blank models that lost answers may have left. They are not deleted: another process may own them.
     async fn name_blank_models(&self, own: Option<&ModelId>) {
         let Some(sent) = self.first_lost.filter(|_| self.request.copy.id().is_none()) else { return };
-        let mut candidates = Vec::new();
-        if let Ok(page) = self.target.send(&self.request.version.wire().models(Kind::Model), RetryPolicy::READ).await
-            && let Some(since) = page.date.and_then(|date| since(date, sent))
-        {
-            let blank = page.value.items.into_iter().filter(|model| is_blank_since(model, since));
-            candidates.extend(blank.map(|model| model.id).filter(|id| Some(id) != own));
-        }
+        let since = || self.target.service_time().and_then(|now| since(now, sent));
+        let is_meant =
+            |model: &Model| Some(&model.id) != own && since().is_some_and(|since| is_blank_since(model, since));
+        let candidates = find_blank_models(self.target, self.request.version, self.lost, is_meant).await;
         (self.observer)(Event::MayBeReserved { candidates: &candidates });
     }
 
@@ -317,11 +319,32 @@ pub(super) async fn blank_models(
     time: Option<(Timestamp, Timestamp)>,
 ) -> Vec<ModelId> {
     let Some((from, to)) = time else { return Vec::new() };
-    let Ok(page) = target.read(&version.wire().models(Kind::Model)).await else { return Vec::new() };
     let is_meant = |model: &Model| {
         is_blank_since(model, from - DATE_ROUNDING) && model.created.is_some_and(|created| created <= to)
     };
-    page.items.into_iter().filter(is_meant).map(|model| model.id).collect()
+    find_blank_models(target, version, 1, is_meant).await
+}
+
+/// The v2.1 models of the target's list that are meant. A list may lack a model that is new: if there are fewer than
+/// requests were lost, it is read once more.
+async fn find_blank_models(
+    target: &Client<'_>,
+    version: ApiVersion,
+    lost: u32,
+    is_meant: impl Fn(&Model) -> bool,
+) -> Vec<ModelId> {
+    let scope = Scope { api_version: Some(version), kind: Some(Kind::Model) };
+    let mut found = BTreeSet::new();
+    for look in 1..=BLANK_LOOKS {
+        let Ok(inventory) = Inventory::read(target, scope).await else { break };
+        let models = inventory.listed.into_iter().map(|listed| listed.model);
+        found.extend(models.filter(|model| is_meant(model)).map(|model| model.id));
+        let is_last = look == BLANK_LOOKS || found.len() >= lost as usize || target.is_past_deadline();
+        if is_last || target.pause(BLANK_LOOK_INTERVAL).await.is_err() {
+            break;
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// The time of a request by the service's own clock, from a later date of it and the time that has passed.
