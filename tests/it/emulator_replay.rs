@@ -59,7 +59,7 @@ async fn replay(name: &str, recording: Value) {
     let text = recording.to_string();
     let ordered = ["AuthorizationFailed", "ModelNotReady"].into_iter();
     let fail = ordered.filter(|code| text.contains(&format!(r#""code":"{code}""#))).find_map(Fault::find);
-    let options = Options { operation_time: Duration::from_millis(150), models: 0, fail, ..Options::default() };
+    let options = Options { operation_time: Duration::from_millis(400), models: 0, fail, ..Options::default() };
     let emulator = Emulator::start(&options, Arc::new(|_| {})).await.unwrap();
     let resource = emulator.resources()[0].clone();
     let recording: Recording = serde_json::from_value(localised(recording, &resource.endpoint)).unwrap();

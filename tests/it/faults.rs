@@ -517,7 +517,7 @@ fn a_firewall_disabled_keys_and_a_wrong_key_have_different_remedies() {
                 "in the network rules of the source resource",
             ),
             (403, "AuthenticationTypeDisabled", "Key based authentication is disabled.", "use --source-auth entra"),
-            (401, "401", "Access denied due to invalid subscription key.", "check that FRCOPY_SOURCE_KEY is a key of"),
+            (401, "401", "Access denied due to invalid subscription key.", "check that FRCOPY_SOURCE_KEY"),
         ] {
             let service = ScriptedService::new(version);
             service.on(Step::GetSource, [error_reply(status, code, message)]);
