@@ -396,6 +396,11 @@ impl Comparison {
         is_read.then_some(SampledPair { kind: *kind, version: *version, source, target })
     }
 
+    /// Whether it has samples, and both read all of them alike.
+    pub(crate) fn has_agreeing_samples(&self) -> bool {
+        self.samples.as_ref().is_some_and(SamplesOutcome::all_agree)
+    }
+
     /// Adds what came of the samples to the verdict.
     fn add(&mut self, outcome: SamplesOutcome) {
         let mut found = self.verdict.differences().to_vec();

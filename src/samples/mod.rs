@@ -157,6 +157,11 @@ impl SamplesOutcome {
         })
     }
 
+    /// Whether there are documents, and all of them are read alike.
+    pub(crate) fn all_agree(&self) -> bool {
+        !self.documents.is_empty() && self.differing().next().is_none() && self.errors().next().is_none()
+    }
+
     /// The documents that source and target read otherwise.
     fn differing(&self) -> impl Iterator<Item = &SampleOutcome> {
         let differs =

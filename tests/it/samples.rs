@@ -329,7 +329,7 @@ fn an_interruption_ends_the_analyses_and_deletes_their_results() {
 }
 
 #[test]
-fn a_model_that_reads_otherwise_is_not_recorded_as_verified() {
+fn a_manifest_records_that_samples_agreed_and_no_model_that_reads_otherwise() {
     let pair = EmulatedPair::new(1);
     let (folder, manifest) = (samples(&["invoices-v4.0-1"], 1), tempfile::tempdir().unwrap());
     let manifest = manifest.path().join("models.json");
@@ -346,5 +346,14 @@ fn a_model_that_reads_otherwise_is_not_recorded_as_verified() {
     assert!(is_old());
     pair.run(&[&["check"], &with_manifest[..]].concat()).expect(0, &[]);
     assert!(!is_old());
+    assert!(!fs::read_to_string(&manifest).unwrap().contains("samplesAgreedAt"));
+    // The copy is good again.
+    pair.set(SOURCE, Collection::DocumentModels, "invoices-v4.0-1", confidence, json!(0.995));
+    check(&pair, folder.path(), &with_manifest).expect(0, &["9 values agree"]);
+    let proven = fs::read_to_string(&manifest).unwrap();
+    assert!(proven.contains("\"samplesAgreedAt\": \"20"), "{proven}");
+    // A check without samples keeps the date of the last one with samples.
+    pair.run(&[&["check"], &with_manifest[..]].concat()).expect(0, &[]);
+    assert!(fs::read_to_string(&manifest).unwrap().contains("samplesAgreedAt"));
     check(&pair, folder.path(), &[&with_manifest[..], &["--target-only"]].concat()).expect(2, &["--target-only"]);
 }
