@@ -173,7 +173,7 @@ pub(crate) enum CheckEvent<'a> {
 ///
 /// # Errors
 /// When one of the two cannot be asked what it has, or neither has something that was selected, or there are samples and
-/// none of them is of a model that both have.
+/// none of them is of a model of the source.
 pub(crate) async fn check(
     plan: &CheckPlan,
     observer: &dyn Fn(CheckEvent<'_>),
@@ -373,9 +373,10 @@ async fn try_samples(
     comparisons: &mut [Comparison],
     observer: &dyn Fn(CheckEvent<'_>),
 ) -> Result<(), Error> {
+    let on_source: Vec<_> = comparisons.iter().filter_map(|one| Some(one.source.as_ref()?.id.clone())).collect();
     let (pairs, sampled): (Vec<_>, Vec<_>) =
         comparisons.iter_mut().filter_map(|one| Some((one.sampled_pair()?, one))).unzip();
-    let extent = plan.extent(&pairs)?;
+    let extent = plan.extent(&pairs, &on_source)?;
     observer(CheckEvent::Sampling(&extent));
     let on_done = |done| observer(CheckEvent::Sampled { done, of: extent.documents });
     let outcomes = plan.run(clients, &pairs, on_done).await;

@@ -78,7 +78,8 @@ impl Samples {
 
     /// The error of a check that would try no model at all.
     pub(crate) fn no_model_has_any(&self) -> Error {
-        let what = format!("no folder in {} has the id of a model that both resources have", self.folder.display());
+        let what =
+            format!("no folder in {} has the id of a model of the source that is compared", self.folder.display());
         let folders: Vec<_> = self.models.keys().map(|id| UntrustedText::from(id.as_str()).to_string()).collect();
         let shown: Vec<_> = folders.iter().take(5).map(String::as_str).collect();
         Error::new(ErrorKind::NotFound, what)

@@ -79,24 +79,24 @@ pub(crate) struct Extent {
     pub documents: usize,
     /// Models that have samples.
     pub models: usize,
-    /// Folders that no model that is compared has the id of.
+    /// Folders that no model of the source that is compared has the id of.
     pub unused: Vec<UntrustedText>,
 }
 
 impl SamplesPlan {
-    /// How much there is to analyze.
+    /// How much there is to analyze with the models that both resources have. `on_source` are all that the source has.
     ///
     /// # Errors
-    /// When there are pairs, and none of them has samples.
-    pub(crate) fn extent(&self, pairs: &[Pair]) -> Result<Extent, Error> {
-        let of_models: Vec<_> = pairs.iter().filter_map(|pair| self.samples.of(&pair.source)).collect();
-        if of_models.is_empty() && !pairs.is_empty() {
+    /// When the source has models, and none of them has samples.
+    pub(crate) fn extent(&self, pairs: &[Pair], on_source: &[ModelId]) -> Result<Extent, Error> {
+        if !on_source.is_empty() && on_source.iter().all(|id| self.samples.of(id).is_none()) {
             return Err(self.samples.no_model_has_any());
         }
+        let of_models: Vec<_> = pairs.iter().filter_map(|pair| self.samples.of(&pair.source)).collect();
         Ok(Extent {
             documents: of_models.iter().map(|samples| samples.files.len()).sum(),
             models: of_models.len(),
-            unused: self.samples.folders_without(pairs.iter().map(|pair| &pair.source)),
+            unused: self.samples.folders_without(on_source.iter()),
         })
     }
 

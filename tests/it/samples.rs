@@ -150,7 +150,12 @@ fn a_model_without_samples_and_a_folder_without_a_model_are_said() {
     assert_eq!(output.stdout.lines().count(), 3);
     // Nothing would be tried.
     let folder = samples(&["no-such-model"], 1);
-    check(&pair, folder.path(), &[]).expect(5, &["has the id of a model that both resources have", "no-such-model"]);
+    check(&pair, folder.path(), &[])
+        .expect(5, &["has the id of a model of the source that is compared", "no-such-model"]);
+    // A copy that is missing is a difference, with samples or without.
+    pair.emulator.remove(TARGET, Collection::DocumentModels, "invoices-v4.0-1");
+    let output = check(&pair, samples(&["invoices-v4.0-1"], 1).path(), &["--include", "*v4.0-1"]).expect(9, &[]);
+    assert!(output.stdout.contains("+ invoices-v4.0-1"), "{output:?}");
     let empty = tempfile::tempdir().unwrap();
     check(&pair, empty.path(), &[]).expect(2, &["has no samples"]);
     check(&pair, &empty.path().join("missing"), &[]).expect(2, &["cannot be read"]);
