@@ -14,6 +14,7 @@ use crate::inventory::{Inventory, Listed, PARALLEL_READS, Scope, complete};
 use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::{Training, differences, has_same_name_and_dates};
 use crate::resource::{Endpoint, Resource, Side};
+use crate::samples::{Extent, Pair as SampledPair, SamplesOutcome, SamplesPlan};
 use crate::selection::Selection;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,8 @@ pub(crate) struct CheckPlan {
     pub known_copies: BTreeMap<ModelId, ModelId>,
     /// Makes the ids of the copies (v3.0 and later); `None`: copies have the ids of their sources.
     pub template: Option<IdTemplate>,
+    /// Documents that are analyzed on both sides.
+    pub samples: Option<SamplesPlan>,
     /// For the whole command.
     pub timeout: Duration,
 }
@@ -53,6 +56,10 @@ pub(crate) struct Comparison {
     pub training: Option<(ApiVersion, Training)>,
     /// When a manifest says that the copy was last verified, by the target's clock.
     pub verified_at: Option<Timestamp>,
+    /// The version in which both can be used.
+    pub version: Option<ApiVersion>,
+    /// What came of its samples, if there is a plan for them and it is on both sides.
+    pub samples: Option<SamplesOutcome>,
 }
 
 /// What a check has shown.
@@ -83,14 +90,19 @@ impl Comparison {
     /// A comparison of a source model with what the target has.
     pub(crate) fn new(source: Model, target: Option<Model>, verdict: Verdict) -> Self {
         let kind = source.kind;
-        Self { kind, source_endpoint: None, source: Some(source), target, verdict, training: None, verified_at: None }
+        Self { source: Some(source), target, ..Self::empty(kind, verdict) }
     }
 
     /// A model that only the target has.
     pub(crate) fn only_on_target(model: Model) -> Self {
         let kind = model.kind;
-        let (target, verdict) = (Some(model), Verdict::OnlyOnTarget);
-        Self { kind, source_endpoint: None, source: None, target, verdict, training: None, verified_at: None }
+        Self { target: Some(model), ..Self::empty(kind, Verdict::OnlyOnTarget) }
+    }
+
+    fn empty(kind: Kind, verdict: Verdict) -> Self {
+        let (source, target, source_endpoint) = (None, None, None);
+        let (training, verified_at, version, samples) = (None, None, None, None);
+        Self { kind, source_endpoint, source, target, verdict, training, verified_at, version, samples }
     }
 }
 
@@ -103,9 +115,9 @@ pub(crate) enum Verdict {
     OnlyOnSource,
     /// The source has no such model.
     OnlyOnTarget,
-    /// They come from different trainings, in these points.
+    /// They come from different trainings, or read samples otherwise, in these points.
     Differs(Vec<String>),
-    /// One of the two could not be read.
+    /// One of the two could not be read, or did not read its samples.
     Unread(Error),
 }
 
@@ -139,6 +151,15 @@ pub(crate) enum CheckEvent<'a> {
         /// How many.
         count: usize,
     },
+    /// Samples are sent to both resources.
+    Sampling(&'a Extent),
+    /// Samples are done.
+    Sampled {
+        /// How many.
+        done: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// Models that are not ready are not compared: failed trainings, and blank targets of v2.1 copies.
     NotReady {
         /// Whose models.
@@ -148,10 +169,11 @@ pub(crate) enum CheckEvent<'a> {
     },
 }
 
-/// Compares what the source has with what the target has. It only reads.
+/// Compares what the source has with what the target has. It only reads; samples, if there are any, are analyzed.
 ///
 /// # Errors
-/// When one of the two cannot be asked what it has, or neither has something that was selected.
+/// When one of the two cannot be asked what it has, or neither has something that was selected, or there are samples and
+/// none of them is of a model of the source.
 pub(crate) async fn check(
     plan: &CheckPlan,
     observer: &dyn Fn(CheckEvent<'_>),
@@ -184,6 +206,9 @@ pub(crate) async fn check(
     };
     let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(&source, &target, pair));
     let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
+    if let Some(samples) = &plan.samples {
+        try_samples([&source, &target], samples, &mut comparisons, observer).await?;
+    }
     comparisons.extend(left_out.into_iter().filter(|one| plan.selection.names(&one.listed.model)).map(left_out_one));
     Ok(Checked { comparisons, target_time: target.service_time() })
 }
@@ -334,9 +359,65 @@ async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Compar
         (Some(_), None, _) => Verdict::OnlyOnSource,
         (None, _, _) => Verdict::OnlyOnTarget,
     };
+    // The older one, which the resource with the newer one offers as well.
+    let version = pair.source.as_ref().zip(pair.target.as_ref()).map(|(a, b)| a.version.min(b.version));
     let model = |listed: Option<Listed>| listed.map(|listed| listed.model);
     let (source, target) = (model(pair.source), model(pair.target));
-    Comparison { kind, source_endpoint: None, source, target, verdict, training, verified_at: None }
+    Comparison { source, target, training, version, ..Comparison::empty(kind, verdict) }
+}
+
+/// Analyzes the samples of the models that both have, and adds what came of it.
+async fn try_samples(
+    clients: [&Client<'_>; 2],
+    plan: &SamplesPlan,
+    comparisons: &mut [Comparison],
+    observer: &dyn Fn(CheckEvent<'_>),
+) -> Result<(), Error> {
+    let on_source: Vec<_> = comparisons.iter().filter_map(|one| Some(one.source.as_ref()?.id.clone())).collect();
+    let (pairs, sampled): (Vec<_>, Vec<_>) =
+        comparisons.iter_mut().filter_map(|one| Some((one.sampled_pair()?, one))).unzip();
+    let extent = plan.extent(&pairs, &on_source)?;
+    observer(CheckEvent::Sampling(&extent));
+    let on_done = |done| observer(CheckEvent::Sampled { done, of: extent.documents });
+    let outcomes = plan.run(clients, &pairs, on_done).await;
+    for (one, outcome) in sampled.into_iter().zip(outcomes) {
+        one.add(outcome);
+    }
+    Ok(())
+}
+
+impl Comparison {
+    /// The two models to analyze samples with, if both are there and could be read.
+    fn sampled_pair(&self) -> Option<SampledPair> {
+        let Self { kind, source: Some(source), target: Some(target), version: Some(version), .. } = self else {
+            return None;
+        };
+        let (source, target) = (source.id.clone(), target.id.clone());
+        let is_read = !matches!(self.verdict, Verdict::Unread(_));
+        is_read.then_some(SampledPair { kind: *kind, version: *version, source, target })
+    }
+
+    /// Whether it has samples, and both read all of them alike.
+    pub(crate) fn has_agreeing_samples(&self) -> bool {
+        self.samples.as_ref().is_some_and(SamplesOutcome::all_agree)
+    }
+
+    /// Adds what came of the samples to the verdict.
+    fn add(&mut self, outcome: SamplesOutcome) {
+        let mut found = self.verdict.differences().to_vec();
+        found.extend(outcome.difference());
+        if !found.is_empty() {
+            found.extend(outcome.omission());
+            self.verdict = Verdict::Differs(found);
+        } else if let Some(error) = outcome.error() {
+            self.verdict = Verdict::Unread(error);
+        }
+        if !matches!(self.verdict, Verdict::Same) {
+            // A manifest records what is the same.
+            self.training = None;
+        }
+        self.samples = Some(outcome);
+    }
 }
 
 /// Reads what the lists have left out of the two, and compares them.

@@ -36,6 +36,7 @@ pub mod cli;
 mod client;
 mod copy;
 mod doctor;
+mod document;
 #[cfg(feature = "emulator")]
 #[doc(hidden)]
 pub mod emulator;
@@ -51,6 +52,7 @@ mod recorded;
 mod redactor;
 mod resource;
 mod resource_name;
+mod samples;
 mod selection;
 mod text;
 mod text_file;

@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::analysis::read_custom_analysis;
 use super::service_error::words;
 use super::{
-    Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, NewCopy, Page, Quota, Request, WireFormat,
-    check_id, date, not_pollable, read_start, readable_models,
+    Analysis, Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, NewCopy, Page, Quota, Request,
+    WireFormat, check_id, date, not_pollable, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
+use crate::document::Document;
 use crate::error::Error;
 use crate::model::{Component, Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
@@ -137,6 +139,26 @@ impl WireFormat for CustomModels {
     }
 
     fn operations(&self) -> Option<Call<'static, Page<ListedCopy>>> {
+        None
+    }
+
+    fn analyze<'a>(
+        &self,
+        _: Kind,
+        id: &ModelId,
+        document: &Document,
+        resource: &'a Endpoint,
+    ) -> Call<'a, OperationUrl> {
+        let request = Request::post_document(format!("{MODELS}/{id}/analyze"), document, "analyze a document");
+        Call::new(request, |answer| read_start(answer, resource))
+    }
+
+    fn analysis(&self, id: &ModelId, url: &OperationUrl) -> Call<'static, Analysis> {
+        let (asked, request) = (id.clone(), Request::get(url.path_and_query().to_owned(), "show the analysis"));
+        Call::new(request.counted_as(Quota::AnalyzeResult), move |answer| read_custom_analysis(&asked, answer))
+    }
+
+    fn delete_analysis(&self, _: Kind, _: &OperationUrl) -> Option<Call<'static, ()>> {
         None
     }
 

@@ -11,12 +11,14 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::analysis::read_document_analysis;
 use super::service_error::words;
 use super::{
-    Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, Naming, NewCopy, Page, Quota, Request, WireFormat,
-    check_id, date, not_pollable, read_start, readable_models,
+    Analysis, Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, Naming, NewCopy, Page, Quota, Request,
+    WireFormat, check_id, date, not_pollable, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
+use crate::document::Document;
 use crate::error::Error;
 use crate::model::{Component, DocumentType, Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
@@ -34,6 +36,8 @@ pub(super) struct DocumentModels {
     pub(super) date: &'static str,
     pub(super) has_classifiers: bool,
     pub(super) copies_classifiers: bool,
+    /// Whether results of models can be deleted. Those of classifiers cannot, in any version.
+    pub(super) deletes_analyses: bool,
 }
 
 impl DocumentModels {
@@ -135,6 +139,28 @@ impl WireFormat for DocumentModels {
     fn operations(&self) -> Option<Call<'static, Page<ListedCopy>>> {
         let path = format!("/{}/operations?api-version={}", self.service, self.date);
         Some(Call::new(Request::get(path, "list the operations").counted_as(Quota::List), read_operations))
+    }
+
+    fn analyze<'a>(
+        &self,
+        kind: Kind,
+        id: &ModelId,
+        document: &Document,
+        resource: &'a Endpoint,
+    ) -> Call<'a, OperationUrl> {
+        let path = self.path(kind, &format!("/{id}:analyze"));
+        let request = Request::post_document(path, document, "analyze a document");
+        Call::new(request, |answer| read_start(answer, resource))
+    }
+
+    fn analysis(&self, id: &ModelId, url: &OperationUrl) -> Call<'static, Analysis> {
+        let (asked, request) = (id.clone(), Request::get(url.path_and_query().to_owned(), "show the analysis"));
+        Call::new(request.counted_as(Quota::AnalyzeResult), move |answer| read_document_analysis(&asked, answer))
+    }
+
+    fn delete_analysis(&self, kind: Kind, url: &OperationUrl) -> Option<Call<'static, ()>> {
+        let request = Request::delete(url.path_and_query().to_owned(), "delete the result of an analysis");
+        (self.deletes_analyses && kind == Kind::Model).then(|| Call::new(request, |_| Ok(())))
     }
 
     fn operation_url(&self, id: &UntrustedText, source: &Endpoint) -> Result<OperationUrl, Error> {

@@ -4,6 +4,7 @@
 //! `document_models`; the rows of [`version`] say which version uses which. Code outside this module asks a version for
 //! its format ([`version::ApiVersion::wire`]) and the format for its capabilities, and never which version it is.
 
+mod analysis;
 pub(crate) mod catalogue;
 mod custom_models;
 mod document_models;
@@ -22,12 +23,14 @@ use serde_json::Value;
 
 use crate::auth::AuthMethod;
 use crate::authorization::CopyAuthorization;
+use crate::document::Document;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Side, TargetAddress};
 use crate::text::UntrustedText;
+pub(crate) use analysis::Analysis;
 pub(crate) use request::{Quota, Request};
 pub(crate) use response::{Answer, Response};
 use version::ApiVersion;
@@ -92,6 +95,21 @@ pub trait WireFormat: Sync {
     /// Reads the first page of the copies among the source's operations, the newest first; none where the version has no
     /// such list.
     fn operations(&self) -> Option<Call<'static, Page<ListedCopy>>>;
+
+    /// Sends a document to a model or classifier, which analyzes it. Each call is billed.
+    fn analyze<'a>(
+        &self,
+        kind: Kind,
+        id: &ModelId,
+        document: &Document,
+        resource: &'a Endpoint,
+    ) -> Call<'a, OperationUrl>;
+
+    /// Reads the status and the result of an analysis with a model.
+    fn analysis(&self, id: &ModelId, url: &OperationUrl) -> Call<'static, Analysis>;
+
+    /// Deletes the result of an analysis; none where the version has no such call, and the service deletes it after a day.
+    fn delete_analysis(&self, kind: Kind, url: &OperationUrl) -> Option<Call<'static, ()>>;
 
     /// The URL of a listed operation.
     ///

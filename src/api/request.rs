@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::auth::AuthHeader;
+use crate::document::Document;
 use crate::error::{Error, ErrorKind};
 use crate::resource::Endpoint;
 
@@ -26,6 +27,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// JSON, or nothing. It may contain an access token.
     pub body: Option<SecretString>,
+    /// The document to analyze, instead of JSON.
+    pub document: Option<Document>,
     /// What the request does, for messages: `start the copy`.
     pub purpose: String,
     /// The rate limit that the request counts against.
@@ -43,6 +46,10 @@ pub enum Quota {
     Management,
     /// Starts of v2.1, which have a limit per minute beside the one of [`Quota::Management`].
     CustomModelCopy,
+    /// Analyses of documents.
+    Analyze,
+    /// Reads of the results of analyses.
+    AnalyzeResult,
 }
 
 impl Request {
@@ -58,9 +65,16 @@ impl Request {
         Self { body: body.map(Into::into), ..Self::new(Method::POST, path_and_query, purpose) }
     }
 
+    /// A document to analyze.
+    pub(super) fn post_document(path: String, document: &Document, purpose: impl Into<String>) -> Self {
+        let request = Self::new(Method::POST, path, purpose).counted_as(Quota::Analyze);
+        Self { document: Some(document.clone()), ..request }
+    }
+
     fn new(method: Method, path_and_query: String, purpose: impl Into<String>) -> Self {
         let quota = if method == Method::GET { Quota::Get } else { Quota::Management };
-        Self { method, path_and_query, headers: HeaderMap::new(), body: None, purpose: purpose.into(), quota }
+        let (headers, purpose) = (HeaderMap::new(), purpose.into());
+        Self { method, path_and_query, headers, body: None, document: None, purpose, quota }
     }
 
     pub(super) fn counted_as(self, quota: Quota) -> Self {

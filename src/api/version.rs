@@ -45,6 +45,7 @@ const ROWS: [Row; 4] = [
             date: "2022-08-31",
             has_classifiers: false,
             copies_classifiers: false,
+            deletes_analyses: false,
         },
     },
     Row {
@@ -57,6 +58,7 @@ const ROWS: [Row; 4] = [
             date: "2023-07-31",
             has_classifiers: true,
             copies_classifiers: false,
+            deletes_analyses: false,
         },
     },
     Row {
@@ -69,6 +71,7 @@ const ROWS: [Row; 4] = [
             date: "2024-11-30",
             has_classifiers: true,
             copies_classifiers: true,
+            deletes_analyses: true,
         },
     },
 ];

@@ -24,14 +24,16 @@ use super::dates::days_left;
 use super::exit_code::{self, Code};
 use super::input::{parse, parse_ids, parse_long_duration, parse_timeout, process_environment, unique};
 use super::json::{Age, EndOfLife};
+use super::samples::SamplesArgs;
 use super::side::{FromArg, Sides, SourceArgs, TargetArgs, ToArg, check_stdin};
-use super::{ci, json, runner};
+use super::{ci, json, runner, samples};
 
 /// Compares source and target: what a failover would miss.
 ///
 /// One line per model goes to stdout: = same, + only on the source, - only on the target, * differs, ! could not be read.
 /// Two models are the same if they come from the same training. Copies of v2.1 models have other ids; they are paired by
 /// name and dates. A model that has expired, or that a preview version trained, counts as a difference.
+/// With --samples, documents show whether both read alike: frcopy help samples.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CheckArgs {
@@ -85,6 +87,9 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "DURATION", requires = "manifest", allow_hyphen_values = true, help_heading = "Check")]
     max_age: Option<String>,
 
+    #[command(flatten)]
+    samples: SamplesArgs,
+
     /// Deadline of the whole command
     #[arg(long, value_name = "DURATION", default_value = "30m", allow_hyphen_values = true, help_heading = "Check")]
     timeout: String,
@@ -108,6 +113,7 @@ Examples:
   frcopy check --from east --to west
   frcopy check --one-way --expiring-within 60d
   frcopy check --manifest models.json --target-only --max-age 26h
+  frcopy check --samples documents invoices-v4
   frcopy check --output json | jq 'select(.sign != \"=\").source.modelId'
 
 Exit codes: 0 every line is =, 5 there is nothing to compare,
@@ -234,6 +240,7 @@ fn plan(args: &CheckArgs) -> Result<Plan, Error> {
     let template = args.target_model_id.as_deref().map(|text| parse("--target-model-id", text)).transpose()?;
     let manifest = args.manifest.as_deref().map(Manifest::read_existing).transpose()?;
     let timeout = parse_timeout(&args.timeout)?;
+    let samples = args.samples.plan()?;
     let recorded = manifest.as_ref().map(|manifest| RecordedPlan {
         target: target.clone(),
         selection: selection.clone(),
@@ -251,6 +258,7 @@ fn plan(args: &CheckArgs) -> Result<Plan, Error> {
             known_copies: known.unwrap_or_default(),
             source,
             target: target.clone(),
+            samples,
             timeout,
         }
     });
@@ -290,6 +298,8 @@ fn show_event(console: &Console, event: &CheckEvent<'_>) {
         CheckEvent::Spare { count } => {
             console.note(&format!("the target has {count} additional copies of v2.1 models"));
         }
+        CheckEvent::Sampling(extent) => samples::announce(console, extent),
+        CheckEvent::Sampled { done, of } => console.progress(&format!("analyzed {done} of {of} samples")),
         CheckEvent::NotReady { side, count } => {
             console.note(&format!("left out, because they are not ready: {count} models of the {side}"));
         }
@@ -428,6 +438,7 @@ fn explain(one: &Comparison, expiring: &Expiring) {
     for what in one.verdict.differences().iter().chain(&expiring.reasons(one)) {
         console::line(&format!("{name}: {what}"));
     }
+    samples::explain(&name, one);
 }
 
 fn summary(comparisons: &[Comparison], expiring: &Expiring) -> String {

@@ -224,6 +224,13 @@ impl Console {
         }
     }
 
+    /// Shows progress on a terminal, and nothing elsewhere.
+    pub(super) fn progress(&self, text: &str) {
+        if self.screen.is_animated() {
+            self.screen.spinner().set_message(text.to_owned());
+        }
+    }
+
     /// Prints a line that stays, on a terminal too.
     pub(super) fn note(&self, text: &str) {
         if self.verbosity >= Verbosity::Normal {

@@ -29,7 +29,8 @@ Topics (frcopy help TOPIC):
   network          retries, rate limits, proxies, certificates
   parties          copies between parties that share no keys
   recipes          nightly backup, failover and back, promotion, snapshots
-  resume           unfinished copies";
+  resume           unfinished copies
+  samples          whether copies read documents like their sources";
 
 /// Prints the help of a command, or one of the topics that concern several commands.
 #[derive(Debug, Args)]
@@ -70,7 +71,7 @@ macro_rules! topic {
     };
 }
 
-const TOPICS: [Topic; 13] = [
+const TOPICS: [Topic; 14] = [
     topic!("authentication"),
     topic!("ci"),
     topic!("configuration"),
@@ -84,6 +85,7 @@ const TOPICS: [Topic; 13] = [
     topic!("parties"),
     topic!("recipes"),
     topic!("resume"),
+    topic!("samples"),
 ];
 
 pub(super) fn run(args: &HelpArgs, cli: Command) -> ExitCode {
@@ -313,7 +315,13 @@ frcopy check: one line per model
   verifiedAt     with --manifest: when the copy was last verified, by the
                  target's clock
   tooOld         true if that is longer ago than --max-age
-  error          as above; why a model could not be read
+  samples        null without --samples, and if only one side has the model:
+    outcome      agree, differ, notCompared (at least one document), none
+    documents    list: file, outcome, values (how many were compared; null
+                 if not compared), differences and noise (lists of sentences),
+                 reason (why not compared), undeletedResults (a number)
+  error          as above; why a model could not be read, or its samples
+                 not be compared
 
 frcopy doctor: one line per check and resource
   schema         \"frcopy.doctor/1\"

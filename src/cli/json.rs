@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::config::Definition;
-use super::status::status;
+use super::{samples_object::SamplesObject, status::status};
 
 /// Writes one line to stdout.
 pub(super) fn print_line(line: &str) {
@@ -353,6 +353,7 @@ struct ComparisonLine<'a> {
     retired: bool,
     verified_at: Option<String>,
     too_old: bool,
+    samples: Option<SamplesObject<'a>>,
     error: Option<ErrorObject>,
 }
 
@@ -415,6 +416,7 @@ pub(super) fn comparison(one: &Comparison, source: Option<&Resource>, target: &R
         retired: end.is_retired,
         verified_at: end.age.verified.map(date),
         too_old: end.age.is_too_old,
+        samples: one.samples.as_ref().map(SamplesObject::new),
         error: if let Verdict::Unread(error) = &one.verdict { Some(error.into()) } else { None },
     })
 }

@@ -33,6 +33,8 @@ mod program;
 mod prune;
 mod resources;
 mod runner;
+mod samples;
+mod samples_object;
 mod screen;
 mod side;
 mod signals;

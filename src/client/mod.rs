@@ -26,9 +26,9 @@ use crate::resource::Resource;
 use crate::text::UntrustedText;
 pub(crate) use rate_limit::RateLimiter;
 pub(crate) use retry::RetryPolicy;
-use transport::REQUEST_TIMEOUT;
 #[cfg(feature = "entra")]
 pub(crate) use transport::entra_http_clients;
+use transport::timeout_of;
 pub(crate) use transport::{Http, Stage, Transport, failed_stage};
 
 /// How long after the deadline a read may still be answered. With the output it stays under a second.
@@ -311,7 +311,7 @@ impl Client<'_> {
         if now >= limits.sent {
             return Err(self.past_deadline(request));
         }
-        let timeout = REQUEST_TIMEOUT.min(limits.answered.saturating_duration_since(now));
+        let timeout = timeout_of(request).min(limits.answered.saturating_duration_since(now));
         let sending = self.connection.transport.send(&self.connection.resource, request, timeout);
         let sending = transport::connecting_by(limits.connected, sending);
         if policy.is_cleanup() {

@@ -51,6 +51,8 @@ struct PerQuota<T> {
     list: T,
     management: T,
     custom_model_copy: T,
+    analyze: T,
+    analyze_result: T,
 }
 
 /// The requests that were sent, and the limits that were learned from their answers.
@@ -236,6 +238,8 @@ impl State {
             Quota::List => "lists",
             Quota::Management => "management calls",
             Quota::CustomModelCopy => "starts of v2.1",
+            Quota::Analyze => "analyses",
+            Quota::AnalyzeResult => "reads of results",
         };
         let window = self.windows.of(quota);
         match window.per_minute() {
@@ -252,6 +256,8 @@ impl<T> PerQuota<T> {
             Quota::List => &self.list,
             Quota::Management => &self.management,
             Quota::CustomModelCopy => &self.custom_model_copy,
+            Quota::Analyze => &self.analyze,
+            Quota::AnalyzeResult => &self.analyze_result,
         }
     }
 
@@ -261,6 +267,8 @@ impl<T> PerQuota<T> {
             Quota::List => &mut self.list,
             Quota::Management => &mut self.management,
             Quota::CustomModelCopy => &mut self.custom_model_copy,
+            Quota::Analyze => &mut self.analyze,
+            Quota::AnalyzeResult => &mut self.analyze_result,
         }
     }
 }

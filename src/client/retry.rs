@@ -40,6 +40,9 @@ impl RetryPolicy {
     /// first: the copy may have been started.
     pub(crate) const START: Self = Self { is_reserved: true, repeats_after_503: false, ..Self::ONCE };
 
+    /// For an analysis, which is billed: it is not repeated where the service may have carried it out.
+    pub(crate) const ANALYZE: Self = Self { repeats_after_503: false, ..Self::ONCE };
+
     /// For a release: whatever the deadline and cancellation say, until a time of its own.
     #[must_use]
     pub(crate) fn cleanup(until: Instant) -> Self {

@@ -22,9 +22,11 @@ use crate::trace::TraceParent;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of a request, from connecting to the last byte of the answer.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of an answer's body in bytes.
 const MAX_BODY: usize = 16 * 1024 * 1024;
+/// The slowest upload that is waited for, in bytes per second.
+const SLOWEST_UPLOAD: usize = 256 * 1024;
 const USER_AGENT: &str = concat!("frcopy/", env!("CARGO_PKG_VERSION"));
 
 /// The future that [`Transport::send`] returns.
@@ -67,11 +69,12 @@ impl Http {
         if let Some((name, value)) = trace.as_ref().map(TraceParent::header) {
             builder = builder.header(name, value);
         }
-        builder = match (request.json(), &request.method) {
-            (Some(json), _) => builder.header(CONTENT_TYPE, "application/json").body(json.to_owned()),
+        builder = match (request.json(), &request.document, &request.method) {
+            (_, Some(document), _) => builder.header(CONTENT_TYPE, document.media_type).body(document.content.clone()),
+            (Some(json), ..) => builder.header(CONTENT_TYPE, "application/json").body(json.to_owned()),
             // Some gateways reject a POST without Content-Length.
-            (None, &Method::POST) => builder.header(CONTENT_LENGTH, HeaderValue::from_static("0")),
-            (None, _) => builder,
+            (None, None, &Method::POST) => builder.header(CONTENT_LENGTH, HeaderValue::from_static("0")),
+            (None, ..) => builder,
         };
         let mut response = builder.send().await.map_err(|error| no_answer(resource, request, &error))?;
         if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
@@ -101,6 +104,12 @@ impl Transport for Http {
     fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, timeout: Duration) -> Sending<'a> {
         Box::pin(self.exchange(resource, request, timeout))
     }
+}
+
+/// Timeout of a request, with time to send its document.
+pub(super) fn timeout_of(request: &Request) -> Duration {
+    let size = request.document.as_ref().map_or(0, |document| document.content.len());
+    REQUEST_TIMEOUT + Duration::from_secs((size / SLOWEST_UPLOAD).try_into().unwrap_or(u64::MAX))
 }
 
 /// Creates the HTTP clients for Entra ID token requests.

@@ -31,6 +31,9 @@ pub(super) enum CallKind {
     Copy { source_id: String },
     Get { id: String },
     Delete { id: String },
+    Analyze { id: String },
+    AnalyzeResult { model_id: String, id: String },
+    DeleteAnalyzeResult { model_id: String, id: String },
     List { page: usize },
     Summary,
     Operation { id: String },
@@ -66,6 +69,10 @@ fn custom_models(method: &str, rest: &[&str], query: &HashMap<String, String>) -
         ("GET", [_, results, id]) if results.eq_ignore_ascii_case("copyresults") => {
             CallKind::Operation { id: (*id).into() }
         }
+        ("POST", [id, "analyze"]) => CallKind::Analyze { id: (*id).into() },
+        ("GET", [model_id, results, id]) if results.eq_ignore_ascii_case("analyzeresults") => {
+            CallKind::AnalyzeResult { model_id: (*model_id).into(), id: (*id).into() }
+        }
         ("GET", [id]) => CallKind::Get { id: (*id).into() },
         ("DELETE", [id]) => CallKind::Delete { id: (*id).into() },
         ("GET", []) if query.get("op").is_some_and(|op| op == "summary") => CallKind::Summary,
@@ -94,6 +101,18 @@ fn document_models(method: &str, rest: &[&str], query: &HashMap<String, String>,
     let can_copy = collection == Collection::DocumentModels || version.copies_classifiers();
     let kind = match (method, rest) {
         ("POST", [":authorizeCopy"]) if can_copy => CallKind::Authorize,
+        ("POST", [id]) if id.ends_with(":analyze") => {
+            let id = id.strip_suffix(":analyze").filter(|id| !id.is_empty())?;
+            CallKind::Analyze { id: id.into() }
+        }
+        ("GET", [model_id, "analyzeResults", id]) => {
+            CallKind::AnalyzeResult { model_id: (*model_id).into(), id: (*id).into() }
+        }
+        ("DELETE", [model_id, "analyzeResults", id])
+            if collection == Collection::DocumentModels && version.deletes_analyze_results() =>
+        {
+            CallKind::DeleteAnalyzeResult { model_id: (*model_id).into(), id: (*id).into() }
+        }
         ("POST", [id]) if can_copy => {
             let source_id = id.strip_suffix(":copyTo").filter(|id| !id.is_empty())?;
             CallKind::Copy { source_id: source_id.into() }
@@ -140,6 +159,24 @@ mod tests {
                 Collection::CustomModels,
                 None,
                 CallKind::Operation { id: "r".into() },
+            ),
+            (
+                "POST /formrecognizer/v2.1/custom/models/m1/analyze",
+                Collection::CustomModels,
+                None,
+                CallKind::Analyze { id: "m1".into() },
+            ),
+            (
+                "POST /formrecognizer/documentClassifiers/c1:analyze?api-version=2023-07-31",
+                Collection::DocumentClassifiers,
+                Some(Version::V3_1),
+                CallKind::Analyze { id: "c1".into() },
+            ),
+            (
+                "DELETE /documentintelligence/documentModels/m1/analyzeResults/r?api-version=2024-11-30",
+                Collection::DocumentModels,
+                Some(Version::V4_0),
+                CallKind::DeleteAnalyzeResult { model_id: "m1".into(), id: "r".into() },
             ),
             ("GET /formrecognizer/v2.1/custom/models?op=summary", Collection::CustomModels, None, CallKind::Summary),
             (
@@ -191,6 +228,9 @@ mod tests {
             "GET /documentintelligence/documentModels/?api-version=2024-11-30",
             "GET /formrecognizer/v2.1/custom/models/",
             "PUT /formrecognizer/v2.1/custom/models/m1",
+            "DELETE /formrecognizer/documentModels/m1/analyzeResults/r?api-version=2023-07-31",
+            "DELETE /documentintelligence/documentClassifiers/c1/analyzeResults/r?api-version=2024-11-30",
+            "POST /documentintelligence/documentModels/:analyze?api-version=2024-11-30",
         ] {
             assert_eq!(parse(line), None, "{line}");
         }

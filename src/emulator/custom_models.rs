@@ -4,6 +4,7 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::analysis;
 use super::call::{CallKind, Collection, NEXT_PAGE};
 use super::faults::Step;
 use super::handler::{Context, CopyRequest, TargetResource, WireFormat};
@@ -29,10 +30,15 @@ impl WireFormat for CustomModels {
             CallKind::Operation { id } => operation(account, id),
             CallKind::Get { id } => get(account, id),
             CallKind::Delete { id } => delete(account, id),
+            CallKind::Analyze { id } => analyze(account, id, cx),
+            CallKind::AnalyzeResult { model_id, id } => analyze_result(account, model_id, id, cx),
             CallKind::List { page } => Ok(list(account, *page, cx)),
             CallKind::Summary => Ok(Reply::ok(json!({"summary": summary(account, cx)}))),
             // Copies are dispatched to `check_copy`; v2.1 does not have the others.
-            CallKind::Copy { .. } | CallKind::Operations { .. } | CallKind::Info => Ok(Reply::not_found()),
+            CallKind::Copy { .. }
+            | CallKind::Operations { .. }
+            | CallKind::Info
+            | CallKind::DeleteAnalyzeResult { .. } => Ok(Reply::not_found()),
         }
     }
 
@@ -115,7 +121,9 @@ impl WireFormat for CustomModels {
             CallKind::Authorize => "Generate Copy Authorization",
             CallKind::Copy { .. } => "Copy Custom Model",
             CallKind::Operation { .. } => "Get Custom Model Copy Result",
-            CallKind::Delete { .. } => "Delete Custom Model",
+            CallKind::Delete { .. } | CallKind::DeleteAnalyzeResult { .. } => "Delete Custom Model",
+            CallKind::Analyze { .. } => "Analyze with Custom Model",
+            CallKind::AnalyzeResult { .. } => "Get Analyze Form Result",
             CallKind::Get { .. } => "Get Custom Model",
             CallKind::List { .. } | CallKind::Summary | CallKind::Operations { .. } | CallKind::Info => {
                 "List Custom Models"
@@ -190,6 +198,24 @@ fn get(account: &Account, id: &str) -> Result<Reply, Failure> {
 
 fn delete(account: &mut Account, id: &str) -> Result<Reply, Failure> {
     if account.delete(COLLECTION, id) { Ok(Reply::new(StatusCode::NO_CONTENT, None)) } else { Err(not_found(id)) }
+}
+
+fn analyze(account: &mut Account, id: &str, cx: &Context<'_>) -> Result<Reply, Failure> {
+    let model = account.get(COLLECTION, id).ok_or_else(|| not_found(id))?;
+    if model.body.pointer("/modelInfo/status") != Some(&json!("ready")) {
+        return Err(Failure::new(400, "InvalidRequest", "1001", "Specified model not found or not ready."));
+    }
+    analysis::check_document(cx)?;
+    let result = analysis::custom_result(&model.body, id, cx.request.body);
+    let analysis = analysis::start((COLLECTION, id), result, cx);
+    let result_id = new_id();
+    let url = format!("{}{PATH}/{id}/analyzeresults/{result_id}", account.endpoint);
+    Ok(analysis::accept(account, result_id, url, analysis))
+}
+
+fn analyze_result(account: &Account, model_id: &str, id: &str, cx: &Context<'_>) -> Result<Reply, Failure> {
+    let no_result = || Failure::new(404, "NotFound", "1022", format!("Analyze result with 'id={id}' not found."));
+    analysis::result(account, (COLLECTION, model_id), id, cx.now).ok_or_else(no_result)
 }
 
 fn list(account: &Account, page: usize, cx: &Context<'_>) -> Reply {

@@ -4,6 +4,7 @@ use http::StatusCode;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::analysis;
 use super::call::{CallKind, Collection, NEXT_PAGE};
 use super::faults::Step;
 use super::handler::{Context, CopyRequest, TargetResource, WireFormat};
@@ -32,6 +33,14 @@ impl WireFormat for DocumentModels {
             CallKind::Operation { id } => self.operation(account, id, cx),
             CallKind::Get { id } => self.get(account, id),
             CallKind::Delete { id } => self.delete(account, id),
+            CallKind::Analyze { id } => self.analyze(account, id, cx),
+            CallKind::AnalyzeResult { model_id, id } => {
+                analysis::result(account, (self.collection, model_id), id, cx.now).ok_or_else(operation_not_found)
+            }
+            CallKind::DeleteAnalyzeResult { model_id, id } => {
+                let is_deleted = analysis::delete(account, (self.collection, model_id), id);
+                if is_deleted { Ok(Reply::new(StatusCode::NO_CONTENT, None)) } else { Err(operation_not_found()) }
+            }
             CallKind::List { page } => Ok(self.list(account, *page)),
             CallKind::Operations { page } => Ok(self.operations(account, *page, cx)),
             CallKind::Info => Ok(self.info(account, cx)),
@@ -103,6 +112,9 @@ impl WireFormat for DocumentModels {
             CallKind::Copy { .. } => "Manage - Copy model",
             CallKind::Get { .. } => "Manage - Get model",
             CallKind::Delete { .. } => "Manage - Delete model",
+            CallKind::Analyze { .. } => "Analyze - Analyze document",
+            CallKind::AnalyzeResult { .. } => "Analyze - Get analyze result",
+            CallKind::DeleteAnalyzeResult { .. } => "Analyze - Delete analyze result",
             CallKind::Operation { .. } => "Operations - Get operation",
             CallKind::Operations { .. } => "Operations - List operations",
             CallKind::Info => "Manage - Get info",
@@ -234,11 +246,8 @@ impl DocumentModels {
     }
 
     fn operation(&self, account: &Account, id: &str, cx: &Context<'_>) -> Result<Reply, Failure> {
-        let operation = account.operations.get(id).filter(|operation| self.shows(operation)).ok_or_else(|| {
-            let message =
-                "The requested operation was not found. The identifier may be invalid or the operation may have expired.";
-            Failure::new(404, "NotFound", "OperationNotFound", message)
-        })?;
+        let operation =
+            account.operations.get(id).filter(|operation| self.shows(operation)).ok_or_else(operation_not_found)?;
         let mut body = summary_of(id, operation, account, cx);
         if operation.ended {
             match &operation.outcome {
@@ -276,6 +285,17 @@ impl DocumentModels {
         } else {
             Err(Failure::model_not_found())
         }
+    }
+
+    fn analyze(&self, account: &mut Account, id: &str, cx: &Context<'_>) -> Result<Reply, Failure> {
+        let model = account.get(self.collection, id).ok_or_else(Failure::model_not_found)?;
+        let body = &self.supported(model)?.body;
+        analysis::check_document(cx)?;
+        let result = analysis::document_result(body, self.collection, self.version, id, cx.request.body);
+        let analysis = analysis::start((self.collection, id), result, cx);
+        let result_id = new_id();
+        let url = self.url(account, &format!("{}/{id}/analyzeResults/{result_id}", self.names().collection));
+        Ok(analysis::accept(account, result_id, url, analysis))
     }
 
     fn list(&self, account: &Account, page: usize) -> Reply {
@@ -354,6 +374,12 @@ fn page_of(items: Vec<Value>, next: Option<String>) -> Reply {
         body["nextLink"] = json!(next);
     }
     Reply::ok(body)
+}
+
+fn operation_not_found() -> Failure {
+    let message =
+        "The requested operation was not found. The identifier may be invalid or the operation may have expired.";
+    Failure::new(404, "NotFound", "OperationNotFound", message)
 }
 
 fn parameter_missing(name: &str) -> Failure {

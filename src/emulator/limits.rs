@@ -14,7 +14,7 @@ pub enum Tier {
     Unlimited,
     /// One request per second.
     F0,
-    /// 50 GET requests, 10 list requests and 5 management requests per second.
+    /// 15 analyses, 50 GET requests, 10 list requests and 5 management requests per second.
     S0,
 }
 
@@ -32,6 +32,7 @@ enum Bucket {
     Get,
     List,
     Management,
+    Analyze,
     /// v2.1: one copy per minute.
     CustomModelCopy,
 }
@@ -82,11 +83,17 @@ fn limits(tier: Tier, call: &Call) -> Vec<(Bucket, usize, SignedDuration)> {
         Tier::Unlimited => return Vec::new(),
         Tier::F0 => vec![(Bucket::All, 1, SECOND)],
         Tier::S0 => match call.kind {
-            CallKind::Get { .. } | CallKind::Operation { .. } => vec![(Bucket::Get, 50, SECOND)],
+            CallKind::Get { .. } | CallKind::Operation { .. } | CallKind::AnalyzeResult { .. } => {
+                vec![(Bucket::Get, 50, SECOND)]
+            }
+            CallKind::Analyze { .. } => vec![(Bucket::Analyze, 15, SECOND)],
             CallKind::List { .. } | CallKind::Summary | CallKind::Operations { .. } | CallKind::Info => {
                 vec![(Bucket::List, 10, SECOND)]
             }
-            CallKind::Authorize | CallKind::Copy { .. } | CallKind::Delete { .. } => {
+            CallKind::Authorize
+            | CallKind::Copy { .. }
+            | CallKind::Delete { .. }
+            | CallKind::DeleteAnalyzeResult { .. } => {
                 vec![(Bucket::Management, 5, SECOND)]
             }
         },
@@ -122,12 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn s0_has_separate_limits_for_get_list_and_management_requests() {
+    fn s0_has_separate_limits_for_analyze_get_list_and_management_requests() {
         let mut limiter = Limiter::default();
         let mut accepted = |kind: CallKind| {
             let call = call(Collection::DocumentModels, kind);
             (0..100).filter(|_| limiter.acquire(Tier::S0, &call, at(0)).is_ok()).count()
         };
+        assert_eq!(accepted(CallKind::Analyze { id: "m".into() }), 15);
         assert_eq!(
             (accepted(CallKind::Get { id: "m".into() }), accepted(CallKind::Info), accepted(CallKind::Authorize)),
             (50, 10, 5)

@@ -17,6 +17,10 @@ pub enum AnswerTo {
     List,
     /// A deletion.
     Delete,
+    /// An analysis of a document.
+    Analyze,
+    /// A read of the result of an analysis.
+    AnalyzeResult,
 }
 
 impl AnswerTo {
@@ -28,7 +32,9 @@ impl AnswerTo {
             CallKind::Operation { .. } => Self::Poll,
             CallKind::Get { .. } => Self::Read,
             CallKind::List { .. } | CallKind::Summary | CallKind::Operations { .. } | CallKind::Info => Self::List,
-            CallKind::Delete { .. } => Self::Delete,
+            CallKind::Delete { .. } | CallKind::DeleteAnalyzeResult { .. } => Self::Delete,
+            CallKind::Analyze { .. } => Self::Analyze,
+            CallKind::AnalyzeResult { .. } => Self::AnalyzeResult,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! service's behaviour is not documented, a comment says so.
 #![expect(clippy::indexing_slicing, reason = "fields are set on JSON objects that were made a few lines above")]
 
+mod analysis;
 mod call;
 mod connection;
 mod custom_models;
@@ -57,6 +58,8 @@ use tls::Tls;
 
 /// Maximum size of a request body in bytes.
 const MAX_BODY: usize = 1024 * 1024;
+/// Maximum size of a document in bytes.
+const MAX_DOCUMENT: usize = 64 * 1024 * 1024;
 
 /// A request that was answered.
 #[derive(Debug, Clone)]
@@ -230,7 +233,8 @@ async fn serve(
         std::future::pending::<()>().await;
     }
     let (Parts { method, uri, headers, .. }, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, MAX_BODY).await;
+    let max_body = if uri.path().ends_with("analyze") { MAX_DOCUMENT } else { MAX_BODY };
+    let body = axum::body::to_bytes(body, max_body).await;
     tokio::time::sleep(server.latency + server.jitter.mul_f64(jitter())).await;
     let request_id = new_id();
     let (reply, region, date) = match &body {

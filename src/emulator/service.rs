@@ -57,6 +57,7 @@ impl Service {
             stored: seed::prebuilt().chain(custom(index)).collect(),
             reservations: Vec::new(),
             operations: BTreeMap::new(),
+            analyses: BTreeMap::new(),
             limiter: Limiter::default(),
             clock: options.clock_skew.iter().filter(|(name, _)| *name == resource.name).map(|(_, skew)| *skew).sum(),
             deletion_frees_reserved_id: true,
@@ -116,6 +117,7 @@ impl Service {
         let mut copies = Vec::new();
         for account in &mut self.accounts {
             account.operations.retain(|_, operation| operation.created.duration_until(now) < OPERATION_LIFETIME);
+            account.analyses.retain(|_, analysis| analysis.created.duration_until(now) < OPERATION_LIFETIME);
             let operations = account.operations.values_mut();
             for operation in operations.filter(|operation| !operation.ended && operation.ends <= now) {
                 operation.ended = true;

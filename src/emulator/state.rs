@@ -26,6 +26,7 @@ pub(super) struct Account {
     pub(super) stored: BTreeMap<(Collection, String), Stored>,
     pub(super) reservations: Vec<Reservation>,
     pub(super) operations: BTreeMap<String, Operation>,
+    pub(super) analyses: BTreeMap<String, Analysis>,
     pub(super) limiter: Limiter,
     /// Difference of the resource's own clock to the time of the requests.
     pub(super) clock: SignedDuration,
@@ -105,6 +106,24 @@ pub(super) struct Operation {
     pub(super) outcome: Outcome,
     /// Whether the outcome has taken effect.
     pub(super) ended: bool,
+}
+
+/// An analysis that was accepted.
+#[derive(Debug, Clone)]
+pub(super) struct Analysis {
+    pub(super) collection: Collection,
+    pub(super) model_id: String,
+    pub(super) created: Timestamp,
+    pub(super) ends: Timestamp,
+    /// The `analyzeResult` of its end.
+    pub(super) result: Value,
+}
+
+impl Analysis {
+    /// Whether it is one with this model.
+    pub(super) fn is_of(&self, model: (Collection, &str)) -> bool {
+        (self.collection, self.model_id.as_str()) == model
+    }
 }
 
 /// The outcome of an operation, decided at its start.

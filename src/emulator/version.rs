@@ -82,6 +82,11 @@ impl Version {
         self >= Self::V4_0
     }
 
+    /// Whether the result of an analysis with a model can be deleted.
+    pub(super) fn deletes_analyze_results(self) -> bool {
+        self >= Self::V4_0
+    }
+
     /// Whether `/info` contains the quota of neural builds.
     pub(super) fn info_has_neural_quota(self) -> bool {
         self == Self::V3_1

@@ -52,6 +52,8 @@ pub(crate) struct CopyRecord {
     training: Option<TrainingRecord>,
     ended_at: Option<Timestamp>,
     verified_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    samples_agreed_at: Option<Timestamp>,
     /// Fields of a later version of frcopy.
     #[serde(flatten)]
     more: BTreeMap<String, Value>,
@@ -102,6 +104,8 @@ pub(crate) struct Fact<'a> {
     pub ended_at: Option<Timestamp>,
     /// When the target showed it, by the target's clock.
     pub verified_at: Option<Timestamp>,
+    /// When both read all samples alike, by the target's clock.
+    pub samples_agreed_at: Option<Timestamp>,
 }
 
 impl Key {
@@ -146,6 +150,7 @@ impl Fact<'_> {
             training,
             ended_at: self.ended_at.map(whole_seconds),
             verified_at: self.verified_at.map(whole_seconds),
+            samples_agreed_at: self.samples_agreed_at.map(whole_seconds),
             more: BTreeMap::new(),
         };
         let Some(known) = known else { return new };
@@ -156,6 +161,7 @@ impl Fact<'_> {
             api_version: if is_same_copy { known.api_version.clone() } else { new.api_version },
             ended_at: new.ended_at.or(known.ended_at.filter(|_| is_same_copy)),
             verified_at: new.verified_at.max(known.verified_at.filter(|_| is_same_copy)),
+            samples_agreed_at: new.samples_agreed_at.max(known.samples_agreed_at.filter(|_| is_same_copy)),
             more: known.more.clone(),
             ..new
         }

@@ -142,6 +142,7 @@ impl Manifest {
                 training: Some(training.clone()),
                 ended_at: None,
                 verified_at: checked.target_time,
+                samples_agreed_at: checked.target_time.filter(|_| one.has_agreeing_samples()),
             });
         }
         self.write()
@@ -255,5 +256,6 @@ fn fact(report: &Report) -> Option<Fact<'_>> {
         training: report.training.clone(),
         ended_at: report.ended_at,
         verified_at: report.verified_at,
+        samples_agreed_at: None,
     })
 }

@@ -72,6 +72,8 @@ mod release;
 #[cfg(all(unix, feature = "emulator"))]
 mod replace;
 mod replay;
+#[cfg(feature = "emulator")]
+mod samples;
 mod secrets;
 mod settings;
 #[cfg(unix)]

@@ -23,7 +23,7 @@ use authority_file::AuthorityFile;
 use faults::{Resources, check_name, parse_clock_skew, parse_outage, parse_resources};
 use ready_file::ReadyFile;
 
-/// Runs two or more emulated resources on this machine, with the copy API of every version, until Ctrl-C.
+/// Runs two or more emulated resources on this machine, with the copy and analyze calls of every version, until Ctrl-C.
 ///
 /// The settings for a shell go to stdout, one line per request to stderr. With --ready-file, both are left out, so that a
 /// script can start it in the background. The resources listen on the loopback address
@@ -33,6 +33,9 @@ use ready_file::ReadyFile;
 /// or one hour; an unused one reserves its id; a wrong pair of resource id and region is accepted and the copy fails; a
 /// rate-limited resource names the time of the next try. Two rules of the service are not documented, and chosen here:
 /// the deletion of a reserved id frees it, and so does the expiry of its authorization.
+///
+/// A model can analyze a document, whose content is not looked at: what it reads is computed from the training of the model
+/// and the bytes of the document. So a copy reads the same, and a model that was trained again does not.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct EmulatorArgs {
@@ -169,6 +172,8 @@ enum AnswerArg {
     Read,
     List,
     Delete,
+    Analyze,
+    AnalyzeResult,
 }
 
 impl From<AnswerArg> for AnswerTo {
@@ -180,6 +185,8 @@ impl From<AnswerArg> for AnswerTo {
             AnswerArg::Read => Self::Read,
             AnswerArg::List => Self::List,
             AnswerArg::Delete => Self::Delete,
+            AnswerArg::Analyze => Self::Analyze,
+            AnswerArg::AnalyzeResult => Self::AnalyzeResult,
         }
     }
 }
