@@ -35,7 +35,7 @@ pub(crate) struct Comparison {
     pub samples: Option<SamplesOutcome>,
 }
 
-/// What a check has shown.
+/// What the check of one target has shown.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// One comparison per model.
@@ -44,19 +44,22 @@ pub(crate) struct Checked {
     pub target_time: Option<Timestamp>,
 }
 
-/// Why a check has compared nothing.
-#[derive(Debug)]
-pub(crate) struct CheckFailure {
-    /// Why.
-    pub error: Error,
-    /// What the target has, if only the source could not be asked.
-    pub on_target: Option<Inventory>,
+/// What came of the check of each target.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    /// Why the source is unavailable.
+    pub source_down: Option<Error>,
+    /// One result per target.
+    pub targets: Vec<Result<TargetCheck, Error>>,
 }
 
-impl From<Error> for CheckFailure {
-    fn from(error: Error) -> Self {
-        Self { error, on_target: None }
-    }
+/// What came of the check of one target.
+#[derive(Debug)]
+pub(crate) enum TargetCheck {
+    /// It was compared with the source.
+    Compared(Checked),
+    /// The source is unavailable. This is what the target has.
+    Listed(Inventory),
 }
 
 impl Comparison {

@@ -4,64 +4,136 @@ mod comparison;
 mod pairing;
 mod sampling;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use futures_util::StreamExt;
+use futures_util::future::join_all;
+use tokio::sync::{OnceCell, SetOnce};
 
 use crate::api::version::ApiVersion;
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, PARALLEL_READS, complete};
-use crate::model::{Kind, Model};
+use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::{Training, differences};
 use crate::resource::Side;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use comparison::{CheckEvent, CheckFailure, Checked, Comparison, Verdict};
+pub(crate) use comparison::{CheckEvent, Checked, Checks, Comparison, TargetCheck, Verdict};
 pub(crate) use pairing::CheckPlan;
 use pairing::{Pair, Paired, is_named_by_service, pair};
 use sampling::try_samples;
 
-/// Compares what the source has with what the target has. It only reads; samples, if there are any, are analyzed.
+/// Receives each event, with the position of the target that it belongs to; none for events of the source.
+pub(crate) type CheckObserver<'a> = &'a dyn Fn(Option<usize>, CheckEvent<'_>);
+
+/// Compares what the source has with what each target has. It only reads, and the source only once; samples, if there
+/// are any, are analyzed. The plans differ in their targets only; the results are in their order. An error of one target
+/// does not stop the others.
 ///
 /// # Errors
-/// When one of the two cannot be asked what it has, or neither has something that was selected, or there are samples and
-/// none of them is of a model of the source.
+/// When the source cannot be asked what it has, for another reason than that it is unavailable.
 pub(crate) async fn check(
-    plan: &CheckPlan,
-    observer: &dyn Fn(CheckEvent<'_>),
+    plans: &[CheckPlan],
+    observer: CheckObserver<'_>,
     cancel: &CancellationToken,
-) -> Result<Checked, CheckFailure> {
-    let context = CallContext::new(plan.timeout, cancel, |error, wait| observer(CheckEvent::Waiting { error, wait }));
-    let source = Connection::http(&plan.source)?;
-    let target = Connection::http(&plan.target)?.sharing_limits_with(&source);
-    let (source, target) = (source.client(context.clone()), target.client(context));
-    // Where the source cannot be asked, the target's answer can still be compared with a manifest.
-    let on_source = async { Ok(Inventory::read(&source, plan.scope).await) };
-    let (on_source, on_target) = tokio::try_join!(on_source, Inventory::read(&target, plan.scope))?;
-    let on_source = match on_source {
-        Ok(on_source) => on_source,
-        Err(error) => return Err(CheckFailure { error, on_target: Some(on_target) }),
+) -> Result<Checks, Error> {
+    let Some(first) = plans.first() else { return Ok(Checks::default()) };
+    let on_retry = |target| move |error: &Error, wait| observer(target, CheckEvent::Waiting { error, wait });
+    let context = CallContext::new(first.timeout, cancel, on_retry(None));
+    let source = Connection::http(&first.source)?;
+    let targets = plans.iter().enumerate().map(|(position, plan)| {
+        let target = Connection::http(&plan.target)?.sharing_limits_with(&source);
+        Ok(target.client(context.with_on_retry(on_retry(Some(position)))))
+    });
+    let targets: Vec<_> = targets.collect::<Result<_, Error>>()?;
+    let source = source.client(context);
+    let on_source = SetOnce::new();
+    let read_source = async {
+        match Inventory::read(&source, first.scope).await {
+            // Where the source is unavailable, what the targets have can still be compared with a manifest.
+            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            read => on_source.set(read.map(|inventory| Source::new(&source, inventory, observer))).unwrap_or_default(),
+        }
+        Ok(())
     };
-    let all: Vec<_> = on_source.listed.iter().chain(&on_target.listed).map(|listed| &listed.model).collect();
-    plan.selection.check(&all, "either resource")?;
-    let (on_source, mut left_out) = ready(on_source, Side::Source, observer);
-    let (on_target, not_ready_on_target) = ready(on_target, Side::Target, observer);
-    left_out.extend(not_ready_on_target);
-    let (on_source, on_target) = plan.without_others(on_source, on_target);
-    let Paired { pairs, spare } = pair(on_source, &on_target, plan);
-    if spare > 0 {
-        observer(CheckEvent::Spare { count: spare });
-    }
-    let is_meant = |pair: &Pair| {
-        let both = [&pair.source, &pair.target].into_iter().flatten();
-        both.into_iter().any(|listed| plan.selection.picks(&listed.model))
+    // Each target is compared as soon as its list and that of the source are known: no target uses up the time of another.
+    let checks = plans.iter().zip(&targets).enumerate().map(async |(position, (plan, target))| {
+        let on_target = Inventory::read(target, plan.scope).await?;
+        let observer = &|event: CheckEvent<'_>| observer(Some(position), event);
+        match on_source.wait().await {
+            Ok(source) => plan.compare(source, target, on_target, observer).await.map(TargetCheck::Compared),
+            Err(_) => Ok(TargetCheck::Listed(on_target)),
+        }
+    });
+    // Where no target can be compared, the source need not be waited for.
+    let targets = tokio::select! {
+        biased;
+        Err(error) = read_source => return Err(error),
+        targets = join_all(checks) => targets,
     };
-    let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(&source, &target, pair));
-    let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
-    if let Some(samples) = &plan.samples {
-        try_samples([&source, &target], samples, &mut comparisons, observer).await?;
+    Ok(Checks { source_down: on_source.into_inner().and_then(Result::err), targets })
+}
+
+/// A model that is read when the first comparison needs it.
+type ReadOnce = Rc<OnceCell<Listed>>;
+
+/// What the source has, for the comparisons with all targets.
+struct Source<'a> {
+    client: &'a Client<'a>,
+    ready: Vec<Listed>,
+    not_ready: Vec<NotReady>,
+    /// The models that were read one by one, each once.
+    complete: RefCell<BTreeMap<(Kind, ModelId), ReadOnce>>,
+}
+
+impl<'a> Source<'a> {
+    fn new(client: &'a Client<'a>, inventory: Inventory, observer: CheckObserver<'_>) -> Self {
+        let (ready, not_ready) = ready(inventory, Side::Source, &|event: CheckEvent<'_>| observer(None, event));
+        Self { client, ready, not_ready, complete: RefCell::default() }
     }
-    comparisons.extend(left_out.into_iter().filter(|one| plan.selection.names(&one.listed.model)).map(left_out_one));
-    Ok(Checked { comparisons, target_time: target.service_time() })
+
+    /// Reads what the list has left out of a model.
+    async fn complete(&self, listed: &Listed) -> Result<Listed, Error> {
+        let key = (listed.model.kind, listed.model.id.clone());
+        let read = Rc::clone(self.complete.borrow_mut().entry(key).or_default());
+        read.get_or_try_init(async || complete(self.client, listed.clone()).await).await.cloned()
+    }
+}
+
+impl CheckPlan {
+    /// Compares what the source has with what one target has.
+    async fn compare(
+        &self,
+        source: &Source<'_>,
+        target: &Client<'_>,
+        on_target: Inventory,
+        observer: &dyn Fn(CheckEvent<'_>),
+    ) -> Result<Checked, Error> {
+        let on_source = source.ready.iter().chain(source.not_ready.iter().map(|one| &one.listed));
+        let all: Vec<_> = on_source.chain(&on_target.listed).map(|listed| &listed.model).collect();
+        self.selection.check(&all, "either resource")?;
+        let (on_target, not_ready_on_target) = ready(on_target, Side::Target, observer);
+        let left_out = source.not_ready.iter().cloned().chain(not_ready_on_target);
+        let (on_source, on_target) = self.without_others(source.ready.clone(), on_target);
+        let Paired { pairs, spare } = pair(on_source, &on_target, self);
+        if spare > 0 {
+            observer(CheckEvent::Spare { count: spare });
+        }
+        let is_meant = |pair: &Pair| {
+            let both = [&pair.source, &pair.target].into_iter().flatten();
+            both.into_iter().any(|listed| self.selection.picks(&listed.model))
+        };
+        let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(source, target, pair));
+        let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
+        if let Some(samples) = &self.samples {
+            try_samples([source.client, target], samples, &mut comparisons, observer).await?;
+        }
+        comparisons.extend(left_out.filter(|one| self.selection.names(&one.listed.model)).map(left_out_one));
+        Ok(Checked { comparisons, target_time: target.service_time() })
+    }
 }
 
 /// The error of a check that has compared nothing. Two empty resources must not look like a backup that is complete.
@@ -89,6 +161,7 @@ pub(crate) fn not_comparable(side: Side, model: &Model) -> Error {
     Error::new(ErrorKind::Refused, what).with_remedy("wait until its training or copy has ended")
 }
 /// What cannot be used yet, or never.
+#[derive(Clone)]
 struct NotReady {
     side: Side,
     listed: Listed,
@@ -107,7 +180,7 @@ fn ready(inventory: Inventory, side: Side, observer: &dyn Fn(CheckEvent<'_>)) ->
     (ready, not_ready.into_iter().map(|listed| NotReady { side, listed }).collect())
 }
 
-async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Comparison {
+async fn compare(source: &Source<'_>, target: &Client<'_>, pair: Pair) -> Comparison {
     let one = pair.source.as_ref().or(pair.target.as_ref());
     let kind = one.map_or(Kind::Model, |one| one.model.kind);
     let mut training = None;
@@ -135,7 +208,7 @@ async fn compare(source: &Client<'_>, target: &Client<'_>, pair: Pair) -> Compar
 
 /// Reads what the lists have left out of the two, and compares them.
 async fn tell_apart(
-    source: &Client<'_>,
+    source: &Source<'_>,
     target: &Client<'_>,
     on_source: &Listed,
     on_target: &Listed,
@@ -143,7 +216,7 @@ async fn tell_apart(
     if is_named_by_service(on_source) {
         return verdict(on_source, on_target);
     }
-    match tokio::try_join!(complete(source, on_source.clone()), complete(target, on_target.clone())) {
+    match tokio::try_join!(source.complete(on_source), complete(target, on_target.clone())) {
         Ok((on_source, on_target)) => verdict(&on_source, &on_target),
         Err(error) => (Verdict::Unread(error), None),
     }

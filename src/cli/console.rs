@@ -250,8 +250,8 @@ impl Console {
     }
 
     /// Warns of models in a listing that frcopy cannot read.
-    pub(super) fn warn_of_unread(&self, side: Side, unread: usize) {
-        self.warning(&format!("the {side} lists {unread} models in an unknown format; they are left out"));
+    pub(super) fn warn_of_unread(&self, resource: &str, unread: usize) {
+        self.warning(&format!("{resource} lists {unread} models in an unknown format; they are left out"));
     }
 
     /// Shows moving lines and the total below them. Without a terminal nothing is printed.

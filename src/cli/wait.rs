@@ -268,7 +268,7 @@ fn both_sides(args: &WaitArgs) -> Result<(SideSettings, SideSettings), Error> {
     let sides = Sides::new(&args.config, &process_environment);
     let source = sides.source(args.from.from.as_ref(), &args.source)?;
     let target = sides.target(args.to.to.as_ref(), &args.target)?;
-    check_stdin(&source, &target)?;
+    check_stdin([&source, &target])?;
     Ok((source, target))
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::Command;
 use frcopy::emulator::{Collection, Options, Outage, Tier};
 use serde_json::{Value, json};
-use wiremock::MockServer;
+use wiremock::{MockServer, ResponseTemplate};
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{CommandOutput, UnusedHost, error_reply, mock_server, run};
@@ -166,4 +166,149 @@ fn a_target_that_goes_down_half_way_does_not_stop_the_other() {
     assert!(to_north < 15, "{}", output.stderr);
     assert!(output.stderr.contains("west: of 15 models and classifiers: 15 copied"), "{}", output.stderr);
     assert!(output.stderr.contains("north: of 15 models and classifiers: "), "{}", output.stderr);
+}
+
+fn check(lab: &EmulatedPair, arguments: &[&str]) -> Command {
+    command(lab, &[&["check", "--from", "east", "--to", "west", "--to", "north"], arguments].concat())
+}
+
+#[test]
+fn check_compares_each_target_and_reads_the_source_once() {
+    let lab = three(2);
+    run(&mut copy(&lab, &["--all"])).expect(0, &[]);
+    let output = run(&mut check(&lab, &[])).expect(0, &["west: of 10 models and classifiers: 10 same", "north: of 10"]);
+    assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (10, 10));
+    // The lists of v3.1 leave out what is compared: each model is read.
+    let before = lab.requests(SOURCE, "GET", "").len();
+    run(&mut check(&lab, &["--api-version", "3.1"])).expect(0, &["west: of 4 models", "north: of 4 models"]);
+    let requests = lab.requests(SOURCE, "GET", "").split_off(before);
+    assert!(requests.iter().any(|path| path.contains("/invoices-v3.1-2")), "{requests:#?}");
+    assert_eq!(requests.iter().collect::<BTreeSet<_>>().len(), requests.len(), "{requests:#?}");
+
+    lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-2");
+    let output =
+        run(&mut check(&lab, &[])).expect(9, &["west: of 10 models and classifiers: 10 same", "9 same, 1 only on"]);
+    assert!(output.stdout.contains("north\t+ invoices-v3.0-2\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("west\t= invoices-v3.0-2\n"), "{}", output.stdout);
+    let output = run(&mut check(&lab, &["--output", "json"])).expect(9, &[]);
+    let different: Vec<_> = objects(&output).into_iter().filter(|one| one["sign"] != "=").collect();
+    assert_eq!(different.len(), 1);
+    assert_eq!(
+        (&different[0]["target"]["resource"], &different[0]["source"]["resource"]),
+        (&json!("north"), &json!("east"))
+    );
+    assert_eq!(run(&mut check(&lab, &["-q"])).expect(9, &[]).stdout, "");
+}
+
+#[test]
+fn a_target_that_cannot_be_checked_does_not_hide_the_others() {
+    let lab = three(1);
+    run(&mut copy(&lab, &["--all"])).expect(0, &[]);
+    let limited = rate_limited();
+    let mut one_limited = check(&lab, &["--timeout", "20s"]);
+    one_limited.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", limited.uri());
+    let output = run(&mut one_limited).expect(7, &["error: north: ", "west: of 5 models and classifiers: 5 same"]);
+    assert_eq!((ids(&output, "west").len(), output.stdout.lines().count()), (5, 5));
+    // What a target lacks is known.
+    lab.emulator.remove(TARGET, Collection::DocumentModels, "invoices-v3.0-1");
+    run(&mut one_limited).expect(9, &["error: north: ", "west: of 5 models and classifiers: 4 same"]);
+    run(&mut check(&lab, &["no-such-model"]))
+        .expect(5, &["error: north: there is no model or classifier no-such-model"]);
+    run(command(&lab, &["check", "--from", "east", "--to", "west"]).env("FRCOPY_RESOURCE_EAST_KEY", "wrong"))
+        .expect(4, &["401"]);
+}
+
+#[test]
+fn a_target_that_does_not_answer_until_the_deadline_does_not_use_up_the_time_of_the_others() {
+    let lab = three(1);
+    run(&mut copy(&lab, &["--all"])).expect(0, &[]);
+    let silent = mock_server(|_| ResponseTemplate::new(200).set_delay(Duration::from_secs(60)));
+    // The lists of v3.1 leave out what is compared, so that more is read after them.
+    let mut one_silent = check(&lab, &["--timeout", "5s", "--api-version", "3.1"]);
+    one_silent.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", silent.uri());
+    run(&mut one_silent).expect(7, &["error: north: ", "west: of 2 models and classifiers: 2 same"]);
+}
+
+/// A manifest of copies to both targets, and the folder that has it.
+fn with_manifest(lab: &EmulatedPair) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("manifest.json").to_str().unwrap().to_owned();
+    run(&mut copy(lab, &["--all", "--manifest", &manifest])).expect(0, &[]);
+    (folder, manifest)
+}
+
+/// The copies in a manifest that were verified, by the target's endpoint.
+fn verified(manifest: &str, endpoint: &str) -> usize {
+    let content: Value = serde_json::from_str(&std::fs::read_to_string(manifest).unwrap()).unwrap();
+    let copies = content["copies"].as_array().unwrap();
+    copies.iter().filter(|copy| copy["target"]["endpoint"] == endpoint && copy["verifiedAt"].is_string()).count()
+}
+
+#[test]
+fn check_records_what_each_target_has_in_one_manifest() {
+    let lab = three(1);
+    let (_folder, manifest) = with_manifest(&lab);
+    let endpoints: Vec<_> = lab.emulator.resources().iter().map(|resource| resource.endpoint.clone()).collect();
+    let verified = || [TARGET, NORTH].map(|target| verified(&manifest, &endpoints[target]));
+    std::fs::write(&manifest, r#"{"schema":"frcopy.manifest/1","copies":[]}"#).unwrap();
+    lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
+    let arguments = ["--manifest", &manifest, "--max-age", "26h"];
+    run(&mut check(&lab, &arguments)).expect(9, &["west: of 5 models and classifiers: 5 same", "north: of 5"]);
+    assert_eq!(verified(), [5, 4]);
+    // What one target does not answer is not recorded, and the other one is.
+    std::fs::write(&manifest, r#"{"schema":"frcopy.manifest/1","copies":[]}"#).unwrap();
+    run(check(&lab, &arguments).env("FRCOPY_RESOURCE_NORTH_KEY", "wrong")).expect(4, &["error: north: ", "west: of 5"]);
+    assert_eq!(verified(), [5, 0]);
+}
+
+#[test]
+fn each_target_is_compared_with_the_manifest_without_the_source() {
+    let lab = three(1);
+    let (_folder, manifest) = with_manifest(&lab);
+    let limited = rate_limited();
+    let targets = ["check", "--to", "west", "--to", "north", "--manifest", &manifest, "--target-only"];
+    let mut alone = command(&lab, &[&targets[..], &["--max-age", "26h", "--timeout", "20s"]].concat());
+    alone.env_remove("FRCOPY_RESOURCE_EAST_ENDPOINT").env_remove("FRCOPY_RESOURCE_EAST_KEY");
+    let output = run(&mut alone).expect(0, &["west: of 5 models and classifiers: 5 same", "north: of 5"]);
+    assert_eq!((ids(&output, "west").len(), ids(&output, "north").len(), output.stdout.lines().count()), (5, 5, 10));
+    assert!(!output.stdout.contains("\t-"), "{}", output.stdout);
+    lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
+    let output = run(&mut alone).expect(9, &["west: of 5 models and classifiers: 5 same", "4 same, 1 only on"]);
+    assert!(output.stdout.contains("north\t+ invoices-v3.0-1\n"), "{}", output.stdout);
+    alone.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", limited.uri());
+    let output = run(&mut alone).expect(7, &["error: north: ", "west: of 5 models and classifiers: 5 same"]);
+    assert_eq!((ids(&output, "west").len(), output.stdout.lines().count()), (5, 5));
+}
+
+#[test]
+fn while_the_source_is_down_each_target_is_compared_with_the_manifest_and_the_exit_code_says_so() {
+    let lab = three(1);
+    let (_folder, manifest) = with_manifest(&lab);
+    let down = UnusedHost::new().url();
+    let down = down.trim_end_matches('/');
+    let mut content: Value = serde_json::from_str(&std::fs::read_to_string(&manifest).unwrap()).unwrap();
+    content["copies"].as_array_mut().unwrap().iter_mut().for_each(|copy| copy["source"]["endpoint"] = json!(down));
+    std::fs::write(&manifest, content.to_string()).unwrap();
+    lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
+    let mut command = check(&lab, &["--timeout", "5s", "--manifest", &manifest]);
+    let same = "west: of 5 models and classifiers: 5 same";
+    let output = run(command.env("FRCOPY_RESOURCE_EAST_ENDPOINT", down)).expect(7, &[same, "4 same, 1 only on"]);
+    assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (5, 5));
+    // A target that is down as well does not hide the other one.
+    let output = run(command.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", UnusedHost::new().url()))
+        .expect(7, &[same, "error: north: "]);
+    assert_eq!((ids(&output, "west").len(), output.stdout.lines().count()), (5, 5));
+}
+
+#[test]
+fn what_cannot_be_checked_together_is_refused() {
+    let lab = three(1);
+    let check = |targets: &[&str]| command(&lab, &[&["check", "--from", "east"], targets].concat());
+    run(&mut check(&["--to", "west", "--to", "WEST"])).expect(2, &["two of the targets are the same resource"]);
+    run(&mut check(&["--to", "west", "--to", "east"])).expect(2, &["source and target are the same resource"]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("invoices-v4.0-1")).unwrap();
+    std::fs::write(folder.path().join("invoices-v4.0-1/1.pdf"), "%PDF-1.7").unwrap();
+    let samples = ["--to", "west", "--to", "north", "--samples", folder.path().to_str().unwrap()];
+    run(&mut check(&samples)).expect(2, &["--samples is for one target"]);
 }

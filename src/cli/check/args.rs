@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use crate::cli::args::{Format, PatternArgs, ScopeArgs};
 use crate::cli::config::ConfigArgs;
 use crate::cli::samples::SamplesArgs;
-use crate::cli::side::{FromArg, SourceArgs, TargetArgs, ToArg};
+use crate::cli::side::{FromArg, SourceArgs, TargetArgs, ToArgs};
 
 /// Compares source and target: what a failover would miss.
 ///
@@ -32,7 +32,7 @@ pub(in crate::cli) struct CheckArgs {
     pub(super) from: FromArg,
 
     #[command(flatten)]
-    pub(super) to: ToArg,
+    pub(super) to: ToArgs,
 
     #[command(flatten)]
     pub(super) config: ConfigArgs,
@@ -91,7 +91,7 @@ pub(in crate::cli) struct CheckArgs {
 const EXAMPLES: &str = "\
 Examples:
   frcopy check
-  frcopy check --from east --to west
+  frcopy check --from east --to west --to north
   frcopy check --one-way --expiring-within 60d
   frcopy check --manifest models.json --target-only --max-age 26h
   frcopy check --samples documents invoices-v4

@@ -1,77 +1,119 @@
-//! `frcopy check`: compares source and target.
+//! `frcopy check`: compares the source with one target or several.
 
 mod args;
 mod end_of_life;
 mod plan;
+mod result;
 
 use std::cell::Cell;
 use std::process::ExitCode;
 
-use crate::check::{CheckEvent, CheckFailure, Checked, Comparison, Verdict, check, nothing_to_compare};
-use crate::error::{Error, ErrorKind};
+use crate::check::{CheckEvent, CheckObserver, Checked, Checks, TargetCheck, Verdict, check, nothing_to_compare};
+use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::recorded::check_recorded;
-use crate::resource::Resource;
+use crate::resource::{Resource, Side};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::args::Format;
 use super::ci::Results;
 use super::console::{self, Console, Verbosity};
 use super::exit_code::{self, Code};
-use super::json::EndOfLife;
-use super::{ci, json, runner, samples};
+use super::signals::Signal;
+use super::{ci, runner, samples};
 pub(super) use args::CheckArgs;
 use end_of_life::Expiring;
 use plan::{Plan, plan};
+use result::TargetResult;
 
 /// What the check has shown.
 struct Shown {
-    checked: Checked,
+    /// One result per target.
+    targets: Vec<Result<Checked, Error>>,
     /// Why the source was not asked, although it should have been.
     source_down: Option<Error>,
 }
 
 impl Plan {
-    /// Compares, and counts the entries of lists that cannot be read.
-    async fn check(&self, unread: &Cell<usize>, console: &Console, cancel: &CancellationToken) -> Result<Shown, Error> {
-        let observer = &|event: CheckEvent<'_>| {
-            if let CheckEvent::Unread { count, .. } = event {
-                unread.set(unread.get() + count);
+    /// Compares each target with the source, or with the manifest where the source is not asked or unavailable.
+    async fn check(&self, observer: CheckObserver<'_>, cancel: &CancellationToken) -> Result<Shown, Error> {
+        let Checks { source_down, targets } = check(&self.both, observer, cancel).await?;
+        let source_down = match source_down {
+            Some(error) if self.recorded.is_empty() => return Err(error),
+            source_down => source_down,
+        };
+        let mut checks = targets.into_iter();
+        let targets = (0..self.targets.len()).map(|position| {
+            let checked = checks.next().transpose();
+            async move {
+                let on_target = match checked? {
+                    Some(TargetCheck::Compared(checked)) => return Ok(checked),
+                    Some(TargetCheck::Listed(on_target)) => Some(on_target),
+                    None => None,
+                };
+                let plan = self.recorded.get(position).ok_or_else(nothing_to_compare)?;
+                let observer = &|event: CheckEvent<'_>| observer(Some(position), event);
+                check_recorded(plan, on_target, observer, cancel).await
             }
-            show_event(console, &event);
-        };
-        let (source_down, on_target) = match &self.both {
-            None => (None, None),
-            Some(plan) => match (check(plan, observer, cancel).await, &self.recorded) {
-                (Ok(checked), _) => return Ok(Shown { checked, source_down: None }),
-                (Err(CheckFailure { error, on_target: Some(on_target) }), Some(_))
-                    if error.kind() == ErrorKind::Unavailable =>
-                {
-                    (Some(error), Some(on_target))
-                }
-                (Err(failure), _) => return Err(failure.error),
-            },
-        };
-        let Some(recorded) = &self.recorded else { return Err(nothing_to_compare()) };
-        unread.set(0);
-        Ok(Shown { checked: check_recorded(recorded, on_target, observer, cancel).await?, source_down })
+        });
+        let mut targets: Vec<_> = join_all(targets).await;
+        // The error of the only target is that of the command.
+        let is_only_error = source_down.is_none() && matches!(targets.as_slice(), [Err(_)]);
+        match targets.pop_if(|_| is_only_error) {
+            Some(Err(error)) => Err(error),
+            _ => Ok(Shown { targets, source_down }),
+        }
+    }
+
+    /// Records what the check has shown to be the same.
+    fn record(&self, manifest: Option<Manifest>, results: &mut [Result<Checked, Error>]) -> Option<Error> {
+        let (mut manifest, source) = (manifest?, self.source.as_ref()?);
+        let mut unrecorded = None;
+        for (target, result) in self.targets.iter().zip(results) {
+            let Ok(checked) = result else { continue };
+            for one in checked.comparisons.iter_mut().filter(|one| matches!(one.verdict, Verdict::Same)) {
+                one.verified_at = checked.target_time;
+            }
+            let recorded = manifest.record_checked(&source.endpoint, &target.endpoint, checked);
+            unrecorded = unrecorded.or(recorded.err());
+        }
+        unrecorded
+    }
+
+    /// The text of the spinner.
+    fn step(&self) -> &'static str {
+        match (&self.source, self.targets.len()) {
+            (None, 1) => "reading the target",
+            (None, _) => "reading the targets",
+            (Some(_), 1) => "reading the source and the target",
+            (Some(_), _) => "reading the source and the targets",
+        }
     }
 }
 
-/// Records what the check has shown to be the same.
-fn record(manifest: Option<Manifest>, ends: &Ends, checked: &mut Checked) -> Option<Error> {
-    let (mut manifest, source) = (manifest?, ends.source.as_ref()?);
-    for one in checked.comparisons.iter_mut().filter(|one| matches!(one.verdict, Verdict::Same)) {
-        one.verified_at = checked.target_time;
-    }
-    manifest.record_checked(&source.endpoint, &ends.target.endpoint, checked).err()
+/// How many entries of the lists cannot be read.
+struct Unread {
+    on_source: Cell<usize>,
+    on_targets: Vec<Cell<usize>>,
 }
 
-/// The two resources; the target alone where the source was not asked.
-struct Ends {
-    source: Option<Resource>,
-    target: Resource,
+impl Unread {
+    fn new(targets: usize) -> Self {
+        Self { on_source: Cell::default(), on_targets: vec![Cell::default(); targets] }
+    }
+
+    fn add(&self, target: Option<usize>, event: &CheckEvent<'_>) {
+        let unread = target.and_then(|position| self.on_targets.get(position)).unwrap_or(&self.on_source);
+        if let CheckEvent::Unread { count, .. } = event {
+            unread.set(unread.get() + count);
+        }
+    }
+
+    /// In the lists of a target and of the source, which were compared.
+    fn count(&self, target: usize) -> usize {
+        self.on_source.get() + self.on_targets.get(target).map_or(0, Cell::get)
+    }
 }
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -79,136 +121,85 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(error) => return Ok(runner::refuse_with(Results::Check, &error)),
     };
-    let (ends, limits) =
-        (Ends { source: plan.both.as_ref().map(|both| both.source.clone()), target: plan.target.clone() }, plan.limits);
-    let (manifest, is_of_both) = (plan.manifest.take(), plan.both.is_some());
-    let verbosity = Verbosity::new(args.quiet, args.verbose);
-    let unread = Cell::new(0);
+    let manifest = plan.manifest.take();
+    let unread = Unread::new(plan.targets.len());
     let work = async |console: &Console, cancel: &CancellationToken| {
-        console.step(if args.target_only { "reading the target" } else { "reading the source and the target" });
-        let shown = plan.check(&unread, console, cancel).await?;
+        console.step(plan.step());
+        let observer = |target: Option<usize>, event: CheckEvent<'_>| {
+            unread.add(target, &event);
+            show_event(console, target.and_then(|position| plan.targets.get(position)), &event);
+        };
+        let shown = plan.check(&observer, cancel).await?;
         // After a signal the comparison is incomplete.
         if cancel.is_cancelled() { Err(Error::interrupted("interrupted")) } else { Ok(shown) }
     };
+    let verbosity = Verbosity::new(args.quiet, args.verbose);
     runner::until_signal(verbosity, Results::Check, work, |shown, signal| {
-        let Shown { mut checked, source_down } = shown;
-        checked.comparisons.retain(|one| !(args.one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
-        let unrecorded = if is_of_both && source_down.is_none() { record(manifest, &ends, &mut checked) } else { None };
-        let Checked { comparisons, target_time } = checked;
-        let expiring = Expiring { limits, now: Timestamp::now(), target_time };
-        let found = show(args, &ends, &comparisons, &expiring, verbosity);
-        unrecorded.iter().chain(&source_down).for_each(console::error);
-        let nothing = (comparisons.is_empty() && unread.get() == 0).then(nothing_to_compare);
-        nothing.iter().for_each(console::error);
-        // Models that could not be read were not compared.
-        let in_sync = !found && unread.get() == 0 && nothing.is_none() && source_down.is_none();
-        let lines = comparisons.iter().map(|one| json_line(one, &ends, &expiring));
-        let published = ci::publish_check(in_sync, lines, comparisons.iter().filter_map(|one| row(one, &expiring)));
-        let unpublished = console::unpublished(published);
-        if source_down.is_some() || in_sync || nothing.is_some() {
-            let errors = source_down.iter().chain(&nothing).chain(&unrecorded).chain(&unpublished);
-            exit_code::from_errors(errors, signal)
-        } else {
-            Code::Differs.into()
-        }
+        let Shown { mut targets, source_down } = shown;
+        let unrecorded = if source_down.is_none() { plan.record(manifest, &mut targets) } else { None };
+        let now = Timestamp::now();
+        let results = targets.into_iter().zip(&plan.targets).enumerate().map(|(position, (result, target))| {
+            let target_time = result.as_ref().ok().and_then(|checked| checked.target_time);
+            TargetResult {
+                source: plan.source.as_ref(),
+                target,
+                is_one_of_several: plan.targets.len() > 1,
+                comparisons: result.map(|checked| checked.comparisons),
+                unread: unread.count(position),
+                expiring: Expiring { limits: plan.limits, now, target_time },
+            }
+            .selected(args.one_way)
+        });
+        let results: Vec<_> = results.collect();
+        finish(args, &results, &Troubles { source_down, unrecorded }, signal)
     })
 }
 
-fn show_event(console: &Console, event: &CheckEvent<'_>) {
+/// What went wrong besides the comparison of a target.
+struct Troubles {
+    /// The source was not asked, although it should have been.
+    source_down: Option<Error>,
+    /// The manifest was not written.
+    unrecorded: Option<Error>,
+}
+
+/// Shows and publishes the results.
+fn finish(args: &CheckArgs, results: &[TargetResult<'_>], troubles: &Troubles, signal: Option<Signal>) -> ExitCode {
+    let Troubles { source_down, unrecorded } = troubles;
+    for result in results {
+        result.show(args);
+    }
+    source_down.iter().chain(unrecorded).for_each(console::error);
+    let errors = || results.iter().filter_map(TargetResult::error).chain(source_down);
+    let differs = results.iter().any(TargetResult::differs);
+    let lines = results.iter().flat_map(TargetResult::json_lines);
+    let in_sync = !differs && errors().next().is_none();
+    let unpublished =
+        console::unpublished(ci::publish_check(in_sync, lines, results.iter().flat_map(TargetResult::rows)));
+    // What a target lacks is known, whatever the trouble with another one is. Nothing is known of a source that is down.
+    if differs && source_down.is_none() {
+        Code::Differs.into()
+    } else {
+        exit_code::from_errors(errors().chain(unrecorded).chain(&unpublished), signal)
+    }
+}
+
+fn show_event(console: &Console, target: Option<&Resource>, event: &CheckEvent<'_>) {
+    let name = target.and_then(|target| target.name.as_ref());
+    let resource = |side: Side| match (side, name) {
+        (Side::Target, Some(name)) => name.to_string(),
+        (side, _) => format!("the {side}"),
+    };
     match event {
         CheckEvent::Waiting { error, wait } => console.waiting(error, *wait),
-        CheckEvent::Unread { side, count } => console.warn_of_unread(*side, *count),
+        CheckEvent::Unread { side, count } => console.warn_of_unread(&resource(*side), *count),
         CheckEvent::Spare { count } => {
-            console.note(&format!("the target has {count} additional copies of v2.1 models"));
+            console.note(&format!("{} has {count} additional copies of v2.1 models", resource(Side::Target)));
         }
         CheckEvent::Sampling(extent) => samples::announce(console, extent),
         CheckEvent::Sampled { done, of } => console.progress(&format!("analyzed {done} of {of} samples")),
         CheckEvent::NotReady { side, count } => {
-            console.note(&format!("left out, because they are not ready: {count} models of the {side}"));
+            console.note(&format!("left out, because they are not ready: {count} models of {}", resource(*side)));
         }
     }
-}
-
-/// The line of `--output json`.
-fn json_line(one: &Comparison, ends: &Ends, expiring: &Expiring) -> String {
-    json::comparison(one, ends.source.as_ref(), &ends.target, &expiring.end_of_life(one))
-}
-
-/// Shows the comparisons, and returns whether there is a difference, an expiry or a retired model.
-fn show(args: &CheckArgs, ends: &Ends, comparisons: &[Comparison], expiring: &Expiring, verbosity: Verbosity) -> bool {
-    match args.format {
-        Format::Json => json::print_lines(comparisons.iter().map(|one| json_line(one, ends, expiring))),
-        Format::Text if args.quiet => {}
-        Format::Text => {
-            json::print_lines(comparisons.iter().map(text_line));
-        }
-    }
-    for one in comparisons {
-        if let Verdict::Unread(error) = &one.verdict {
-            console::error_for(&name(one), error);
-        }
-    }
-    if verbosity >= Verbosity::Normal {
-        for one in comparisons {
-            explain(one, expiring);
-        }
-        console::line(&summary(comparisons, expiring));
-    }
-    comparisons.iter().any(|one| !matches!(one.verdict, Verdict::Same) || !expiring.reasons(one).is_empty())
-}
-
-/// The line of text: the sign and the id. A recorded copy with another id has that as well: it is the one to use.
-fn text_line(one: &Comparison) -> String {
-    let line = format!("{} {}", json::sign(&one.verdict), id(one));
-    match (&one.source_endpoint, &one.target) {
-        (Some(_), Some(target)) if target.id.as_str() != id(one) => format!("{line} {}", target.id),
-        _ => line,
-    }
-}
-
-/// The row in the CI summary, unless both sides are the same and can be used.
-fn row(one: &Comparison, expiring: &Expiring) -> Option<[String; 3]> {
-    let verdict = match &one.verdict {
-        Verdict::Same => Vec::new(),
-        Verdict::OnlyOnSource => vec!["only on the source".into()],
-        Verdict::OnlyOnTarget => vec!["only on the target".into()],
-        Verdict::Differs(found) => found.clone(),
-        Verdict::Unread(error) => vec![error.to_string()],
-    };
-    let what: Vec<_> = verdict.into_iter().chain(expiring.reasons(one)).collect();
-    (!what.is_empty()).then(|| [json::sign(&one.verdict).to_string(), name(one), what.join("; ")])
-}
-
-/// The id on the source, else the id on the target.
-fn id(one: &Comparison) -> &str {
-    one.source.as_ref().or(one.target.as_ref()).map_or("", |model| model.id.as_str())
-}
-
-fn name(one: &Comparison) -> String {
-    format!("{} {}", one.kind, id(one))
-}
-
-/// Prints the differences of a comparison, and why its models cannot be used, or not for long.
-fn explain(one: &Comparison, expiring: &Expiring) {
-    let name = name(one);
-    for what in one.verdict.differences().iter().chain(&expiring.reasons(one)) {
-        console::line(&format!("{name}: {what}"));
-    }
-    samples::explain(&name, one);
-}
-
-fn summary(comparisons: &[Comparison], expiring: &Expiring) -> String {
-    let parts =
-        [('=', "same"), ('+', "only on the source"), ('-', "only on the target"), ('*', "different"), ('!', "unread")];
-    let count = |wanted: char| comparisons.iter().filter(|one| json::sign(&one.verdict) == wanted).count();
-    let ends: Vec<_> = comparisons.iter().map(|one| expiring.end_of_life(one)).collect();
-    let ending = |is: &dyn Fn(&&EndOfLife) -> bool| ends.iter().filter(is).count();
-    let ending = [
-        (ending(&|end| end.is_soon && !end.is_past), "about to expire"),
-        (ending(&|end| end.is_past), "expired"),
-        (ending(&|end| end.is_retired), "retired"),
-        (ending(&|end| end.age.is_too_old), "verified too long ago"),
-    ];
-    let parts = parts.map(|(sign, what)| (count(sign), what)).into_iter().chain(ending);
-    console::counts(comparisons.len(), parts)
 }

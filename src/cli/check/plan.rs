@@ -2,7 +2,7 @@
 
 use crate::check::CheckPlan;
 use crate::cli::input::{parse, parse_ids, parse_long_duration, parse_timeout, process_environment, unique};
-use crate::cli::side::{Sides, check_stdin};
+use crate::cli::side::{SideSettings, Sides, check_stdin, refuse_same_target_twice};
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::recorded::RecordedPlan;
@@ -14,12 +14,14 @@ use super::end_of_life::Limits;
 
 /// What is compared.
 pub(super) struct Plan {
-    /// Source and target; none where the target alone is asked.
-    pub(super) both: Option<CheckPlan>,
-    /// The target and the manifest.
-    pub(super) recorded: Option<RecordedPlan>,
+    /// The source with each target; empty where the targets alone are asked.
+    pub(super) both: Vec<CheckPlan>,
+    /// Each target with the manifest; empty without one.
+    pub(super) recorded: Vec<RecordedPlan>,
     pub(super) manifest: Option<Manifest>,
-    pub(super) target: Resource,
+    /// None where the targets alone are asked.
+    pub(super) source: Option<Resource>,
+    pub(super) targets: Vec<Resource>,
     pub(super) limits: Limits,
 }
 
@@ -34,7 +36,7 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan, Error> {
         max_age: duration("--max-age", args.max_age.as_deref())?,
     };
     let scope = args.scope.scope()?;
-    let (source, target) = resources(args)?;
+    let (source, targets) = resources(args)?;
     let endpoint = match &source {
         Some(source) => Some(source.endpoint.clone()),
         None => source_endpoint(args)?,
@@ -43,28 +45,38 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan, Error> {
     let manifest = args.manifest.as_deref().map(Manifest::read_existing).transpose()?;
     let timeout = parse_timeout(&args.timeout)?;
     let samples = args.samples.plan()?;
-    let recorded = manifest.as_ref().map(|manifest| RecordedPlan {
+    if samples.is_some() && targets.len() > 1 {
+        // The source would analyze each document once per target, which is billed.
+        return Err(Error::settings(
+            "--samples is for one target",
+            "check one target at a time, or leave out --samples",
+        ));
+    }
+    let recorded = |manifest: &Manifest, target: &Resource| RecordedPlan {
         target: target.clone(),
         selection: selection.clone(),
         scope,
         copies: manifest.copies_on(&target.endpoint, endpoint.as_ref()),
         known: manifest.copies_on(&target.endpoint, None),
         timeout,
-    });
-    let both = source.map(|source| {
+    };
+    let both = |source: &Resource, target: &Resource| {
         let known = manifest.as_ref().map(|manifest| manifest.known_copies(&source.endpoint, &target.endpoint));
         CheckPlan {
-            selection,
-            scope,
-            template,
-            known_copies: known.unwrap_or_default(),
-            source,
+            source: source.clone(),
             target: target.clone(),
-            samples,
+            selection: selection.clone(),
+            scope,
+            known_copies: known.unwrap_or_default(),
+            template: template.clone(),
+            samples: samples.clone(),
             timeout,
         }
-    });
-    Ok(Plan { both, recorded, manifest, target, limits })
+    };
+    let recorded = manifest.iter().flat_map(|manifest| targets.iter().map(|target| recorded(manifest, target)));
+    let recorded = recorded.collect();
+    let both = source.iter().flat_map(|source| targets.iter().map(|target| both(source, target))).collect();
+    Ok(Plan { both, recorded, manifest, source, targets, limits })
 }
 
 /// The endpoint of a source that is not asked. It selects the copies of one source.
@@ -74,21 +86,22 @@ fn source_endpoint(args: &CheckArgs) -> Result<Option<Endpoint>, Error> {
     source.endpoint.map(|text| parse("the source endpoint", &text)).transpose()
 }
 
-/// Source and target; the target alone where the source is not asked.
-fn resources(args: &CheckArgs) -> Result<(Option<Resource>, Resource), Error> {
+/// The source and the targets; the targets alone where the source is not asked.
+fn resources(args: &CheckArgs) -> Result<(Option<Resource>, Vec<Resource>), Error> {
     let sides = Sides::new(&args.config, &process_environment);
-    let target = sides.target(args.to.to.as_ref(), &args.target)?;
-    if args.target_only {
-        return Ok((None, target.resource()?));
-    }
-    let source = sides.source(args.from.from.as_ref(), &args.source)?;
-    check_stdin(&source, &target)?;
-    let (source, target) = (source.resource()?, target.resource()?);
-    if source.endpoint == target.endpoint && args.target_model_id.is_none() {
+    let targets = sides.targets(&args.to.to, &args.target)?;
+    let is_asked = !args.target_only;
+    let source = is_asked.then(|| sides.source(args.from.from.as_ref(), &args.source)).transpose()?;
+    check_stdin(source.iter().chain(&targets))?;
+    let source = source.as_ref().map(SideSettings::resource).transpose()?;
+    let targets = targets.iter().map(SideSettings::resource).collect::<Result<Vec<_>, _>>()?;
+    refuse_same_target_twice(targets.iter())?;
+    let is_a_target = |source: &Resource| targets.iter().any(|target| target.endpoint == source.endpoint);
+    if source.as_ref().is_some_and(is_a_target) && args.target_model_id.is_none() {
         return Err(Error::settings(
             "source and target are the same resource",
             "give the endpoint of the resource that should have the copies as the target, or --target-model-id",
         ));
     }
-    Ok((Some(source), target))
+    Ok((source, targets))
 }

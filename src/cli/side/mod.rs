@@ -83,8 +83,8 @@ impl<S: WhichSide> SideArgs<S> {
 }
 
 /// Refuses two resources whose credentials both come from stdin.
-pub(super) fn check_stdin(source: &SideSettings, target: &SideSettings) -> Result<(), Error> {
-    if source.reads_stdin() && target.reads_stdin() {
+pub(super) fn check_stdin<'s>(resources: impl IntoIterator<Item = &'s SideSettings>) -> Result<(), Error> {
+    if resources.into_iter().filter(|settings| settings.reads_stdin()).count() > 1 {
         return Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
     }
     Ok(())

@@ -1,0 +1,166 @@
+//! What the check of one target has shown, for people, scripts and CI systems.
+
+use crate::check::{Comparison, Verdict, nothing_to_compare};
+use crate::cli::args::Format;
+use crate::cli::console::{self, Verbosity};
+use crate::cli::json::{self, EndOfLife};
+use crate::cli::samples;
+use crate::error::Error;
+use crate::resource::Resource;
+
+use super::args::CheckArgs;
+use super::end_of_life::Expiring;
+
+/// The result of one target.
+pub(super) struct TargetResult<'p> {
+    /// None where the target alone was asked.
+    pub(super) source: Option<&'p Resource>,
+    pub(super) target: &'p Resource,
+    /// Whether its lines need its name.
+    pub(super) is_one_of_several: bool,
+    pub(super) comparisons: Result<Vec<Comparison>, Error>,
+    /// Entries of lists that could not be read, and so were not compared.
+    pub(super) unread: usize,
+    pub(super) expiring: Expiring,
+}
+
+impl TargetResult<'_> {
+    /// Leaves out what is not asked for. Nothing to compare is an error.
+    pub(super) fn selected(mut self, one_way: bool) -> Self {
+        self.comparisons = self.comparisons.and_then(|mut comparisons| {
+            comparisons.retain(|one| !(one_way && matches!(one.verdict, Verdict::OnlyOnTarget)));
+            if comparisons.is_empty() && self.unread == 0 { Err(nothing_to_compare()) } else { Ok(comparisons) }
+        });
+        self
+    }
+
+    /// Why it was not compared.
+    pub(super) fn error(&self) -> Option<&Error> {
+        self.comparisons.as_ref().err()
+    }
+
+    /// Whether there is a difference, an expiry, a retired model or a copy that is too old.
+    pub(super) fn differs(&self) -> bool {
+        let is_different =
+            |one: &Comparison| !matches!(one.verdict, Verdict::Same) || !self.expiring.reasons(one).is_empty();
+        // Models that could not be read were not compared.
+        self.comparisons.as_ref().is_ok_and(|found| self.unread > 0 || found.iter().any(is_different))
+    }
+
+    /// The lines of `--output json`.
+    pub(super) fn json_lines(&self) -> impl Iterator<Item = String> {
+        let line = |one| json::comparison(one, self.source, self.target, &self.expiring.end_of_life(one));
+        self.comparisons.iter().flatten().map(line)
+    }
+
+    /// Prints the comparisons, or why there are none.
+    pub(super) fn show(&self, args: &CheckArgs) {
+        match args.format {
+            Format::Json => json::print_lines(self.json_lines()),
+            Format::Text if args.quiet => {}
+            Format::Text => json::print_lines(self.text_lines()),
+        }
+        let label = self.label();
+        match &self.comparisons {
+            Ok(comparisons) => self.explain_all(comparisons, &label, Verbosity::new(args.quiet, args.verbose)),
+            Err(error) => console::error_of(&label, error),
+        }
+    }
+
+    fn explain_all(&self, comparisons: &[Comparison], label: &str, verbosity: Verbosity) {
+        for one in comparisons {
+            if let Verdict::Unread(error) = &one.verdict {
+                console::error_for(&format!("{label}{}", name(one)), error);
+            }
+        }
+        if verbosity >= Verbosity::Normal {
+            for one in comparisons {
+                explain(label, one, &self.expiring);
+            }
+            console::line(&format!("{label}{}", summary(comparisons, &self.expiring)));
+        }
+    }
+
+    /// The rows in the CI summary: what is not the same on both sides, and why the target was not compared.
+    pub(super) fn rows(&self) -> Vec<[String; 3]> {
+        let label = self.label();
+        match &self.comparisons {
+            Ok(comparisons) => {
+                let rows = comparisons.iter().filter_map(|one| row(one, &self.expiring));
+                rows.map(|[sign, name, what]| [sign, format!("{label}{name}"), what]).collect()
+            }
+            Err(error) => vec![["!".into(), label.trim_end_matches(": ").to_owned(), error.to_string()]],
+        }
+    }
+
+    fn text_lines(&self) -> impl Iterator<Item = String> {
+        let target = self.name().map(|name| format!("{name}\t")).unwrap_or_default();
+        self.comparisons.iter().flatten().map(move |one| format!("{target}{}", text_line(one)))
+    }
+
+    /// What a line on stderr begins with.
+    fn label(&self) -> String {
+        self.name().map(|name| format!("{name}: ")).unwrap_or_default()
+    }
+
+    /// The name of the target, if there are several.
+    fn name(&self) -> Option<String> {
+        self.target.name.as_ref().filter(|_| self.is_one_of_several).map(ToString::to_string)
+    }
+}
+
+/// The line of text: the sign and the id. A recorded copy with another id has that as well: it is the one to use.
+fn text_line(one: &Comparison) -> String {
+    let line = format!("{} {}", json::sign(&one.verdict), id(one));
+    match (&one.source_endpoint, &one.target) {
+        (Some(_), Some(target)) if target.id.as_str() != id(one) => format!("{line} {}", target.id),
+        _ => line,
+    }
+}
+
+/// The row in the CI summary, unless both sides are the same and can be used.
+fn row(one: &Comparison, expiring: &Expiring) -> Option<[String; 3]> {
+    let verdict = match &one.verdict {
+        Verdict::Same => Vec::new(),
+        Verdict::OnlyOnSource => vec!["only on the source".into()],
+        Verdict::OnlyOnTarget => vec!["only on the target".into()],
+        Verdict::Differs(found) => found.clone(),
+        Verdict::Unread(error) => vec![error.to_string()],
+    };
+    let what: Vec<_> = verdict.into_iter().chain(expiring.reasons(one)).collect();
+    (!what.is_empty()).then(|| [json::sign(&one.verdict).to_string(), name(one), what.join("; ")])
+}
+
+/// The id on the source, else the id on the target.
+fn id(one: &Comparison) -> &str {
+    one.source.as_ref().or(one.target.as_ref()).map_or("", |model| model.id.as_str())
+}
+
+fn name(one: &Comparison) -> String {
+    format!("{} {}", one.kind, id(one))
+}
+
+/// Prints the differences of a comparison, and why its models cannot be used, or not for long.
+fn explain(label: &str, one: &Comparison, expiring: &Expiring) {
+    let name = name(one);
+    for what in one.verdict.differences().iter().chain(&expiring.reasons(one)) {
+        console::line(&format!("{label}{name}: {what}"));
+    }
+    samples::explain(&format!("{label}{name}"), one);
+}
+
+fn summary(comparisons: &[Comparison], expiring: &Expiring) -> String {
+    let parts =
+        [('=', "same"), ('+', "only on the source"), ('-', "only on the target"), ('*', "different"), ('!', "unread")];
+    let count = |wanted: char| comparisons.iter().filter(|one| json::sign(&one.verdict) == wanted).count();
+    let ends: Vec<_> = comparisons.iter().map(|one| expiring.end_of_life(one)).collect();
+    let ending = |is: &dyn Fn(&&EndOfLife) -> bool| ends.iter().filter(is).count();
+    let ending = [
+        (ending(&|end| end.is_soon && !end.is_past), "about to expire"),
+        (ending(&|end| end.is_past), "expired"),
+        (ending(&|end| end.is_retired), "retired"),
+        (ending(&|end| end.age.is_too_old), "verified too long ago"),
+    ];
+    let parts = parts.map(|(sign, what)| (count(sign), what)).into_iter().chain(ending);
+    console::counts(comparisons.len(), parts)
+}
