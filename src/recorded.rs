@@ -14,6 +14,7 @@ use crate::model::{Model, ModelId};
 use crate::model_diff::Training;
 use crate::resource::{Endpoint, Resource, Side};
 use crate::selection::Selection;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A copy as a manifest has recorded it.
@@ -50,17 +51,20 @@ pub(crate) struct RecordedPlan {
     pub timeout: Duration,
 }
 
-/// Compares what the target has with what is recorded. It only reads. What the target has may be known already.
+/// Compares what the target has with what is recorded. It only reads. What the target has may be known already. The time
+/// limit of the command counts from `began`.
 ///
 /// # Errors
 /// When the target cannot be asked what it has, or nothing was selected.
 pub(crate) async fn check_recorded(
     plan: &RecordedPlan,
     on_target: Option<Inventory>,
+    began: Instant,
     observer: &dyn Fn(CheckEvent<'_>),
     cancel: &CancellationToken,
 ) -> Result<Checked, Error> {
-    let context = CallContext::new(plan.timeout, cancel, |error, wait| observer(CheckEvent::Waiting { error, wait }));
+    let left = plan.timeout.saturating_sub(began.elapsed());
+    let context = CallContext::new(left, cancel, |error, wait| observer(CheckEvent::Waiting { error, wait }));
     let target = &Connection::http(&plan.target)?.client(context);
     let inventory = match on_target {
         Some(on_target) => on_target,

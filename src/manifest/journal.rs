@@ -72,8 +72,8 @@ impl FileJournal {
         };
         let read = |state: &mut State| {
             journal.read(state)?;
-            // A process was killed after its last line and before the removal of the file.
-            if state.generation.is_some() { journal.compact(state) } else { Ok(()) }
+            // A process was killed after its last line and before the removal of its files.
+            if state.generation.is_some() { journal.compact(state) } else { journal.remove_leases() }
         };
         match journal.locked(read) {
             Ok(()) => Ok(journal),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -166,4 +167,20 @@ fn a_check_of_both_sides_records_copies_that_were_made_without_a_manifest() {
     let copies = backup.json();
     let old = copies["copies"].as_array().unwrap().iter().filter(|copy| copy["verifiedAt"] == "2026-01-01T00:00:00Z");
     assert_eq!(old.map(|copy| copy["source"]["modelId"].clone()).collect::<Vec<_>>(), ["invoices-v4.0-1"]);
+}
+
+#[test]
+fn a_source_that_hangs_and_a_target_that_hangs_end_the_check_at_its_timeout() {
+    let backup = Backup::new();
+    // The system accepts the connections, and nothing is ever answered.
+    let [source, target] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+    backup.change(|copy| copy["source"]["endpoint"] = json!(url(&source)));
+    let manifest = backup.manifest();
+    let mut command =
+        backup.pair.command(&["check", "--manifest", manifest.to_str().unwrap(), "--timeout", "3s", "--one-way"]);
+    command.env("FRCOPY_SOURCE_ENDPOINT", url(&source)).env("FRCOPY_TARGET_ENDPOINT", url(&target));
+    let began = Instant::now();
+    run(&mut command).expect(7, &[]);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

@@ -15,6 +15,7 @@ use crate::recorded::check_recorded;
 use crate::resource::{Resource, Side};
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ci::Results;
@@ -38,6 +39,7 @@ struct Shown {
 impl Plan {
     /// Compares each target with the source, or with the manifest where the source is not asked or unavailable.
     async fn check(&self, observer: CheckObserver<'_>, cancel: &CancellationToken) -> Result<Shown, Error> {
+        let began = Instant::now();
         let Checks { source_down, targets } = check(&self.both, observer, cancel).await?;
         let source_down = match source_down {
             Some(error) if self.recorded.is_empty() => return Err(error),
@@ -54,7 +56,7 @@ impl Plan {
                 };
                 let plan = self.recorded.get(position).ok_or_else(nothing_to_compare)?;
                 let observer = &|event: CheckEvent<'_>| observer(Some(position), event);
-                check_recorded(plan, on_target, observer, cancel).await
+                check_recorded(plan, on_target, began, observer, cancel).await
             }
         });
         let mut targets: Vec<_> = join_all(targets).await;
