@@ -35,11 +35,12 @@ const UNSENT_HEADERS: [(&str, &str); 5] = [
 fn the_emulator_answers_recorded_requests_like_the_service() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     let folders = std::env::var_os("FRCOPY_RECORDINGS").into_iter().map(Into::into).chain([own]);
-    for folder in folders {
-        for (name, recording) in recordings_in(&folder) {
-            Runtime::new().unwrap().block_on(replay(&name, recording));
+    // All at the same time: each waits for the end of its operation.
+    std::thread::scope(|scope| {
+        for (name, recording) in folders.flat_map(|folder| recordings_in(&folder)) {
+            scope.spawn(move || Runtime::new().unwrap().block_on(replay(&name, recording)));
         }
-    }
+    });
 }
 
 /// Sends the requests of one recording to an emulator.
@@ -59,7 +60,7 @@ async fn replay(name: &str, recording: Value) {
     let text = recording.to_string();
     let ordered = ["AuthorizationFailed", "ModelNotReady"].into_iter();
     let fail = ordered.filter(|code| text.contains(&format!(r#""code":"{code}""#))).find_map(Fault::find);
-    let options = Options { operation_time: Duration::from_millis(400), models: 0, fail, ..Options::default() };
+    let options = Options { operation_time: Duration::from_secs(4), models: 0, fail, ..Options::default() };
     let emulator = Emulator::start(&options, Arc::new(|_| {})).await.unwrap();
     let resource = emulator.resources()[0].clone();
     let recording: Recording = serde_json::from_value(localised(recording, &resource.endpoint)).unwrap();

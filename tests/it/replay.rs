@@ -210,7 +210,7 @@ fn innermost(body: &Value) -> (String, String) {
 fn remedy(code: &str) -> &'static str {
     match code {
         "1002" => "correct --target-resource-id and --target-region",
-        "1999" => "look for",
+        "1999" => "wait for it",
         "2024" => "make --target-resource-id and --target-region a true pair",
         "AuthorizationError" | "AuthorizationFailed" => "run the command again",
         "ModelNotReady" => "wait until the model's training has succeeded",
