@@ -78,7 +78,7 @@ fn a_lost_start_of_unknown_outcome_prints_what_may_be_running() {
     for step in [Step::ListOperations, Step::Verify] {
         service.on(step, [error_reply(404, "404", "Resource not found")]);
     }
-    assert_output("unknown_start", &run(service.copy().args(["--timeout", "300ms"])));
+    assert_output("unknown_start", &run(service.copy().args(["--timeout", "900ms"])));
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn wait_prints_the_operation_url_again_at_the_deadline() {
         let service = ScriptedService::new(version);
         service.on(Step::Poll, [operation(version, "running")]);
         let resume = format!("frcopy wait '{}'", service.operation_url());
-        let json = run(wait(&service).args(["--timeout", "200ms", "--output", "json"])).expect(8, &[&resume]).json();
+        let json = run(wait(&service).args(["--timeout", "1s", "--output", "json"])).expect(8, &[&resume]).json();
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(service.operation_url())));
     });
 }
