@@ -162,6 +162,28 @@ impl Readiness {
 }
 
 #[cfg(test)]
+impl Model {
+    /// A ready model of which nothing else is known.
+    pub(crate) fn example(id: &str) -> Self {
+        Self {
+            id: id.parse().unwrap(),
+            kind: Kind::Model,
+            readiness: Readiness::Ready,
+            api_version: None,
+            name: None,
+            description: None,
+            tags: BTreeMap::new(),
+            created: None,
+            modified: None,
+            expires: None,
+            document_types: BTreeMap::new(),
+            components: Vec::new(),
+            is_complete: true,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

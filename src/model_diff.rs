@@ -186,25 +186,16 @@ fn day(date: Option<Timestamp>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, Readiness};
 
     fn model(id: &str, created: &str, modified: Option<&str>) -> Model {
         let date = |text: &str| text.parse().unwrap();
         let fields = DocumentType { field_schema: Some("{}".into()), build_mode: Some("template".into()) };
         Model {
-            id: id.parse().unwrap(),
-            kind: Kind::Model,
-            readiness: Readiness::Ready,
             api_version: Some("2023-07-31".into()),
-            name: None,
-            description: None,
-            tags: BTreeMap::new(),
             created: Some(date(created)),
             modified: modified.map(date),
-            expires: None,
             document_types: BTreeMap::from([(id.into(), fields)]),
-            components: Vec::new(),
-            is_complete: true,
+            ..Model::example(id)
         }
     }
 

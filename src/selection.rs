@@ -107,27 +107,10 @@ impl fmt::Display for Pattern {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::model::{Kind, Readiness};
 
     fn model(id: &str, name: Option<&str>) -> Model {
-        Model {
-            id: id.parse().unwrap(),
-            kind: Kind::Model,
-            readiness: Readiness::Ready,
-            api_version: None,
-            name: name.map(Into::into),
-            description: None,
-            tags: BTreeMap::new(),
-            created: None,
-            modified: None,
-            expires: None,
-            document_types: BTreeMap::new(),
-            components: Vec::new(),
-            is_complete: true,
-        }
+        Model { name: name.map(Into::into), ..Model::example(id) }
     }
 
     fn patterns(include: &[&str], exclude: &[&str]) -> Selection {

@@ -147,21 +147,8 @@ mod tests {
     use super::*;
 
     fn blank(created: &str) -> Model {
-        Model {
-            id: "33f4d42c-cd2f-4e74-b990-a1aeafab5a5d".parse().unwrap(),
-            kind: Kind::Model,
-            readiness: Readiness::Creating,
-            api_version: None,
-            name: None,
-            description: None,
-            tags: std::collections::BTreeMap::new(),
-            created: created.parse().ok(),
-            modified: None,
-            expires: None,
-            document_types: std::collections::BTreeMap::new(),
-            components: Vec::new(),
-            is_complete: true,
-        }
+        let created = created.parse().ok();
+        Model { readiness: Readiness::Creating, created, ..Model::example("33f4d42c-cd2f-4e74-b990-a1aeafab5a5d") }
     }
 
     #[test]
