@@ -1,16 +1,12 @@
 //! Finds what copies have left on a resource, and deletes it: staging copies that are no longer needed, and blank models
 //! whose authorization has expired.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
 
 use crate::api::version::ApiVersion;
 use crate::api::{MaybeBlank, Quota};
 use crate::client::Client;
-use crate::client::retry::with_requested_wait;
-use crate::copy::{is_staging, staging_id};
+use crate::copy::{MAX_LOST_DELETES, is_staging, staging_id};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, Scope};
 use crate::model::{Model, ModelId, Readiness};
@@ -19,8 +15,6 @@ use crate::model_diff::{differences, is_unchanged};
 /// A blank model of this age has no use: its authorization was valid for 24 hours, and a copy that was started at the end
 /// of them has ended since. It is judged by the service's own clock.
 const BLANK_FOR: SignedDuration = SignedDuration::from_mins(24 * 60 + 30);
-/// How often a deletion is sent at most while its answers are lost.
-const MAX_LOST_DELETES: u32 = 3;
 /// How often the reads before a deletion are sent at most.
 const MAX_FAILED_LOOKS: u32 = 5;
 
@@ -198,7 +192,7 @@ pub(crate) async fn delete(client: &Client<'_>, leftover: &Leftover) -> Result<(
         if lost >= MAX_LOST_DELETES {
             return Err(error);
         }
-        wait_before_repetition(client, error, attempts).await?;
+        client.wait_before_repetition(error, attempts).await?;
     }
 }
 
@@ -219,7 +213,7 @@ async fn look(client: &Client<'_>, leftover: &Leftover) -> Result<bool, Error> {
         if failures >= MAX_FAILED_LOOKS {
             return Err(error);
         }
-        wait_before_repetition(client, error, failures).await?;
+        client.wait_before_repetition(error, failures).await?;
     }
 }
 
@@ -251,45 +245,14 @@ fn changed(id: &ModelId) -> Error {
         .with_remedy("run the command again, which shows what it is now")
 }
 
-/// Waits after a failed request, with backoff and at least as long as the service asks for.
-///
-/// # Errors
-/// The failure, if a repetition would change nothing or would come after the deadline.
-async fn wait_before_repetition(client: &Client<'_>, error: Error, attempts: u32) -> Result<(), Error> {
-    if !error.is_worth_repeating() {
-        return Err(error);
-    }
-    let requested: Duration = error.retry_after().unwrap_or_default();
-    if Instant::now() + requested > client.deadline() {
-        return Err(with_requested_wait(error));
-    }
-    client.wait_before_retry(&error, attempts).await
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::model::Kind;
 
     fn creating(created: Option<&str>, modified: Option<&str>) -> Model {
         let date = |text: Option<&str>| text.map(|text| text.parse().unwrap());
-        Model {
-            id: "33f4d42c-cd2f-4e74-b990-a1aeafab5a5d".parse().unwrap(),
-            kind: Kind::Model,
-            readiness: Readiness::Creating,
-            api_version: None,
-            name: None,
-            description: None,
-            tags: BTreeMap::new(),
-            created: date(created),
-            modified: date(modified),
-            expires: None,
-            document_types: BTreeMap::new(),
-            components: Vec::new(),
-            is_complete: true,
-        }
+        let blank = Model::example("33f4d42c-cd2f-4e74-b990-a1aeafab5a5d");
+        Model { readiness: Readiness::Creating, created: date(created), modified: date(modified), ..blank }
     }
 
     #[test]

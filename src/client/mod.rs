@@ -336,6 +336,22 @@ impl Client<'_> {
         self.pause(wait).await
     }
 
+    /// As [`Client::wait_before_retry`], but at most until the deadline. Returns the failure again.
+    ///
+    /// # Errors
+    /// The failure, if a repetition would change nothing or would come after the deadline, or
+    /// [`ErrorKind::Interrupted`].
+    pub(crate) async fn wait_before_repetition(&self, error: Error, attempt: u32) -> Result<Error, Error> {
+        if !error.is_worth_repeating() {
+            return Err(error);
+        }
+        if Instant::now() + error.retry_after().unwrap_or_default() > self.context.deadline {
+            return Err(retry::with_requested_wait(error));
+        }
+        self.wait_before_retry(&error, attempt).await?;
+        Ok(error)
+    }
+
     /// Waits until the rate limiter would allow a request, so that it can be sent right after a read.
     ///
     /// # Errors

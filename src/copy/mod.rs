@@ -48,6 +48,7 @@ pub(crate) use journal::{
 pub use plan::{CopyOptions, IfExists, Plan};
 pub(crate) use plan::{is_staging, staging_id};
 pub(crate) use preflight::version_of;
+pub(crate) use release::MAX_LOST_DELETES;
 pub use report::{Outcome, Report, RequestIds};
 pub(crate) use resume::{WaitPlan, finish_each, wait, wait_for_each};
 pub use run::{copy, dry_run};

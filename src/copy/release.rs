@@ -20,7 +20,7 @@ use crate::text::UntrustedText;
 /// The time for a release, with its read and its deletion. After the deadline and after cancellation it is much shorter.
 pub(super) const RELEASE_TIME: Duration = Duration::from_secs(60);
 /// How often a deletion is sent at most while its answers are lost.
-pub(super) const MAX_LOST_DELETES: u32 = 3;
+pub(crate) const MAX_LOST_DELETES: u32 = 3;
 
 /// An id that is reserved on the target for a copy.
 #[must_use = "a reserved id must be settled, released or kept"]

@@ -15,7 +15,6 @@ use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, MAX_LOST_DELETES};
 use super::report::{Done, Outcome};
 use crate::api::Quota;
-use crate::client::retry::with_requested_wait;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Model, ModelId};
 use crate::model_diff::is_unchanged;
@@ -239,7 +238,7 @@ impl Job<'_> {
             if may_be_late {
                 late_until = Some(Instant::now() + LATE_DELETE_TIME);
             }
-            let error = self.wait_before_repetition(error, attempts).await?;
+            let error = self.target.wait_before_repetition(error, attempts).await?;
             lost_answer = if may_be_late { Some(error) } else { lost_answer };
         }
         self.cx.emit(Event::Deleted { target_model_id: &model.id });
@@ -266,7 +265,7 @@ impl Job<'_> {
             if failures >= MAX_FAILED_LOOKS {
                 return Err(error);
             }
-            self.wait_before_repetition(error, failures).await?;
+            self.target.wait_before_repetition(error, failures).await?;
         };
         let Some(now) = now else { return Ok(Look::Gone) };
         if !is_unchanged(model, &now) {
@@ -287,22 +286,6 @@ impl Job<'_> {
             Err(error) if error.is_no_such_model() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Waits after a failed request, with backoff and at least as long as the service asks for. Returns the failure again.
-    ///
-    /// # Errors
-    /// The failure, if a repetition would change nothing or would come after the deadline.
-    async fn wait_before_repetition(&self, error: Error, attempts: u32) -> Result<Error, Error> {
-        if !error.is_worth_repeating() {
-            return Err(error);
-        }
-        let requested = error.retry_after().unwrap_or_default();
-        if Instant::now() + requested > self.target.deadline() {
-            return Err(with_requested_wait(error));
-        }
-        self.target.wait_before_retry(&error, attempts).await?;
-        Ok(error)
     }
 
     /// Checks that the new model is still there when a deletion of the old one without an answer can no longer be carried out.
