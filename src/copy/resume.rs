@@ -51,15 +51,10 @@ pub(crate) async fn wait_for_each(
     on_end: &dyn Fn(usize, &Report),
     cancel: &CancellationToken,
 ) -> Vec<Report> {
-    let connections = SharedConnections::default();
-    let connect = |resource: &Resource| connections.get(resource);
-    let connect: Connect<'_> = &connect;
-    let waits = plans.iter().enumerate().map(async |(index, plan)| {
-        let report = wait_over(plan, &|event| on_event(index, event), cancel, connect).await;
-        on_end(index, &report);
-        report
-    });
-    futures_util::future::join_all(waits).await
+    let run = async |plan: &WaitPlan, observer: Observer<'_>, connect: Connect<'_>| {
+        wait_over(plan, observer, cancel, connect).await
+    };
+    report_each(plans, on_event, on_end, run).await
 }
 
 /// Finishes what earlier runs left open of several copies between the same two resources, and begins no other copy.
@@ -70,20 +65,32 @@ pub(crate) async fn finish_each(
     on_end: &dyn Fn(usize, &Report),
     cancel: &CancellationToken,
 ) -> Vec<Report> {
-    let connections = SharedConnections::default();
-    let connect = |resource: &Resource| connections.get(resource);
-    let connect: Connect<'_> = &connect;
     let work = async |job: Job<'_>| match job.finish_open(None).await? {
         Rest::Nothing(done) => Ok(done.at(job.cx.source.service_time(), job.target.service_time())),
         Rest::Copy { .. } => Err(Error::new(ErrorKind::NotFound, "there is no copy of the model as it is now")
             .with_remedy("run the copy command again")),
     };
-    let finished = plans.iter().enumerate().map(async |(index, plan)| {
-        let report = with_job(plan, &|event| on_event(index, event), cancel, connect, work).await;
+    let run = async |plan: &Plan, observer: Observer<'_>, connect: Connect<'_>| {
+        with_job(plan, observer, cancel, connect, work).await
+    };
+    report_each(plans, on_event, on_end, run).await
+}
+
+/// Runs all plans at the same time, over the same connections.
+async fn report_each<P>(
+    plans: &[P],
+    on_event: &dyn Fn(usize, Event<'_>),
+    on_end: &dyn Fn(usize, &Report),
+    run: impl AsyncFn(&P, Observer<'_>, Connect<'_>) -> Report,
+) -> Vec<Report> {
+    let connections = SharedConnections::default();
+    let connect: Connect<'_> = &|resource: &Resource| connections.get(resource);
+    let reports = plans.iter().enumerate().map(async |(index, plan)| {
+        let report = run(plan, &|event| on_event(index, event), connect).await;
         on_end(index, &report);
         report
     });
-    futures_util::future::join_all(finished).await
+    futures_util::future::join_all(reports).await
 }
 
 /// One connection to each side.
