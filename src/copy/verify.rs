@@ -10,7 +10,7 @@ use super::poll::{ASK_SUPPORT, continues};
 use super::release::Reservation;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind, Finding};
-use crate::model::Readiness;
+use crate::model::{ModelId, Readiness};
 
 /// How long the target may take to show a model whose operation has succeeded.
 const VERIFY_TIME: Duration = Duration::from_secs(10);
@@ -61,7 +61,8 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
     }
 }
 
-fn invalid(id: &crate::model::ModelId) -> Error {
+/// The error of a copy that the target itself calls invalid.
+pub(super) fn invalid(id: &ModelId) -> Error {
     Error::new(ErrorKind::Failed, format!("the target says that the copy {id} is invalid")).with_remedy(ASK_SUPPORT)
 }
 

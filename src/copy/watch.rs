@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Observer};
-use super::poll::{ASK_SUPPORT, NOT_FOUND_BELIEVED_AFTER, PollSchedule, poll_until_terminal};
+use super::poll::{NOT_FOUND_BELIEVED_AFTER, PollSchedule, poll_until_terminal};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
+use super::verify::invalid;
 use crate::api::Response;
 use crate::api::version::ApiVersion;
 use crate::client::{Client, Connection};
@@ -74,8 +75,7 @@ impl WatchPlan {
         if value.status == OperationStatus::Succeeded {
             return Ok(());
         }
-        let what = format!("the target says that the copy {} is invalid", self.target_model_id);
-        Err(Error::new(ErrorKind::Failed, what).with_remedy(ASK_SUPPORT).with_request_id(request_id))
+        Err(invalid(&self.target_model_id).with_request_id(request_id))
     }
 
     /// Reads the model once, as the status of its copy.
