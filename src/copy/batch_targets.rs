@@ -78,13 +78,15 @@ async fn for_each_target(
     let of_source = |event: BatchEvent<'_>| observer(None, event);
     let of_target = |position: usize| move |event: BatchEvent<'_>| observer(Some(position), event);
     let of_targets: Vec<_> = (0..plans.len()).map(of_target).collect();
-    let batches = plans.iter().zip(&of_targets).map(|(plan, observer)| {
-        let target = connect(&plan.options.target)?.sharing_limits_with(&source);
-        Ok(Batch::new(plan, observer, cancel, (source.clone(), target), active.clone()))
-    });
-    let batches: Vec<_> = batches.collect::<Result<_, Error>>()?;
-    let target = connect(&first.options.target)?.sharing_limits_with(&source);
-    let reader = Batch::new(first, &of_source, cancel, (source, target), active.clone());
+    let connections = plans.iter().map(|plan| Ok(connect(&plan.options.target)?.sharing_limits_with(&source)));
+    let connections: Vec<_> = connections.collect::<Result<_, Error>>()?;
+    let Some(first_target) = connections.first().cloned() else { return Ok(Vec::new()) };
+    let reader = Batch::new(first, &of_source, cancel, (source.clone(), first_target), active.clone());
+    let batches =
+        plans.iter().zip(&of_targets).zip(connections).map(|((plan, observer), target)| {
+            Batch::new(plan, observer, cancel, (source.clone(), target), active.clone())
+        });
+    let batches: Vec<_> = batches.collect();
     let target_lists = join_all(batches.iter().map(Batch::read_target_list));
     let (candidates, _) = tokio::join!(reader.find_candidates(), target_lists);
     let candidates = candidates?;
