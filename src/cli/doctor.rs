@@ -14,7 +14,7 @@ use super::ci::Results;
 use super::config::ConfigArgs;
 use super::console::{self, Console, Verbosity};
 use super::input::{Environment, parse, parse_timeout, process_environment};
-use super::side::{SideSettings, Sides, SourceArgs, TargetAddressArgs, TargetArgs};
+use super::side::{SideSettings, Sides, SourceArgs, TargetAddressArgs, TargetArgs, both_from_stdin};
 use super::{ci, exit_code, json, runner};
 
 /// Checks settings, network, authentication, API versions, room, region and clock of each resource.
@@ -166,8 +166,7 @@ fn given_sides(args: &DoctorArgs, environment: Environment<'_>) -> Vec<Given> {
 fn check_stdin(given: &mut [Given]) {
     let with_stdin = |given: &&mut Given| given.settings.as_ref().is_ok_and(SideSettings::reads_stdin);
     for second in given.iter_mut().filter(with_stdin).skip(1) {
-        second.settings =
-            Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
+        second.settings = Err(both_from_stdin());
     }
 }
 

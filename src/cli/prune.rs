@@ -17,7 +17,7 @@ use super::config::ConfigArgs;
 use super::console::{self, Console, Verbosity};
 use super::input::{parse_ids, parse_timeout, process_environment};
 use super::side::{Sides, SourceArgs, TargetArgs};
-use super::{exit_code, json, runner};
+use super::{exit_code, json, runner, table};
 
 /// Lists what copies have left on a resource: staging copies and blank v2.1 models. Deletes them with --yes.
 ///
@@ -179,7 +179,7 @@ fn show(args: &PruneArgs, plan: &PrunePlan, pruned: &[Pruned]) {
             let ids = pruned.iter().filter(|one| ["removable", "deleted"].contains(&one.status()));
             json::print_lines(ids.map(|one| one.leftover.model.id.to_string()));
         }
-        Format::Text => json::print_lines(table(pruned).into_iter()),
+        Format::Text => json::print_lines(table::lines(HEAD, pruned.iter().map(row).collect())),
     }
     for Pruned { leftover, deletion } in pruned {
         if let Some(Err(error)) = deletion {
@@ -193,26 +193,15 @@ fn show(args: &PruneArgs, plan: &PrunePlan, pruned: &[Pruned]) {
 
 const HEAD: [&str; 5] = ["MODEL ID", "KIND", "API", "RESULT", "REASON"];
 
-fn table(pruned: &[Pruned]) -> Vec<String> {
-    let head = (!pruned.is_empty()).then(|| HEAD.map(str::to_owned));
-    let row = |one: &Pruned| {
-        let Leftover { version, model, .. } = &one.leftover;
-        [
-            model.id.to_string(),
-            model.kind.to_string(),
-            json::trained_with(*version, model),
-            one.status().to_owned(),
-            one.reason().to_owned(),
-        ]
-    };
-    let rows: Vec<_> = head.into_iter().chain(pruned.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<_> = (0..HEAD.len()).map(|column| width(column).unwrap_or_default()).collect();
-    let line = |row: &[String; HEAD.len()]| {
-        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+fn row(one: &Pruned) -> [String; HEAD.len()] {
+    let Leftover { version, model, .. } = &one.leftover;
+    [
+        model.id.to_string(),
+        model.kind.to_string(),
+        json::trained_with(*version, model),
+        one.status().to_owned(),
+        one.reason().to_owned(),
+    ]
 }
 
 fn summary(plan: &PrunePlan, pruned: &[Pruned]) -> String {

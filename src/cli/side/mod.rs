@@ -85,9 +85,14 @@ impl<S: WhichSide> SideArgs<S> {
 /// Refuses two resources whose credentials both come from stdin.
 pub(super) fn check_stdin<'s>(resources: impl IntoIterator<Item = &'s SideSettings>) -> Result<(), Error> {
     if resources.into_iter().filter(|settings| settings.reads_stdin()).count() > 1 {
-        return Err(Error::settings("both keys cannot come from stdin", "give one of the two keys another way"));
+        return Err(both_from_stdin());
     }
     Ok(())
+}
+
+/// The error of two resources whose credentials both come from stdin.
+pub(super) fn both_from_stdin() -> Error {
+    Error::settings("both keys cannot come from stdin", "give one of the two keys another way")
 }
 
 /// Refuses two targets that are one resource.
