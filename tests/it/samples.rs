@@ -193,16 +193,18 @@ fn an_unreadable_file_is_said_and_the_others_are_compared() {
         .expect(9, &["0.pdf: not compared: the sample ", "1.pdf: 9 values"]);
 }
 
+/// Resources that lose one answer, with a copy of a model.
+fn losing(answer: AnswerTo) -> EmulatedPair {
+    let options =
+        Options { models: 1, operation_time: Duration::ZERO, lose_answers: vec![answer], ..Options::default() };
+    let pair = EmulatedPair::with_options(&options);
+    pair.copy(&["invoices-v3.1-1"]).expect(0, &[]);
+    pair
+}
+
 #[test]
 fn an_analysis_whose_answer_is_lost_is_not_repeated() {
-    let lose_answers = vec![AnswerTo::Analyze];
-    let pair = EmulatedPair::with_options(&Options {
-        models: 1,
-        operation_time: Duration::ZERO,
-        lose_answers,
-        ..Options::default()
-    });
-    pair.copy(&["invoices-v3.1-1"]).expect(0, &[]);
+    let pair = losing(AnswerTo::Analyze);
     pair.mutating_requests();
     let folder = samples(&["invoices-v3.1-1"], 1);
     check(&pair, folder.path(), &["invoices-v3.1-1"])
@@ -212,14 +214,7 @@ fn an_analysis_whose_answer_is_lost_is_not_repeated() {
 
 #[test]
 fn a_lost_result_is_read_again() {
-    let lose_answers = vec![AnswerTo::AnalyzeResult];
-    let pair = EmulatedPair::with_options(&Options {
-        models: 1,
-        operation_time: Duration::ZERO,
-        lose_answers,
-        ..Options::default()
-    });
-    pair.copy(&["invoices-v3.1-1"]).expect(0, &[]);
+    let pair = losing(AnswerTo::AnalyzeResult);
     check(&pair, samples(&["invoices-v3.1-1"], 1).path(), &["invoices-v3.1-1"]).expect(0, &["9 values agree"]);
 }
 
