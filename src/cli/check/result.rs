@@ -109,13 +109,11 @@ impl TargetResult<'_> {
     }
 }
 
-/// The line of text: the sign and the id. A recorded copy with another id has that as well: it is the one to use.
+/// The line of text: the sign, the kind, the id, and the id of the copy if that is another one.
 fn text_line(one: &Comparison) -> String {
-    let line = format!("{} {}", json::sign(&one.verdict), id(one));
-    match (&one.source_endpoint, &one.target) {
-        (Some(_), Some(target)) if target.id.as_str() != id(one) => format!("{line} {}", target.id),
-        _ => line,
-    }
+    let line = format!("{} {}", json::sign(&one.verdict), name(one));
+    let of_copy = one.target.as_ref().filter(|target| target.id.as_str() != id(one));
+    of_copy.map_or_else(|| line.clone(), |copy| format!("{line} {}", copy.id))
 }
 
 /// The row in the CI summary, unless both sides are the same and can be used.
