@@ -12,6 +12,7 @@ use super::preflight::{Preflight, SourceModel, TargetId};
 use super::replace::{Place, Replacement};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Scope};
+use crate::known_copies::Identity;
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::model_diff::has_same_name_and_dates;
 
@@ -95,7 +96,7 @@ impl Job<'_> {
 
     /// The ids of the known copies of a model, the preferred one first.
     fn known_copies(&self, source: &SourceModel) -> &[ModelId] {
-        self.plan.options.known_copies.of(source.version, source.kind, &source.id)
+        self.plan.options.known_copies.of(&Identity::new(source.version, source.kind, &source.id))
     }
 
     /// The known copies that the target does not have. A list with unreadable entries shows none.

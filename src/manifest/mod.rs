@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use crate::check::Checked;
 use crate::copy::{Journal, Outcome, Report, is_staging, version_of};
 use crate::error::{Error, ErrorKind};
-use crate::known_copies::KnownCopies;
+use crate::known_copies::{Identity, KnownCopies};
 use crate::recorded::RecordedCopy;
 use crate::resource::Endpoint;
 use content::{Content, CopyRecord, Fact, Key};
@@ -115,7 +115,7 @@ impl Manifest {
         copies.sort_by_key(|copy| Reverse((copy.verified_at, copy.ended_at)));
         let mut known = KnownCopies::default();
         for RecordedCopy { version, source, target_id, .. } in copies {
-            known.add(version, source.kind, &source.id, target_id);
+            known.add(Identity::new(version, source.kind, &source.id), target_id);
         }
         known
     }
