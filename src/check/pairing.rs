@@ -35,7 +35,7 @@ pub(crate) struct CheckPlan {
 
 impl CheckPlan {
     /// With a template: leaves out the copies of an earlier run on the source, and on the target, if it is the same
-    /// resource, the models that are no copies.
+    /// resource, the models that are no copies of the others.
     pub(super) fn without_others(
         &self,
         mut on_source: Vec<Listed>,
@@ -45,17 +45,25 @@ impl CheckPlan {
             let is_result = |listed: &Listed| !is_named_by_service(listed) && template.is_result(&listed.model.id);
             on_source.retain(|listed| !is_result(listed));
             if self.source.endpoint == self.target.endpoint {
-                let is_copy = |listed: &Listed| self.known_copies.has_copy(&identity(listed));
-                on_source.retain(|listed| !is_copy(listed));
-                on_target.retain(|listed| is_result(listed) || is_copy(listed));
+                let copies: BTreeSet<_> = on_source.iter().flat_map(|source| self.known_copies_of(source)).collect();
+                on_target.retain(|listed| is_result(listed) || copies.contains(&identity(listed)));
             }
         }
         (on_source, on_target)
     }
 
-    /// The id of the copy, where the caller chooses it. None if the template makes no id of it.
-    fn copy_id(&self, source: &ModelId) -> Option<ModelId> {
-        self.template.as_ref().map_or_else(|| Some(source.clone()), |template| template.apply(source).ok())
+    fn known_copies_of(&self, source: &Listed) -> impl Iterator<Item = Identity> {
+        let source = identity(source);
+        self.known_copies.of(&source).iter().map(move |copy| source.with_id(copy))
+    }
+
+    /// The id of the copy, where the caller chooses it: by the template; else that of the model of the target that the
+    /// source model is a copy of; else its own. None if the template makes no id of it.
+    fn copy_id(&self, source: &Identity, id: &ModelId) -> Option<ModelId> {
+        match &self.template {
+            Some(template) => template.apply(id).ok(),
+            None => Some(self.known_copies.original_of(source).unwrap_or(id).clone()),
+        }
     }
 
     /// The copies that a model of the source should have: those that are known, and the one with the id that a copy has if
@@ -66,9 +74,11 @@ impl CheckPlan {
         let copy = |id: &ModelId| ExpectedCopy { at: on_target.find(&identity, id), id: Some(id.clone()) };
         let mut copies: Vec<_> = known.iter().map(copy).collect();
         if is_named_by_service(source) {
-            return or_of_same_training(copies, source, on_target);
+            let original = self.known_copies.original_of(&identity);
+            let original = original.and_then(|original| on_target.find(&identity, original));
+            return or_another(copies, || original.or_else(|| on_target.of_same_training(source)));
         }
-        let Some(default) = self.copy_id(&source.model.id) else {
+        let Some(default) = self.copy_id(&identity, &source.model.id) else {
             return if copies.is_empty() { vec![ExpectedCopy { at: None, id: None }] } else { copies };
         };
         let default = copy(&default);
@@ -92,13 +102,13 @@ struct ExpectedCopy {
     id: Option<ModelId>,
 }
 
-/// The copies of a v2.1 model. Where the target has none of those that are known, another one of the same training is in
-/// the place of the preferred one.
-fn or_of_same_training(known: Vec<ExpectedCopy>, source: &Listed, on_target: &Places<'_>) -> Vec<ExpectedCopy> {
+/// The copies of a v2.1 model. Where the target has none of those that are known, another model may be in the place of the
+/// preferred one.
+fn or_another(known: Vec<ExpectedCopy>, another: impl FnOnce() -> Option<usize>) -> Vec<ExpectedCopy> {
     if known.iter().any(|copy| copy.at.is_some()) {
         return known;
     }
-    let at = on_target.of_same_training(source);
+    let at = another();
     if at.is_none() && !known.is_empty() {
         return known;
     }

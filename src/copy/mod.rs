@@ -9,6 +9,7 @@ mod active_targets;
 mod adopt;
 mod authorize;
 mod batch;
+mod batch_ids;
 mod batch_queue;
 mod batch_targets;
 mod context;

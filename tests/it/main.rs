@@ -36,6 +36,8 @@ mod emulator_replay;
 mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
+#[cfg(feature = "emulator")]
+mod fail_back;
 mod fault_matrix;
 mod faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
