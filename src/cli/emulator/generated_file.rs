@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::text_file::new_private_file;
 
 use crate::cli::input::without_keys;
 
@@ -32,6 +33,26 @@ impl GeneratedFile {
     /// When it cannot be written.
     pub(super) fn write(option: &str, path: &Path, text: &str) -> Result<Self, Error> {
         Self::marked(option, path, text, |path| File::create(path))
+    }
+
+    /// The same for a file that only its owner may read.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn write_private(option: &str, path: &Path, text: &str) -> Result<Self, Error> {
+        Self::marked(option, path, text, new_private_file)
+    }
+
+    /// Writes a private file that has this text and nothing else. One that has it already was left by an emulator.
+    ///
+    /// # Errors
+    /// When another file is there, or it cannot be written.
+    pub(super) fn write_exactly(option: &str, path: &Path, text: &str) -> Result<Self, Error> {
+        let written = remove_old(path, |old| old == text)
+            .and_then(|()| new_private_file(path))
+            .and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| unusable(option, path).with_source(error))?;
+        Ok(Self { path: path.to_owned(), text: text.to_owned() })
     }
 
     fn marked(

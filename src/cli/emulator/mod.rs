@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help text, which is read on a terminal")]
 
 mod authority_file;
+mod config_file;
 mod faults;
 mod generated_file;
 mod settings;
@@ -19,6 +20,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::input::parse_pause;
 use super::{console, json, runner};
 use authority_file::AuthorityFile;
+use config_file::ConfigFile;
 use faults::{Resources, check_name, parse_clock_skew, parse_outage, parse_resources};
 use generated_file::GeneratedFile;
 use settings::{Settings, Shell};
@@ -122,6 +124,11 @@ pub(super) struct EmulatorArgs {
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     ready_file: Option<PathBuf>,
 
+    /// Configuration file with the names of the resources, for --config or FRCOPY_CONFIG, and files with the keys beside
+    /// it; removed when the emulator stops. A file that no emulator has written is not replaced
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    write_config: Option<PathBuf>,
+
     /// One line per request on stderr, also with --ready-file
     #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
     verbose: bool,
@@ -147,6 +154,9 @@ Examples:
   In the background of a script:
   frcopy emulator --ready-file ready.sh &
   until [ -e ready.sh ]; do sleep 0.1; done; . ./ready.sh
+
+  Three resources with names; then frcopy copy --from east --to west
+  frcopy emulator --resources east,west,north --write-config lab.toml
 
   Over TLS, for clients that refuse http:
   frcopy emulator --tls
@@ -234,8 +244,11 @@ pub(super) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
 
 /// Checks that the files can be written that clients read, before the resources listen.
 fn prepare_files(args: &EmulatorArgs) -> Result<(), Error> {
-    match &args.ready_file {
-        Some(path) => GeneratedFile::prepare(READY_FILE, path),
+    if let Some(path) = &args.ready_file {
+        GeneratedFile::prepare(READY_FILE, path)?;
+    }
+    match &args.write_config {
+        Some(path) => ConfigFile::prepare(path, args.resources.names()),
         None => Ok(()),
     }
 }
@@ -244,21 +257,25 @@ fn prepare_files(args: &EmulatorArgs) -> Result<(), Error> {
 struct Files {
     settings: String,
     ready: Option<GeneratedFile>,
+    _config: Option<ConfigFile>,
 }
 
 impl Files {
     /// Writes the file of `--ready-file` last: its reader needs the others.
     fn write(args: &EmulatorArgs, emulator: &Emulator, authority: Option<&AuthorityFile>) -> Result<Self, Error> {
+        let config =
+            args.write_config.as_deref().map(|path| ConfigFile::write(path, emulator.resources())).transpose()?;
         let settings = Settings {
             shell: args.shell,
             emulator,
             are_named: matches!(args.resources, Resources::Names(_)),
             authority: authority.map(AuthorityFile::path),
+            config: config.as_ref().map(ConfigFile::path),
         };
         let settings = settings.text();
         let write = |path: &PathBuf| GeneratedFile::write(READY_FILE, path, &settings);
         let ready = args.ready_file.as_ref().map(write).transpose()?;
-        Ok(Self { settings, ready })
+        Ok(Self { settings, ready, _config: config })
     }
 }
 

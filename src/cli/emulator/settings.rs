@@ -33,11 +33,13 @@ pub(super) struct Settings<'e> {
     pub(super) are_named: bool,
     /// The certificate that clients must trust.
     pub(super) authority: Option<&'e Path>,
+    /// The configuration file, which has the names.
+    pub(super) config: Option<&'e Path>,
 }
 
 impl Settings<'_> {
     pub(super) fn text(&self) -> String {
-        let lines = [self.trust(), self.variables(), self.models()];
+        let lines = [self.trust(), self.variables(), self.names(), self.models()];
         lines.concat().join("\n")
     }
 
@@ -49,7 +51,7 @@ impl Settings<'_> {
     }
 
     /// The variables of the resources: the first two are source and target. Resources that were named have variables with
-    /// their names as well.
+    /// their names as well, unless the configuration file has them.
     fn variables(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (index, resource) in self.emulator.resources().iter().enumerate() {
@@ -57,7 +59,11 @@ impl Settings<'_> {
             let own = name.to_uppercase().replace('-', "_");
             let side = (index < 2).then(|| resource_name(index).to_uppercase());
             let named = format!("RESOURCE_{own}");
-            let prefixes = if self.are_named { side.into_iter().chain([named]).collect() } else { vec![own] };
+            let prefixes = if self.are_named {
+                side.into_iter().chain(Some(named).filter(|_| self.config.is_none())).collect()
+            } else {
+                vec![own]
+            };
             for prefix in prefixes {
                 let mut variables = vec![("ENDPOINT", endpoint), ("KEY", key)];
                 if prefix != "SOURCE" {
@@ -67,6 +73,16 @@ impl Settings<'_> {
                     |(variable, value): (&str, &String)| self.shell.set(&format!("FRCOPY_{prefix}_{variable}"), value);
                 lines.extend(variables.into_iter().map(set));
             }
+        }
+        lines
+    }
+
+    /// The configuration file, with a command that uses its names.
+    fn names(&self) -> Vec<String> {
+        let Some(path) = self.config.map(Path::to_string_lossy) else { return Vec::new() };
+        let mut lines = vec![self.shell.set("FRCOPY_CONFIG", &path)];
+        if let [source, target, ..] = self.emulator.resources() {
+            lines.push(format!("# frcopy copy --all --from {} --to {}", source.name, target.name));
         }
         lines
     }
