@@ -29,6 +29,8 @@ mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "emulator")]
+mod emulator_config;
+#[cfg(feature = "emulator")]
 mod emulator_faults;
 #[cfg(feature = "emulator")]
 mod emulator_replay;
