@@ -94,7 +94,7 @@ pub(super) fn run(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     let work = async |console: &Console, cancel: &CancellationToken| prune(&plan, console, cancel).await;
     runner::until_signal(verbosity, Results::None, work, |(pruned, unreadable), signal| {
         show(args, &plan, &pruned);
-        let unreadable = (unreadable > 0).then(|| console::unreadable_entries(plan.resource.side, unreadable));
+        let unreadable = (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.title(), unreadable));
         unreadable.iter().for_each(console::error);
         let failed = pruned.iter().filter_map(|one| one.deletion.as_ref()?.as_ref().err());
         exit_code::from_errors(failed.chain(&unreadable), signal)
@@ -118,9 +118,9 @@ fn plan(args: &PruneArgs) -> Result<PrunePlan, Error> {
 async fn prune(plan: &PrunePlan, console: &Console, cancel: &CancellationToken) -> Result<(Vec<Pruned>, usize), Error> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| console.waiting(error, wait));
     let client = Connection::http(&plan.resource)?.client(context);
-    console.step(&format!("reading the {}", plan.resource.side));
+    console.step(&format!("reading {}", plan.resource.title()));
     let Leftovers { found, unreadable } = find(&client).await?;
-    plan.selection.check(&found, plan.resource.side)?;
+    plan.selection.check(&found, &plan.resource)?;
     let mut pruned = Vec::new();
     for leftover in found {
         let deletion = if plan.selection.picks(&leftover) {
@@ -152,7 +152,7 @@ impl DeletionSelection {
     }
 
     /// Refuses ids that cannot be deleted, before anything is.
-    fn check(&self, found: &[Leftover], side: crate::resource::Side) -> Result<(), Error> {
+    fn check(&self, found: &[Leftover], resource: &Resource) -> Result<(), Error> {
         let Self::Ids(ids) = self else { return Ok(()) };
         for id in ids {
             let of_id = || found.iter().filter(|leftover| leftover.model.id.is_same_as(id));
@@ -163,10 +163,10 @@ impl DeletionSelection {
             let why = why.unwrap_or_else(|| "it is not something that a copy has left".into());
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("{id} of the {side} is not removable, nothing was deleted"),
+                format!("{id} of {} is not removable, nothing was deleted", resource.title()),
             )
             .with_source(why)
-            .with_remedy(format!("give only ids that frcopy prune {side} lists as removable")));
+            .with_remedy("give only ids that frcopy prune without --yes lists as removable"));
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ fn row(one: &Pruned) -> [String; HEAD.len()] {
 }
 
 fn summary(plan: &PrunePlan, pruned: &[Pruned]) -> String {
-    let side = plan.resource.side;
+    let resource = plan.resource.title();
     let count = |status: &str| pruned.iter().filter(|one| one.status() == status).count();
     let parts = ["deleted", "failed", "removable", "kept"].map(|status| (count(status), status));
     let parts: Vec<_> =
@@ -215,8 +215,8 @@ fn summary(plan: &PrunePlan, pruned: &[Pruned]) -> String {
         _ => "",
     };
     if parts.is_empty() {
-        format!("copies have left nothing on the {side}")
+        format!("copies have left nothing on {resource}")
     } else {
-        format!("on the {side}: {}{hint}", parts.join(", "))
+        format!("on {resource}: {}{hint}", parts.join(", "))
     }
 }
