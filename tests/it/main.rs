@@ -64,6 +64,8 @@ mod named;
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
 mod prune;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod prune_open;
 mod readme;
 #[cfg(target_os = "linux")]
 #[cfg(feature = "emulator")]
