@@ -98,6 +98,10 @@ impl Reservation {
         self.owner
     }
 
+    pub(super) fn entry(&self) -> EntryId {
+        self.entry
+    }
+
     /// Gives up the reservation because the copy is there.
     pub(super) fn copied(self, verified: bool) -> Copied {
         Copied { id: self.id, verified }
@@ -221,7 +225,7 @@ pub(super) async fn delete_unless_ready(
             Err(error) if error.is_no_such_model() => {}
             Err(error) => return Err(error),
         }
-        let Err(error) = target.send_cleanup_once(&version.wire().delete(kind, id), until).await else {
+        let Err(error) = target.send_once(&version.wire().delete(kind, id), RetryPolicy::cleanup(until)).await else {
             return Ok(Deletion::Deleted);
         };
         attempts += 1;

@@ -179,7 +179,7 @@ impl Job<'_> {
             drop(self.look_up(self.cx.source, version, reservation.kind(), &source_id).await);
         }
         let start = continue_start(&self.cx, &source_id, &authorized, since).await;
-        finish(&self.cx, version, entry, start, reservation).await.map(Some)
+        finish(&self.cx, start, reservation).await.map(Some)
     }
 
     /// Polls an operation of an earlier run. The source forgets it after a day; then the target decides.

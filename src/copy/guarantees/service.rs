@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Answer, Request};
 use crate::auth::{Credential, Key};
 use crate::client::Connection;
-use crate::client::transport::{Sending, Transport};
+use crate::client::transport::{Limits, Sending, Transport};
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, EmulatedResource};
 use crate::error::{Delivery, Error, ErrorKind};
@@ -428,7 +428,7 @@ impl Modelled {
 }
 
 impl Transport for Modelled {
-    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, _: Duration) -> Sending<'a> {
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, _: Limits) -> Sending<'a> {
         Box::pin(self.exchange(resource, request))
     }
 }
