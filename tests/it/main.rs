@@ -26,6 +26,8 @@ mod deadlines;
 mod delegated;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod doctor;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "emulator")]
