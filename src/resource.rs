@@ -52,6 +52,12 @@ impl Resource {
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
         Self { side, endpoint, credential, trace: None, name: None }
     }
+
+    /// What to call it in texts for people: its name, else its side.
+    #[must_use]
+    pub(crate) fn title(&self) -> String {
+        self.name.as_ref().map_or_else(|| format!("the {}", self.side), ToString::to_string)
+    }
 }
 
 /// Scheme, host and port of a resource, such as `https://contoso.cognitiveservices.azure.com`.
