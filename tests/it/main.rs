@@ -63,6 +63,8 @@ mod list_faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod manifest;
 #[cfg(feature = "emulator")]
+mod manifest_ids;
+#[cfg(feature = "emulator")]
 mod named;
 #[cfg(target_os = "linux")]
 mod proxy;
