@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
 use crate::auth::Credential;
 use crate::error::Error;
+use crate::label::Label;
 use crate::resource_name::ResourceName;
 use crate::trace::TraceParent;
 
@@ -44,13 +46,16 @@ pub struct Resource {
     pub trace: Option<TraceParent>,
     /// The name that the user has given it.
     pub name: Option<ResourceName>,
+    /// How messages and printed commands name it.
+    pub label: Arc<Label>,
 }
 
 impl Resource {
     /// Creates a resource without a trace context and without a name.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
-        Self { side, endpoint, credential, trace: None, name: None }
+        let label = Arc::new(Label::of_side(&side.to_string()));
+        Self { side, endpoint, credential, trace: None, name: None, label }
     }
 
     /// What to call it in texts for people: its name, else its side.

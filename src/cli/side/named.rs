@@ -1,6 +1,7 @@
 //! Resolves the resources of a command: by name, or by flags and environment.
 
 use std::cell::OnceCell;
+use std::path::Path;
 
 use crate::error::Error;
 use crate::resource::Side;
@@ -110,6 +111,7 @@ impl SideSettings {
         };
         Ok(Self {
             endpoint,
+            config: config.file_of_option().map(Path::to_owned),
             auth: auth_source(definition, config, environment)?,
             tenant: definition.tenant.clone(),
             trace: trace(environment),
