@@ -52,6 +52,12 @@ impl Resource {
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
         Self { side, endpoint, credential, trace: None, name: None }
     }
+
+    /// What to call it in texts for people: its name, else its side.
+    #[must_use]
+    pub(crate) fn title(&self) -> String {
+        self.name.as_ref().map_or_else(|| format!("the {}", self.side), ToString::to_string)
+    }
 }
 
 /// Scheme, host and port of a resource, such as `https://contoso.cognitiveservices.azure.com`.
@@ -354,6 +360,12 @@ mod tests {
         }
         assert!(endpoint("https://https://a.example//").unwrap_err().contains("twice"));
         assert!(endpoint("https://user:secret@a.example").unwrap_err().contains("user name"));
+    }
+
+    #[test]
+    fn an_endpoint_whose_host_is_not_ascii_is_refused() {
+        assert!(endpoint("https://müller.cognitiveservices.azure.com").is_err());
+        assert!(endpoint("https://xn--mller-kva.cognitiveservices.azure.com").is_ok());
     }
 
     #[test]

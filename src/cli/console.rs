@@ -10,7 +10,6 @@ use crate::copy::Event;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
-use crate::resource::Side;
 use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
@@ -109,8 +108,8 @@ pub(super) fn unpublished(published: Result<(), Error>) -> Option<Error> {
 }
 
 /// The error of a list with entries in an unknown format: it is not known what they are.
-pub(super) fn unreadable_entries(side: Side, count: usize) -> Error {
-    Error::new(ErrorKind::Unforeseen, format!("the {side} lists {count} models in an unknown format"))
+pub(super) fn unreadable_entries(resource: &str, count: usize) -> Error {
+    Error::new(ErrorKind::Unforeseen, format!("{resource} lists {count} models in an unknown format"))
         .with_remedy("update frcopy, or copy these models by other means")
 }
 
@@ -343,6 +342,9 @@ impl CopyReporter<'_> {
             | Event::Staged => {}
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
             Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
+            Event::CopyMissing { target_model_id } => {
+                self.warning(&format!("the manifest records the copy {target_model_id}, which the target does not have"));
+            }
             Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),
             Event::StagingLeft { staging_id, error } => {
                 self.warning(&format!("{staging_id} could not be deleted from the target: {error}"));

@@ -264,7 +264,7 @@ impl DelegatedPlan {
             Reservation::new(version, kind, id, Owner::OtherParty).at(authorization.target_location.clone());
         let authorized = Authorized::received_now(version, copy, authorization);
         let start = start(cx, &model_id, authorized).await;
-        finish(cx, start, reservation).await
+        finish(cx, start, reservation).await.result()
     }
 }
 
