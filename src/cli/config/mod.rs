@@ -6,6 +6,7 @@ mod file;
 
 use std::path::PathBuf;
 
+use crate::child;
 use crate::error::Error;
 use crate::resource_name::ResourceName;
 use clap::Args;
@@ -49,7 +50,9 @@ impl ConfigArgs {
         };
         let of_file = file.as_deref().map(|file| file::read(file, must_exist)).transpose()?.unwrap_or_default();
         let definitions = environment::add(of_file, &input::process_variables(), environment)?;
-        Ok(Config { definitions, file })
+        let config = Config { definitions, file };
+        child::withhold(config.key_variables());
+        Ok(config)
     }
 }
 
@@ -69,13 +72,12 @@ impl Config {
         &self.definitions
     }
 
-    /// The variables whose values are keys. A program that prints a key needs none of them.
-    pub(super) fn key_variables(&self) -> Vec<String> {
-        let key_variable = |one: &Definition| match &one.key {
+    /// The variables whose values are keys.
+    fn key_variables(&self) -> impl Iterator<Item = String> {
+        self.definitions.iter().filter_map(|one| match &one.key {
             Some(KeySource::Variable(name)) => Some(name.clone()),
             _ => None,
-        };
-        self.definitions.iter().filter_map(key_variable).collect()
+        })
     }
 
     /// Where resources can be defined.
