@@ -43,6 +43,7 @@ pub mod emulator;
 mod error;
 mod id_template;
 mod inventory;
+mod known_copies;
 mod manifest;
 mod model;
 mod model_diff;

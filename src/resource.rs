@@ -363,6 +363,12 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_whose_host_is_not_ascii_is_refused() {
+        assert!(endpoint("https://müller.cognitiveservices.azure.com").is_err());
+        assert!(endpoint("https://xn--mller-kva.cognitiveservices.azure.com").is_ok());
+    }
+
+    #[test]
     fn the_address_of_a_web_site_of_azure_leads_to_keys_and_endpoint() {
         for text in [
             "https://portal.azure.com/#@contoso/resource/subscriptions/1/resourceGroups/rg/overview",

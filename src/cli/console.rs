@@ -340,6 +340,9 @@ impl CopyReporter<'_> {
             | Event::Staged => {}
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
             Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
+            Event::CopyMissing { target_model_id } => {
+                self.warning(&format!("the manifest records the copy {target_model_id}, which the target does not have"));
+            }
             Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),
             Event::StagingLeft { staging_id, error } => {
                 self.warning(&format!("{staging_id} could not be deleted from the target: {error}"));

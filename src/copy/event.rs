@@ -161,6 +161,11 @@ pub enum Event<'a> {
         /// Its id.
         target_model_id: &'a ModelId,
     },
+    /// The target does not have a copy of the model that is known.
+    CopyMissing {
+        /// Its id.
+        target_model_id: &'a ModelId,
+    },
     /// In a replacement, the new copy is first made under another id.
     Staging {
         /// The other id.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::content::Key;
+use super::content::{Key, ModelKey};
 use super::files;
 use super::lines::{self, AnnouncedStart, OpenEntry};
 use crate::authorization_file;
@@ -119,7 +119,7 @@ impl FileJournal {
 
     /// Ends the open entries of this run for copies that are recorded in the manifest.
     pub(super) fn end_recorded(&self, copies: &BTreeSet<Key>) -> Result<(), Error> {
-        let is_recorded = |entry: &OpenEntry| entry.run == self.run && copies.contains(&entry.key());
+        let is_recorded = |entry: &OpenEntry| entry.run == self.run && copies.iter().any(|copy| entry.ends_with(copy));
         if !self.state.borrow().open.values().any(is_recorded) {
             return Ok(());
         }
@@ -343,7 +343,7 @@ impl Journal for FileJournal {
         let read = self.locked(|state| {
             self.read(state)?;
             let mut open = OpenOperations::default();
-            for entry in state.open.values().filter(|entry| entry.key().is_between(source, target)) {
+            for entry in state.open.values().filter(|entry| entry.model().is_between(source, target)) {
                 if self.is_alive(entry.run)? {
                     continue;
                 }
@@ -362,8 +362,8 @@ impl Journal for FileJournal {
         let written = self.locked(|state| {
             self.read(state)?;
             let AuthorizeEntry { source, target, kind, source_id, target_id, .. } = *entry;
-            let copy = CopyOf { source, target, kind: Some(kind), source_id };
-            let is_same = |open: &OpenEntry| open.is_of(&copy) && open.target_id.as_ref() == target_id;
+            let model = ModelKey::new(source, target, kind, source_id);
+            let is_same = |open: &OpenEntry| open.model() == model && open.target_id.as_ref() == target_id;
             if self.take(state, is_same)?.is_none() {
                 return Ok(false);
             }

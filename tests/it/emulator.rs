@@ -37,6 +37,15 @@ impl EmulatorProcess {
         &self.settings.iter().find(|(variable, _)| variable == name).unwrap().1
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.settings.iter().any(|(variable, _)| variable == name)
+    }
+
+    /// The lines that set no variable.
+    pub(crate) fn notes(&self) -> &str {
+        &self.notes
+    }
+
     /// The id of a seeded v2.1 model.
     fn custom_model(&self) -> String {
         let line = self.notes.lines().find(|line| line.contains("v2.1 models")).unwrap();

@@ -61,6 +61,11 @@ fn every_flag_and_variable_of_the_topics_exists() {
     let topic = |topic: &str| run(frcopy().args(["help", topic])).expect(0, &[]).stdout;
     let commands = ["copy", "wait", "list", "check", "authorize", "doctor", "prune", "resources"];
     let mut known: BTreeSet<_> = commands.iter().flat_map(|command| words(&topic(command))).collect();
+    if cfg!(feature = "emulator") {
+        known.extend(words(&topic("emulator")));
+    } else {
+        known.extend(["--resources", "--write-config"].map(str::to_owned));
+    }
     // Those of the Azure CLI.
     known.extend(["--name", "--resource-group", "--query", "--resource"].map(str::to_owned));
     for name in [

@@ -268,6 +268,42 @@ fn a_model_that_was_trained_again_meanwhile_is_not_reported_as_copied() {
 }
 
 #[test]
+fn an_unfinished_copy_under_another_id_is_left_to_the_command_that_names_it() {
+    for model in ["invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "classifier-v4.0-1"] {
+        let (killed, _) = Journaled::killed_at(Request::Poll, |_| model.into());
+        killed.copy(&[model, "--target-model-id", "other"]).expect(0, &["copied"]);
+        assert!(killed.journal().exists());
+        killed.pair.mutating_requests();
+        killed.copy(&[model]).expect(0, &["continuing the copy"]);
+        assert_eq!(killed.pair.mutating_requests(), Vec::<String>::new());
+        assert!(!killed.journal().exists());
+        let manifest: Value = serde_json::from_str(&fs::read_to_string(killed.manifest()).unwrap()).unwrap();
+        assert_eq!(manifest["copies"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn a_staging_copy_that_is_waited_for_is_not_recorded() {
+    let operation_time = Duration::from_secs(8);
+    let pair = EmulatedPair::with_options(&Options { operation_time, ..Options::default() });
+    let journaled = Journaled { pair, folder: tempdir().unwrap() };
+    let model = "invoices-v4.0-1";
+    let mut other = journaled.pair.emulator.get(SOURCE, Collection::DocumentModels, model).unwrap();
+    other["createdDateTime"] = json!("2025-01-01T00:00:00Z");
+    other["modifiedDateTime"] = json!("2025-01-01T00:00:00Z");
+    journaled.pair.emulator.put(TARGET, Collection::DocumentModels, model, other);
+    let replace = [model, "--if-exists", "replace"];
+    journaled.copy(&[&replace[..], &["--timeout", "4s"]].concat()).expect(8, &["frcopy wait"]);
+    let manifest = journaled.manifest();
+    let wait = ["wait", "--poll-interval", "20ms", "--manifest", manifest.to_str().unwrap()];
+    journaled.pair.run(&wait).expect(0, &["continuing the copy"]);
+    let recorded = || fs::read_to_string(journaled.manifest()).unwrap();
+    assert!(!recorded().contains("staging") && !journaled.journal().exists(), "{}", recorded());
+    journaled.copy(&replace).expect(0, &["replaced"]);
+    assert!(!recorded().contains("staging") && recorded().contains(model), "{}", recorded());
+}
+
+#[test]
 fn the_copy_of_a_process_that_still_runs_is_waited_for() {
     let operation_time = Duration::from_secs(3);
     let pair = EmulatedPair::with_options(&Options { operation_time, ..Options::default() });

@@ -31,6 +31,8 @@ mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "emulator")]
+mod emulator_config;
+#[cfg(feature = "emulator")]
 mod emulator_faults;
 #[cfg(feature = "emulator")]
 mod emulator_replay;
@@ -60,6 +62,8 @@ mod list;
 mod list_faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod manifest;
+#[cfg(feature = "emulator")]
+mod manifest_ids;
 #[cfg(feature = "emulator")]
 mod named;
 #[cfg(target_os = "linux")]

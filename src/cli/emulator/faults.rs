@@ -48,6 +48,16 @@ pub(super) enum Resources {
     Names(Vec<String>),
 }
 
+impl Resources {
+    /// The names that were given.
+    pub(super) fn names(&self) -> &[String] {
+        match self {
+            Self::Number(_) => &[],
+            Self::Names(names) => names,
+        }
+    }
+}
+
 /// Checks that a resource exists.
 pub(super) fn check_name(option: &str, name: &str, names: &[String]) -> Result<String, Error> {
     if names.iter().any(|known| known == name) {
