@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::version::ApiVersion;
 use crate::api::{MaybeBlank, Quota};
-use crate::client::Client;
+use crate::client::{Client, RetryPolicy};
 use crate::copy::{MAX_LOST_DELETES, is_staging, staging_id};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, Scope};
@@ -182,7 +182,7 @@ pub(crate) async fn delete(client: &Client<'_>, leftover: &Leftover) -> Result<(
         if !look(client, leftover).await? {
             return Ok(());
         }
-        let error = match client.send_once(&call).await {
+        let error = match client.send_once(&call, RetryPolicy::ONCE).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_no_such_model() => return Ok(()),
             Err(error) => error,
@@ -221,12 +221,12 @@ async fn look_once(client: &Client<'_>, leftover: &Leftover) -> Result<bool, Err
     let Leftover { version, model, origin, .. } = leftover;
     let read = async |id: &ModelId| {
         let call = version.wire().model(model.kind, id);
-        unless_gone(client.send_once(&call).await.map(|response| response.value))
+        unless_gone(client.send_once(&call, RetryPolicy::ONCE).await.map(|response| response.value))
     };
     let (now, may_go) = match origin {
         Origin::BlankModel => {
             let Some(call) = version.wire().blank_model(&model.id) else { return Err(changed(&model.id)) };
-            let Some(shown) = unless_gone(client.send_once(&call).await)? else { return Ok(false) };
+            let Some(shown) = unless_gone(client.send_once(&call, RetryPolicy::ONCE).await)? else { return Ok(false) };
             (shown.value.model, shown.value.is_blank)
         }
         Origin::StagingCopy { of: None } => return Err(changed(&model.id)),

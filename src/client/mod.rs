@@ -25,11 +25,11 @@ use crate::redactor::Redactor;
 use crate::resource::Resource;
 use crate::text::UntrustedText;
 pub(crate) use rate_limit::RateLimiter;
+use retry::Retries;
 pub(crate) use retry::RetryPolicy;
 #[cfg(feature = "entra")]
 pub(crate) use transport::entra_http_clients;
-use transport::timeout_of;
-pub(crate) use transport::{Http, Stage, Transport, failed_stage};
+pub(crate) use transport::{Http, Limits, Stage, Transport, failed_stage};
 
 /// How long after the deadline a read may still be answered. With the output it stays under a second.
 const READ_GRACE: Duration = Duration::from_millis(750);
@@ -51,17 +51,6 @@ pub(crate) struct CallContext<'a> {
     pub cancel: &'a CancellationToken,
     /// Called before each wait for a retry.
     pub on_retry: OnRetry<'a>,
-}
-
-/// Until when the parts of one attempt must have happened.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    /// The token, the permit of the rate limiter, and so the sending.
-    sent: Instant,
-    /// A new connection.
-    connected: Instant,
-    /// The whole answer.
-    answered: Instant,
 }
 
 /// Receives why a request will be sent again, and after which wait.
@@ -166,15 +155,15 @@ impl Client<'_> {
     /// # Errors
     /// The last attempt's, or [`ErrorKind::Interrupted`].
     pub(crate) async fn send<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
-        retry::retry(
-            policy,
-            policy.deadline(self.context.deadline),
-            async |wait| self.unless_cancelled(policy, sleep(wait)).await,
-            |error, wait| (self.context.on_retry)(error, wait),
-            // Boxed, because it is large and part of the future of each step.
-            async |connect_by| Box::pin(self.attempt(call, policy, connect_by)).await,
-        )
-        .await
+        let mut retries = Retries::new(policy, policy.deadline(self.context.deadline));
+        loop {
+            let error = match Box::pin(self.send_once(call, retries.next_attempt())).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let wait = retries.wait_after(error, &*self.context.on_retry)?;
+            self.unless_cancelled(policy, sleep(wait)).await?;
+        }
     }
 
     /// Sends a call that only reads, and returns what it read.
@@ -185,39 +174,29 @@ impl Client<'_> {
         Ok(self.send(call, RetryPolicy::READ).await?.value)
     }
 
-    /// Sends a call once, when the rate limiter allows it.
+    /// Sends a call once, when the rate limiter allows it. With another token it is sent once more where the first token is
+    /// refused: a refused request changed nothing.
     ///
     /// # Errors
     /// When it could not be sent, got no usable answer, or was refused.
-    pub(crate) async fn send_once<T>(&self, call: &Call<'_, T>) -> Result<Response<T>, Error> {
-        Box::pin(self.attempt(call, RetryPolicy::ONCE, None)).await
-    }
-
-    /// Sends a call of a release once. The deadline of the command and cancellation do not stop it.
-    ///
-    /// # Errors
-    /// When it could not be sent, got no usable answer, or was refused.
-    pub(crate) async fn send_cleanup_once<T>(&self, call: &Call<'_, T>, until: Instant) -> Result<Response<T>, Error> {
-        Box::pin(self.attempt(call, RetryPolicy::cleanup(until), None)).await
-    }
-
-    /// Sends a request once. If it needs a new connection, that must be there at `connect_by`.
-    async fn attempt<T>(
-        &self,
-        call: &Call<'_, T>,
-        policy: RetryPolicy,
-        connect_by: Option<Instant>,
-    ) -> Result<Response<T>, Error> {
+    pub(crate) async fn send_once<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
         let limiter = &self.connection.rate_limiter;
-        let mut limits = self.limits(&call.request, policy);
-        limits.connected = connect_by.map_or(limits.connected, |earlier| earlier.min(limits.connected));
+        let limits = self.limits(&call.request, policy);
         let header = self.unless_cancelled(policy, self.auth_header(limits.sent)).await??;
         let permit = self.unless_cancelled(policy, limiter.acquire(call.request.quota, limits.sent)).await?;
         // A release is rather sent too early than not at all.
         if permit.is_err() && !policy.is_cleanup() {
             return Err(self.rate_limited(&call.request.purpose));
         }
-        let result = self.send_authenticated(call, header, policy, limits).await;
+        // Boxed, because it is large and part of the future of each step.
+        let mut result = Box::pin(self.exchange(call, &header, policy, limits)).await;
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credentials) {
+            match self.other_header(&header, policy, limits.sent).await {
+                Ok(Some(other)) => result = Box::pin(self.exchange(call, &other, policy, limits)).await,
+                Ok(None) => {}
+                Err(interrupted) => result = Err(interrupted),
+            }
+        }
         if let Some(learned) = permit.ok().and_then(|permit| limiter.record(permit, &result)) {
             info!("{}: accepts {learned}", self.side());
         }
@@ -227,18 +206,17 @@ impl Client<'_> {
     /// Until when a request may be sent, connected and answered.
     fn limits(&self, request: &Request, policy: RetryPolicy) -> Limits {
         let end = policy.deadline(self.context.deadline);
-        if policy.is_cleanup() {
-            return Limits { sent: end, connected: end, answered: end };
-        }
-        if request.method == Method::GET {
+        let mut limits = Limits { sent: end, connected: end, answered: end };
+        if request.method == Method::GET && !policy.is_cleanup() {
             // The last poll is sent at the deadline.
-            return Limits {
-                sent: end + READ_GRACE / 3,
-                connected: end + READ_GRACE * 2 / 3,
-                answered: end + READ_GRACE,
-            };
+            limits.sent = end + READ_GRACE / 3;
+            limits.connected = end + READ_GRACE * 2 / 3;
+            limits.answered = end + READ_GRACE;
+        } else if !policy.is_cleanup() {
+            limits.answered = end + MUTATION_GRACE;
         }
-        Limits { sent: end, connected: end, answered: end + MUTATION_GRACE }
+        limits.connected = policy.connect_by().map_or(limits.connected, |earlier| earlier.min(limits.connected));
+        limits
     }
 
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
@@ -251,29 +229,26 @@ impl Client<'_> {
         Ok(header)
     }
 
-    /// Sends a request, and once more with another token where the first one is refused: a refused request changed nothing.
-    async fn send_authenticated<T>(
+    /// Another token than one that was refused. None where there is none before the time of sending is over.
+    async fn other_header(
         &self,
-        call: &Call<'_, T>,
-        header: AuthHeader,
+        refused: &AuthHeader,
         policy: RetryPolicy,
-        limits: Limits,
-    ) -> Result<Response<T>, Error> {
-        let result = self.exchange(call, &header, policy, limits).await;
-        if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Credentials) {
-            return result;
+        until: Instant,
+    ) -> Result<Option<AuthHeader>, Error> {
+        let refreshed = timeout_at(until, self.connection.resource.credential.refreshed(refused));
+        let other = self.unless_cancelled(policy, refreshed).await?.ok().flatten();
+        let other = other.filter(|_| Instant::now() < until);
+        if let Some(other) = &other {
+            self.redact(other.secret());
         }
-        let refreshed = timeout_at(limits.sent, self.connection.resource.credential.refreshed(&header));
-        let refreshed = self.unless_cancelled(policy, refreshed).await?;
-        let Ok(Some(other)) = refreshed else { return result };
-        if Instant::now() >= limits.sent {
-            return result;
-        }
-        self.redact(other.secret());
-        self.exchange(call, &other, policy, limits).await
+        Ok(other)
     }
 
     /// Sends one request under a client request id of its own, logs it, and reads the answer.
+    ///
+    /// Cancellation aborts reads immediately. A mutating request still waits a short time for its answer: without it, its
+    /// effect is not known.
     async fn exchange<T>(
         &self,
         call: &Call<'_, T>,
@@ -284,12 +259,31 @@ impl Client<'_> {
         let (request, client_request_id) = call.request.identified();
         let request = request.with(header);
         let started = Instant::now();
-        let answer = self.transmit(&request, policy, limits).await;
+        if started >= limits.sent {
+            return Err(self.past_deadline(&request));
+        }
+        let sending = self.connection.transport.send(&self.connection.resource, &request, limits);
+        let answer = if policy.is_cleanup() {
+            sending.await
+        } else if request.method == Method::GET {
+            self.interruptible(sending).await.unwrap_or_else(Err)
+        } else {
+            tokio::select! {
+                answer = sending => answer,
+                () = self.cancelled_and_grace_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
+            }
+        };
         let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
-        let took = started.elapsed();
+        self.log(&request, &answer, started.elapsed(), &client_request_id);
+        let answer = answer?;
+        self.note(&answer);
+        call.read(&answer)
+    }
+
+    fn log(&self, request: &Request, answer: &Result<Answer, Error>, took: Duration, client_request_id: &str) {
         let side = self.side();
         let line = self.redactor().redact(&format!("{request:?}"));
-        match &answer {
+        match answer {
             Ok(answer) => {
                 let request_id = answer.request_id().map_or_else(|| "none".to_owned(), |id| id.to_string());
                 let status = answer.status.as_u16();
@@ -298,31 +292,6 @@ impl Client<'_> {
                 );
             }
             Err(error) => info!("{side}: {line} -> {error} after {took:.0?}, client request id {client_request_id}"),
-        }
-        let answer = answer?;
-        self.note(&answer);
-        call.read(&answer)
-    }
-
-    /// Cancellation aborts reads immediately. A mutating request still waits a short time for its answer: without it, its
-    /// effect is not known.
-    async fn transmit(&self, request: &Request, policy: RetryPolicy, limits: Limits) -> Result<Answer, Error> {
-        let now = Instant::now();
-        if now >= limits.sent {
-            return Err(self.past_deadline(request));
-        }
-        let timeout = timeout_of(request).min(limits.answered.saturating_duration_since(now));
-        let sending = self.connection.transport.send(&self.connection.resource, request, timeout);
-        let sending = transport::connecting_by(limits.connected, sending);
-        if policy.is_cleanup() {
-            return sending.await;
-        }
-        if request.method == Method::GET {
-            return self.interruptible(sending).await?;
-        }
-        tokio::select! {
-            answer = sending => answer,
-            () = self.cancelled_and_grace_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
         }
     }
 

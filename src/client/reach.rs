@@ -33,8 +33,9 @@ impl Client<'_> {
     pub(crate) async fn reach<T>(&self, call: &Call<'_, T>) -> Result<(), Error> {
         let policy = RetryPolicy::ONCE.until(Instant::now() + READ_TIME);
         let limits = self.limits(&call.request, policy);
-        let answer = self.transmit(&call.request.identified().0, policy, limits).await?;
-        self.note(&answer);
+        let (request, _) = call.request.identified();
+        let sending = self.connection.transport.send(&self.connection.resource, &request, limits);
+        self.note(&self.interruptible(sending).await??);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! When a failed request is sent again: a pure function of the failure and the policy, and the loop that uses it.
+//! When a failed request is sent again: a pure function of the failure and the policy, and the failures of one request.
 
 use std::time::Duration;
 
@@ -24,14 +24,22 @@ pub(crate) struct RetryPolicy {
     repeats_after_503: bool,
     /// When to end, if that is before the deadline; for a cleanup also if it is later.
     until: Option<Instant>,
+    /// When a new connection must be there, if that is before the end.
+    connect_by: Option<Instant>,
     /// Whether the request ignores the deadline and cancellation.
     is_cleanup: bool,
 }
 
 impl RetryPolicy {
     /// For reads before a copy: they may be repeated, and the copy can go on without them.
-    pub(crate) const READ: Self =
-        Self { max_attempts: 3, is_reserved: false, repeats_after_503: true, until: None, is_cleanup: false };
+    pub(crate) const READ: Self = Self {
+        max_attempts: 3,
+        is_reserved: false,
+        repeats_after_503: true,
+        until: None,
+        connect_by: None,
+        is_cleanup: false,
+    };
     /// For one attempt, which the caller repeats by its own rules.
     pub(crate) const ONCE: Self = Self { max_attempts: 1, ..Self::READ };
     /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon.
@@ -62,6 +70,10 @@ impl RetryPolicy {
             Some(until) => until.min(deadline),
             None => deadline,
         }
+    }
+
+    pub(super) fn connect_by(self) -> Option<Instant> {
+        self.connect_by
     }
 
     pub(super) fn is_cleanup(self) -> bool {
@@ -110,41 +122,55 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
     (wait < attempt.remaining).then_some(wait)
 }
 
-/// Sends until an answer comes or the policy ends, and reports each wait in between. `send` gets the time at which a new
-/// connection must be there.
-pub(super) async fn retry<T>(
+/// The attempts of one request.
+pub(super) struct Retries {
     policy: RetryPolicy,
     deadline: Instant,
-    pause: impl AsyncFn(Duration) -> Result<(), Error>,
-    on_retry: impl Fn(&Error, Duration),
-    mut send: impl AsyncFnMut(Option<Instant>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let (mut number, mut unanswered) = (0, 0);
-    let mut unreachable_since: Option<Instant> = None;
-    let mut previous = None;
-    loop {
+    /// How many attempts failed, and how many of them without a usable answer.
+    failed: u32,
+    unanswered: u32,
+    /// When the attempt began, and since when no connection could be made.
+    started: Instant,
+    unreachable_since: Option<Instant>,
+    /// The failure of the attempt before.
+    previous: Option<Error>,
+}
+
+impl Retries {
+    pub(super) fn new(policy: RetryPolicy, deadline: Instant) -> Self {
         let started = Instant::now();
-        let connect_by = unreachable_since.filter(|_| !policy.is_reserved).map(|since| since + UNREACHABLE_TIME);
-        let error = match send(connect_by).await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
+        Self { policy, deadline, failed: 0, unanswered: 0, started, unreachable_since: None, previous: None }
+    }
+
+    /// Begins an attempt. Returns its policy, with the time at which a new connection must be there.
+    pub(super) fn next_attempt(&mut self) -> RetryPolicy {
+        self.started = Instant::now();
+        let since = self.unreachable_since.filter(|_| !self.policy.is_reserved);
+        RetryPolicy { connect_by: since.map(|since| since + UNREACHABLE_TIME), ..self.policy }
+    }
+
+    /// Reports a failed attempt, and returns how long to wait before the next one.
+    ///
+    /// # Errors
+    /// The failure, where there must be no other attempt.
+    pub(super) fn wait_after(&mut self, error: Error, on_retry: &dyn Fn(&Error, Duration)) -> Result<Duration, Error> {
+        let is_not_sent = error.delivery() == Delivery::NotSent;
         // On a busy machine the wait may end after the deadline. That nothing was sent then hides why it was repeated.
-        if let Some(previous) = previous.take_if(|_| started >= deadline && error.delivery() == Delivery::NotSent) {
+        if let Some(previous) = self.previous.take_if(|_| self.started >= self.deadline && is_not_sent) {
             return Err(previous);
         }
-        number += 1;
-        unanswered += u32::from(error.delivery() == Delivery::Unanswered);
+        self.failed += 1;
+        self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
         // Any answer shows that the resource is reachable again.
-        unreachable_since = (error.delivery() == Delivery::NotSent).then(|| unreachable_since.unwrap_or(started));
+        self.unreachable_since = is_not_sent.then(|| self.unreachable_since.unwrap_or(self.started));
         let attempt = Attempt {
             delivery: error.delivery(),
-            number,
-            unanswered,
-            unreachable: unreachable_since.map_or(Duration::ZERO, |since| since.elapsed()),
-            remaining: deadline.saturating_duration_since(Instant::now()),
+            number: self.failed,
+            unanswered: self.unanswered,
+            unreachable: self.unreachable_since.map_or(Duration::ZERO, |since| since.elapsed()),
+            remaining: self.deadline.saturating_duration_since(Instant::now()),
         };
-        let Some(wait) = wait(attempt, policy, jitter()) else {
+        let Some(wait) = wait(attempt, self.policy, jitter()) else {
             // Only the service's own wait is quoted, never the backoff.
             let is_out_of_quota = matches!(error.delivery(), Delivery::OutOfQuota { .. });
             let is_told = is_out_of_quota || error.retry_after().is_some_and(|wait| wait >= attempt.remaining);
@@ -152,8 +178,8 @@ pub(super) async fn retry<T>(
         };
         debug!("retry in {wait:.1?}: {error}");
         on_retry(&error, wait);
-        pause(wait).await?;
-        previous = Some(error);
+        self.previous = Some(error);
+        Ok(wait)
     }
 }
 
@@ -253,6 +279,22 @@ mod tests {
         }
     }
 
+    /// Sends until an answer comes or the policy ends. `send` gets the time at which a new connection must be there.
+    async fn retry<T>(
+        policy: RetryPolicy,
+        deadline: Instant,
+        pause: impl AsyncFn(Duration),
+        mut send: impl AsyncFnMut(Option<Instant>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut retries = Retries::new(policy, deadline);
+        loop {
+            match send(retries.next_attempt().connect_by()).await {
+                Ok(value) => return Ok(value),
+                Err(error) => pause(retries.wait_after(error, &|_, _| {})?).await,
+            }
+        }
+    }
+
     /// Sends with the deliveries of a script, after which it succeeds; returns the ending and when it was sent.
     async fn sendings(policy: RetryPolicy, script: &[Delivery]) -> (Result<(), Error>, Vec<Duration>) {
         let began = Instant::now();
@@ -264,12 +306,8 @@ mod tests {
                 None => Ok(()),
             }
         };
-        let pause = async |wait| {
-            tokio::time::sleep(wait).await;
-            Ok(())
-        };
         let deadline = policy.deadline(began + HOUR / 2);
-        let ending = retry(policy, deadline, pause, |_, _| {}, send).await;
+        let ending = retry(policy, deadline, tokio::time::sleep, send).await;
         (ending, times)
     }
 
@@ -298,11 +336,7 @@ mod tests {
                 tokio::time::sleep(connect_time.min(limit)).await;
                 Err::<(), _>(Error::new(ErrorKind::Unavailable, "not there").with_delivery(Delivery::NotSent))
             };
-            let pause = async |wait| {
-                tokio::time::sleep(wait).await;
-                Ok(())
-            };
-            assert!(retry(RetryPolicy::AUTHORIZE, began + HOUR, pause, |_, _| {}, send).await.is_err());
+            assert!(retry(RetryPolicy::AUTHORIZE, began + HOUR, tokio::time::sleep, send).await.is_err());
             let took = began.elapsed();
             // The clock of the runtime ticks in milliseconds.
             assert!((27..30).contains(&took.as_secs()) || took.as_millis() <= 30_005, "{connect_time:?} {took:?}");
@@ -342,12 +376,9 @@ mod tests {
             Err::<(), _>(Error::new(ErrorKind::Unavailable, cause).with_delivery(Delivery::NotSent))
         };
         // A pause that takes much longer than asked for.
-        let pause = async |_| {
-            tokio::time::sleep(HOUR).await;
-            Ok(())
-        };
+        let pause = async |_| tokio::time::sleep(HOUR).await;
         let deadline = Instant::now() + Duration::from_secs(10);
-        let ending = retry(RetryPolicy::READ, deadline, pause, |_, _| {}, send).await;
+        let ending = retry(RetryPolicy::READ, deadline, pause, send).await;
         assert_eq!(ending.unwrap_err().to_string(), "cannot be reached");
     }
 

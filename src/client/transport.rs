@@ -34,8 +34,19 @@ pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>>
 
 /// Sends requests: [`Http`], or an emulated service in tests.
 pub(crate) trait Transport {
-    /// Sends a request once, unchanged, and waits for the answer at most for `timeout`.
-    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, timeout: Duration) -> Sending<'a>;
+    /// Sends a request once, unchanged, and waits for the answer at most as long as the limits say.
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, limits: Limits) -> Sending<'a>;
+}
+
+/// Until when the parts of one attempt must have happened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The token, the permit of the rate limiter, and so the sending.
+    pub sent: Instant,
+    /// A new connection. The time-out of a request cannot tell a request that was sent from one that was not.
+    pub connected: Instant,
+    /// The whole answer.
+    pub answered: Instant,
 }
 
 /// HTTP/1.1 over TLS, or over plain TCP to this machine.
@@ -58,56 +69,67 @@ impl Http {
         Ok(Self { http })
     }
 
-    async fn exchange(&self, resource: &Resource, request: &Request, timeout: Duration) -> Result<Answer, Error> {
-        let Resource { side, endpoint, credential, trace, .. } = resource;
-        let mut builder = self
-            .http
-            .request(request.method.clone(), endpoint.url(&request.path_and_query)?)
-            .timeout(timeout)
-            .headers(request.headers.clone())
-            .header(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Some((name, value)) = trace.as_ref().map(TraceParent::header) {
+    /// The request as the HTTP client takes it.
+    fn build(
+        &self,
+        resource: &Resource,
+        request: &Request,
+        timeout: Duration,
+    ) -> Result<reqwest::RequestBuilder, Error> {
+        let url = resource.endpoint.url(&request.path_and_query)?;
+        let mut builder = self.http.request(request.method.clone(), url).timeout(timeout);
+        builder = builder.headers(request.headers.clone()).header(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some((name, value)) = resource.trace.as_ref().map(TraceParent::header) {
             builder = builder.header(name, value);
         }
-        builder = match (request.json(), &request.document, &request.method) {
+        Ok(match (request.json(), &request.document, &request.method) {
             (_, Some(document), _) => builder.header(CONTENT_TYPE, document.media_type).body(document.content.clone()),
             (Some(json), ..) => builder.header(CONTENT_TYPE, "application/json").body(json.to_owned()),
             // Some gateways reject a POST without Content-Length.
             (None, None, &Method::POST) => builder.header(CONTENT_LENGTH, HeaderValue::from_static("0")),
             (None, ..) => builder,
-        };
-        let mut response = builder.send().await.map_err(|error| no_answer(resource, request, &error))?;
-        if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
-            return Err(too_long(*side, request));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(resource, request, &error))? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(too_long(*side, request));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer {
-            side: *side,
-            purpose: request.purpose.clone(),
-            auth_method: credential.auth_method(),
-            secrets: Redactor::default(),
-            received: Timestamp::now(),
-            status: response.status(),
-            headers: response.headers().clone(),
-            body,
         })
     }
 }
 
 impl Transport for Http {
-    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, timeout: Duration) -> Sending<'a> {
-        Box::pin(self.exchange(resource, request, timeout))
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, limits: Limits) -> Sending<'a> {
+        let timeout = timeout_of(request).min(limits.answered.saturating_duration_since(Instant::now()));
+        Box::pin(CONNECT_BY.scope(limits.connected, async move {
+            let sending = self.build(resource, request, timeout)?.send();
+            let response = sending.await.map_err(|error| no_answer(resource, request, &error))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            Ok(Answer {
+                side: resource.side,
+                purpose: request.purpose.clone(),
+                auth_method: resource.credential.auth_method(),
+                secrets: Redactor::default(),
+                body: body(resource, request, response).await?,
+                received: Timestamp::now(),
+                status,
+                headers,
+            })
+        }))
     }
 }
 
+/// The body of an answer, at most [`MAX_BODY`] of it.
+async fn body(resource: &Resource, request: &Request, mut response: reqwest::Response) -> Result<Vec<u8>, Error> {
+    if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(too_long(resource.side, request));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(resource, request, &error))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(too_long(resource.side, request));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
 /// Timeout of a request, with time to send its document.
-pub(super) fn timeout_of(request: &Request) -> Duration {
+fn timeout_of(request: &Request) -> Duration {
     let size = request.document.as_ref().map_or(0, |document| document.content.len());
     REQUEST_TIMEOUT + Duration::from_secs((size / SLOWEST_UPLOAD).try_into().unwrap_or(u64::MAX))
 }
@@ -143,12 +165,6 @@ fn builder() -> reqwest::ClientBuilder {
 tokio::task_local! {
     /// When a connection that is needed by the current request must be there.
     static CONNECT_BY: Instant;
-}
-
-/// Sends a request whose connection, if it needs a new one, must be there at `until`. The time-out of a request cannot
-/// tell a request that was sent from one that was not.
-pub(super) async fn connecting_by<T>(until: Instant, sending: impl Future<Output = T>) -> T {
-    CONNECT_BY.scope(until, sending).await
 }
 
 /// Applies [`CONNECT_BY`] to a connector.

@@ -19,7 +19,8 @@ use super::preflight::check_ready;
 use super::release::{Copied, Deletion, Owner, Reservation, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
-use super::transfer::transfer_authorized;
+use super::start::start;
+use super::transfer::finish;
 use crate::api::version::ApiVersion;
 use crate::api::{Naming, NewCopy};
 use crate::authorization_file::AuthorizationFile;
@@ -260,7 +261,8 @@ impl DelegatedPlan {
         let reservation =
             Reservation::new(version, kind, id, Owner::OtherParty).at(authorization.target_location.clone());
         let authorized = Authorized::received_now(version, copy, authorization);
-        transfer_authorized(cx, &model_id, authorized, reservation).await
+        let start = start(cx, &model_id, authorized).await;
+        finish(cx, start, reservation).await.result()
     }
 }
 

@@ -9,6 +9,7 @@ use super::event::Event;
 use crate::api::version::ApiVersion;
 use crate::api::{Response, service_error};
 use crate::backoff::{backoff, jitter};
+use crate::client::RetryPolicy;
 use crate::client::retry::with_requested_wait;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
@@ -72,7 +73,12 @@ pub(super) async fn poll(cx: &Context<'_>, polling: &Polling<'_>) -> Verdict {
         error.kind() == ErrorKind::Credentials || (!polling.accepted && not_found >= NOT_FOUND_BELIEVED_AFTER)
     };
     let schedule = PollSchedule { interval: cx.options.poll_interval, deadline: cx.source.deadline() };
-    let polls = poll_until_terminal(schedule, async || cx.source.send_once(&call).await, is_final, on_answer);
+    let polls = poll_until_terminal(
+        schedule,
+        async || cx.source.send_once(&call, RetryPolicy::ONCE).await,
+        is_final,
+        on_answer,
+    );
     match cx.source.interruptible(polls).await.and_then(|result| result) {
         Ok(Response { value, request_id, .. }) => Verdict::Terminal { operation: value, request_id },
         Err(error) => Verdict::Open(continues(error)),

@@ -1,5 +1,5 @@
-//! The reserved id of a copy, and its release. A release deletes the one id that the authorization of this run named, and
-//! nothing else.
+//! The reserved id of a copy, and its release. A release deletes one id that an own authorization reserved, or may have
+//! reserved, and nothing else.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) struct Reservation {
     entry: EntryId,
 }
 
-/// A copy that is there. Only the owner of a [`Reservation`] can construct it.
+/// A copy that is there.
 #[derive(Debug)]
 pub(super) struct Copied {
     pub(super) id: ModelId,
@@ -43,11 +43,29 @@ pub(super) struct Copied {
     pub(super) verified: bool,
 }
 
+/// What became of a reservation. Only the methods of [`Reservation`] construct it.
+#[must_use]
+pub(super) struct Ended(Result<Copied, Error>);
+
+impl Ended {
+    /// The copy, or why there is none.
+    ///
+    /// # Errors
+    /// The service's refusal or verdict, or why there is none.
+    pub(super) fn result(self) -> Result<Copied, Error> {
+        self.0
+    }
+
+    /// Adds the service's id of the request that decided, if it is an error.
+    pub(super) fn with_request_id(self, request_id: Option<UntrustedText>) -> Self {
+        Self(self.0.map_err(|error| error.with_request_id(request_id)))
+    }
+}
+
 /// Who may release the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// This run: its own authorization reserved the id, or, in v2.1, the operation names a blank model that only this
-    /// copy uses.
+    /// This run: its own authorization reserved the id, or that of an earlier run whose journal it continues.
     ThisRun,
     /// Another process: the id is left alone.
     OtherRun,
@@ -98,34 +116,42 @@ impl Reservation {
         self.owner
     }
 
+    pub(super) fn entry(&self) -> EntryId {
+        self.entry
+    }
+
     /// Gives up the reservation because the copy is there.
-    pub(super) fn copied(self, verified: bool) -> Copied {
-        Copied { id: self.id, verified }
+    pub(super) fn copied(self, verified: bool) -> Ended {
+        Ended(Ok(Copied { id: self.id, verified }))
     }
 
     /// Leaves the id reserved because the copy is running, or may be.
     #[expect(clippy::unused_self, reason = "it consumes the reservation")]
-    pub(super) fn keep(self, error: Error) -> Result<Copied, Error> {
-        Err(error)
+    pub(super) fn keep(self, error: Error) -> Ended {
+        Ended(Err(error))
     }
 
-    /// Releases the id because there is no copy under it.
-    ///
-    /// # Errors
-    /// The given error. If the start request got no answer and the target shows the copy after all, that is a success.
-    pub(super) async fn release(self, cx: &Context<'_>, error: Error) -> Result<Copied, Error> {
-        match (self.owner, cx.target) {
+    /// Gives up a reservation whose authorization is used up or has expired: there is no copy, and nothing to release.
+    pub(super) fn expired(self) {
+        drop(self);
+    }
+
+    /// Releases the id because there is no copy under it, and returns the given error. If the start request got no answer
+    /// and the target shows the copy after all, that is a success.
+    pub(super) async fn release(self, cx: &Context<'_>, error: Error) -> Ended {
+        let error = match (self.owner, cx.target) {
             (Owner::ThisRun, Some(target)) => {
                 let released = release(target, cx.observer, self.version, self.kind, &self.id).await;
                 if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
-                    return Ok(self.copied(true));
+                    return self.copied(true);
                 }
                 cx.journal.ended(self.entry);
-                Err(error)
+                error
             }
-            (Owner::OtherParty, _) => Err(self.release_by_other_party(cx, error)),
-            (Owner::ThisRun | Owner::OtherRun, _) => Err(error),
-        }
+            (Owner::OtherParty, _) => self.release_by_other_party(cx, error),
+            (Owner::ThisRun | Owner::OtherRun, _) => error,
+        };
+        Ended(Err(error))
     }
 
     /// Says that only the target's operator can release the id, unless the authorization was not used.
@@ -221,7 +247,7 @@ pub(super) async fn delete_unless_ready(
             Err(error) if error.is_no_such_model() => {}
             Err(error) => return Err(error),
         }
-        let Err(error) = target.send_cleanup_once(&version.wire().delete(kind, id), until).await else {
+        let Err(error) = target.send_once(&version.wire().delete(kind, id), RetryPolicy::cleanup(until)).await else {
             return Ok(Deletion::Deleted);
         };
         attempts += 1;

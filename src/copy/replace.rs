@@ -15,6 +15,7 @@ use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, MAX_LOST_DELETES};
 use super::report::{Done, Outcome};
 use crate::api::Quota;
+use crate::client::RetryPolicy;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Model, ModelId};
 use crate::model_diff::is_unchanged;
@@ -227,7 +228,7 @@ impl Job<'_> {
             if let Some(error) = lost_answer.take_if(|_| lost >= MAX_LOST_DELETES) {
                 return Err(error);
             }
-            let error = match self.target.send_once(&call).await {
+            let error = match self.target.send_once(&call, RetryPolicy::ONCE).await {
                 Ok(_) => break,
                 Err(error) if error.is_no_such_model() => break,
                 Err(error) => error,
@@ -281,7 +282,7 @@ impl Job<'_> {
 
     /// Reads one model of the target once. None where the target says that there is none.
     async fn read_once(&self, source: &SourceModel, id: &ModelId) -> Result<Option<Model>, Error> {
-        match self.target.send_once(&source.shown_by.wire().model(source.kind, id)).await {
+        match self.target.send_once(&source.shown_by.wire().model(source.kind, id), RetryPolicy::ONCE).await {
             Ok(response) => Ok(Some(response.value)),
             Err(error) if error.is_no_such_model() => Ok(None),
             Err(error) => Err(error),

@@ -11,7 +11,7 @@ use super::run::call_context;
 use super::verify::invalid;
 use crate::api::Response;
 use crate::api::version::ApiVersion;
-use crate::client::{Client, Connection};
+use crate::client::{Client, Connection, RetryPolicy};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus};
@@ -81,7 +81,7 @@ impl WatchPlan {
     /// Reads the model once, as the status of its copy.
     async fn read(&self, target: &Client<'_>) -> Result<Response<Operation>, Error> {
         let wire = self.api_version.wire();
-        match target.send_once(&wire.model(self.kind, &self.target_model_id)).await {
+        match target.send_once(&wire.model(self.kind, &self.target_model_id), RetryPolicy::ONCE).await {
             Ok(answer) => Ok(answer.map(|model| self.operation(status_of(model)))),
             // The id is not shown before the copy is ready. Where the service chooses the ids, a blank model is shown from
             // the authorization on: without one, no copy can be running.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{Answer, Request};
 use crate::auth::{Credential, Key};
 use crate::client::Connection;
-use crate::client::transport::{Sending, Transport};
+use crate::client::transport::{Limits, Sending, Transport};
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, EmulatedResource};
 use crate::error::{Delivery, Error, ErrorKind};
@@ -165,7 +165,7 @@ impl Service {
     }
 
     /// No more faults happen, and what is late is carried out.
-    pub(super) async fn calm(&self) {
+    pub(super) async fn end_faults(&self) {
         self.faults.borrow_mut().clear();
         self.stop_at.set(None);
         sleep(Duration::from_secs(20)).await;
@@ -181,7 +181,7 @@ impl Service {
         self.violations.borrow_mut().push(what);
     }
 
-    pub(super) fn story(&self) -> String {
+    pub(super) fn log(&self) -> String {
         self.sent.borrow().join("\n")
     }
 
@@ -428,7 +428,7 @@ impl Modelled {
 }
 
 impl Transport for Modelled {
-    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, _: Duration) -> Sending<'a> {
+    fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, _: Limits) -> Sending<'a> {
         Box::pin(self.exchange(resource, request))
     }
 }
