@@ -95,13 +95,13 @@ fn each_copy_of_a_model_has_a_record_of_its_own_on_every_version() {
         lab.pair.emulator.remove(TARGET, collection(model), &format!("{model}-b"));
     }
     let output = lab.check_target(&[]).expect(9, &["5 same, 5 "]);
-    for line in [format!("+ {custom}"), format!("= {custom} {second}")] {
+    for line in [format!("+ model {custom}"), format!("= model {custom} {second}")] {
         assert!(lines(&output).contains(&line.as_str()), "{line} is missing in {output:#?}");
     }
     // v2.1 makes no copy with the missing id again: a command that finds another one forgets it.
     let missing = format!("the manifest records the copy {first}, which the target does not have");
     lab.copy(&[&custom, "--if-exists", "skip"]).expect(0, &[&missing, "skipped"]);
-    assert_eq!(lines(&lab.check_target(&[&custom]).expect(0, &["1 same"])), [format!("= {custom} {second}")]);
+    assert_eq!(lines(&lab.check_target(&[&custom]).expect(0, &["1 same"])), [format!("= model {custom} {second}")]);
     lab.change(|copy| {
         if copy["target"]["modelId"] == NAMED[0] {
             copy["verifiedAt"] = json!("2026-01-01T00:00:00Z");
