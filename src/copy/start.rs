@@ -19,9 +19,9 @@ use super::search::{Evidence, Search};
 use crate::api::service_error;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::label::name_options;
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
-use crate::resource_name::name_option;
 
 /// How often a start request is repeated at most.
 const MAX_REPEATS: u32 = 5;
@@ -282,6 +282,6 @@ fn unknown_start(cx: &Context<'_>, error: Error, authorized: &Authorized<'_>) ->
 fn wait_command(authorized: &Authorized<'_>, target: Option<&Client<'_>>) -> String {
     let id = &authorized.authorization.target_model_id;
     let kind = if authorized.copy.kind == Kind::Classifier { " --kind classifier" } else { "" };
-    let to = name_option("--to", target.and_then(Client::name));
+    let to = name_options(target.map(|target| ("--to", target.label())));
     format!("frcopy wait --target-model-id {id} --api-version {}{kind}{to}", authorized.version)
 }

@@ -93,6 +93,22 @@ impl OpenEntry {
         ModelKey::new(&self.source, &self.target, self.kind, &self.source_id)
     }
 
+    /// The id of the copy: the one that was asked for, else the one that the authorization has. None where neither is
+    /// known.
+    ///
+    /// # Errors
+    /// When the authorization is not usable. It does not repeat it.
+    pub(super) fn copy_id(&self) -> Result<Option<ModelId>, Error> {
+        match (&self.target_id, &self.start) {
+            (Some(id), _) => Ok(Some(id.clone())),
+            (None, Some(AnnouncedStart { authorization, .. })) => {
+                let file = AuthorizationFile::from_json(authorization.expose_secret())?;
+                Ok(Some(file.authorization.target_model_id))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
     /// Whether it is about this copy, or about its staging copy.
     pub(super) fn is_of(&self, copy: &CopyOf<'_>) -> bool {
         let CopyOf { source, target, kind, source_id, target_id } = *copy;

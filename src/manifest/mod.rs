@@ -9,6 +9,7 @@ mod content;
 mod files;
 mod journal;
 mod lines;
+mod open_models;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use crate::recorded::RecordedCopy;
 use crate::resource::Endpoint;
 use content::{Content, CopyRecord, Fact, Key};
 use journal::FileJournal;
+pub(crate) use open_models::OpenModels;
 
 /// The shortest time between two writes of a file, except for the last one.
 pub(crate) const WRITE_INTERVAL: Duration = Duration::from_secs(1);

@@ -17,13 +17,13 @@ use crate::support::child_process::SignalTarget;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET, without_query};
 
 /// Two resources, and a folder with a manifest and its journal.
-struct Journaled {
-    pair: EmulatedPair,
+pub(crate) struct Journaled {
+    pub(crate) pair: EmulatedPair,
     folder: TempDir,
 }
 
 #[derive(Clone, Copy)]
-enum Request {
+pub(crate) enum Request {
     Authorize,
     Start,
     Poll,
@@ -44,12 +44,16 @@ fn options() -> Options {
 }
 
 impl Journaled {
-    fn new() -> Self {
-        Self { pair: EmulatedPair::with_options(&options()), folder: tempdir().unwrap() }
+    pub(crate) fn new() -> Self {
+        Self::on(EmulatedPair::with_options(&options()))
+    }
+
+    pub(crate) fn on(pair: EmulatedPair) -> Self {
+        Self { pair, folder: tempdir().unwrap() }
     }
 
     /// Copies a model and kills the command when the emulator gets a request. The emulator carries it out.
-    fn killed_at(request: Request, model: impl Fn(&EmulatedPair) -> String) -> (Self, String) {
+    pub(crate) fn killed_at(request: Request, model: impl Fn(&EmulatedPair) -> String) -> (Self, String) {
         let process = SignalTarget::default();
         let observed = process.clone();
         let pair = EmulatedPair::with_observer(&options(), move |served| {
@@ -66,15 +70,15 @@ impl Journaled {
         (one, model)
     }
 
-    fn manifest(&self) -> PathBuf {
+    pub(crate) fn manifest(&self) -> PathBuf {
         self.folder.path().join("models.json")
     }
 
-    fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.folder.path().join("models.json.journal")
     }
 
-    fn copy(&self, arguments: &[&str]) -> CommandOutput {
+    pub(crate) fn copy(&self, arguments: &[&str]) -> CommandOutput {
         self.pair.copy(&[arguments, &["--manifest", self.manifest().to_str().unwrap()]].concat())
     }
 
@@ -102,7 +106,13 @@ impl Journaled {
     }
 
     /// A journal of an earlier command that ended before a start request was sent with an authorization.
-    fn write_unused_authorization(&self, model: &str, target_id: &str, authorization: &Value, started: Timestamp) {
+    pub(crate) fn write_unused_authorization(
+        &self,
+        model: &str,
+        target_id: Option<&str>,
+        authorization: &Value,
+        started: Timestamp,
+    ) {
         let [source, target, ..] = self.pair.emulator.resources() else { panic!("two resources") };
         let (id, run) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
         let lines = [
@@ -122,7 +132,7 @@ impl Journaled {
         fs::write(self.journal(), text).unwrap();
     }
 
-    fn authorize(&self, arguments: &[&str]) -> (PathBuf, Value) {
+    pub(crate) fn authorize(&self, arguments: &[&str]) -> (PathBuf, Value) {
         let path = self.folder.path().join("authorization.json");
         let arguments = [&["authorize", "--out", path.to_str().unwrap()], arguments].concat();
         self.pair.run(&arguments).expect(0, &[]);
@@ -132,7 +142,7 @@ impl Journaled {
     }
 }
 
-fn custom_model(pair: &EmulatedPair) -> String {
+pub(crate) fn custom_model(pair: &EmulatedPair) -> String {
     pair.custom_model()
 }
 
@@ -216,7 +226,7 @@ fn an_unused_authorization_is_used_by_the_next_command() {
                 let (_, authorization) = journaled.authorize(arguments);
                 let started = Timestamp::now() - SignedDuration::from_mins(2);
                 let target_id = authorization["targetModelId"].as_str().unwrap();
-                journaled.write_unused_authorization(&model, target_id, &authorization, started);
+                journaled.write_unused_authorization(&model, Some(target_id), &authorization, started);
                 let output = journaled.copy(&[&model]).expect(0, &["continuing the copy"]);
                 assert_eq!(output.stdout.trim(), target_id);
                 let sent = journaled.pair.mutating_requests();
@@ -238,7 +248,7 @@ fn an_expired_authorization_is_not_used() {
     authorization["expiresAt"] = past(120);
     authorization["authorization"]["expirationDateTime"] = authorization["expiresAt"].clone();
     let started = Timestamp::now() - SignedDuration::from_mins(179);
-    journaled.write_unused_authorization(model, model, &authorization, started);
+    journaled.write_unused_authorization(model, Some(model), &authorization, started);
     journaled.pair.mutating_requests();
     journaled.copy(&[model]).expect(0, &["copied"]);
     let sent = journaled.pair.mutating_requests();

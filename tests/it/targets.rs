@@ -141,7 +141,7 @@ fn one_manifest_records_the_copies_on_each_target() {
 
 #[test]
 fn a_target_that_goes_down_half_way_does_not_stop_the_other() {
-    let down = Outage { resource: "resource3".into(), from: Duration::from_secs(2), until: None };
+    let down = Outage::between("resource3", Duration::from_secs(2), None);
     let s0 = Options { tier: Tier::S0, ..Options::default() };
     let options = Options { resources: 3, models: 15, operation_time: Duration::ZERO, ..s0 };
     let lab = EmulatedPair::with_options(&Options { down: vec![down], ..options });
