@@ -81,6 +81,7 @@ pub(crate) struct Connection {
     resource: Rc<Resource>,
     transport: Rc<dyn Transport>,
     rate_limiter: RateLimiter,
+    has_answered: Rc<Cell<bool>>,
     clock: Rc<Cell<Option<ClockReading>>>,
     region: Rc<RefCell<Option<UntrustedText>>>,
 }
@@ -108,6 +109,7 @@ impl Connection {
             resource: Rc::new(resource.clone()),
             transport,
             rate_limiter: RateLimiter::default(),
+            has_answered: Rc::default(),
             clock: Rc::default(),
             region: Rc::default(),
         }

@@ -37,6 +37,7 @@ mod transfer;
 mod unfinished;
 mod verify;
 mod watch;
+mod watch_command;
 
 pub(crate) use batch::{BatchPlan, Summary};
 pub(crate) use batch_event::BatchEvent;

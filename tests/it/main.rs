@@ -40,6 +40,7 @@ mod emulator_replay;
 mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
+mod evidence;
 mod fault_matrix;
 mod faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
