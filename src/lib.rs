@@ -49,6 +49,7 @@ mod model;
 mod model_diff;
 mod operation;
 mod prune;
+mod rate_limits;
 mod recorded;
 mod redactor;
 mod resource;

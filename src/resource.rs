@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use crate::auth::Credential;
 use crate::error::Error;
+use crate::rate_limits::RateLimits;
 use crate::resource_name::ResourceName;
 use crate::trace::TraceParent;
 
@@ -44,13 +45,15 @@ pub struct Resource {
     pub trace: Option<TraceParent>,
     /// The name that the user has given it.
     pub name: Option<ResourceName>,
+    /// Its rate limits, as far as Azure has named them. They are measured as well.
+    pub(crate) limits: RateLimits,
 }
 
 impl Resource {
     /// Creates a resource without a trace context and without a name.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
-        Self { side, endpoint, credential, trace: None, name: None }
+        Self { side, endpoint, credential, trace: None, name: None, limits: RateLimits::default() }
     }
 
     /// What to call it in texts for people: its name, else its side.

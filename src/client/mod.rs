@@ -107,7 +107,7 @@ impl Connection {
         Self {
             resource: Rc::new(resource.clone()),
             transport,
-            rate_limiter: RateLimiter::default(),
+            rate_limiter: RateLimiter::new(&resource.limits),
             clock: Rc::default(),
             region: Rc::default(),
         }

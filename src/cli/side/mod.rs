@@ -197,7 +197,8 @@ impl SideSettings {
             ));
         }
         let name = origin.name().cloned();
-        Ok(Resource { trace: self.trace.clone(), name, ..Resource::new(origin.side(), endpoint, credential) })
+        let limits = self.details.as_ref().map(Details::rate_limits).unwrap_or_default();
+        Ok(Resource { trace: self.trace.clone(), name, limits, ..Resource::new(origin.side(), endpoint, credential) })
     }
 
     fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
