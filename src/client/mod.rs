@@ -108,7 +108,7 @@ impl Connection {
         Self {
             resource: Rc::new(resource.clone()),
             transport,
-            rate_limiter: RateLimiter::default(),
+            rate_limiter: RateLimiter::new(&resource.limits),
             has_answered: Rc::default(),
             clock: Rc::default(),
             region: Rc::default(),

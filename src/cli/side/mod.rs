@@ -215,7 +215,8 @@ impl SideSettings {
         let resource = Resource::new(origin.side(), endpoint, credential);
         let label = name.as_ref().map(|name| Arc::new(Label::of_name(name, self.config.as_deref())));
         let label = label.unwrap_or_else(|| Arc::clone(&resource.label));
-        Ok(Resource { trace: self.trace.clone(), name, label, ..resource })
+        let limits = self.details.as_ref().map(Details::rate_limits).unwrap_or_default();
+        Ok(Resource { trace: self.trace.clone(), name, label, limits, ..resource })
     }
 
     fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
