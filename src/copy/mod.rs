@@ -12,6 +12,7 @@ mod batch;
 mod batch_event;
 mod batch_queue;
 mod batch_targets;
+mod batch_unreachable;
 mod context;
 mod copy_to;
 mod delegated;
