@@ -28,13 +28,13 @@ fn doctor(endpoint: &str) -> Command {
 }
 
 /// The findings of a command, and its exit code.
-struct Findings {
+pub(crate) struct Findings {
     code: i32,
     lines: Vec<Value>,
 }
 
 impl Findings {
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let CommandOutput { code, stdout, .. } = run_without(&[TOKEN], command);
         Self { code, lines: stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect() }
     }
@@ -46,12 +46,12 @@ impl Findings {
 
     /// Asserts the exit code, and the results and texts of checks of the source.
     #[track_caller]
-    fn expect(&self, code: i32, expected: &[(&str, &str, &str)]) {
+    pub(crate) fn expect(&self, code: i32, expected: &[(&str, &str, &str)]) {
         self.expect_of("source", code, expected);
     }
 
     #[track_caller]
-    fn expect_of(&self, resource: &str, code: i32, expected: &[(&str, &str, &str)]) {
+    pub(crate) fn expect_of(&self, resource: &str, code: i32, expected: &[(&str, &str, &str)]) {
         assert_eq!(self.code, code, "{:#?}", self.lines);
         for (check, status, text) in expected {
             let line = self.find(resource, check);
@@ -74,17 +74,20 @@ fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
 fn resource_except(exception: &'static str, status: u16, headers: &'static str, body: &'static str) -> SocketAddr {
     plain_server(move |request| {
         let head = request.to_lowercase();
-        if head.contains(exception) {
-            return answer(status, headers, body);
-        }
-        let counts = json!({"count": 1, "limit": 500});
-        let ok = match () {
-            () if head.contains("op=summary") => json!({"summary": counts}),
-            () if head.contains("/info") => json!({"customDocumentModels": counts}),
-            () => json!({"value": [], "modelList": []}),
-        };
-        answer(200, "", &ok.to_string())
+        if head.contains(exception) { answer(status, headers, body) } else { answer_of_service(&head) }
     })
+}
+
+/// The service's answer to a read.
+pub(crate) fn answer_of_service(request: &str) -> Vec<u8> {
+    let head = request.to_lowercase();
+    let counts = json!({"count": 1, "limit": 500});
+    let ok = match () {
+        () if head.contains("op=summary") => json!({"summary": counts}),
+        () if head.contains("/info") => json!({"customDocumentModels": counts}),
+        () => json!({"value": [], "modelList": []}),
+    };
+    answer(200, "", &ok.to_string())
 }
 
 fn url(server: SocketAddr) -> String {
@@ -95,14 +98,16 @@ fn url(server: SocketAddr) -> String {
 fn a_pair_that_can_copy_passes_every_check_and_is_only_read() {
     let pair = EmulatedPair::new(1);
     let findings = Findings::of(&mut pair.command(&["doctor", "--output", "json"]));
-    let names = ["settings", "endpoint", "name", "connection", "authentication", "versions", "room", "region", "clock"];
+    let names =
+        ["settings", "endpoint", "name", "connection", "authentication", "versions", "room", "tier", "region", "clock"];
     for resource in ["source", "target"] {
         let shown: Vec<_> = findings.lines.iter().filter(|line| line["resource"] == resource).collect();
         assert_eq!(shown.iter().map(|line| line["check"].as_str().unwrap()).collect::<Vec<_>>(), names);
         assert!(shown.iter().all(|line| line["schema"] == "frcopy.doctor/1" && line["endpoint"].is_string()));
-        for check in names {
+        for check in names.into_iter().filter(|check| *check != "tier") {
             findings.expect_of(resource, 0, &[(check, "ok", "")]);
         }
+        findings.expect_of(resource, 0, &[("tier", "notChecked", "it is on this machine")]);
     }
     findings.expect(
         0,
@@ -391,6 +396,15 @@ fn named_resources_are_checked_in_the_order_of_their_names() {
         .collect();
     let east = names.iter().position(|name| name == "east").unwrap();
     assert!(names[..east].iter().all(|name| name == "west") && names[east..].iter().all(|name| name == "east"));
+    let findings = Findings::of(&mut command(&["doctor", "west", "east", "--output", "json"]));
+    let missing = "the resource id or the region is missing, which copies of 1 v2.1 models need";
+    findings.expect_of("west", 0, &[("region", "warning", missing), ("region", "warning", "give resource-id of west")]);
+    findings.expect_of("east", 0, &[("region", "ok", "")]);
+    let mut wrong = command(&["doctor", "west", "--output", "json"]);
+    wrong.env("FRCOPY_RESOURCE_WEST_RESOURCE_ID", value("FRCOPY_TARGET_RESOURCE_ID"));
+    wrong.env("FRCOPY_RESOURCE_WEST_REGION", "westeurope");
+    let text = "west is in westus2, and region of west is westeurope";
+    Findings::of(&mut wrong).expect_of("west", 2, &[("region", "failed", text)]);
     run(&mut command(&["doctor", "north"])).expect(2, &["north"]);
     run(&mut command(&["doctor", "west", "--target-region", "westus2"])).expect(2, &["cannot be used with"]);
     run(&mut command(&["doctor", "west", "--source-endpoint", "https://a.example"])).expect(2, &["do not apply"]);
