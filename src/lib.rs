@@ -44,6 +44,7 @@ mod error;
 mod id_template;
 mod inventory;
 mod known_copies;
+mod label;
 mod manifest;
 mod model;
 mod model_diff;

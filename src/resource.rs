@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
 use crate::auth::Credential;
 use crate::error::Error;
+use crate::label::Label;
 use crate::rate_limits::RateLimits;
 use crate::resource_name::ResourceName;
 use crate::trace::TraceParent;
@@ -45,6 +47,8 @@ pub struct Resource {
     pub trace: Option<TraceParent>,
     /// The name that the user has given it.
     pub name: Option<ResourceName>,
+    /// How messages and printed commands name it.
+    pub label: Arc<Label>,
     /// Its rate limits, as far as Azure has named them. They are measured as well.
     pub(crate) limits: RateLimits,
 }
@@ -53,7 +57,9 @@ impl Resource {
     /// Creates a resource without a trace context and without a name.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
-        Self { side, endpoint, credential, trace: None, name: None, limits: RateLimits::default() }
+        let label = Arc::new(Label::of_side(&side.to_string()));
+        let limits = RateLimits::default();
+        Self { side, endpoint, credential, trace: None, name: None, label, limits }
     }
 
     /// What to call it in texts for people: its name, else its side.

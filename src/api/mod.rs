@@ -274,6 +274,8 @@ pub struct ListedCopy {
     pub target_location: UntrustedText,
     /// When the source accepted it, by the source's clock.
     pub created: Timestamp,
+    /// When its status changed last, by the source's clock.
+    pub updated: Option<Timestamp>,
     /// Its status.
     pub status: OperationStatus,
 }

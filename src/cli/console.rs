@@ -295,7 +295,9 @@ impl CopyReporter<'_> {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but it could not be verified on the target: {error}"));
             }
-            Event::MayBeReserved { candidates } => self.urgent_warning(&may_be_reserved(candidates)),
+            Event::MayBeReserved { candidates, requests } => {
+                self.urgent_warning(&may_be_reserved(candidates, *requests));
+            }
             Event::BlankLeft { target_model_id } => self.urgent_warning(&format!(
                 "the blank model {target_model_id} of the failed copy remains on the target; delete it if it is not needed"
             )),
@@ -470,13 +472,18 @@ fn will_send_again(error: &Error, wait: Duration) -> String {
     format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil())
 }
 
-/// What an authorize request without an answer may have left.
-fn may_be_reserved(candidates: &[ModelId]) -> String {
+/// What authorize requests without an answer may have left.
+fn may_be_reserved(candidates: &[ModelId], requests: usize) -> String {
     let names: Vec<_> = candidates.iter().map(ToString::to_string).collect();
-    let what = match names.as_slice() {
-        [] => "a blank model may remain".to_owned(),
-        [id] => format!("{id} may remain reserved"),
-        several => format!("one of {} may remain reserved", several.join(", ")),
+    let names = names.join(", ");
+    let what = match candidates.len() {
+        0 if requests == 1 => "a blank model may remain".to_owned(),
+        0 => format!("up to {requests} blank models may remain"),
+        found if found < requests => format!("{names} and up to {} more blank models may remain", requests - found),
+        found if found == requests => format!("{names} may remain reserved"),
+        _ if requests == 1 => format!("one of {names} may remain reserved"),
+        _ => format!("{requests} of {names} may remain reserved"),
     };
-    format!("an authorization got no answer; {what} on the target")
+    let authorizations = if requests == 1 { "an authorization" } else { "several authorizations" };
+    format!("{authorizations} got no answer; {what} on the target")
 }

@@ -176,8 +176,8 @@ fn check_compares_each_target_and_reads_the_source_once() {
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-2");
     let output =
         run(&mut check(&lab, &[])).expect(9, &["west: of 10 models and classifiers: 10 same", "9 same, 1 only on"]);
-    assert!(output.stdout.contains("north\t+ invoices-v3.0-2\n"), "{}", output.stdout);
-    assert!(output.stdout.contains("west\t= invoices-v3.0-2\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("north\t+ model invoices-v3.0-2\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("west\t= model invoices-v3.0-2\n"), "{}", output.stdout);
     let output = run(&mut check(&lab, &["--output", "json"])).expect(9, &[]);
     let different: Vec<_> = objects(&output).into_iter().filter(|one| one["sign"] != "=").collect();
     assert_eq!(different.len(), 1);
@@ -262,7 +262,7 @@ fn each_target_is_compared_with_the_manifest_without_the_source() {
     assert!(!output.stdout.contains("\t-"), "{}", output.stdout);
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
     let output = run(&mut alone).expect(9, &["west: of 5 models and classifiers: 5 same", "4 same, 1 only on"]);
-    assert!(output.stdout.contains("north\t+ invoices-v3.0-1\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("north\t+ model invoices-v3.0-1\n"), "{}", output.stdout);
     alone.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", limited.uri());
     let output = run(&mut alone).expect(7, &["error: north: ", "west: of 5 models and classifiers: 5 same"]);
     assert_eq!((ids(&output, "west").len(), output.stdout.lines().count()), (5, 5));

@@ -4,7 +4,7 @@ mod definition;
 mod environment;
 mod file;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::child;
 use crate::error::Error;
@@ -35,6 +35,8 @@ pub(super) struct Config {
     definitions: Vec<Definition>,
     /// The file that was read, or would have been read if it existed.
     file: Option<PathBuf>,
+    /// The same as an absolute path, if `--config` gave it.
+    file_of_option: Option<PathBuf>,
 }
 
 impl ConfigArgs {
@@ -50,7 +52,9 @@ impl ConfigArgs {
         };
         let of_file = file.as_deref().map(|file| file::read(file, must_exist)).transpose()?.unwrap_or_default();
         let definitions = environment::add(of_file, &input::process_variables(), environment)?;
-        let config = Config { definitions, file };
+        let file_of_option =
+            self.config.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        let config = Config { definitions, file, file_of_option };
         child::withhold(config.key_variables());
         Ok(config)
     }
@@ -65,6 +69,11 @@ impl Config {
         let name: ResourceName = input::parse(option, text)?;
         let found = self.definitions.iter().find(|one| one.name.in_variables() == name.in_variables());
         found.ok_or_else(|| self.unknown(text))
+    }
+
+    /// The file with its absolute path, if `--config` gave it. A printed command must repeat that option.
+    pub(super) fn file_of_option(&self) -> Option<&Path> {
+        self.file_of_option.as_deref()
     }
 
     /// All of them, in the order of their names.

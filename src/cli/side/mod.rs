@@ -7,10 +7,12 @@ pub(super) mod origin;
 mod setting_origin;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
 use crate::doctor::AccountQuery;
 use crate::error::Error;
+use crate::label::Label;
 use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress};
 use crate::trace::TraceParent;
 use secrecy::SecretString;
@@ -33,6 +35,8 @@ const MAX_SECRET_FILE: u64 = 64 * 1024;
 pub(super) struct SideSettings {
     pub(super) endpoint: Option<String>,
     origin: Origin,
+    /// The file that defines the named resource, if `--config` gave it.
+    config: Option<PathBuf>,
     auth: Option<AuthSource>,
     tenant: Option<String>,
     trace: Option<TraceParent>,
@@ -155,7 +159,18 @@ impl SideSettings {
             None => given(flags.endpoint.as_ref(), Setting::Endpoint),
         };
         let auth = auth_source(side, flags, environment)?;
-        Ok(Self { endpoint, origin, auth, tenant, trace, account, details, resource_id: None, region: None })
+        Ok(Self {
+            endpoint,
+            origin,
+            config: None,
+            auth,
+            tenant,
+            trace,
+            account,
+            details,
+            resource_id: None,
+            region: None,
+        })
     }
 
     /// Where the resource is in Azure, when the Azure CLI was asked.
@@ -206,8 +221,11 @@ impl SideSettings {
             ));
         }
         let name = origin.name().cloned();
+        let resource = Resource::new(origin.side(), endpoint, credential);
+        let label = name.as_ref().map(|name| Arc::new(Label::of_name(name, self.config.as_deref())));
+        let label = label.unwrap_or_else(|| Arc::clone(&resource.label));
         let limits = self.details.as_ref().map(Details::rate_limits).unwrap_or_default();
-        Ok(Resource { trace: self.trace.clone(), name, limits, ..Resource::new(origin.side(), endpoint, credential) })
+        Ok(Resource { trace: self.trace.clone(), name, label, limits, ..resource })
     }
 
     fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {

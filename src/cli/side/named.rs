@@ -1,6 +1,7 @@
 //! Resolves the resources of a command: by name, or by flags and environment.
 
 use std::cell::OnceCell;
+use std::path::Path;
 
 use crate::error::Error;
 use crate::resource::Side;
@@ -56,7 +57,9 @@ impl<'a> Sides<'a> {
 
     /// The settings of a named resource.
     pub(in crate::cli) fn named(&self, option: &str, name: &str, side: Side) -> Result<SideSettings, Error> {
-        SideSettings::of_definition(side, self.config()?.find(option, name)?, self.environment)
+        let config = self.config()?;
+        let settings = SideSettings::of_definition(side, config.find(option, name)?, self.environment)?;
+        Ok(SideSettings { config: config.file_of_option().map(Path::to_owned), ..settings })
     }
 
     /// The settings of one resource: `source`, `target`, or a name.
@@ -104,6 +107,7 @@ impl SideSettings {
         };
         Ok(Self {
             endpoint,
+            config: None,
             auth: auth_source(definition, environment)?,
             tenant: definition.tenant.clone(),
             trace: trace(environment),
