@@ -27,6 +27,8 @@ mod delegated;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod doctor;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
+mod doctor_tier;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
 mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
