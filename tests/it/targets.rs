@@ -176,6 +176,7 @@ fn check_compares_each_target_and_reads_the_source_once() {
     run(&mut copy(&lab, &["--all"])).expect(0, &[]);
     let output = run(&mut check(&lab, &[])).expect(0, &["west: of 10 models and classifiers: 10 same", "north: of 10"]);
     assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (10, 10));
+    assert_eq!(output.stderr.matches("v2.1 retires on 15 September 2027: train its 2 models again").count(), 1);
     // The lists of v3.1 leave out what is compared: each model is read.
     let before = lab.requests(SOURCE, "GET", "").len();
     run(&mut check(&lab, &["--api-version", "3.1"])).expect(0, &["west: of 4 models", "north: of 4 models"]);
