@@ -9,6 +9,7 @@ use url::{Host, Url};
 use crate::auth::Credential;
 use crate::error::Error;
 use crate::label::Label;
+use crate::rate_limits::RateLimits;
 use crate::resource_name::ResourceName;
 use crate::trace::TraceParent;
 
@@ -48,6 +49,8 @@ pub struct Resource {
     pub name: Option<ResourceName>,
     /// How messages and printed commands name it.
     pub label: Arc<Label>,
+    /// Its rate limits, as far as Azure has named them. They are measured as well.
+    pub(crate) limits: RateLimits,
 }
 
 impl Resource {
@@ -55,7 +58,8 @@ impl Resource {
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
         let label = Arc::new(Label::of_side(&side.to_string()));
-        Self { side, endpoint, credential, trace: None, name: None, label }
+        let limits = RateLimits::default();
+        Self { side, endpoint, credential, trace: None, name: None, label, limits }
     }
 
     /// What to call it in texts for people: its name, else its side.
@@ -289,6 +293,18 @@ impl ResourceId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether both are the same: Azure Resource Manager does not distinguish upper and lower case.
+    #[must_use]
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+
+    /// The subscription, the resource group and the name of the account.
+    #[must_use]
+    pub(crate) fn names(&self) -> [&str; 3] {
+        [2, 4, 8].map(|index| self.0.split('/').nth(index).unwrap_or_default())
     }
 }
 

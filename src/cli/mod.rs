@@ -3,6 +3,7 @@
 //! Each command has a file with its arguments, its plan and its run. Commands print through `console` (stderr, for
 //! people), `json` (stdout, for scripts) and `ci` (CI systems).
 
+mod account_query;
 mod args;
 mod authorization_file;
 mod authorize;

@@ -13,6 +13,7 @@ mod batch_event;
 mod batch_ids;
 mod batch_queue;
 mod batch_targets;
+mod batch_unreachable;
 mod context;
 mod copy_to;
 mod delegated;
@@ -38,6 +39,7 @@ mod transfer;
 mod unfinished;
 mod verify;
 mod watch;
+mod watch_command;
 
 pub(crate) use batch::{BatchPlan, Summary};
 pub(crate) use batch_event::BatchEvent;

@@ -27,6 +27,8 @@ mod delegated;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod doctor;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
+mod doctor_tier;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
 mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
@@ -40,6 +42,7 @@ mod emulator_replay;
 mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
+mod evidence;
 #[cfg(feature = "emulator")]
 mod fail_back;
 mod fault_matrix;
@@ -97,6 +100,8 @@ mod templates;
 mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;
+#[cfg(feature = "emulator")]
+mod unreachable_target;
 mod versions;
 mod wait;
 #[cfg(all(target_os = "linux", feature = "emulator"))]

@@ -10,12 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
+use crate::doctor::AccountQuery;
 use crate::error::Error;
 use crate::label::Label;
 use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress};
 use crate::trace::TraceParent;
 use secrecy::SecretString;
 
+use super::account_query::account_query;
 use super::az::{Account, Details};
 use super::ci::{self, Masked};
 use super::input::{Environment, about, is_read_once, is_stdin, parse, read_text, without_keys};
@@ -187,6 +189,13 @@ impl SideSettings {
         Ok(Some(TargetAddress { resource_id, region }))
     }
 
+    /// Asks the Azure CLI for the account, while something else is done.
+    pub(super) fn account_query(&self, endpoint: &Endpoint, address: Option<&TargetAddress>) -> AccountQuery {
+        let of_definition = || self.resource_id.as_ref()?.parse().ok();
+        let id: Option<ResourceId> = address.map(|address| address.resource_id.clone()).or_else(of_definition);
+        account_query(endpoint, self.details.as_ref(), id.as_ref())
+    }
+
     pub(super) fn reads_stdin(&self) -> bool {
         matches!(&self.auth, Some(AuthSource::Key(secret) | AuthSource::Token(secret)) if secret.is_from_stdin())
     }
@@ -215,7 +224,8 @@ impl SideSettings {
         let resource = Resource::new(origin.side(), endpoint, credential);
         let label = name.as_ref().map(|name| Arc::new(Label::of_name(name, self.config.as_deref())));
         let label = label.unwrap_or_else(|| Arc::clone(&resource.label));
-        Ok(Resource { trace: self.trace.clone(), name, label, ..resource })
+        let limits = self.details.as_ref().map(Details::rate_limits).unwrap_or_default();
+        Ok(Resource { trace: self.trace.clone(), name, label, limits, ..resource })
     }
 
     fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
