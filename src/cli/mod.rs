@@ -33,6 +33,7 @@ mod nearest;
 mod program;
 mod prune;
 mod resources;
+mod retirement;
 mod runner;
 mod samples;
 mod samples_object;

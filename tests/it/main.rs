@@ -100,6 +100,8 @@ mod templates;
 mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;
+#[cfg(feature = "emulator")]
+mod unreachable_target;
 mod versions;
 mod wait;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
