@@ -4,6 +4,7 @@ mod rate_limit;
 mod reach;
 mod resource_of_client;
 pub(crate) mod retry;
+mod silence;
 pub(crate) mod transport;
 
 use std::cell::{Cell, RefCell};
@@ -27,6 +28,7 @@ use crate::text::UntrustedText;
 pub(crate) use rate_limit::RateLimiter;
 use retry::Retries;
 pub(crate) use retry::RetryPolicy;
+use silence::Silence;
 #[cfg(feature = "entra")]
 pub(crate) use transport::entra_http_clients;
 pub(crate) use transport::{Http, Limits, Stage, Transport, failed_stage};
@@ -81,8 +83,10 @@ pub(crate) struct Connection {
     resource: Rc<Resource>,
     transport: Rc<dyn Transport>,
     rate_limiter: RateLimiter,
+    has_answered: Rc<Cell<bool>>,
     clock: Rc<Cell<Option<ClockReading>>>,
     region: Rc<RefCell<Option<UntrustedText>>>,
+    silence: Silence,
 }
 
 /// A service's own `Date`, and when it was read by the monotonic clock.
@@ -107,9 +111,11 @@ impl Connection {
         Self {
             resource: Rc::new(resource.clone()),
             transport,
-            rate_limiter: RateLimiter::default(),
+            rate_limiter: RateLimiter::new(&resource.limits),
+            has_answered: Rc::default(),
             clock: Rc::default(),
             region: Rc::default(),
+            silence: Silence::default(),
         }
     }
 
@@ -274,6 +280,7 @@ impl Client<'_> {
             }
         };
         let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
+        self.connection.silence.note(started, &answer);
         self.log(&request, &answer, started.elapsed(), &client_request_id);
         let answer = answer?;
         self.note(&answer);
@@ -314,10 +321,9 @@ impl Client<'_> {
         if !error.is_worth_repeating() {
             return Err(error);
         }
-        if Instant::now() + error.retry_after().unwrap_or_default() > self.context.deadline {
-            return Err(retry::with_requested_wait(error));
-        }
-        self.wait_before_retry(&error, attempt).await?;
+        let (error, wait) = retry::wait_within(error, attempt, self.context.deadline)?;
+        (self.context.on_retry)(&error, wait);
+        self.pause(wait).await?;
         Ok(error)
     }
 

@@ -10,7 +10,7 @@ use super::event::{Event, Observer};
 use super::journal::EntryId;
 use crate::api::service_error;
 use crate::api::version::ApiVersion;
-use crate::client::retry::{wait_after, with_requested_wait};
+use crate::client::retry::{wait_within, with_requested_wait};
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId, Readiness};
@@ -54,11 +54,6 @@ impl Ended {
     /// The service's refusal or verdict, or why there is none.
     pub(super) fn result(self) -> Result<Copied, Error> {
         self.0
-    }
-
-    /// Adds the service's id of the request that decided, if it is an error.
-    pub(super) fn with_request_id(self, request_id: Option<UntrustedText>) -> Self {
-        Self(self.0.map_err(|error| error.with_request_id(request_id)))
     }
 }
 
@@ -141,7 +136,8 @@ impl Reservation {
     pub(super) async fn release(self, cx: &Context<'_>, error: Error) -> Ended {
         let error = match (self.owner, cx.target) {
             (Owner::ThisRun, Some(target)) => {
-                let released = release(target, cx.observer, self.version, self.kind, &self.id).await;
+                let until = target.release_deadline(RELEASE_TIME);
+                let released = release(target, cx.observer, self.version, self.kind, &self.id, until).await;
                 if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
                     return self.copied(true);
                 }
@@ -183,7 +179,7 @@ pub(super) enum Released {
     Failed,
 }
 
-/// Deletes one reserved id, after a read that does not show a ready model.
+/// Deletes one reserved id until a time, after a read that does not show a ready model.
 ///
 /// Whether that frees an id of v3.0 and later is not documented: the event reports the target's answer and promises
 /// nothing.
@@ -193,10 +189,10 @@ pub(super) async fn release(
     version: ApiVersion,
     kind: Kind,
     id: &ModelId,
+    until: Instant,
 ) -> Released {
-    let until = target.release_deadline(RELEASE_TIME);
     let deletion = tokio::select! {
-        deletion = delete_unless_ready(target, version, kind, id) => deletion,
+        deletion = delete_unless_ready(target, version, kind, id, until) => deletion,
         () = target.cleanup_time(until) => {
             Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time"))
         }
@@ -228,7 +224,7 @@ pub(super) enum Deletion {
     Ready,
 }
 
-/// Deletes an id unless the target shows a ready model under it. Cancellation does not stop it.
+/// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
 /// The target is read before each sending: after a 429, a 503 or a lost answer another process may have copied to the id.
 pub(super) async fn delete_unless_ready(
@@ -236,8 +232,8 @@ pub(super) async fn delete_unless_ready(
     version: ApiVersion,
     kind: Kind,
     id: &ModelId,
+    until: Instant,
 ) -> Result<Deletion, Error> {
-    let until = target.release_deadline(RELEASE_TIME);
     let policy = RetryPolicy::cleanup(until);
     let (mut attempts, mut lost) = (0, 0);
     loop {
@@ -252,10 +248,9 @@ pub(super) async fn delete_unless_ready(
         };
         attempts += 1;
         lost += u32::from(error.delivery() == Delivery::Unanswered);
-        let wait = wait_after(&error, attempts);
-        if !error.is_worth_repeating() || lost >= MAX_LOST_DELETES || Instant::now() + wait >= until {
+        if !error.is_worth_repeating() || lost >= MAX_LOST_DELETES {
             return Err(with_requested_wait(error));
         }
-        sleep(wait).await;
+        sleep(wait_within(error, attempts, until)?.1).await;
     }
 }

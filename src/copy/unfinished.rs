@@ -77,7 +77,7 @@ impl Job<'_> {
                     let (entry, version, kind) = (open.id, file.version, file.kind);
                     match self.continue_copy(open).await {
                         Ok(Some(copied)) if is_wanted => earlier = Some(EarlierCopy { copied, entry, version, kind }),
-                        // It is a staging copy, or one under another id: the next read of the target shows it.
+                        // It is a staging copy: the next read of the target shows it.
                         Ok(_) => self.cx.journal.ended(entry),
                         // It is proved that no copy was started, and the release of the id was tried.
                         Err(error) if error.delivery() == Delivery::NotProcessed => self.cx.emit(Event::StartingOver),
@@ -100,6 +100,7 @@ impl Job<'_> {
             target: self.target.endpoint(),
             kind: found.map(|found| found.kind).or(self.plan.kind),
             source_id: &self.plan.model_id,
+            target_id: self.plan.new_model_id(),
         };
         let mut is_first = true;
         loop {
@@ -132,7 +133,7 @@ impl Job<'_> {
         if open.version.wire().service_names_the_copy() {
             let time = since.map(|since| (since, since + AUTHORIZE_TIME));
             let candidates = blank_models(self.target, open.version, time).await;
-            self.cx.emit(Event::MayBeReserved { candidates: &candidates });
+            self.cx.emit(Event::MayBeReserved { candidates: &candidates, requests: 1 });
             self.cx.journal.ended(open.id);
             return None;
         }

@@ -26,8 +26,14 @@ mod deadlines;
 mod delegated;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod doctor;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod doctor_tier;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
+#[cfg(feature = "emulator")]
+mod emulator_config;
 #[cfg(feature = "emulator")]
 mod emulator_faults;
 #[cfg(feature = "emulator")]
@@ -36,6 +42,9 @@ mod emulator_replay;
 mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
+mod evidence;
+#[cfg(feature = "emulator")]
+mod fail_back;
 mod fault_matrix;
 mod faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
@@ -59,11 +68,15 @@ mod list_faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod manifest;
 #[cfg(feature = "emulator")]
+mod manifest_ids;
+#[cfg(feature = "emulator")]
 mod named;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
 mod prune;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod prune_open;
 mod readme;
 #[cfg(target_os = "linux")]
 #[cfg(feature = "emulator")]
@@ -87,6 +100,8 @@ mod templates;
 mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;
+#[cfg(feature = "emulator")]
+mod unreachable_target;
 mod versions;
 mod wait;
 #[cfg(all(target_os = "linux", feature = "emulator"))]

@@ -19,7 +19,6 @@ use crate::error::{Error, ErrorKind};
 use crate::inventory::shortage;
 use crate::manifest::{Manifest, WRITE_INTERVAL};
 use crate::model::{Kind, ModelId};
-use crate::resource::Side;
 use crate::resource_name::ResourceName;
 use tokio::time::{Instant, sleep};
 
@@ -195,6 +194,10 @@ impl BatchReporter<'_> {
             BatchEvent::Retrying { error, wait } => self.console.waiting(error, *wait),
             // The errors of the copies repeat it.
             BatchEvent::SourceUnreachable(error) => self.console.suspend(|| console::error(error)),
+            BatchEvent::TargetUnreachable(error) => {
+                let target = self.target.as_ref().map(|target| format!("{target}: ")).unwrap_or_default();
+                self.console.suspend(|| console::error_of(&format!("{target}the models that wait are "), error));
+            }
             BatchEvent::MayNotFit { version, room, selected } => self.console.warning(&format!(
                 "{} has room for {room} {}, and {selected} are selected: the service refuses what does not fit",
                 self.target.as_ref().map_or("the target", ResourceName::as_str),
@@ -202,7 +205,7 @@ impl BatchReporter<'_> {
             )),
             BatchEvent::Listing => self.console.step("reading the source"),
             BatchEvent::Unreadable { count } => {
-                self.console.suspend(|| self.fault(console::unreadable_entries(Side::Source, *count)));
+                self.console.suspend(|| self.fault(console::unreadable_entries("the source", *count)));
             }
             BatchEvent::StagingLeftOut { count } => {
                 self.console.note(&format!("left out, because they are staging copies: {count}"));

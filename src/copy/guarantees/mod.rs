@@ -5,6 +5,7 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod batch;
+mod outage;
 mod replace;
 mod service;
 
@@ -26,7 +27,7 @@ use crate::model::Kind;
 use crate::resource::{Resource, Side, TargetAddress};
 use service::{Fault, SOURCE, Service, TARGET, modelled, resource};
 
-const EVERY_FAULT: [Fault; 29] = [
+const EVERY_FAULT: [Fault; 30] = [
     Fault::NotSent,
     Fault::LostOnTheWay,
     Fault::AnswerLost,
@@ -45,6 +46,7 @@ const EVERY_FAULT: [Fault; 29] = [
     Fault::RetryAfter(43),
     Fault::Status(409),
     Fault::StatusAfterwards(500),
+    Fault::StatusAfterwards(503),
     Fault::Html,
     Fault::Truncated,
     Fault::NoLocation,
@@ -143,9 +145,10 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, beh
         let reserved = RefCell::new(Vec::new());
         let observer = |event: Event<'_>| match event {
             Event::NotReleased { target_model_id, .. } => reserved.borrow_mut().push(Some(target_model_id.to_string())),
-            Event::MayBeReserved { candidates: [] } => reserved.borrow_mut().push(None),
-            Event::MayBeReserved { candidates } => {
+            Event::MayBeReserved { candidates, requests } => {
+                let unknown = candidates.len()..requests;
                 reserved.borrow_mut().extend(candidates.iter().map(|id| Some(id.to_string())));
+                reserved.borrow_mut().extend(unknown.map(|_| None));
             }
             _ => {}
         };
