@@ -21,7 +21,7 @@ use crate::model_diff::{Training, differences};
 use crate::resource::Side;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use comparison::{CheckEvent, Checked, Checks, Comparison, TargetCheck, Verdict};
+pub(crate) use comparison::{CheckEvent, Checked, Checks, Comparison, TargetCheck, TargetInventory, Verdict};
 pub(crate) use pairing::CheckPlan;
 use pairing::{Pair, Paired, is_named_by_service, pair};
 use sampling::try_samples;
@@ -65,7 +65,7 @@ pub(crate) async fn check(
         let observer = &|event: CheckEvent<'_>| observer(Some(position), event);
         match on_source.wait().await {
             Ok(source) => plan.compare(source, target, on_target, observer).await.map(TargetCheck::Compared),
-            Err(_) => Ok(TargetCheck::Listed(on_target)),
+            Err(_) => Ok(TargetCheck::Listed(TargetInventory { inventory: on_target, time: target.service_time() })),
         }
     });
     // Where no target can be compared, the source need not be waited for.

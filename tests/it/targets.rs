@@ -272,7 +272,9 @@ fn each_target_is_compared_with_the_manifest_without_the_source() {
     assert_eq!((ids(&output, "west").len(), ids(&output, "north").len(), output.stdout.lines().count()), (5, 5, 10));
     assert!(!output.stdout.contains("\t-"), "{}", output.stdout);
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
-    let output = run(&mut alone).expect(9, &["west: of 5 models and classifiers: 5 same", "4 same, 1 only on"]);
+    let missing = "4 same as recorded, 1 missing on the target";
+    let output =
+        run(&mut alone).expect(9, &["west: of 5 models and classifiers: 5 same", missing, "west: last verified: "]);
     assert!(output.stdout.contains("north\t+ model invoices-v3.0-1\n"), "{}", output.stdout);
     alone.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", limited.uri());
     let output = run(&mut alone).expect(7, &["error: north: ", "west: of 5 models and classifiers: 5 same"]);
@@ -291,7 +293,8 @@ fn while_the_source_is_down_each_target_is_compared_with_the_manifest_and_the_ex
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
     let mut command = check(&lab, &["--timeout", "5s", "--manifest", &manifest]);
     let same = "west: of 5 models and classifiers: 5 same";
-    let output = run(command.env("FRCOPY_RESOURCE_EAST_ENDPOINT", down)).expect(7, &[same, "4 same, 1 only on"]);
+    let output =
+        run(command.env("FRCOPY_RESOURCE_EAST_ENDPOINT", down)).expect(7, &[same, "4 same as recorded, 1 missing"]);
     assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (5, 5));
     // A target that is down as well does not hide the other one.
     let output = run(command.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", UnusedHost::new().url()))

@@ -76,8 +76,13 @@ impl Plan {
         let mut unrecorded = None;
         for (target, result) in self.targets.iter().zip(results) {
             let Ok(checked) = result else { continue };
-            for one in checked.comparisons.iter_mut().filter(|one| matches!(one.verdict, Verdict::Same)) {
-                one.verified_at = checked.target_time;
+            for one in &mut checked.comparisons {
+                let is_verified = matches!(one.verdict, Verdict::Same) && checked.target_time.is_some();
+                one.verified_at = if is_verified {
+                    checked.target_time
+                } else {
+                    manifest.verified_at(&source.endpoint, &target.endpoint, one)
+                };
             }
             let recorded = manifest.record_checked(&source.endpoint, &target.endpoint, checked);
             unrecorded = unrecorded.or(recorded.err());
@@ -147,6 +152,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             TargetResult {
                 source: plan.source.as_ref(),
                 target,
+                is_recorded: plan.source.is_none() || source_down.is_some(),
                 is_one_of_several: plan.targets.len() > 1,
                 comparisons: result.map(|checked| checked.comparisons),
                 unread: unread.count(position),
@@ -171,6 +177,9 @@ struct Troubles {
 fn finish(args: &CheckArgs, results: &[TargetResult<'_>], troubles: &Troubles, signal: Option<Signal>) -> ExitCode {
     let Troubles { source_down, unrecorded } = troubles;
     if !args.quiet {
+        if source_down.is_some() {
+            console::line("the source is not available: its copies are compared with what the manifest records");
+        }
         for note in retirement_notes(results) {
             console::line(&note);
         }
@@ -209,6 +218,17 @@ fn show_event(console: &Console, target: Option<&Resource>, event: &CheckEvent<'
     match event {
         CheckEvent::Waiting { error, wait } => console.waiting(error, *wait),
         CheckEvent::Unread { side, count } => console.warn_of_unread(&resource(*side), *count),
+        CheckEvent::Recorded { sources } => {
+            match sources.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice() {
+                [] => console.warning(&format!("the manifest records no such copies on {}", resource(Side::Target))),
+                [_] => {}
+                several => console.note(&format!(
+                    "{} has copies of several sources, of which --from selects one: {}",
+                    resource(Side::Target),
+                    several.join(", ")
+                )),
+            }
+        }
         CheckEvent::Spare { count } => {
             console.note(&format!("{} has {count} additional copies of v2.1 models", resource(Side::Target)));
         }
