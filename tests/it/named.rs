@@ -302,7 +302,7 @@ fn a_command_that_resumes_a_copy_has_the_names() {
     fs::rename(file.0.path().join("west.key"), folder.join("west.key")).unwrap();
     fs::rename(file.path(), folder.join("my config.toml")).unwrap();
     let mut copy_again = frcopy();
-    copy_again.args(&copy).args(["--if-exists", "skip", "--config", "my config.toml"]).current_dir(&folder);
+    copy_again.args(copy).args(["--if-exists", "skip", "--config", "my config.toml"]).current_dir(&folder);
     let resumed = run_with_keys(&pair, &mut copy_again).expect(8, &["' --from east --to west --config "]);
     for (output, config) in [(output, file.path().display().to_string()), (resumed, "/my files/my config.toml'".into())]
     {
