@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
 use crate::auth::Credential;
 use crate::error::Error;
+use crate::label::Label;
+use crate::rate_limits::RateLimits;
 use crate::resource_name::ResourceName;
 use crate::trace::TraceParent;
 
@@ -44,13 +47,25 @@ pub struct Resource {
     pub trace: Option<TraceParent>,
     /// The name that the user has given it.
     pub name: Option<ResourceName>,
+    /// How messages and printed commands name it.
+    pub label: Arc<Label>,
+    /// Its rate limits, as far as Azure has named them. They are measured as well.
+    pub(crate) limits: RateLimits,
 }
 
 impl Resource {
     /// Creates a resource without a trace context and without a name.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
-        Self { side, endpoint, credential, trace: None, name: None }
+        let label = Arc::new(Label::of_side(&side.to_string()));
+        let limits = RateLimits::default();
+        Self { side, endpoint, credential, trace: None, name: None, label, limits }
+    }
+
+    /// What to call it in texts for people: its name, else its side.
+    #[must_use]
+    pub(crate) fn title(&self) -> String {
+        self.name.as_ref().map_or_else(|| format!("the {}", self.side), ToString::to_string)
     }
 }
 
@@ -354,6 +369,12 @@ mod tests {
         }
         assert!(endpoint("https://https://a.example//").unwrap_err().contains("twice"));
         assert!(endpoint("https://user:secret@a.example").unwrap_err().contains("user name"));
+    }
+
+    #[test]
+    fn an_endpoint_whose_host_is_not_ascii_is_refused() {
+        assert!(endpoint("https://müller.cognitiveservices.azure.com").is_err());
+        assert!(endpoint("https://xn--mller-kva.cognitiveservices.azure.com").is_ok());
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::copy::Event;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
-use crate::resource::Side;
 use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
@@ -109,8 +108,8 @@ pub(super) fn unpublished(published: Result<(), Error>) -> Option<Error> {
 }
 
 /// The error of a list with entries in an unknown format: it is not known what they are.
-pub(super) fn unreadable_entries(side: Side, count: usize) -> Error {
-    Error::new(ErrorKind::Unforeseen, format!("the {side} lists {count} models in an unknown format"))
+pub(super) fn unreadable_entries(resource: &str, count: usize) -> Error {
+    Error::new(ErrorKind::Unforeseen, format!("{resource} lists {count} models in an unknown format"))
         .with_remedy("update frcopy, or copy these models by other means")
 }
 
@@ -296,7 +295,9 @@ impl CopyReporter<'_> {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but it could not be verified on the target: {error}"));
             }
-            Event::MayBeReserved { candidates } => self.urgent_warning(&may_be_reserved(candidates)),
+            Event::MayBeReserved { candidates, requests } => {
+                self.urgent_warning(&may_be_reserved(candidates, *requests));
+            }
             Event::BlankLeft { target_model_id } => self.urgent_warning(&format!(
                 "the blank model {target_model_id} of the failed copy remains on the target; delete it if it is not needed"
             )),
@@ -342,6 +343,9 @@ impl CopyReporter<'_> {
             | Event::Staged => {}
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
             Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
+            Event::CopyMissing { target_model_id } => {
+                self.warning(&format!("the manifest records the copy {target_model_id}, which the target does not have"));
+            }
             Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),
             Event::StagingLeft { staging_id, error } => {
                 self.warning(&format!("{staging_id} could not be deleted from the target: {error}"));
@@ -469,13 +473,18 @@ fn will_send_again(error: &Error, wait: Duration) -> String {
     format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil())
 }
 
-/// What an authorize request without an answer may have left.
-fn may_be_reserved(candidates: &[ModelId]) -> String {
+/// What authorize requests without an answer may have left.
+fn may_be_reserved(candidates: &[ModelId], requests: usize) -> String {
     let names: Vec<_> = candidates.iter().map(ToString::to_string).collect();
-    let what = match names.as_slice() {
-        [] => "a blank model may remain".to_owned(),
-        [id] => format!("{id} may remain reserved"),
-        several => format!("one of {} may remain reserved", several.join(", ")),
+    let names = names.join(", ");
+    let what = match candidates.len() {
+        0 if requests == 1 => "a blank model may remain".to_owned(),
+        0 => format!("up to {requests} blank models may remain"),
+        found if found < requests => format!("{names} and up to {} more blank models may remain", requests - found),
+        found if found == requests => format!("{names} may remain reserved"),
+        _ if requests == 1 => format!("one of {names} may remain reserved"),
+        _ => format!("{requests} of {names} may remain reserved"),
     };
-    format!("an authorization got no answer; {what} on the target")
+    let authorizations = if requests == 1 { "an authorization" } else { "several authorizations" };
+    format!("{authorizations} got no answer; {what} on the target")
 }

@@ -83,6 +83,7 @@ pub(crate) struct Connection {
     resource: Rc<Resource>,
     transport: Rc<dyn Transport>,
     rate_limiter: RateLimiter,
+    has_answered: Rc<Cell<bool>>,
     clock: Rc<Cell<Option<ClockReading>>>,
     region: Rc<RefCell<Option<UntrustedText>>>,
     silence: Silence,
@@ -110,7 +111,8 @@ impl Connection {
         Self {
             resource: Rc::new(resource.clone()),
             transport,
-            rate_limiter: RateLimiter::default(),
+            rate_limiter: RateLimiter::new(&resource.limits),
+            has_answered: Rc::default(),
             clock: Rc::default(),
             region: Rc::default(),
             silence: Silence::default(),
@@ -319,10 +321,9 @@ impl Client<'_> {
         if !error.is_worth_repeating() {
             return Err(error);
         }
-        if Instant::now() + error.retry_after().unwrap_or_default() > self.context.deadline {
-            return Err(retry::with_requested_wait(error));
-        }
-        self.wait_before_retry(&error, attempt).await?;
+        let (error, wait) = retry::wait_within(error, attempt, self.context.deadline)?;
+        (self.context.on_retry)(&error, wait);
+        self.pause(wait).await?;
         Ok(error)
     }
 

@@ -1,4 +1,4 @@
-//! Adopts a copy to the target id that an earlier command started and that is still running.
+//! Adopts a copy to the target id that an earlier command started and that is still running, or has just ended.
 
 use super::context::Job;
 use super::event::Event;
@@ -6,13 +6,13 @@ use super::plan::IfExists;
 use super::poll::{Polling, poll};
 use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
-use super::running::find_running;
+use super::running::{RunningCopy, find_running};
 use super::settle::settle;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind};
+use crate::label::name_options;
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
-use crate::resource_name::name_option;
 use crate::text::UntrustedText;
 
 /// Looks for the reason of a conflict about an id that was free before: a copy to it that is running or has just ended.
@@ -41,7 +41,7 @@ pub(super) async fn adopt(
     if let Some(operation) = running_copy(job, source, id).await {
         job.cx.emit(Event::Adopted { target_model_id: id, operation: &operation });
         let verdict = poll(&job.cx, &Polling::accepted(source.version, &operation)).await;
-        match settle(&job.cx, reservation(), verdict).await {
+        match settle(&job.cx, reservation(), verdict).await.result() {
             Ok(_) => {}
             // It was to another target, or it came to nothing: another process has reserved the id.
             Err(error) if error.is_verdict() || error.is_no_such_model() => {
@@ -67,15 +67,16 @@ pub(super) async fn adopt(
         return Err(source.differs(id, &differences));
     }
     job.cx.emit(Event::AlreadyThere { target_model_id: id });
-    Ok(reservation().copied(true))
+    reservation().copied(true).result()
 }
 
-/// A running copy to this id on this target.
+/// A copy to this id on this target that is running, or that the target may not show yet.
 async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Option<OperationUrl> {
     // Another process may copy a model of the same id to another target.
     let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
     match find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await {
-        Ok(operation) => operation,
+        Ok(RunningCopy::Found(operation)) => Some(operation),
+        Ok(RunningCopy::Absent | RunningCopy::NotProved) => None,
         Err(error) => {
             job.cx.emit_inconclusive(&error);
             None
@@ -85,10 +86,10 @@ async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Opti
 
 /// The conflict with a running copy, which the caller did not want to adopt.
 fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>, conflict: Error) -> Error {
-    Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running"))
+    Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running, or has just ended"))
         .with_source(conflict)
         .with_remedy(format!(
             "wait for it: frcopy wait '{operation}'{}; or run the command again with --if-exists skip",
-            name_option("--from", source.name())
+            name_options([("--from", source.label())])
         ))
 }

@@ -33,11 +33,13 @@ impl Batch<'_> {
 
     /// Whether an earlier run has begun the copy, and may have started it.
     fn is_open(&self, candidate: &Candidate) -> bool {
+        let plan = self.plan_for(candidate);
         let copy = CopyOf {
             source: &self.plan.options.source.endpoint,
             target: &self.plan.options.target.endpoint,
             kind: candidate.found.as_ref().ok().map(|found| found.kind),
             source_id: &candidate.model_id,
+            target_id: plan.new_model_id(),
         };
         self.plan.options.journal.has_open(&copy)
     }

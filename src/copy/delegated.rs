@@ -16,7 +16,7 @@ use super::plan::{
     refuse_for_classifiers,
 };
 use super::preflight::check_ready;
-use super::release::{Copied, Deletion, Owner, Reservation, delete_unless_ready, release};
+use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
 use super::start::start;
@@ -142,7 +142,8 @@ pub(crate) async fn authorize(
     let authorization = authorized.authorization;
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {
-        release(target, observer, version, kind, &file.authorization.target_model_id).await;
+        let until = target.release_deadline(RELEASE_TIME);
+        release(target, observer, version, kind, &file.authorization.target_model_id, until).await;
         return Err(error);
     }
     Ok(file)
@@ -162,7 +163,8 @@ pub(crate) async fn revoke(
     let AuthorizationFile { version, kind, authorization, .. } = file;
     let id = &authorization.target_model_id;
     let client = &Connection::http(target)?.client(call_context(timeout, observer, cancel));
-    match client.interruptible(delete_unless_ready(client, *version, *kind, id)).await? {
+    let until = client.release_deadline(RELEASE_TIME);
+    match client.interruptible(delete_unless_ready(client, *version, *kind, id, until)).await? {
         Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });
             Ok(())
@@ -222,7 +224,8 @@ impl DelegatedPlan {
 
     fn recorder(&self) -> Recorder {
         let AuthorizationFile { target, version, kind, address, authorization } = &self.file;
-        Recorder::new(*kind, &self.source, Some(target)).with(|report| {
+        Recorder::new(*kind, &self.source).with(|report| {
+            report.target = Some(target.clone());
             report.source_model_id = Some(self.model_id.clone());
             report.api_version = Some(*version);
             report.record_authorization(authorization, address.as_ref());
@@ -233,12 +236,14 @@ impl DelegatedPlan {
     async fn preflight(&self, source: &Client<'_>, observer: Observer<'_>) -> Result<(), Error> {
         let AuthorizationFile { version, kind, .. } = self.file;
         observer(Event::PreflightOf(Side::Source));
-        let model = match source.read(&version.wire().model(kind, &self.model_id)).await {
+        let call = version.wire().model(kind, &self.model_id);
+        let model = match source.read_with_first_answer(&call).await {
             Ok(model) => {
                 check_ready(&model)?;
                 Some(model)
             }
-            Err(error) if error.is_inconclusive() => {
+            // A source that has answered nothing must not use up the authorization.
+            Err(error) if error.is_inconclusive() && source.has_answered() => {
                 observer(Event::Inconclusive { error: &error });
                 None
             }
@@ -262,7 +267,7 @@ impl DelegatedPlan {
             Reservation::new(version, kind, id, Owner::OtherParty).at(authorization.target_location.clone());
         let authorized = Authorized::received_now(version, copy, authorization);
         let start = start(cx, &model_id, authorized).await;
-        finish(cx, start, reservation).await
+        finish(cx, start, reservation).await.result()
     }
 }
 

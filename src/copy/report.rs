@@ -1,6 +1,7 @@
 //! The report of a copy, assembled from its events and its result. No step reads it.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use super::release::Copied;
 use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
 use crate::error::{Error, ErrorKind};
+use crate::label::Label;
 use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::Training;
 use crate::operation::OperationUrl;
@@ -42,6 +44,8 @@ pub struct Report {
     pub source: Option<Endpoint>,
     /// The name of the source resource, if the user gave it one.
     pub source_resource: Option<ResourceName>,
+    /// How messages name the source resource.
+    pub(crate) source_label: Option<Arc<Label>>,
     /// The model that was copied, where it is known.
     pub source_model_id: Option<ModelId>,
     /// Its name (v2.1).
@@ -50,6 +54,8 @@ pub struct Report {
     pub target: Option<Endpoint>,
     /// The name of the target resource, if the user gave it one.
     pub target_resource: Option<ResourceName>,
+    /// How messages name the target resource.
+    pub(crate) target_label: Option<Arc<Label>>,
     /// The version that the copy used.
     pub api_version: Option<ApiVersion>,
     /// The id of the copy.
@@ -68,6 +74,8 @@ pub struct Report {
     pub(crate) ended_at: Option<Timestamp>,
     /// The training of the source model and the version that shows it, where the source shows it.
     pub(crate) training: Option<(ApiVersion, Training)>,
+    /// Known copies of the model that the target does not have.
+    pub(crate) missing_copies: Vec<ModelId>,
     /// When the copy began, by the local clock.
     pub started_at: Timestamp,
     /// How long it took.
@@ -146,20 +154,18 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// A recorder for a copy that begins now.
-    pub(super) fn new<'a>(
-        kind: impl Into<Option<Kind>>,
-        source: impl Into<Option<&'a Resource>>,
-        target: Option<&Endpoint>,
-    ) -> Self {
+    pub(super) fn new<'a>(kind: impl Into<Option<Kind>>, source: impl Into<Option<&'a Resource>>) -> Self {
         let source = source.into();
         let report = Report {
             kind: kind.into(),
             source: source.map(|source| source.endpoint.clone()),
             source_resource: source.and_then(|source| source.name.clone()),
+            source_label: source.map(|source| Arc::clone(&source.label)),
             source_model_id: None,
             source_name: None,
-            target: target.cloned(),
+            target: None,
             target_resource: None,
+            target_label: None,
             api_version: None,
             target_model_id: None,
             target_resource_id: None,
@@ -169,6 +175,7 @@ impl Recorder {
             verified_at: None,
             ended_at: None,
             training: None,
+            missing_copies: Vec::new(),
             started_at: Timestamp::now(),
             elapsed: Duration::ZERO,
             request_ids: RequestIds::default(),
@@ -177,6 +184,15 @@ impl Recorder {
         };
         let (found, has_reserved) = (RefCell::default(), Cell::default());
         Self { report: RefCell::new(report), found, began: Cell::new(Instant::now()), has_reserved }
+    }
+
+    /// Sets the target.
+    pub(super) fn to(self, target: &Resource) -> Self {
+        self.with(|report| {
+            report.target = Some(target.endpoint.clone());
+            report.target_resource.clone_from(&target.name);
+            report.target_label = Some(Arc::clone(&target.label));
+        })
     }
 
     /// Sets what is known before the first event.
@@ -227,6 +243,7 @@ impl Recorder {
             }
             Event::AdoptionEnded | Event::RepeatInconclusive => report.operation = None,
             Event::AlreadyThere { target_model_id } => report.target_model_id = Some((*target_model_id).clone()),
+            Event::CopyMissing { target_model_id } => report.missing_copies.push((*target_model_id).clone()),
             Event::StartingOver => report.target_model_id = None,
             Event::Staged => {
                 report.operation = None;

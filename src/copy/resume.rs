@@ -119,10 +119,9 @@ pub(super) async fn wait_over(
     cancel: &CancellationToken,
     connect: Connect<'_>,
 ) -> Report {
-    let target = plan.target.as_ref().map(|target| &target.endpoint);
     let version = ApiVersion::of_operation(&plan.operation);
-    let recorder = Recorder::new(Kind::Model, &plan.source, target).with(|report| {
-        report.target_resource = plan.target.as_ref().and_then(|target| target.name.clone());
+    let recorder = Recorder::new(Kind::Model, &plan.source);
+    let recorder = plan.target.iter().fold(recorder, Recorder::to).with(|report| {
         report.operation = Some(plan.operation.clone());
         report.source_model_id = plan.operation.source_model_id();
         report.api_version = version;
@@ -161,7 +160,7 @@ async fn resume(
     match reservation(cx, version, &verdict) {
         Some(reservation) => {
             let id = reservation.id().clone();
-            let settled = settle(cx, reservation, verdict).await;
+            let settled = settle(cx, reservation, verdict).await.result();
             if version.wire().service_names_the_copy() && settled.as_ref().is_err_and(Error::is_verdict) {
                 cx.emit(Event::BlankLeft { target_model_id: &id });
             }

@@ -79,8 +79,7 @@ pub(super) async fn with_job(
 /// The recorder of a copy that begins now.
 pub(super) fn recorder(plan: &Plan) -> Recorder {
     let options = &plan.options;
-    Recorder::new(plan.kind, &options.source, Some(&options.target.endpoint)).with(|report| {
-        report.target_resource.clone_from(&options.target.name);
+    Recorder::new(plan.kind, &options.source).to(&options.target).with(|report| {
         report.source_model_id = Some(plan.model_id.clone());
         report.api_version = options.api_version;
     })

@@ -164,7 +164,10 @@ fn bad_input_of_the_emulator_is_refused_with_the_valid_values() {
         (&["--resources", "0"], &["0 is not in 1..=20"]),
         (&["--resources", "east,East"], &["\"East\" is not a name"]),
         (&["--down", "moon@1s..2s"], &["--down \"moon\" is not the name of a resource", "source, target"]),
-        (&["--down", "source@1s"], &["--down \"source@1s\" does not name a time", "source@10s..40s"]),
+        (
+            &["--down", "source@1s"],
+            &["--down \"source@1s\" does not name a time", "source@10s..40s", "source@while=FILE"],
+        ),
         (&["--hang", "source@2s..1s"], &["--hang \"source@2s..1s\" does not name a time"]),
         (&["--lose-answers", "start,stop"], &["invalid value 'stop'", "authorize, start, poll"]),
         (&["--clock-skew", "moon=1s"], &["--clock-skew \"moon\" is not the name of a resource"]),

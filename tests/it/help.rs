@@ -28,6 +28,7 @@ fn every_topic_is_printed_and_fits_into_80_columns() {
         ),
         ("authentication", &["Cognitive Services User", "AZURE_FEDERATED_TOKEN_FILE", "FRCOPY_SOURCE_TENANT"]),
         ("ci", &["target-model-id", "inSync"]),
+        ("drill", &["frcopy doctor east west", "YOUR OWN RESOURCES"]),
         ("guarantees", &["BURNED", "LOST", "FALSE", "LEAKED", "24 hours", "exit code 8"]),
         ("manifest", &["frcopy.manifest/1", "verifiedAt", "git"]),
         ("models", &["composed", "auto", "--if-exists replace"]),
@@ -42,8 +43,11 @@ fn every_topic_is_printed_and_fits_into_80_columns() {
         assert!(output.stdout.lines().all(|line| line.chars().count() <= 80), "{}", output.stdout);
         assert_eq!(output.stderr, "");
     }
-    let known =
-        ["there is no command or topic \"nope\"", "copy, wait", "environment, exit-codes, guarantees, json, manifest"];
+    let known = [
+        "there is no command or topic \"nope\"",
+        "copy, wait",
+        "drill, environment, exit-codes, guarantees, json, manifest",
+    ];
     run(frcopy().args(["help", "nope"])).expect(2, &known);
 }
 

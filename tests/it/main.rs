@@ -26,6 +26,8 @@ mod deadlines;
 mod delegated;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod doctor;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
 #[cfg(feature = "emulator")]
@@ -38,6 +40,7 @@ mod emulator_replay;
 mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
+mod evidence;
 mod fault_matrix;
 mod faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
@@ -61,11 +64,15 @@ mod list_faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod manifest;
 #[cfg(feature = "emulator")]
+mod manifest_ids;
+#[cfg(feature = "emulator")]
 mod named;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
 mod prune;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod prune_open;
 mod readme;
 #[cfg(target_os = "linux")]
 #[cfg(feature = "emulator")]

@@ -19,7 +19,6 @@ use crate::error::{Error, ErrorKind};
 use crate::inventory::shortage;
 use crate::manifest::{Manifest, WRITE_INTERVAL};
 use crate::model::{Kind, ModelId};
-use crate::resource::Side;
 use crate::resource_name::ResourceName;
 use tokio::time::{Instant, sleep};
 
@@ -206,7 +205,7 @@ impl BatchReporter<'_> {
             )),
             BatchEvent::Listing => self.console.step("reading the source"),
             BatchEvent::Unreadable { count } => {
-                self.console.suspend(|| self.fault(console::unreadable_entries(Side::Source, *count)));
+                self.console.suspend(|| self.fault(console::unreadable_entries("the source", *count)));
             }
             BatchEvent::StagingLeftOut { count } => {
                 self.console.note(&format!("left out, because they are staging copies: {count}"));

@@ -84,7 +84,8 @@ pub(super) struct EmulatorArgs {
     #[arg(long, value_name = "CODE")]
     fail: Option<String>,
 
-    /// Resource that closes each connection, and when, such as source@10s..40s; repeatable
+    /// Resource that closes each connection, and when, such as source@10s..40s, or source@while=FILE: as long as the file
+    /// exists; repeatable
     #[arg(long, value_name = "NAME[@FROM..TO]", help_heading = "Outages")]
     down: Vec<String>,
 

@@ -81,7 +81,7 @@ fn run_with_journal(fault: Fault, outage: [u64; 2], journal: Rc<dyn Journal>) ->
             Run { reports, took: began.elapsed(), said: said.get(), service: Rc::clone(&service) }
         };
         let first = run().await;
-        service.calm().await;
+        service.end_faults().await;
         let second = run().await;
         [first, second]
     })

@@ -168,7 +168,7 @@ impl Service {
     }
 
     /// No more faults happen, and what is late is carried out.
-    pub(super) async fn calm(&self) {
+    pub(super) async fn end_faults(&self) {
         self.faults.borrow_mut().clear();
         self.outage.set(None);
         self.stop_at.set(None);
@@ -185,7 +185,7 @@ impl Service {
         self.violations.borrow_mut().push(what);
     }
 
-    pub(super) fn story(&self) -> String {
+    pub(super) fn log(&self) -> String {
         self.sent.borrow().join("\n")
     }
 
