@@ -92,6 +92,7 @@ async fn for_each_target(
     let found = SetOnce::new();
     let find = async {
         let candidates = reader.find_candidates().await?;
+        plans.iter().try_for_each(|plan| plan.check_target_ids(&candidates))?;
         // It is set once.
         let _ = found.set(candidates);
         Ok::<(), Error>(())

@@ -10,6 +10,7 @@ mod adopt;
 mod authorize;
 mod batch;
 mod batch_event;
+mod batch_ids;
 mod batch_queue;
 mod batch_targets;
 mod batch_unreachable;
