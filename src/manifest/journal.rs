@@ -453,7 +453,7 @@ mod tests {
             target: &target,
             kind,
             source_id,
-            target_id: None,
+            target_id: Some(source_id),
             version,
             target_time: None,
         };

@@ -12,24 +12,24 @@ use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{CommandOutput, UnusedHost, error_reply, mock_server, run};
 
 /// The third resource of the emulator.
-const NORTH: usize = 2;
+pub(crate) const NORTH: usize = 2;
 
 /// Three emulated resources: east has the models, west and north are the targets.
-fn three(models: usize) -> EmulatedPair {
+pub(crate) fn three(models: usize) -> EmulatedPair {
     EmulatedPair::with_options(&Options { resources: 3, models, operation_time: Duration::ZERO, ..Options::default() })
 }
 
-fn copy(lab: &EmulatedPair, arguments: &[&str]) -> Command {
+pub(crate) fn copy(lab: &EmulatedPair, arguments: &[&str]) -> Command {
     let options = ["copy", "--from", "east", "--to", "west", "--to", "north", "--poll-interval", "20ms"];
     lab.named_command(&[&options, arguments].concat())
 }
 
 /// The lines of stdout that begin with the name of a target, without it.
-fn ids<'o>(output: &'o CommandOutput, target: &str) -> BTreeSet<&'o str> {
+pub(crate) fn ids<'o>(output: &'o CommandOutput, target: &str) -> BTreeSet<&'o str> {
     output.stdout.lines().filter_map(|line| line.strip_prefix(target)?.strip_prefix('\t')).collect()
 }
 
-fn objects(output: &CommandOutput) -> Vec<Value> {
+pub(crate) fn objects(output: &CommandOutput) -> Vec<Value> {
     output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -166,7 +166,7 @@ fn a_target_that_goes_down_half_way_does_not_stop_the_other() {
     assert!(output.stderr.contains("north: of 15 models and classifiers: "), "{}", output.stderr);
 }
 
-fn check(lab: &EmulatedPair, arguments: &[&str]) -> Command {
+pub(crate) fn check(lab: &EmulatedPair, arguments: &[&str]) -> Command {
     lab.named_command(&[&["check", "--from", "east", "--to", "west", "--to", "north"], arguments].concat())
 }
 
@@ -308,9 +308,4 @@ fn what_cannot_be_checked_together_is_refused() {
     let check = |targets: &[&str]| lab.named_command(&[&["check", "--from", "east"], targets].concat());
     run(&mut check(&["--to", "west", "--to", "WEST"])).expect(2, &["two of the targets are the same resource"]);
     run(&mut check(&["--to", "west", "--to", "east"])).expect(2, &["source and target are the same resource"]);
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("invoices-v4.0-1")).unwrap();
-    std::fs::write(folder.path().join("invoices-v4.0-1/1.pdf"), "%PDF-1.7").unwrap();
-    let samples = ["--to", "west", "--to", "north", "--samples", folder.path().to_str().unwrap()];
-    run(&mut check(&samples)).expect(2, &["--samples is for one target"]);
 }

@@ -136,7 +136,8 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         console.step(plan.step());
         let observer = |target: Option<usize>, event: CheckEvent<'_>| {
             unread.add(target, &event);
-            show_event(console, target.and_then(|position| plan.targets.get(position)), &event);
+            let target = target.and_then(|position| plan.targets.get(position));
+            show_event(console, target, plan.targets.len() > 1, &event);
         };
         let shown = plan.check(&observer, cancel).await?;
         // After a signal the comparison is incomplete.
@@ -209,8 +210,9 @@ fn retirement_notes(results: &[TargetResult<'_>]) -> Vec<String> {
     retirement::notes(models.into_values(), Timestamp::now()).collect()
 }
 
-fn show_event(console: &Console, target: Option<&Resource>, event: &CheckEvent<'_>) {
+fn show_event(console: &Console, target: Option<&Resource>, has_several: bool, event: &CheckEvent<'_>) {
     let name = target.and_then(|target| target.name.as_ref());
+    let one_of_several = name.filter(|_| has_several);
     let resource = |side: Side| match (side, name) {
         (Side::Target, Some(name)) => name.to_string(),
         (side, _) => format!("the {side}"),
@@ -232,8 +234,11 @@ fn show_event(console: &Console, target: Option<&Resource>, event: &CheckEvent<'
         CheckEvent::Spare { count } => {
             console.note(&format!("{} has {count} additional copies of v2.1 models", resource(Side::Target)));
         }
-        CheckEvent::Sampling(extent) => samples::announce(console, extent),
-        CheckEvent::Sampled { done, of } => console.progress(&format!("analyzed {done} of {of} samples")),
+        CheckEvent::Sampling(extent) => samples::announce(console, extent, one_of_several),
+        CheckEvent::Sampled { done, of } => {
+            let label = one_of_several.map(|name| format!("{name}: ")).unwrap_or_default();
+            console.progress(&format!("{label}analyzed {done} of {of} samples"));
+        }
         CheckEvent::NotReady { side, count } => {
             console.note(&format!("left out, because they are not ready: {count} models of {}", resource(*side)));
         }
