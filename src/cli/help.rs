@@ -157,8 +157,8 @@ fn exit_codes() -> String {
     text.push('\n');
     text += &wrap(
         "",
-        "With --output json, frcopy copy prints one line for each copy that was begun, whatever its exit code. After \
-         wrong settings (2), nothing is printed on stdout.",
+        "With --output json, frcopy copy prints one line for each selected model and target, whatever its exit code, \
+         also for a copy that was not begun (status unavailable). After wrong settings (2), nothing is printed on stdout.",
     );
     for note in EXIT_CODE_NOTES {
         text.push('\n');
