@@ -277,7 +277,7 @@ impl Client<'_> {
         };
         let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
         self.log(&request, &answer, started.elapsed(), &client_request_id);
-        let answer = answer?;
+        let answer = answer.inspect_err(|error| self.note_failure(error))?;
         self.note(&answer);
         call.read(&answer)
     }

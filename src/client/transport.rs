@@ -119,7 +119,7 @@ async fn body(resource: &Resource, request: &Request, mut response: reqwest::Res
         return Err(too_long(resource.side, request));
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(resource, request, &error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_body(resource, request, &error))? {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(too_long(resource.side, request));
         }
@@ -265,6 +265,12 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
     Error::new(ErrorKind::Unavailable, what).with_delivery(delivery).with_source(source).with_remedy(remedy)
 }
 
+/// Converts an error while the body of an answer was received.
+fn no_body(resource: &Resource, request: &Request, error: &reqwest::Error) -> Error {
+    no_answer(resource, request, error)
+        .with_source(NoAnswer { stage: Stage::Body, cause: root_cause(error).to_string() })
+}
+
 /// The part of an exchange that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -272,8 +278,10 @@ pub(crate) enum Stage {
     Name,
     /// There was no connection, or its TLS handshake failed.
     Connection,
-    /// The request was sent, and no whole answer came.
+    /// The request was sent, and no answer came.
     Answer,
+    /// An answer came, and not the whole of its body.
+    Body,
 }
 
 /// Why no answer came.

@@ -13,7 +13,7 @@ use super::event::{Event, Observer};
 use super::journal::{AuthorizeEntry, EntryId};
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, release};
-use super::running::{DATE_ROUNDING, RunningCopy, find_running};
+use super::running::{DATE_ROUNDING, LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
@@ -29,13 +29,13 @@ const BLANK_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often an authorize request is sent at most while its answers are lost. In v2.1 each one may leave a blank model.
 const MAX_ATTEMPTS: u32 = 6;
 const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
+/// How often one is sent whose answers are no authorizations: something else than the service answers.
+const MAX_UNUSABLE: u32 = 3;
 /// How long after the deadline an id may be released that only a 503 may have reserved. It is very likely that it was not.
 const BUSY_GRACE: Duration = Duration::from_millis(500);
 
-/// How often and how long the target is read before an id is released, where the source belongs to another party: longer
-/// than recorded copies of v3.0 and later took.
-const LOOKS_WITHOUT_SOURCE: u32 = 3;
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// With little time left, the looks for a copy of another process take this part of it.
+const PART_FOR_LOOKS: u32 = 3;
 
 /// A shorter wait for a turn is none.
 const NOT_QUEUED: Duration = Duration::from_millis(50);
@@ -185,6 +185,7 @@ impl Attempts<'_> {
                 (Err(error), _) => return Err(error),
             }
             let sent = Instant::now();
+            let mut is_unusable = false;
             let error = match self.target.send(&call, RetryPolicy::AUTHORIZE).await {
                 Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
                     return Ok(Response { value, request_id, date, region });
@@ -195,6 +196,7 @@ impl Attempts<'_> {
                         self.release_unusable(id.or_else(|| self.id_at(location.as_ref()?)), sent, date).await;
                         return Err(error);
                     }
+                    is_unusable = true;
                     error
                 }
                 Err(error) => error,
@@ -203,7 +205,8 @@ impl Attempts<'_> {
                 self.lost += 1;
                 self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
                 self.first_lost.get_or_insert(sent);
-                if self.unanswered == self.max_attempts() || self.target.is_cancelled() {
+                let max_attempts = if is_unusable { MAX_UNUSABLE } else { self.max_attempts() };
+                if self.unanswered >= max_attempts || self.target.is_cancelled() {
                     return Err(error);
                 }
                 last = Some(self.target.wait_before_repetition(error, self.lost).await?);
@@ -243,11 +246,29 @@ impl Attempts<'_> {
     /// Releases the id that a request without an answer may have reserved. None where a copy to it may be running: then
     /// another process has authorized it meanwhile.
     async fn release_unless_running(&self, id: &ModelId) -> Option<Released> {
-        let is_unused = match self.request.source {
-            Some(source) => Box::pin(self.is_without_operation(source, id)).await,
-            None => Box::pin(self.stays_unused(id)).await,
-        };
+        let is_unused = Box::pin(self.is_unused(id)).await;
         if is_unused { Some(self.release(id, self.release_deadline()).await) } else { None }
+    }
+
+    /// Whether no copy to the id appears for some seconds: how soon the source lists one is not known. After the deadline
+    /// and after cancellation one look must do. Where the source belongs to another party, only the target can show a copy,
+    /// which the release reads at the end.
+    async fn is_unused(&self, id: &ModelId) -> bool {
+        let remaining = self.target.deadline().saturating_duration_since(Instant::now());
+        let interval = (remaining / PART_FOR_LOOKS / (LOOKS_FOR_PROOF - 1)).min(PROOF_INTERVAL);
+        for look in 1..=LOOKS_FOR_PROOF {
+            match self.request.source {
+                Some(source) if !self.is_without_operation(source, id).await => return false,
+                _ if look == LOOKS_FOR_PROOF => break,
+                source => {
+                    let is_too_late = self.target.is_cancelled() || self.target.is_past_deadline();
+                    if is_too_late || self.target.pause(interval).await.is_err() {
+                        return source.is_some();
+                    }
+                }
+            }
+        }
+        true
     }
 
     /// Whether the source's list proves that no copy to the id is running.
@@ -268,26 +289,6 @@ impl Attempts<'_> {
                 false
             }
         }
-    }
-
-    /// Whether the target shows no copy under the id for some seconds. The source belongs to another party and cannot be
-    /// asked whether one is running.
-    async fn stays_unused(&self, id: &ModelId) -> bool {
-        let AuthorizeRequest { version, ref copy, .. } = *self.request;
-        for _ in 0..LOOKS_WITHOUT_SOURCE {
-            if self.target.is_past_deadline() || self.target.pause(LOOK_INTERVAL).await.is_err() {
-                return false;
-            }
-            match self.target.read(&version.wire().model(copy.kind, id)).await {
-                Err(error) if error.is_no_such_model() => {}
-                Ok(_) => return false,
-                Err(error) => {
-                    (self.observer)(Event::Inconclusive { error: &error });
-                    return false;
-                }
-            }
-        }
-        true
     }
 
     async fn release(&self, id: &ModelId, until: Instant) -> Released {

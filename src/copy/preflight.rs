@@ -337,7 +337,13 @@ impl Job<'_> {
         let error = match read {
             Ok(model) => return Ok(Lookup::Found(model)),
             // Nothing is authorized before the source has answered a request, in whatever way.
-            Err(error) if client.side() == Side::Source && !client.has_answered() => return Err(error),
+            Err(error) if client.side() == Side::Source && !client.has_answered() => {
+                let passed = client.check_may_mutate().err().filter(|passed| !passed.is_interrupted());
+                return Err(match passed {
+                    Some(passed) => passed.with_source(error),
+                    None => error,
+                });
+            }
             Err(error) => error,
         };
         if error.is_no_such_model() {

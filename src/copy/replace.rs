@@ -258,8 +258,9 @@ impl Job<'_> {
             self.target.check_may_mutate()?;
             // The wait for the rate limit comes before the reads, not between them and the deletion.
             self.target.wait_for_turn(Quota::Management, "delete the model").await?;
-            let error = match tokio::try_join!(self.read_once(source, &model.id), self.read_once(source, kept_id)) {
-                Ok(shown) => break shown,
+            // What is to be deleted is read last: on a slow resource, one read may come seconds after the other.
+            let error = match tokio::try_join!(self.read_once(source, kept_id), self.read_once(source, &model.id)) {
+                Ok((kept, now)) => break (now, kept),
                 Err(error) => error,
             };
             failures += 1;

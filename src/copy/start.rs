@@ -15,6 +15,7 @@ use super::context::Context;
 use super::event::Event;
 use super::journal::StartEntry;
 use super::poll::{Polling, Verdict, failure, poll};
+use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL};
 use super::search::{Evidence, Search};
 use super::watch_command::watch_command;
 use crate::api::service_error;
@@ -34,9 +35,6 @@ const LOOKS_WITH_LIST: [u64; 4] = [0, 1, 2, 4];
 const LOOKS_WITHOUT_LIST: [u64; 7] = [0, 1, 2, 4, 8, 15, 30];
 /// How long the service may be working on a start request: as long as the last of the looks above is after the first.
 const SERVICE_MAY_WORK: SignedDuration = SignedDuration::from_secs(60);
-/// Three looks over seven seconds, after the last repeat was refused, prove that nothing runs.
-const LOOKS_FOR_PROOF: u32 = 3;
-const PROOF_INTERVAL: Duration = Duration::from_millis(3500);
 /// How long a copy without proof is looked for.
 const SEARCH_TIME: Duration = Duration::from_secs(10 * 60);
 /// How long before its expiry an authorization is not used any more.

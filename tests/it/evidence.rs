@@ -188,7 +188,7 @@ fn an_id_for_another_party_is_released_after_a_lost_answer_only_while_no_copy_ap
         // Another process has authorized and copied meanwhile.
         let copied = ScriptedService::new(version);
         let shown = Model::copy_of_example(version).answer();
-        copied.on(Step::GetTarget, [Model::not_found(version), Model::not_found(version), shown]);
+        copied.on(Step::GetTarget, [Model::not_found(version), shown]);
         authorize_after_a_lost_answer(version, &copied).expect(6, &["is reserved"]);
         assert_eq!((copied.count(Step::Authorize), copied.count(Step::Release)), (2, 0));
     }
