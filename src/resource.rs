@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
 use crate::auth::Credential;
 use crate::error::Error;
+use crate::label::Label;
+use crate::rate_limits::RateLimits;
 use crate::resource_name::ResourceName;
 use crate::trace::TraceParent;
 
@@ -44,19 +47,19 @@ pub struct Resource {
     pub trace: Option<TraceParent>,
     /// The name that the user has given it.
     pub name: Option<ResourceName>,
+    /// How messages and printed commands name it.
+    pub label: Arc<Label>,
+    /// Its rate limits, as far as Azure has named them. They are measured as well.
+    pub(crate) limits: RateLimits,
 }
 
 impl Resource {
     /// Creates a resource without a trace context and without a name.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
-        Self { side, endpoint, credential, trace: None, name: None }
-    }
-
-    /// What to call it in texts for people: its name, else its side.
-    #[must_use]
-    pub(crate) fn title(&self) -> String {
-        self.name.as_ref().map_or_else(|| format!("the {}", self.side), ToString::to_string)
+        let label = Arc::new(Label::of_side(&side.to_string()));
+        let limits = RateLimits::default();
+        Self { side, endpoint, credential, trace: None, name: None, label, limits }
     }
 }
 
@@ -284,6 +287,18 @@ impl ResourceId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether both are the same: Azure Resource Manager does not distinguish upper and lower case.
+    #[must_use]
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+
+    /// The subscription, the resource group and the name of the account.
+    #[must_use]
+    pub(crate) fn names(&self) -> [&str; 3] {
+        [2, 4, 8].map(|index| self.0.split('/').nth(index).unwrap_or_default())
     }
 }
 

@@ -28,12 +28,6 @@ impl ResourceName {
     }
 }
 
-/// The option of a printed command that chooses a resource by its name, with a space before it; empty without a name.
-#[must_use]
-pub(crate) fn name_option(option: &str, name: Option<&ResourceName>) -> String {
-    name.map(|name| format!(" {option} {name}")).unwrap_or_default()
-}
-
 impl fmt::Display for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

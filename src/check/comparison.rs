@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::api::version::ApiVersion;
 use crate::error::Error;
-use crate::inventory::Inventory;
-use crate::model::{Kind, Model};
+use crate::inventory::{Inventory, Listed};
+use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::Training;
 use crate::resource::{Endpoint, Side};
 use crate::samples::{Extent, SamplesOutcome};
@@ -23,13 +23,15 @@ pub(crate) struct Comparison {
     pub source: Option<Model>,
     /// On the target.
     pub target: Option<Model>,
+    /// The id that the copy should have, if that is known.
+    pub copy_id: Option<ModelId>,
     /// What came of it.
     pub verdict: Verdict,
     /// The training of the source model and the version that shows it, where both sides are the same.
     pub training: Option<(ApiVersion, Training)>,
     /// When a manifest says that the copy was last verified, by the target's clock.
     pub verified_at: Option<Timestamp>,
-    /// The version in which both can be used.
+    /// The version in which both can be used, or the one that is there.
     pub version: Option<ApiVersion>,
     /// What came of its samples, if there is a plan for them and it is on both sides.
     pub samples: Option<SamplesOutcome>,
@@ -59,26 +61,35 @@ pub(crate) enum TargetCheck {
     /// It was compared with the source.
     Compared(Checked),
     /// The source is unavailable. This is what the target has.
-    Listed(Inventory),
+    Listed(TargetInventory),
+}
+
+/// What a target has.
+#[derive(Debug)]
+pub(crate) struct TargetInventory {
+    /// Its models.
+    pub inventory: Inventory,
+    /// The time by its own clock.
+    pub time: Option<Timestamp>,
 }
 
 impl Comparison {
     /// A comparison of a source model with what the target has.
-    pub(crate) fn new(source: Model, target: Option<Model>, verdict: Verdict) -> Self {
+    pub(crate) fn new(version: ApiVersion, source: Model, target: Option<Model>, verdict: Verdict) -> Self {
         let kind = source.kind;
-        Self { source: Some(source), target, ..Self::empty(kind, verdict) }
+        Self { source: Some(source), target, version: Some(version), ..Self::empty(kind, verdict) }
     }
 
     /// A model that only the target has.
-    pub(crate) fn only_on_target(model: Model) -> Self {
+    pub(crate) fn only_on_target(Listed { version, model }: Listed) -> Self {
         let kind = model.kind;
-        Self { target: Some(model), ..Self::empty(kind, Verdict::OnlyOnTarget) }
+        Self { target: Some(model), version: Some(version), ..Self::empty(kind, Verdict::OnlyOnTarget) }
     }
 
     pub(super) fn empty(kind: Kind, verdict: Verdict) -> Self {
-        let (source, target, source_endpoint) = (None, None, None);
+        let (source, target, source_endpoint, copy_id) = (None, None, None, None);
         let (training, verified_at, version, samples) = (None, None, None, None);
-        Self { kind, source_endpoint, source, target, verdict, training, verified_at, version, samples }
+        Self { kind, source_endpoint, source, target, copy_id, verdict, training, verified_at, version, samples }
     }
 }
 
@@ -121,6 +132,11 @@ pub(crate) enum CheckEvent<'a> {
         side: Side,
         /// How many.
         count: usize,
+    },
+    /// The copies that a manifest records on the target are of these sources.
+    Recorded {
+        /// The sources.
+        sources: &'a [&'a Endpoint],
     },
     /// Further copies on the target of v2.1 models that have one.
     Spare {

@@ -19,12 +19,13 @@ use crate::inventory::{Inventory, Listed, PARALLEL_READS, complete};
 use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::{Training, differences};
 use crate::resource::Side;
+use crate::samples::SampledSource;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use comparison::{CheckEvent, Checked, Checks, Comparison, TargetCheck, Verdict};
+pub(crate) use comparison::{CheckEvent, Checked, Checks, Comparison, TargetCheck, TargetInventory, Verdict};
 pub(crate) use pairing::CheckPlan;
 use pairing::{Pair, Paired, is_named_by_service, pair};
-use sampling::try_samples;
+use sampling::Sampling;
 
 /// Receives each event, with the position of the target that it belongs to; none for events of the source.
 pub(crate) type CheckObserver<'a> = &'a dyn Fn(Option<usize>, CheckEvent<'_>);
@@ -55,7 +56,9 @@ pub(crate) async fn check(
         match Inventory::read(&source, first.scope).await {
             // Where the source is unavailable, what the targets have can still be compared with a manifest.
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-            read => on_source.set(read.map(|inventory| Source::new(&source, inventory, observer))).unwrap_or_default(),
+            read => on_source
+                .set(read.map(|inventory| Source::new(&source, inventory, plans.len(), observer)))
+                .unwrap_or_default(),
         }
         Ok(())
     };
@@ -65,7 +68,7 @@ pub(crate) async fn check(
         let observer = &|event: CheckEvent<'_>| observer(Some(position), event);
         match on_source.wait().await {
             Ok(source) => plan.compare(source, target, on_target, observer).await.map(TargetCheck::Compared),
-            Err(_) => Ok(TargetCheck::Listed(on_target)),
+            Err(_) => Ok(TargetCheck::Listed(TargetInventory { inventory: on_target, time: target.service_time() })),
         }
     });
     // Where no target can be compared, the source need not be waited for.
@@ -87,12 +90,14 @@ struct Source<'a> {
     not_ready: Vec<NotReady>,
     /// The models that were read one by one, each once.
     complete: RefCell<BTreeMap<(Kind, ModelId), ReadOnce>>,
+    sampled: SampledSource<'a>,
 }
 
 impl<'a> Source<'a> {
-    fn new(client: &'a Client<'a>, inventory: Inventory, observer: CheckObserver<'_>) -> Self {
+    fn new(client: &'a Client<'a>, inventory: Inventory, targets: usize, observer: CheckObserver<'_>) -> Self {
         let (ready, not_ready) = ready(inventory, Side::Source, &|event: CheckEvent<'_>| observer(None, event));
-        Self { client, ready, not_ready, complete: RefCell::default() }
+        let sampled = SampledSource::new(client, targets);
+        Self { client, ready, not_ready, complete: RefCell::default(), sampled }
     }
 
     /// Reads what the list has left out of a model.
@@ -114,7 +119,8 @@ impl CheckPlan {
     ) -> Result<Checked, Error> {
         let on_source = source.ready.iter().chain(source.not_ready.iter().map(|one| &one.listed));
         let all: Vec<_> = on_source.chain(&on_target.listed).map(|listed| &listed.model).collect();
-        self.selection.check(&all, "either resource")?;
+        let known: Vec<_> = self.known_copies.ids().collect();
+        self.selection.check_with(&all, &known, "either resource")?;
         let (on_target, not_ready_on_target) = ready(on_target, Side::Target, observer);
         let left_out = source.not_ready.iter().cloned().chain(not_ready_on_target);
         let (on_source, on_target) = self.without_others(source.ready.clone(), on_target);
@@ -122,14 +128,15 @@ impl CheckPlan {
         if spare > 0 {
             observer(CheckEvent::Spare { count: spare });
         }
-        let is_meant = |pair: &Pair| {
-            let both = [&pair.source, &pair.target].into_iter().flatten();
-            both.into_iter().any(|listed| self.selection.picks(&listed.model))
+        let is_meant = |Pair { source, target, copy_id }: &Pair| {
+            let models = [source, target].map(|listed| listed.as_ref().map(|listed| &listed.model));
+            self.selection.picks_pair(models, copy_id.as_ref())
         };
         let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(source, target, pair));
         let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
         if let Some(samples) = &self.samples {
-            try_samples([source.client, target], samples, &mut comparisons, observer).await?;
+            let plan = Sampling { plan: samples, source: &source.sampled, target };
+            plan.run(&mut comparisons, observer).await?;
         }
         comparisons.extend(left_out.filter(|one| self.selection.names(&one.listed.model)).map(left_out_one));
         Ok(Checked { comparisons, target_time: target.service_time() })
@@ -147,11 +154,11 @@ pub(crate) fn nothing_to_compare() -> Error {
 }
 
 /// A model that was asked for by its id and is not ready: it has no copy yet, and it is not missing.
-fn left_out_one(NotReady { side, listed: Listed { model, .. } }: NotReady) -> Comparison {
-    let verdict = Verdict::Unread(not_comparable(side, &model));
+fn left_out_one(NotReady { side, listed }: NotReady) -> Comparison {
+    let verdict = Verdict::Unread(not_comparable(side, &listed.model));
     match side {
-        Side::Source | Side::Alone => Comparison::new(model, None, verdict),
-        Side::Target => Comparison { verdict, ..Comparison::only_on_target(model) },
+        Side::Source | Side::Alone => Comparison::new(listed.version, listed.model, None, verdict),
+        Side::Target => Comparison { verdict, ..Comparison::only_on_target(listed) },
     }
 }
 
@@ -184,7 +191,7 @@ async fn compare(source: &Source<'_>, target: &Client<'_>, pair: Pair) -> Compar
     let one = pair.source.as_ref().or(pair.target.as_ref());
     let kind = one.map_or(Kind::Model, |one| one.model.kind);
     let mut training = None;
-    let verdict = match (&pair.source, &pair.target, &pair.missing) {
+    let verdict = match (&pair.source, &pair.target, pair.missing()) {
         (Some(_), Some(on_target), Some(missing)) => {
             let other = &on_target.model.id;
             Verdict::Differs(vec![format!(
@@ -200,10 +207,10 @@ async fn compare(source: &Source<'_>, target: &Client<'_>, pair: Pair) -> Compar
         (None, _, _) => Verdict::OnlyOnTarget,
     };
     // The older one, which the resource with the newer one offers as well.
-    let version = pair.source.as_ref().zip(pair.target.as_ref()).map(|(a, b)| a.version.min(b.version));
+    let version = [&pair.source, &pair.target].into_iter().flatten().map(|listed| listed.version).min();
     let model = |listed: Option<Listed>| listed.map(|listed| listed.model);
-    let (source, target) = (model(pair.source), model(pair.target));
-    Comparison { source, target, training, version, ..Comparison::empty(kind, verdict) }
+    let (source, target, copy_id) = (model(pair.source), model(pair.target), pair.copy_id);
+    Comparison { source, target, copy_id, training, version, ..Comparison::empty(kind, verdict) }
 }
 
 /// Reads what the lists have left out of the two, and compares them.

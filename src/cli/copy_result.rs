@@ -2,7 +2,8 @@
 
 use crate::copy::{Outcome, Report};
 use crate::error::Error;
-use crate::resource_name::{ResourceName, name_option};
+use crate::label::name_options;
+use crate::resource_name::ResourceName;
 
 use super::args::Format;
 use super::console::{self, Verbosity};
@@ -49,9 +50,9 @@ fn show_operation(error: &Error, report: &Report) {
         && is_running(error, report)
     {
         console::line(&format!("operation: {operation}"));
-        let from = name_option("--from", report.source_resource.as_ref());
-        let to = name_option("--to", report.target_resource.as_ref());
-        console::line(&format!("to wait for it: frcopy wait '{operation}'{from}{to}"));
+        let labels = [("--from", &report.source_label), ("--to", &report.target_label)];
+        let labels = labels.into_iter().filter_map(|(option, label)| Some((option, label.as_deref()?)));
+        console::line(&format!("to wait for it: frcopy wait '{operation}'{}", name_options(labels)));
     }
 }
 

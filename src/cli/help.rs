@@ -309,6 +309,8 @@ frcopy check: one line per model
   verdict        same, onlyOnSource, onlyOnTarget, differs, unread
   kind           model or classifier
   source, target endpoint, modelId, name (of the model), resource (its name)
+  copyId         the id that the copy should have, by the manifest, the template
+                 or the source; null where the service chooses it
   differences    list of sentences
   expiresAt      the earlier date of the two models
   expiresSoon    true within --expiring-within
@@ -330,9 +332,10 @@ frcopy doctor: one line per check and resource
   resource       source or target
   endpoint       null if the settings have none
   check          settings, endpoint, name, connection, authentication,
-                 versions, room, region, clock
-  status         ok, warning, failed, notChecked (an earlier check failed)
-  message, remedy
+                 versions, room, tier, region, clock
+  status         ok, warning, failed, notChecked
+  message, remedy; of what was not checked, message says why, or is null if
+                 an earlier check failed
   error          as above, if the check failed
 
 frcopy prune: one line per model that a copy has left

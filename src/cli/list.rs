@@ -20,7 +20,7 @@ use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::input::{parse_timeout, process_environment};
 use super::side::{Sides, SourceArgs, TargetArgs};
-use super::{exit_code, json, runner, table};
+use super::{exit_code, json, retirement, runner, table};
 
 /// Lists the custom models and classifiers of one resource.
 ///
@@ -84,7 +84,8 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
         |Found { listed, unreadable }, signal| {
             show(args, &listed, &plan.resource);
             // The list is incomplete.
-            let incomplete = (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.title(), unreadable));
+            let incomplete =
+                (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.label.to_string(), unreadable));
             incomplete.iter().for_each(console::error);
             exit_code::from_errors(&incomplete, signal)
         },
@@ -118,7 +119,7 @@ fn plan(args: &ListArgs) -> Result<Plan, Error> {
 async fn read(plan: &Plan, console: &Console, cancel: &CancellationToken) -> Result<Found, Error> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| console.waiting(error, wait));
     let client = Connection::http(&plan.resource)?.client(context);
-    let resource = &plan.resource.title();
+    let resource = &plan.resource.label.to_string();
     console.step(&format!("reading {resource}"));
     let mut inventory = Inventory::read(&client, plan.scope).await?;
     let selection = Selection::Matching(plan.patterns.clone());
@@ -130,6 +131,9 @@ async fn read(plan: &Plan, console: &Console, cancel: &CancellationToken) -> Res
     let retired = inventory.listed.iter().filter(|listed| listed.model.is_retired()).count();
     if retired > 0 {
         console.warning(&format!("{retired} models of {resource} were {RETIRED}"));
+    }
+    for note in retirement::notes(inventory.listed.iter().map(|listed| listed.version), Timestamp::now()) {
+        console.note(&note);
     }
     Ok(Found { listed: inventory.listed, unreadable: inventory.unreadable })
 }

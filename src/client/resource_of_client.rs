@@ -1,8 +1,8 @@
 //! What is known of the resource that a client sends its requests to.
 
 use super::Client;
+use crate::label::Label;
 use crate::resource::{Endpoint, Side};
-use crate::resource_name::ResourceName;
 
 impl Client<'_> {
     /// The side of the resource.
@@ -11,10 +11,10 @@ impl Client<'_> {
         self.connection.resource.side
     }
 
-    /// The name that the user has given the resource.
+    /// How messages name the resource.
     #[must_use]
-    pub(crate) fn name(&self) -> Option<&ResourceName> {
-        self.connection.resource.name.as_ref()
+    pub(crate) fn label(&self) -> &Label {
+        &self.connection.resource.label
     }
 
     /// The endpoint of the resource.

@@ -10,9 +10,9 @@ use super::running::{RunningCopy, find_running};
 use super::settle::settle;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind};
+use crate::label::name_options;
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
-use crate::resource_name::name_option;
 use crate::text::UntrustedText;
 
 /// Looks for the reason of a conflict about an id that was free before: a copy to it that is running or has just ended.
@@ -90,6 +90,6 @@ fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>, conflict
         .with_source(conflict)
         .with_remedy(format!(
             "wait for it: frcopy wait '{operation}'{}; or run the command again with --if-exists skip",
-            name_option("--from", source.name())
+            name_options([("--from", source.label())])
         ))
 }

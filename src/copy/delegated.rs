@@ -224,7 +224,8 @@ impl DelegatedPlan {
 
     fn recorder(&self) -> Recorder {
         let AuthorizationFile { target, version, kind, address, authorization } = &self.file;
-        Recorder::new(*kind, &self.source, Some(target)).with(|report| {
+        Recorder::new(*kind, &self.source).with(|report| {
+            report.target = Some(target.clone());
             report.source_model_id = Some(self.model_id.clone());
             report.api_version = Some(*version);
             report.record_authorization(authorization, address.as_ref());

@@ -1,6 +1,7 @@
 //! The report of a copy, assembled from its events and its result. No step reads it.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use super::release::Copied;
 use crate::api::version::ApiVersion;
 use crate::authorization::CopyAuthorization;
 use crate::error::{Error, ErrorKind};
+use crate::label::Label;
 use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::Training;
 use crate::operation::OperationUrl;
@@ -42,6 +44,8 @@ pub struct Report {
     pub source: Option<Endpoint>,
     /// The name of the source resource, if the user gave it one.
     pub source_resource: Option<ResourceName>,
+    /// How messages name the source resource.
+    pub(crate) source_label: Option<Arc<Label>>,
     /// The model that was copied, where it is known.
     pub source_model_id: Option<ModelId>,
     /// Its name (v2.1).
@@ -50,6 +54,8 @@ pub struct Report {
     pub target: Option<Endpoint>,
     /// The name of the target resource, if the user gave it one.
     pub target_resource: Option<ResourceName>,
+    /// How messages name the target resource.
+    pub(crate) target_label: Option<Arc<Label>>,
     /// The version that the copy used.
     pub api_version: Option<ApiVersion>,
     /// The id of the copy.
@@ -76,7 +82,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// The service's ids of the requests.
     pub request_ids: RequestIds,
-    /// Whether the copy was begun: not if the command was cancelled before, or the source could not be reached.
+    /// Whether the copy was begun: not if the command was cancelled before, or the source or the target could not be
+    /// reached.
     pub begun: bool,
     /// The outcome, or why there is none.
     pub result: Result<Outcome, Error>,
@@ -141,24 +148,24 @@ pub(super) struct Recorder {
     /// The source model and the version that shows it.
     found: RefCell<Option<(ApiVersion, Model)>>,
     began: Cell<Instant>,
+    /// Whether an id was reserved.
+    has_reserved: Cell<bool>,
 }
 
 impl Recorder {
     /// A recorder for a copy that begins now.
-    pub(super) fn new<'a>(
-        kind: impl Into<Option<Kind>>,
-        source: impl Into<Option<&'a Resource>>,
-        target: Option<&Endpoint>,
-    ) -> Self {
+    pub(super) fn new<'a>(kind: impl Into<Option<Kind>>, source: impl Into<Option<&'a Resource>>) -> Self {
         let source = source.into();
         let report = Report {
             kind: kind.into(),
             source: source.map(|source| source.endpoint.clone()),
             source_resource: source.and_then(|source| source.name.clone()),
+            source_label: source.map(|source| Arc::clone(&source.label)),
             source_model_id: None,
             source_name: None,
-            target: target.cloned(),
+            target: None,
             target_resource: None,
+            target_label: None,
             api_version: None,
             target_model_id: None,
             target_resource_id: None,
@@ -175,7 +182,17 @@ impl Recorder {
             begun: true,
             result: Err(Error::new(ErrorKind::Unforeseen, "the copy has not ended")),
         };
-        Self { report: RefCell::new(report), found: RefCell::default(), began: Cell::new(Instant::now()) }
+        let (found, has_reserved) = (RefCell::default(), Cell::default());
+        Self { report: RefCell::new(report), found, began: Cell::new(Instant::now()), has_reserved }
+    }
+
+    /// Sets the target.
+    pub(super) fn to(self, target: &Resource) -> Self {
+        self.with(|report| {
+            report.target = Some(target.endpoint.clone());
+            report.target_resource.clone_from(&target.name);
+            report.target_label = Some(Arc::clone(&target.label));
+        })
     }
 
     /// Sets what is known before the first event.
@@ -199,7 +216,10 @@ impl Recorder {
                 report.started_at = Timestamp::now();
                 self.began.set(Instant::now());
             }
+            // A replacement has its staging copy.
+            Event::NotTried => report.begun = self.has_reserved.get(),
             Event::Authorized { authorization, address, request_id } => {
+                self.has_reserved.set(true);
                 report.record_authorization(authorization, *address);
                 report.request_ids.authorize = request_id.cloned();
             }

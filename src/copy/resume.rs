@@ -119,10 +119,9 @@ pub(super) async fn wait_over(
     cancel: &CancellationToken,
     connect: Connect<'_>,
 ) -> Report {
-    let target = plan.target.as_ref().map(|target| &target.endpoint);
     let version = ApiVersion::of_operation(&plan.operation);
-    let recorder = Recorder::new(Kind::Model, &plan.source, target).with(|report| {
-        report.target_resource = plan.target.as_ref().and_then(|target| target.name.clone());
+    let recorder = Recorder::new(Kind::Model, &plan.source);
+    let recorder = plan.target.iter().fold(recorder, Recorder::to).with(|report| {
         report.operation = Some(plan.operation.clone());
         report.source_model_id = plan.operation.source_model_id();
         report.api_version = version;

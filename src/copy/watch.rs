@@ -37,9 +37,8 @@ pub(crate) struct WatchPlan {
 /// Reads the target until it shows the model ready or invalid, the deadline passes, or the command is cancelled. The
 /// source is not asked.
 pub(crate) async fn watch(plan: &WatchPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
-    let recorder = Recorder::new(plan.kind, None, Some(&plan.target.endpoint)).with(|report| {
+    let recorder = Recorder::new(plan.kind, None).to(&plan.target).with(|report| {
         report.api_version = Some(plan.api_version);
-        report.target_resource.clone_from(&plan.target.name);
         report.target_model_id = Some(plan.target_model_id.clone());
     });
     let record = |event: Event<'_>| {

@@ -18,6 +18,7 @@ use super::lines::{self, AnnouncedStart, OpenEntry};
 use crate::authorization_file;
 use crate::copy::{AuthorizeEntry, CopyOf, EntryId, Journal, OpenOperations, StartEntry, Unfinished, owned_by_other};
 use crate::error::{Error, ErrorKind};
+use crate::model::ModelId;
 use crate::operation::OperationUrl;
 use crate::resource::Endpoint;
 use crate::text_file::new_private_file;
@@ -119,7 +120,14 @@ impl FileJournal {
 
     /// Ends the open entries of this run for copies that are recorded in the manifest.
     pub(super) fn end_recorded(&self, copies: &BTreeSet<Key>) -> Result<(), Error> {
-        let is_recorded = |entry: &OpenEntry| entry.run == self.run && copies.iter().any(|copy| entry.ends_with(copy));
+        let mut ids: BTreeMap<&ModelKey, Vec<&ModelId>> = BTreeMap::new();
+        for Key { model, target_id } in copies {
+            ids.entry(model).or_default().push(target_id);
+        }
+        let is_recorded = |entry: &OpenEntry| {
+            let ids = ids.get(&entry.model()).filter(|_| entry.run == self.run);
+            ids.is_some_and(|ids| ids.iter().any(|id| entry.is_to(id)))
+        };
         if !self.state.borrow().open.values().any(is_recorded) {
             return Ok(());
         }
@@ -357,6 +365,14 @@ impl Journal for FileJournal {
         read.map_err(|error| self.unwritable(error))
     }
 
+    fn has_open(&self, copy: &CopyOf<'_>) -> bool {
+        let is_open = self.locked(|state| {
+            self.read(state)?;
+            Ok(state.open.values().any(|entry| entry.is_of(copy)))
+        });
+        is_open.unwrap_or(true)
+    }
+
     fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {
         let id = EntryId(Uuid::new_v4());
         let written = self.locked(|state| {
@@ -412,4 +428,39 @@ fn make_private(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn make_private(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::version::ApiVersion;
+    use crate::copy::AuthorizeEntry;
+    use crate::model::Kind;
+
+    #[test]
+    fn a_copy_is_open_from_its_authorization_until_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = FileJournal::open(&folder.path().join("models.json")).unwrap();
+        let [source, target, other] =
+            ["https://a.example", "https://b.example", "https://c.example"].map(|text| text.parse().unwrap());
+        let source_id = &"m1".parse().unwrap();
+        let copy_to =
+            |target| CopyOf { source: &source, target, kind: Some(Kind::Model), source_id, target_id: source_id };
+        assert!(!journal.has_open(&copy_to(&target)));
+        let (version, kind) = (ApiVersion::newest(), Kind::Model);
+        let entry = AuthorizeEntry {
+            source: &source,
+            target: &target,
+            kind,
+            source_id,
+            target_id: Some(source_id),
+            version,
+            target_time: None,
+        };
+        let id = journal.before_authorize(&entry).unwrap();
+        assert!(journal.has_open(&copy_to(&target)) && !journal.has_open(&copy_to(&other)));
+        assert!(!journal.has_open(&CopyOf { kind: Some(Kind::Classifier), ..copy_to(&target) }));
+        journal.ended(id);
+        assert!(!journal.has_open(&copy_to(&target)));
+    }
 }

@@ -2,34 +2,41 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use frcopy::emulator::{Collection, EmulatedResource};
-use serde_json::json;
+use frcopy::emulator::{Collection, EmulatedResource, Options};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::emulated_pair::{EmulatedPair, TARGET};
 use crate::support::{SOURCE_KEY, frcopy, run};
 
 /// A script in the place of `az`. It knows the two emulated resources and records its calls.
-struct FakeAzureCli {
-    folder: TempDir,
+pub(crate) struct FakeAzureCli {
+    pub(crate) folder: TempDir,
 }
 
 impl FakeAzureCli {
     fn for_pair(pair: &EmulatedPair) -> Self {
+        Self::for_pair_with(pair, "S0", &json!(null))
+    }
+
+    /// Both accounts have this pricing tier and these rate limits.
+    pub(crate) fn for_pair_with(pair: &EmulatedPair, tier: &str, call_rate_limit: &Value) -> Self {
         let [source, target, ..] = pair.emulator.resources() else { panic!("two resources") };
+        let entry = |name, resource| Self::entry_with(name, resource, tier, call_rate_limit);
         let script = format!(
             "#!/bin/sh\necho \"$@\" >> \"$(dirname \"$0\")/calls\"\ncase \"$*\" in\n{}{}\
              *) echo \"ERROR: (ResourceNotFound) The Resource was not found.\" >&2; exit 3;;\nesac\n",
-            Self::entry("contoso", source),
-            Self::entry("fabrikam", target)
+            entry("contoso", source),
+            entry("fabrikam", target)
         );
         Self::with_script(&script)
     }
 
-    fn with_script(script: &str) -> Self {
+    pub(crate) fn with_script(script: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("az");
         fs::write(&path, script).unwrap();
@@ -38,8 +45,13 @@ impl FakeAzureCli {
     }
 
     fn entry(name: &str, resource: &EmulatedResource) -> String {
+        Self::entry_with(name, resource, "S0", &json!(null))
+    }
+
+    fn entry_with(name: &str, resource: &EmulatedResource, tier: &str, call_rate_limit: &Value) -> String {
         let details = json!({"id": resource.resource_id, "kind": "FormRecognizer", "location": "WEST US 2",
-            "properties": {"endpoint": format!("{}/", resource.endpoint), "disableLocalAuth": false}});
+            "sku": {"name": tier, "tier": null}, "properties": {"endpoint": format!("{}/", resource.endpoint),
+                "disableLocalAuth": false, "callRateLimit": call_rate_limit}});
         let keys = json!({"key1": resource.key, "key2": "unused"});
         format!(
             "\"cognitiveservices account show --name {name} \"*) echo '{details}';;\n\
@@ -47,15 +59,30 @@ impl FakeAzureCli {
         )
     }
 
-    fn calls(&self) -> String {
+    pub(crate) fn calls(&self) -> String {
         fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = frcopy();
         command.env("PATH", format!("{}:/usr/bin:/bin", self.folder.path().display())).args(arguments);
         command
     }
+}
+
+/// The rate limits of a standard account, in the words of the Azure CLI.
+pub(crate) fn standard_limits() -> Value {
+    let rule = |count: f64, patterns: &[(&str, &str)]| {
+        let patterns =
+            patterns.iter().map(|(method, path)| json!({"method": method, "path": format!("formrecognizer/{path}")}));
+        json!({"key": "any", "count": count, "renewalPeriod": 1.0, "minCount": null, "dynamicThrottlingEnabled": true,
+            "matchPatterns": patterns.collect::<Vec<_>>()})
+    };
+    json!({"count": null, "renewalPeriod": null, "rules": [
+        rule(50.0, &[("GET", "operations/{operationId}"), ("GET", "documentModels/{modelId}")]),
+        rule(10.0, &[("GET", "documentModels"), ("GET", "custom/models"), ("GET", "info"), ("GET", "operations")]),
+        rule(5.0, &[("POST", "documentModels:authorizeCopy"), ("POST", "documentModels/{modelId}:copyTo")]),
+    ]})
 }
 
 const NAMED: [&str; 8] = [
@@ -130,6 +157,27 @@ fn a_name_can_stand_for_an_account_whose_endpoint_and_key_the_azure_cli_says() {
 }
 
 #[test]
+fn the_rate_limits_that_the_azure_cli_names_are_kept_from_the_first_request_on() {
+    let authorized = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&authorized);
+    // The emulator has no limits, and would accept all requests at once.
+    let options = Options { models: 4, operation_time: Duration::ZERO, ..Options::default() };
+    let pair = EmulatedPair::with_observer(&options, move |served| {
+        if served.path.contains(":authorizeCopy") {
+            noted.lock().unwrap().push(Instant::now());
+        }
+    });
+    let mut limits = standard_limits();
+    limits["rules"][2]["count"] = json!(1.0);
+    let az = FakeAzureCli::for_pair_with(&pair, "S0", &limits);
+    let mut command = az.command(&["copy", "--include", "invoices-v4.0-*", "--poll-interval", "100ms"]);
+    run(command.args(NAMED).args(["--source-key-from-az", "--target-key-from-az"])).expect(0, &["4 copied"]);
+    let times = authorized.lock().unwrap();
+    assert_eq!(times.len(), 4);
+    assert!(times[3] - times[0] > Duration::from_millis(2500), "{times:?}");
+}
+
+#[test]
 fn an_error_of_the_azure_cli_is_shown_as_the_cause() {
     let az = FakeAzureCli::for_pair(&EmulatedPair::new(0));
     let mut command = az.command(&["list", "source", "--source-account", "nosuch", "--source-resource-group", "east"]);
@@ -167,9 +215,21 @@ fn an_azure_cli_that_hangs_is_killed_at_the_deadline() {
     run(command.args(NAMED).env("FRCOPY_SOURCE_KEY", SOURCE_KEY))
         .expect(7, &["the Azure CLI did not answer", "--source-account"]);
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
-    // A process that was killed is gone, or waits for its parent to read how it ended.
-    let state = fs::read_to_string(format!("/proc/{}/stat", az.calls().trim())).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    assert_killed(&az.calls());
+}
+
+/// Asserts that a process ends soon: it is gone then, or waits for its parent to read how it ended.
+#[track_caller]
+pub(crate) fn assert_killed(process: &str) {
+    let began = Instant::now();
+    loop {
+        let state = fs::read_to_string(format!("/proc/{}/stat", process.trim())).unwrap_or_default();
+        if state.is_empty() || state.contains(") Z ") {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "{state}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
@@ -186,4 +246,15 @@ fn the_azure_cli_does_not_inherit_keys_and_tokens() {
     let environment = az.calls();
     assert!(environment.contains("AZURE_CONFIG_DIR=/nowhere"), "{environment}");
     assert!(!environment.contains("FRCOPY_") && !environment.contains(&source.key), "{environment}");
+
+    // Nor the keys that the configuration file names.
+    let file = az.folder.path().join("config.toml");
+    let text = "[resources.east]\naccount = \"contoso\"\nresource-group = \"east\"\nkey-env = \"EAST_KEY\"\n\
+                [resources.west]\nendpoint = \"https://west.example\"\nkey-env = \"WEST_KEY\"\n";
+    fs::write(&file, text).unwrap();
+    let mut command = az.command(&["list", "east", "-q", "--config", file.to_str().unwrap()]);
+    run(command.env("EAST_KEY", &source.key).env("WEST_KEY", "an0ther-key-of-west-0123456789").env("OTHER", "other"))
+        .expect(0, &[]);
+    let environment = az.calls();
+    assert!(environment.contains("OTHER=other") && !environment.contains("_KEY"), "{environment}");
 }

@@ -27,6 +27,8 @@ mod delegated;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod doctor;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
+mod doctor_tier;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
 mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
@@ -41,6 +43,8 @@ mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
 mod evidence;
+#[cfg(feature = "emulator")]
+mod fail_back;
 mod fault_matrix;
 mod faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
@@ -83,6 +87,8 @@ mod replace;
 mod replay;
 #[cfg(feature = "emulator")]
 mod samples;
+#[cfg(feature = "emulator")]
+mod samples_of_targets;
 mod secrets;
 mod settings;
 #[cfg(unix)]
@@ -96,6 +102,8 @@ mod templates;
 mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;
+#[cfg(feature = "emulator")]
+mod unreachable_target;
 mod versions;
 mod wait;
 #[cfg(all(target_os = "linux", feature = "emulator"))]

@@ -122,7 +122,7 @@ fn the_recorded_copy_of_a_v2_1_model_is_preferred_to_others() {
     // The recorded copy is missing, although the target has other copies of the same model.
     pair.emulator.remove(TARGET, Collection::CustomModels, &known);
     let output = records.check().expect(9, &["which the target has not: its copy is", "1 different"]);
-    assert!(output.stdout.contains(&format!("* {model}")), "{output:#?}");
+    assert!(output.stdout.contains(&format!("* model {model}")), "{output:#?}");
     records.copy(&[&model, "--if-exists", "skip"]).expect(0, &["skipped"]);
     records.check().expect(0, &["10 same"]);
 }

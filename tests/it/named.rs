@@ -15,21 +15,21 @@ use crate::support::{CommandOutput, SOURCE_KEY, UnusedHost, frcopy, run, run_wit
 const MODEL: &str = "invoices-v4.0-1";
 
 /// A configuration file in a folder of its own.
-struct ConfigFile(TempDir);
+pub(crate) struct ConfigFile(TempDir);
 
 impl ConfigFile {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("config.toml"), text).unwrap();
         Self(folder)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("config.toml")
     }
 
     /// The binary with this file and nothing else.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = frcopy();
         command.args(arguments).arg("--config").arg(self.path());
         command
@@ -296,7 +296,22 @@ fn a_command_that_resumes_a_copy_has_the_names() {
     let (pair, file) = east_and_west_of(EmulatedPair::with_options(&options));
     let copy = ["copy", MODEL, "--from", "east", "--to", "west", "--timeout", "2s"];
     let output = run_with_keys(&pair, &mut file.command(&copy)).expect(8, &["to wait for it: frcopy wait "]);
-    assert!(output.stderr.contains("' --from east --to west\n"), "{output:#?}");
+    // Also from another folder, and also if the path is not one word.
+    let folder = file.0.path().join("my files");
+    fs::create_dir(&folder).unwrap();
+    fs::rename(file.0.path().join("west.key"), folder.join("west.key")).unwrap();
+    fs::rename(file.path(), folder.join("my config.toml")).unwrap();
+    let mut copy_again = frcopy();
+    copy_again.args(copy).args(["--if-exists", "skip", "--config", "my config.toml"]).current_dir(&folder);
+    let resumed = run_with_keys(&pair, &mut copy_again).expect(8, &["' --from east --to west --config "]);
+    for (output, config) in [(output, file.path().display().to_string()), (resumed, "/my files/my config.toml'".into())]
+    {
+        let line = output.stderr.lines().find_map(|line| line.strip_prefix("to wait for it: frcopy "));
+        let line = line.unwrap_or_else(|| panic!("no command in {output:#?}"));
+        assert!(line.ends_with(&config) && line.matches("--config").count() == 1, "{line}");
+    }
+    fs::rename(folder.join("west.key"), file.0.path().join("west.key")).unwrap();
+    fs::rename(folder.join("my config.toml"), file.path()).unwrap();
     let arguments = ["wait", "--target-model-id", MODEL, "--api-version", "4.0", "--to", "west", "--timeout", "1s"];
     run_with_keys(&pair, &mut file.command(&arguments)).expect(8, &[]);
 }

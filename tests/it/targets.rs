@@ -12,24 +12,24 @@ use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{CommandOutput, UnusedHost, error_reply, mock_server, run};
 
 /// The third resource of the emulator.
-const NORTH: usize = 2;
+pub(crate) const NORTH: usize = 2;
 
 /// Three emulated resources: east has the models, west and north are the targets.
-fn three(models: usize) -> EmulatedPair {
+pub(crate) fn three(models: usize) -> EmulatedPair {
     EmulatedPair::with_options(&Options { resources: 3, models, operation_time: Duration::ZERO, ..Options::default() })
 }
 
-fn copy(lab: &EmulatedPair, arguments: &[&str]) -> Command {
+pub(crate) fn copy(lab: &EmulatedPair, arguments: &[&str]) -> Command {
     let options = ["copy", "--from", "east", "--to", "west", "--to", "north", "--poll-interval", "20ms"];
     lab.named_command(&[&options, arguments].concat())
 }
 
 /// The lines of stdout that begin with the name of a target, without it.
-fn ids<'o>(output: &'o CommandOutput, target: &str) -> BTreeSet<&'o str> {
+pub(crate) fn ids<'o>(output: &'o CommandOutput, target: &str) -> BTreeSet<&'o str> {
     output.stdout.lines().filter_map(|line| line.strip_prefix(target)?.strip_prefix('\t')).collect()
 }
 
-fn objects(output: &CommandOutput) -> Vec<Value> {
+pub(crate) fn objects(output: &CommandOutput) -> Vec<Value> {
     output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -113,6 +113,16 @@ fn a_target_that_is_down_or_rate_limited_does_not_stop_the_other() {
 }
 
 #[test]
+fn a_target_that_does_not_answer_its_lists_does_not_hold_up_the_other() {
+    let hang = vec![Outage::between("resource3", Duration::ZERO, None)];
+    let options = Options { resources: 3, models: 2, operation_time: Duration::ZERO, hang, ..Options::default() };
+    let lab = EmulatedPair::with_options(&options);
+    let texts = ["west: of 10 models and classifiers: 10 copied", "north: of 10 models and classifiers: 10 "];
+    let output = run(&mut copy(&lab, &["--all", "--timeout", "8s"])).expect(7, &texts);
+    assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (10, 0));
+}
+
+#[test]
 fn what_cannot_be_done_with_several_targets_is_refused() {
     let lab = three(1);
     let twice = ["copy", "--from", "east", "--to", "west", "--to", "WEST", "--all"];
@@ -156,7 +166,7 @@ fn a_target_that_goes_down_half_way_does_not_stop_the_other() {
     assert!(output.stderr.contains("north: of 15 models and classifiers: "), "{}", output.stderr);
 }
 
-fn check(lab: &EmulatedPair, arguments: &[&str]) -> Command {
+pub(crate) fn check(lab: &EmulatedPair, arguments: &[&str]) -> Command {
     lab.named_command(&[&["check", "--from", "east", "--to", "west", "--to", "north"], arguments].concat())
 }
 
@@ -166,6 +176,7 @@ fn check_compares_each_target_and_reads_the_source_once() {
     run(&mut copy(&lab, &["--all"])).expect(0, &[]);
     let output = run(&mut check(&lab, &[])).expect(0, &["west: of 10 models and classifiers: 10 same", "north: of 10"]);
     assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (10, 10));
+    assert_eq!(output.stderr.matches("v2.1 retires on 15 September 2027: train its 2 models again").count(), 1);
     // The lists of v3.1 leave out what is compared: each model is read.
     let before = lab.requests(SOURCE, "GET", "").len();
     run(&mut check(&lab, &["--api-version", "3.1"])).expect(0, &["west: of 4 models", "north: of 4 models"]);
@@ -176,8 +187,8 @@ fn check_compares_each_target_and_reads_the_source_once() {
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-2");
     let output =
         run(&mut check(&lab, &[])).expect(9, &["west: of 10 models and classifiers: 10 same", "9 same, 1 only on"]);
-    assert!(output.stdout.contains("north\t+ invoices-v3.0-2\n"), "{}", output.stdout);
-    assert!(output.stdout.contains("west\t= invoices-v3.0-2\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("north\t+ model invoices-v3.0-2\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("west\t= model invoices-v3.0-2\n"), "{}", output.stdout);
     let output = run(&mut check(&lab, &["--output", "json"])).expect(9, &[]);
     let different: Vec<_> = objects(&output).into_iter().filter(|one| one["sign"] != "=").collect();
     assert_eq!(different.len(), 1);
@@ -261,8 +272,10 @@ fn each_target_is_compared_with_the_manifest_without_the_source() {
     assert_eq!((ids(&output, "west").len(), ids(&output, "north").len(), output.stdout.lines().count()), (5, 5, 10));
     assert!(!output.stdout.contains("\t-"), "{}", output.stdout);
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
-    let output = run(&mut alone).expect(9, &["west: of 5 models and classifiers: 5 same", "4 same, 1 only on"]);
-    assert!(output.stdout.contains("north\t+ invoices-v3.0-1\n"), "{}", output.stdout);
+    let missing = "4 same as recorded, 1 missing on the target";
+    let output =
+        run(&mut alone).expect(9, &["west: of 5 models and classifiers: 5 same", missing, "west: last verified: "]);
+    assert!(output.stdout.contains("north\t+ model invoices-v3.0-1\n"), "{}", output.stdout);
     alone.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", limited.uri());
     let output = run(&mut alone).expect(7, &["error: north: ", "west: of 5 models and classifiers: 5 same"]);
     assert_eq!((ids(&output, "west").len(), output.stdout.lines().count()), (5, 5));
@@ -280,7 +293,8 @@ fn while_the_source_is_down_each_target_is_compared_with_the_manifest_and_the_ex
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
     let mut command = check(&lab, &["--timeout", "5s", "--manifest", &manifest]);
     let same = "west: of 5 models and classifiers: 5 same";
-    let output = run(command.env("FRCOPY_RESOURCE_EAST_ENDPOINT", down)).expect(7, &[same, "4 same, 1 only on"]);
+    let output =
+        run(command.env("FRCOPY_RESOURCE_EAST_ENDPOINT", down)).expect(7, &[same, "4 same as recorded, 1 missing"]);
     assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (5, 5));
     // A target that is down as well does not hide the other one.
     let output = run(command.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", UnusedHost::new().url()))
@@ -294,9 +308,4 @@ fn what_cannot_be_checked_together_is_refused() {
     let check = |targets: &[&str]| lab.named_command(&[&["check", "--from", "east"], targets].concat());
     run(&mut check(&["--to", "west", "--to", "WEST"])).expect(2, &["two of the targets are the same resource"]);
     run(&mut check(&["--to", "west", "--to", "east"])).expect(2, &["source and target are the same resource"]);
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("invoices-v4.0-1")).unwrap();
-    std::fs::write(folder.path().join("invoices-v4.0-1/1.pdf"), "%PDF-1.7").unwrap();
-    let samples = ["--to", "west", "--to", "north", "--samples", folder.path().to_str().unwrap()];
-    run(&mut check(&samples)).expect(2, &["--samples is for one target"]);
 }

@@ -4,8 +4,9 @@ mod definition;
 mod environment;
 mod file;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::child;
 use crate::error::Error;
 use crate::resource_name::ResourceName;
 use clap::Args;
@@ -34,6 +35,8 @@ pub(super) struct Config {
     definitions: Vec<Definition>,
     /// The file that was read, or would have been read if it existed.
     file: Option<PathBuf>,
+    /// The same as an absolute path, if `--config` gave it.
+    file_of_option: Option<PathBuf>,
 }
 
 impl ConfigArgs {
@@ -49,7 +52,11 @@ impl ConfigArgs {
         };
         let of_file = file.as_deref().map(|file| file::read(file, must_exist)).transpose()?.unwrap_or_default();
         let definitions = environment::add(of_file, &input::process_variables(), environment)?;
-        Ok(Config { definitions, file })
+        let file_of_option =
+            self.config.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        let config = Config { definitions, file, file_of_option };
+        child::withhold(config.key_variables());
+        Ok(config)
     }
 }
 
@@ -64,18 +71,22 @@ impl Config {
         found.ok_or_else(|| self.unknown(text))
     }
 
+    /// The file with its absolute path, if `--config` gave it. A printed command must repeat that option.
+    pub(super) fn file_of_option(&self) -> Option<&Path> {
+        self.file_of_option.as_deref()
+    }
+
     /// All of them, in the order of their names.
     pub(super) fn definitions(&self) -> &[Definition] {
         &self.definitions
     }
 
-    /// The variables whose values are keys. A program that prints a key needs none of them.
-    pub(super) fn key_variables(&self) -> Vec<String> {
-        let key_variable = |one: &Definition| match &one.key {
+    /// The variables whose values are keys.
+    fn key_variables(&self) -> impl Iterator<Item = String> {
+        self.definitions.iter().filter_map(|one| match &one.key {
             Some(KeySource::Variable(name)) => Some(name.clone()),
             _ => None,
-        };
-        self.definitions.iter().filter_map(key_variable).collect()
+        })
     }
 
     /// Where resources can be defined.

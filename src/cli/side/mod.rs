@@ -7,13 +7,17 @@ pub(super) mod origin;
 mod setting_origin;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
+use crate::doctor::AccountQuery;
 use crate::error::Error;
+use crate::label::Label;
 use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress};
 use crate::trace::TraceParent;
 use secrecy::SecretString;
 
+use super::account_query::account_query;
 use super::az::{Account, Details};
 use super::ci::{self, Masked};
 use super::input::{Environment, about, is_read_once, is_stdin, parse, read_text, without_keys};
@@ -31,6 +35,8 @@ const MAX_SECRET_FILE: u64 = 64 * 1024;
 pub(super) struct SideSettings {
     pub(super) endpoint: Option<String>,
     origin: Origin,
+    /// The file that defines the named resource, if `--config` gave it.
+    config: Option<PathBuf>,
     auth: Option<AuthSource>,
     tenant: Option<String>,
     trace: Option<TraceParent>,
@@ -56,11 +62,8 @@ enum AuthSource {
 enum Secret {
     Text(SecretString),
     File(PathBuf),
-    /// The output of a program, which does not get these variables.
-    Command {
-        words: Vec<String>,
-        without: Vec<String>,
-    },
+    /// The output of a program.
+    Command(Vec<String>),
 }
 
 impl Secret {
@@ -156,7 +159,18 @@ impl SideSettings {
             None => given(flags.endpoint.as_ref(), Setting::Endpoint),
         };
         let auth = auth_source(side, flags, environment)?;
-        Ok(Self { endpoint, origin, auth, tenant, trace, account, details, resource_id: None, region: None })
+        Ok(Self {
+            endpoint,
+            origin,
+            config: None,
+            auth,
+            tenant,
+            trace,
+            account,
+            details,
+            resource_id: None,
+            region: None,
+        })
     }
 
     /// Where the resource is in Azure, when the Azure CLI was asked.
@@ -173,6 +187,13 @@ impl SideSettings {
         let resource_id = parse(&self.origin.part("resource id"), id)?;
         let region = parse(&self.origin.part("region"), region)?;
         Ok(Some(TargetAddress { resource_id, region }))
+    }
+
+    /// Asks the Azure CLI for the account, while something else is done.
+    pub(super) fn account_query(&self, endpoint: &Endpoint, address: Option<&TargetAddress>) -> AccountQuery {
+        let of_definition = || self.resource_id.as_ref()?.parse().ok();
+        let id: Option<ResourceId> = address.map(|address| address.resource_id.clone()).or_else(of_definition);
+        account_query(endpoint, self.details.as_ref(), id.as_ref())
     }
 
     pub(super) fn reads_stdin(&self) -> bool {
@@ -200,7 +221,11 @@ impl SideSettings {
             ));
         }
         let name = origin.name().cloned();
-        Ok(Resource { trace: self.trace.clone(), name, ..Resource::new(origin.side(), endpoint, credential) })
+        let resource = Resource::new(origin.side(), endpoint, credential);
+        let label = name.as_ref().map(|name| Arc::new(Label::of_name(name, self.config.as_deref())));
+        let label = label.unwrap_or_else(|| Arc::clone(&resource.label));
+        let limits = self.details.as_ref().map(Details::rate_limits).unwrap_or_default();
+        Ok(Resource { trace: self.trace.clone(), name, label, limits, ..resource })
     }
 
     fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
@@ -352,7 +377,7 @@ fn identity(side: Side, _: &Endpoint, _: Option<&str>) -> Result<Credential, Err
 fn read(origin: &Origin, what: &str, secret: &Secret) -> Result<SecretString, Error> {
     match secret {
         Secret::Text(text) => Ok(text.clone()),
-        Secret::Command { words, without } => key_command::run(words, without, &origin.part(what)),
+        Secret::Command(words) => key_command::run(words, &origin.part(what)),
         Secret::File(path) => {
             let text = read_text(path, MAX_SECRET_FILE).map_err(|error| {
                 let path = without_keys(&path.to_string_lossy());

@@ -6,6 +6,7 @@
 
 mod answers;
 mod batch;
+mod outage;
 mod replace;
 mod service;
 

@@ -1,0 +1,87 @@
+//! How messages and printed commands name a resource.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::resource_name::ResourceName;
+
+/// How messages and printed commands name a resource: by its name, or by its side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// `the source`, or the name.
+    resource: String,
+    name: Option<ResourceName>,
+    /// The option that a printed command needs to find the definition of the name.
+    config_option: Option<String>,
+}
+
+impl Label {
+    /// The label of a resource without a name. Its side is `source`, `target` or `resource`.
+    #[must_use]
+    pub fn of_side(side: &str) -> Self {
+        Self { resource: format!("the {side}"), name: None, config_option: None }
+    }
+
+    /// The label of a resource with a name. `config` is the file that defines it, if an option named that file.
+    #[must_use]
+    pub fn of_name(name: &ResourceName, config: Option<&Path>) -> Self {
+        let config_option = config.map(|path| format!("--config {}", in_shell(&path.to_string_lossy())));
+        Self { resource: name.to_string(), name: Some(name.clone()), config_option }
+    }
+}
+
+/// `the source`, or the name.
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.resource)
+    }
+}
+
+/// The options of a printed command that choose resources by their names, with a space before each one. A resource
+/// without a name needs none.
+#[must_use]
+pub(crate) fn name_options<'l>(resources: impl IntoIterator<Item = (&'static str, &'l Label)>) -> String {
+    let (mut options, mut config_option) = (String::new(), None);
+    for (option, label) in resources {
+        if let Some(name) = &label.name {
+            options.extend([" ", option, " ", name.as_str()]);
+            config_option = config_option.or(label.config_option.as_ref());
+        }
+    }
+    options + &config_option.map(|option| format!(" {option}")).unwrap_or_default()
+}
+
+/// A text as one word of a shell command.
+#[must_use]
+pub(crate) fn in_shell(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:\\".contains(c);
+    match () {
+        () if !text.is_empty() && text.chars().all(is_plain) && !text.contains('\\') => text.to_owned(),
+        () if cfg!(windows) => format!("\"{text}\""),
+        () => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_command_names_the_resources_and_once_the_file_that_defines_them() {
+        let named = |name: &str, config| Label::of_name(&name.parse().unwrap(), config);
+        let file = Path::new("/etc/my resources.toml");
+        let (east, west, side) = (named("east", Some(file)), named("west", Some(file)), Label::of_side("source"));
+        assert_eq!(name_options([("--from", &side)]), "");
+        assert_eq!(name_options([("--from", &named("east", None)), ("--to", &side)]), " --from east");
+        assert!(name_options([("--from", &east), ("--to", &west)]).starts_with(" --from east --to west --config "));
+        assert_eq!(name_options([("--from", &east), ("--to", &west)]).matches("--config").count(), 1);
+    }
+
+    #[cfg(not(windows))]
+    #[test]
+    fn a_path_is_one_word_of_a_shell_command() {
+        assert_eq!(in_shell("/etc/frcopy/config.toml"), "/etc/frcopy/config.toml");
+        assert_eq!(in_shell("/my files/it's"), r"'/my files/it'\''s'");
+        assert_eq!(in_shell("~/$x"), "'~/$x'");
+    }
+}
