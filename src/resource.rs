@@ -54,7 +54,7 @@ impl Resource {
     /// Creates a resource without a trace context and without a name.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
-        let label = Arc::new(Label::of_side(&side.to_string()));
+        let label = Arc::new(Label::of_side(&side.to_string(), endpoint.to_string()));
         Self { side, endpoint, credential, trace: None, name: None, label }
     }
 }

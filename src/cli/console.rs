@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::ci;
 use super::screen::{Screen, print};
+use super::side_names::SideNames;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HELP: Style = AnsiColor::Green.on_default().bold();
@@ -109,8 +110,8 @@ pub(super) fn unpublished(published: Result<(), Error>) -> Option<Error> {
 }
 
 /// The error of a list with entries in an unknown format: it is not known what they are.
-pub(super) fn unreadable_entries(side: Side, count: usize) -> Error {
-    Error::new(ErrorKind::Unforeseen, format!("the {side} lists {count} models in an unknown format"))
+pub(super) fn unreadable_entries(resource: &str, count: usize) -> Error {
+    Error::new(ErrorKind::Unforeseen, format!("{resource} lists {count} models in an unknown format"))
         .with_remedy("update frcopy, or copy these models by other means")
 }
 
@@ -131,6 +132,7 @@ pub(super) struct Console {
 /// Reports the events of one copy.
 pub(super) struct CopyReporter<'c> {
     console: &'c Console,
+    sides: SideNames,
     /// The name of the model, if the command copies several.
     name: Option<String>,
     /// The line that shows the progress.
@@ -180,18 +182,19 @@ impl Console {
     }
 
     /// The reporter of a command's only copy.
-    pub(super) fn copy_reporter(&self) -> CopyReporter<'_> {
-        self.reporter_on(None, Progress::Spinner(self.screen.spinner().clone()))
+    pub(super) fn copy_reporter(&self, sides: SideNames) -> CopyReporter<'_> {
+        self.reporter_on(sides, None, Progress::Spinner(self.screen.spinner().clone()))
     }
 
     /// The reporter of one of several copies.
-    pub(super) fn named_reporter(&self, name: String) -> CopyReporter<'_> {
-        self.reporter_on(Some(name), Progress::Row(RefCell::default()))
+    pub(super) fn named_reporter(&self, sides: SideNames, name: String) -> CopyReporter<'_> {
+        self.reporter_on(sides, Some(name), Progress::Row(RefCell::default()))
     }
 
-    fn reporter_on(&self, name: Option<String>, progress: Progress) -> CopyReporter<'_> {
+    fn reporter_on(&self, sides: SideNames, name: Option<String>, progress: Progress) -> CopyReporter<'_> {
         CopyReporter {
             console: self,
+            sides,
             name,
             progress,
             last_status: RefCell::default(),
@@ -274,9 +277,11 @@ impl Console {
 impl CopyReporter<'_> {
     /// Reports an event of the copy.
     pub(super) fn show(&self, event: &Event<'_>) {
+        let SideNames { source, target } = &self.sides;
         match event {
-            Event::Preflight => self.step("reading the source and the target"),
-            Event::PreflightOf(side) => self.step(&format!("reading the {side}")),
+            Event::Preflight => self.step(&format!("reading {source} and {target}")),
+            Event::PreflightOf(Side::Source) => self.step(&format!("reading {source}")),
+            Event::PreflightOf(_) => self.step(&format!("reading {target}")),
             Event::Inconclusive { error } => self.detail(&format!("continuing without an answer: {error}")),
             Event::Found { version, model, .. } => {
                 self.step(&format!("copying with API {version}"));
@@ -292,37 +297,37 @@ impl CopyReporter<'_> {
                 self.set_progress(format!("no answer to the poll: {error}"));
             }
             Event::Retrying { error, wait } => self.step(&will_send_again(error, *wait)),
-            Event::Verifying => self.step("verifying that the target has the copy"),
+            Event::Verifying => self.step(&format!("verifying that {target} has the copy")),
             Event::NotVerified { error } => {
-                self.warning(&format!("the copy succeeded, but it could not be verified on the target: {error}"));
+                self.warning(&format!("the copy succeeded, but it could not be verified on {target}: {error}"));
             }
-            Event::MayBeReserved { candidates } => self.urgent_warning(&may_be_reserved(candidates)),
+            Event::MayBeReserved { candidates } => self.urgent_warning(&may_be_reserved(candidates, target)),
             Event::BlankLeft { target_model_id } => self.urgent_warning(&format!(
-                "the blank model {target_model_id} of the failed copy remains on the target; delete it if it is not needed"
+                "the blank model {target_model_id} of the failed copy remains on {target}; delete it if it is not needed"
             )),
             Event::RecoveringStart { error } => self.note(&format!("{error}; looking for the copy")),
             Event::ReadyOnTarget { target_model_id } => {
-                self.urgent_warning(&format!("the target has a ready model {target_model_id}; it is not deleted"));
+                self.urgent_warning(&format!("{target} has a ready model {target_model_id}; it is not deleted"));
             }
             Event::StartingOver => self.note("the copy was not started; starting again with a new authorization"),
             Event::Released { target_model_id } => {
-                self.note(&format!("released: the target has deleted the reserved {target_model_id}"));
+                self.note(&format!("released: {target} has deleted the reserved {target_model_id}"));
             }
             Event::NotVerifiable => {
                 self.note("not verified: this needs the target's credential, with frcopy list target");
             }
             Event::ReservedForOtherParty { target_model_id } => self.urgent_warning(&format!(
-                "{target_model_id} may remain reserved on the target; release it there with frcopy authorize --revoke"
+                "{target_model_id} may remain reserved on {target}; release it there with frcopy authorize --revoke"
             )),
             Event::NotReleased { target_model_id, error } => self.left_behind(target_model_id, error),
             Event::SeemsExpired { expires } => self.warning(&format!(
                 "the authorization expired at {expires:.0}, by this machine's clock; the service decides"
             )),
             Event::Capacity(Capacity { count, limit }) => {
-                self.note(&format!("the target has {count} of at most {limit} models"));
+                self.note(&format!("{target} has {count} of at most {limit} models"));
             }
             Event::WaitingForBlanks { count } => self.note(&format!(
-                "the target has {count} recent v2.1 models that are still blank: waiting for their copies"
+                "{target} has {count} recent v2.1 models that are still blank: waiting for their copies"
             )),
             Event::Adopted { operation, .. } => {
                 self.note(&format!("a copy to this id is already running, and is polled: {operation}"));
@@ -340,10 +345,10 @@ impl CopyReporter<'_> {
             | Event::AlreadyThere { .. }
             | Event::Staged => {}
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
-            Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
-            Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),
+            Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from {target}")),
+            Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on {target}")),
             Event::StagingLeft { staging_id, error } => {
-                self.warning(&format!("{staging_id} could not be deleted from the target: {error}"));
+                self.warning(&format!("{staging_id} could not be deleted from {target}: {error}"));
             }
         }
     }
@@ -453,7 +458,10 @@ impl CopyReporter<'_> {
 
     fn left_behind(&self, target_model_id: &ModelId, error: &Error) {
         let verb = if error.is_no_such_model() { "may remain" } else { "remains" };
-        self.urgent_warning(&format!("{target_model_id} {verb} reserved on the target, without a copy: {error}"));
+        self.urgent_warning(&format!(
+            "{target_model_id} {verb} reserved on {}, without a copy: {error}",
+            self.sides.target
+        ));
     }
 }
 
@@ -469,12 +477,12 @@ fn will_send_again(error: &Error, wait: Duration) -> String {
 }
 
 /// What an authorize request without an answer may have left.
-fn may_be_reserved(candidates: &[ModelId]) -> String {
+fn may_be_reserved(candidates: &[ModelId], target: &str) -> String {
     let names: Vec<_> = candidates.iter().map(ToString::to_string).collect();
     let what = match names.as_slice() {
         [] => "a blank model may remain".to_owned(),
         [id] => format!("{id} may remain reserved"),
         several => format!("one of {} may remain reserved", several.join(", ")),
     };
-    format!("an authorization got no answer; {what} on the target")
+    format!("an authorization got no answer; {what} on {target}")
 }

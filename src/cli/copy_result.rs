@@ -70,19 +70,26 @@ fn print_result(format: Format, report: &Report, target: Option<&ResourceName>) 
 
 fn sentence(outcome: Outcome, report: &Report) -> String {
     let name = name(report);
-    let to = report.target_resource.as_ref().map(|name| format!(" to {name}"));
-    let to = to.or(report.target.as_ref().map(|target| format!(" to {target}"))).unwrap_or_default();
+    let target = report.target_resource.as_ref().map(ToString::to_string);
+    let target = target.or(report.target.as_ref().map(ToString::to_string));
+    let to = target.as_ref().map(|target| format!(" to {target}")).unwrap_or_default();
     let id = report.target_model_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
     let version = report.api_version.map(|version| format!(" with API {version}")).unwrap_or_default();
     let seconds = report.elapsed.as_secs_f64();
+    let replaced = || {
+        let id = report.target_model_id.as_ref().map_or_else(|| "its model".to_owned(), ToString::to_string);
+        target.as_ref().map(|target| format!("{id} on {target}")).unwrap_or(id)
+    };
     match outcome {
         Outcome::Copied => format!("copied {name}{to}{id}{version} in {seconds:.1} s"),
-        Outcome::Replaced => format!("replaced {name}{to}{id}{version} in {seconds:.1} s"),
+        Outcome::Replaced => format!("replaced {} with a copy of {name}{version} in {seconds:.1} s", replaced()),
         Outcome::AlreadyThere => {
             let target = report.target_resource.as_ref().map_or("the target", ResourceName::as_str);
             format!("skipped {name}: {target} has it already{id}")
         }
         Outcome::WouldCopy => format!("would copy {name}{to}{id}{version}"),
-        Outcome::WouldReplace => format!("would replace {name}{to}{id}{version}, through a staging copy"),
+        Outcome::WouldReplace => {
+            format!("would replace {} with a copy of {name}{version}, through a staging copy", replaced())
+        }
     }
 }

@@ -37,6 +37,7 @@ mod samples;
 mod samples_object;
 mod screen;
 mod side;
+mod side_names;
 mod signals;
 mod status;
 mod table;

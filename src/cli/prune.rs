@@ -94,7 +94,8 @@ pub(super) fn run(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     let work = async |console: &Console, cancel: &CancellationToken| prune(&plan, console, cancel).await;
     runner::until_signal(verbosity, Results::None, work, |(pruned, unreadable), signal| {
         show(args, &plan, &pruned);
-        let unreadable = (unreadable > 0).then(|| console::unreadable_entries(plan.resource.side, unreadable));
+        let unreadable =
+            (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.label.to_string(), unreadable));
         unreadable.iter().for_each(console::error);
         let failed = pruned.iter().filter_map(|one| one.deletion.as_ref()?.as_ref().err());
         exit_code::from_errors(failed.chain(&unreadable), signal)

@@ -24,6 +24,7 @@ use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::id_template::IdTemplate;
 use crate::inventory::{self, Inventory, Listed, PARALLEL_READS, Scope};
+use crate::label::Label;
 use crate::model::{Kind, ModelId};
 use crate::selection::Selection;
 
@@ -206,16 +207,17 @@ pub(crate) struct Summary {
 }
 
 /// The error of a selection that is empty. An empty source must not look like a backup that is complete.
-fn nothing_selected(left_out: [(usize, &str); 3]) -> Error {
+fn nothing_selected(source: &Label, left_out: [(usize, &str); 3]) -> Error {
     let left_out = left_out.iter().filter(|(count, _)| *count > 0);
     let left_out: Vec<_> = left_out.map(|(count, what)| format!("{what} ({count})")).collect();
     let reason = match left_out.as_slice() {
-        [] => "the source has no such custom models and classifiers".to_owned(),
-        some => format!("the source has only {}", some.join(" and ")),
+        [] => format!("{source} has no such custom models and classifiers"),
+        some => format!("{source} has only {}", some.join(" and ")),
     };
-    Error::new(ErrorKind::NotFound, "nothing is selected").with_source(reason).with_remedy(
-        "check that the source endpoint is the resource that has the models, and the options that select them",
-    )
+    Error::new(ErrorKind::NotFound, "nothing is selected").with_source(reason).with_remedy(format!(
+        "check that {} is the resource that has the models, and the options that select them",
+        source.endpoint()
+    ))
 }
 
 /// Leaves out what is named twice: a v2.1 id is the same in upper and lower case.
@@ -321,7 +323,8 @@ impl<'a> Batch<'a> {
         if inventory.unreadable > 0 {
             (self.observer)(BatchEvent::Unreadable { count: inventory.unreadable });
         }
-        selection.check(&inventory.models(), "the source")?;
+        let source = client.label();
+        selection.check(&inventory.models(), &source.to_string())?;
         let selected = inventory.listed.into_iter().filter(|listed| selection.picks(&listed.model));
         let (staging, selected): (Vec<_>, Vec<_>) = selected.partition(|listed| is_staging(&listed.model.id));
         if !staging.is_empty() {
@@ -336,16 +339,19 @@ impl<'a> Batch<'a> {
         let (not_ready, ready): (Vec<_>, Vec<_>) =
             selected.into_iter().partition(|listed| listed.model.readiness.is_unusable());
         if ready.is_empty() && inventory.unreadable == 0 {
-            return Err(nothing_selected([
-                (not_ready.len(), "models that are not ready"),
-                (staging.len(), "staging copies"),
-                (results.len(), "models whose ids have the form of --target-model-id"),
-            ]));
+            return Err(nothing_selected(
+                source,
+                [
+                    (not_ready.len(), "models that are not ready"),
+                    (staging.len(), "staging copies"),
+                    (results.len(), "models whose ids have the form of --target-model-id"),
+                ],
+            ));
         }
         let complete = async |listed: Listed| {
             let (model_id, kind) = (listed.model.id.clone(), listed.model.kind);
             let found = inventory::complete(client, listed).await.map(|listed| self.found(listed));
-            let found = found.map_err(|error| error.with_message(format!("the source does not show the {kind}")));
+            let found = found.map_err(|error| error.with_message(format!("{source} does not show the {kind}")));
             Candidate::new(model_id, found)
         };
         let candidates = futures_util::stream::iter(ready).map(complete).buffered(PARALLEL_READS).collect().await;

@@ -12,6 +12,7 @@ use super::preflight::{Preflight, SourceModel, TargetId};
 use super::replace::{Place, Replacement};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Scope};
+use crate::label::Label;
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::model_diff::has_same_name_and_dates;
 
@@ -45,7 +46,7 @@ impl Job<'_> {
         };
         match (if_exists, existing) {
             (IfExists::Skip, Some((_, found))) if !found.is_empty() => {
-                Err(preflight.source.differs(self.plan.new_model_id(), &found))
+                Err(preflight.source.differs(self.target.label(), self.plan.new_model_id(), &found))
             }
             (IfExists::Replace, None) => self.replacement(preflight, Place::Empty).await,
             (IfExists::Replace, Some((_, found))) if found.is_empty() => self.replacement(preflight, Place::Same).await,
@@ -68,7 +69,7 @@ impl Job<'_> {
     /// The error of a target that has the id already.
     pub(super) fn exists(&self, source: &SourceModel) -> Error {
         let (kind, id) = (source.kind, self.plan.new_model_id());
-        Error::new(ErrorKind::Exists, format!("the target already has a {kind} {id}")).with_remedy(
+        Error::new(ErrorKind::Exists, format!("{} already has a {kind} {id}", self.target.label())).with_remedy(
             "choose another id with --target-model-id, keep a model of the same training with --if-exists skip, or \
              replace it with --if-exists replace",
         )
@@ -85,7 +86,7 @@ impl Job<'_> {
         match self.copy_among(source, copies) {
             Some(id) => Ok(Action::Nothing(id)),
             // One of them may be the copy.
-            None if copies.unreadable > 0 => Err(unreadable(copies.unreadable)),
+            None if copies.unreadable > 0 => Err(unreadable(self.target.label(), copies.unreadable)),
             None => Ok(Action::Copy(Box::new(preflight))),
         }
     }
@@ -130,8 +131,8 @@ impl Job<'_> {
     }
 }
 
-fn unreadable(count: usize) -> Error {
-    let what = format!("the target lists {count} v2.1 models in an unknown format; one of them may be the copy");
+fn unreadable(target: &Label, count: usize) -> Error {
+    let what = format!("{target} lists {count} v2.1 models in an unknown format; one of them may be the copy");
     Error::new(ErrorKind::Unforeseen, what)
         .with_remedy("update frcopy, or copy the model without --if-exists, which makes another copy of it")
 }

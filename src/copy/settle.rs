@@ -21,7 +21,7 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
     if !reservation.is_that_of(&operation, cx.target) {
         return settle_other(cx, reservation, operation).map_err(|error| error.with_request_id(request_id));
     }
-    if let Some(error) = failure(operation) {
+    if let Some(error) = failure(cx, operation) {
         return reservation.release(cx, error.with_request_id(request_id)).await;
     }
     match cx.target {
@@ -45,7 +45,7 @@ fn settle_other(cx: &Context<'_>, reservation: Reservation, operation: Operation
     let id = operation.target_model_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     let location = operation.target_location.as_ref().map(|location| format!(" at {location}")).unwrap_or_default();
     let other = Error::new(ErrorKind::Unforeseen, format!("the operation is about a copy{id}{location}"));
-    if let Some(error) = failure(operation) {
+    if let Some(error) = failure(cx, operation) {
         return reservation.keep(error);
     }
     cx.emit(Event::NotVerified { error: &other });

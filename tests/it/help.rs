@@ -95,12 +95,15 @@ fn a_code_of_the_service_is_explained_with_its_remedy_and_exit_code() {
             "2024",
             &[
                 "meaning: the target's resource id and region do not belong",
-                "help: make --target-resource-id",
+                "help: make the target's resource id and region a true pair",
                 "exit code: 3\n",
             ][..],
         ),
         ("modelexists", &["ModelExists is a code of the service", "exit code: 6 for a refused request"]),
-        ("401", &["meaning: the key is not one of this endpoint's", "FRCOPY_<SIDE>_KEY", "<side> is source or target"]),
+        (
+            "401",
+            &["meaning: the key is not one of this endpoint's", "help: check that the key is a key of the endpoint"],
+        ),
         ("PermissionDenied", &["Cognitive Services User", "exit code: 4"]),
         ("403 Out of call volume quota for FormRecognizer F0 pricing tier.", &["used up", "exit code: 7\n"]),
     ] {

@@ -45,7 +45,7 @@ fn replace_deletes_the_old_copy_after_the_staging_copy_is_ready_and_the_staging_
     make_outdated(&pair);
     let output = pair
         .run(&REPLACE)
-        .expect(0, &["replaced model invoices-v4.0-1", "copying to invoices-v4.0-1.frcopy-staging first"]);
+        .expect(0, &["replaced invoices-v4.0-1 on http", "copying to invoices-v4.0-1.frcopy-staging first"]);
     assert_eq!(output.stdout, format!("{ID}\n"));
     let models = "/documentintelligence/documentModels";
     assert_eq!(

@@ -12,6 +12,7 @@ use crate::cli::args::Format;
 use crate::cli::ci::Results;
 use crate::cli::console::{self, Console, CopyReporter, RowState, Verbosity};
 use crate::cli::screen::Screen;
+use crate::cli::side_names::SideNames;
 use crate::cli::status::{is_running, name, was_not_begun};
 use crate::cli::{ci, copy_result, exit_code, runner};
 use crate::copy::{BatchEvent, BatchPlan, Outcome, Report, Summary, copy_batches, dry_run_batches};
@@ -19,7 +20,6 @@ use crate::error::{Error, ErrorKind};
 use crate::inventory::shortage;
 use crate::manifest::{Manifest, WRITE_INTERVAL};
 use crate::model::{Kind, ModelId};
-use crate::resource::Side;
 use crate::resource_name::ResourceName;
 use tokio::time::{Instant, sleep};
 
@@ -52,10 +52,13 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
             selected_at: Cell::default(),
             drawn: Cell::default(),
         };
-        let of_source = BatchReporter::new(&shared, None);
+        let sides = |plan: &BatchPlan| SideNames::of(&plan.options.source, &plan.options.target);
+        let of_source =
+            BatchReporter::new(&shared, SideNames::of(plans.first().map(|plan| &plan.options.source), None), None);
         // With one target, each line is about it.
         let name = |plan: &BatchPlan| plan.options.target.name.clone().filter(|_| plans.len() > 1);
-        let of_targets: Vec<_> = plans.iter().map(|plan| BatchReporter::new(&shared, name(plan))).collect();
+        let of_targets: Vec<_> =
+            plans.iter().map(|plan| BatchReporter::new(&shared, sides(plan), name(plan))).collect();
         let observer = |target: Option<usize>, event: BatchEvent<'_>| {
             target.and_then(|target| of_targets.get(target)).unwrap_or(&of_source).show(&event);
         };
@@ -121,6 +124,7 @@ type CopyKey = (Option<ResourceName>, Kind, ModelId);
 struct BatchReporter<'c> {
     shared: &'c SharedReporter<'c>,
     console: &'c Console,
+    sides: SideNames,
     /// The name of the target, if there are several.
     target: Option<ResourceName>,
 }
@@ -184,8 +188,8 @@ fn named((target, _, model_id): &CopyKey) -> String {
 }
 
 impl<'c> BatchReporter<'c> {
-    fn new(shared: &'c SharedReporter<'c>, target: Option<ResourceName>) -> Self {
-        Self { shared, console: shared.console, target }
+    fn new(shared: &'c SharedReporter<'c>, sides: SideNames, target: Option<ResourceName>) -> Self {
+        Self { shared, console: shared.console, sides, target }
     }
 }
 
@@ -197,12 +201,12 @@ impl BatchReporter<'_> {
             BatchEvent::SourceUnreachable(error) => self.console.suspend(|| console::error(error)),
             BatchEvent::MayNotFit { version, room, selected } => self.console.warning(&format!(
                 "{} has room for {room} {}, and {selected} are selected: the service refuses what does not fit",
-                self.target.as_ref().map_or("the target", ResourceName::as_str),
+                self.sides.target,
                 models_of(*version)
             )),
-            BatchEvent::Listing => self.console.step("reading the source"),
+            BatchEvent::Listing => self.console.step(&format!("reading {}", self.sides.source)),
             BatchEvent::Unreadable { count } => {
-                self.console.suspend(|| self.fault(console::unreadable_entries(Side::Source, *count)));
+                self.console.suspend(|| self.fault(console::unreadable_entries(&self.sides.source, *count)));
             }
             BatchEvent::StagingLeftOut { count } => {
                 self.console.note(&format!("left out, because they are staging copies: {count}"));
@@ -217,7 +221,7 @@ impl BatchReporter<'_> {
             BatchEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
             BatchEvent::Begun { model_id, kind } => {
                 let key = self.key(*kind, model_id);
-                let reporter = self.console.named_reporter(named(&key));
+                let reporter = self.console.named_reporter(self.sides.clone(), named(&key));
                 self.shared.reporters.borrow_mut().insert(key, (self.shared.begun.get(), reporter));
                 self.shared.begun.set(self.shared.begun.get() + 1);
             }
@@ -300,7 +304,7 @@ fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_
         lines.push(format!("to continue: the same command{option}, which waits for running copies"));
     }
     for (plan, summary) in plans.iter().zip(summaries) {
-        let target = plan.options.target.name.as_ref().map_or("the target", ResourceName::as_str);
+        let target = &plan.options.target.label;
         lines.extend(summary.capacities.iter().map(|(version, capacity)| {
             let models = models_of(*version);
             match capacity {
