@@ -10,6 +10,7 @@ use crate::auth::Credential;
 use crate::error::Error;
 use crate::label::Label;
 use crate::resource_name::ResourceName;
+use crate::slips;
 use crate::trace::TraceParent;
 
 /// The role of a resource in a copy. One resource can have both.
@@ -144,6 +145,9 @@ impl FromStr for Endpoint {
         let text = text.trim();
         if text.is_empty() {
             return Err(Error::settings("it is empty", EXAMPLE));
+        }
+        if let Some(error) = slips::in_place_of_endpoint(text) {
+            return Err(error);
         }
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&with_scheme)
