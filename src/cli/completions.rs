@@ -6,7 +6,7 @@ use crate::error::Error;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::help::Topic;
+use super::help::{self, Topic};
 use super::{json, runner};
 
 /// Prints the completion script of a shell.
@@ -82,9 +82,6 @@ fn page_of(name: Option<&str>, mut cli: Command) -> Result<Command, Error> {
     // Sets the version and the full name of every subcommand.
     cli.build();
     let Some(name) = name else { return Ok(cli) };
-    let known: Vec<_> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let command = cli.find_subcommand(name).cloned().ok_or_else(|| {
-        Error::settings(format!("there is no command {name:?}"), format!("choose one of {}", known.join(", ")))
-    })?;
+    let command = cli.find_subcommand(name).cloned().ok_or_else(|| help::no_command_or_topic(name, &cli))?;
     Ok(command.display_name(format!("frcopy-{name}")))
 }

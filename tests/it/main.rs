@@ -60,6 +60,8 @@ mod list_faults;
 mod manifest;
 #[cfg(feature = "emulator")]
 mod named;
+#[cfg(feature = "emulator")]
+mod named_errors;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
