@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::active_targets::ActiveTargets;
-use super::batch::{Batch, BatchEvent, BatchPlan, Summary};
+use super::batch::{Batch, BatchPlan, Summary};
+use super::batch_event::BatchEvent;
 use super::batch_queue::Candidate;
 use super::context::Job;
 use super::preflight::SourceModel;

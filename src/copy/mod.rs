@@ -9,6 +9,7 @@ mod active_targets;
 mod adopt;
 mod authorize;
 mod batch;
+mod batch_event;
 mod batch_queue;
 mod batch_targets;
 mod context;
@@ -38,7 +39,8 @@ mod unfinished;
 mod verify;
 mod watch;
 
-pub(crate) use batch::{BatchEvent, BatchPlan, Summary};
+pub(crate) use batch::{BatchPlan, Summary};
+pub(crate) use batch_event::BatchEvent;
 pub(crate) use batch_targets::{copy_batches, dry_run_batches};
 pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
 pub use event::{Event, Observer};
