@@ -33,8 +33,8 @@ pub(crate) struct CheckPlan {
 }
 
 impl CheckPlan {
-    /// With a template: leaves out the copies of an earlier run on the source, and on the target, if it is the same
-    /// resource, the models that are no copies.
+    /// With a template: leaves out the copies of an earlier run on the source, and on the target what the template cannot
+    /// have made: models under other ids, and in the same resource also those whose ids the service chose.
     pub(super) fn without_others(
         &self,
         mut on_source: Vec<Listed>,
@@ -43,9 +43,8 @@ impl CheckPlan {
         if let Some(template) = &self.template {
             let is_result = |listed: &Listed| !is_named_by_service(listed) && template.is_result(&listed.model.id);
             on_source.retain(|listed| !is_result(listed));
-            if self.source.endpoint == self.target.endpoint {
-                on_target.retain(is_result);
-            }
+            let is_one_resource = self.source.endpoint == self.target.endpoint;
+            on_target.retain(|listed| is_result(listed) || (!is_one_resource && is_named_by_service(listed)));
         }
         (on_source, on_target)
     }

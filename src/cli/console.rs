@@ -344,6 +344,9 @@ impl CopyReporter<'_> {
             | Event::RepeatInconclusive
             | Event::AlreadyThere { .. }
             | Event::Staged => {}
+            Event::ReplacesNewer { target_model_id, theirs, ours } => self.warning(&format!(
+                "{target_model_id} of {target} was trained later ({theirs:.0}) than the model that replaces it ({ours:.0})"
+            )),
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
             Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from {target}")),
             Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on {target}")),

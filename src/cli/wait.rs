@@ -160,7 +160,8 @@ impl Several<'_> {
         if let Some(reporter) = self.reporters.borrow_mut().get_mut(index) {
             *reporter = None;
         }
-        self.console.suspend(|| copy_result::show_named(self.output.format, report, self.output.verbosity(), None));
+        self.console
+            .suspend(|| copy_result::show_named(self.output.format, report, self.output.verbosity(), None, false));
         self.change_manifest(|manifest| manifest.record(report));
     }
 

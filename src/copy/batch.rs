@@ -185,7 +185,15 @@ impl<'a> Batch<'a> {
         };
         let candidates = candidates.into_iter().map(|one| self.named(one)).collect::<Result<Vec<_>, _>>()?;
         self.check_classifiers(&candidates)?;
-        (self.observer)(BatchEvent::Selected { count: candidates.len(), not_ready: &not_ready });
+        let with = |is: &dyn Fn(ApiVersion) -> bool| {
+            candidates.iter().filter(|one| one.found.as_ref().is_ok_and(|found| is(found.version))).count()
+        };
+        let named_by_service = with(&|version| version.wire().service_names_the_copy());
+        if self.plan.template.is_some() && named_by_service > 0 {
+            (self.observer)(BatchEvent::TemplateNotUsed { count: named_by_service });
+        }
+        let by_the_minute = with(&|version| version.wire().limits_starts_per_minute());
+        (self.observer)(BatchEvent::Selected { count: candidates.len(), by_the_minute, not_ready: &not_ready });
         Ok(candidates)
     }
 

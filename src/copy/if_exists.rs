@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Scope};
 use crate::label::Label;
 use crate::model::{Kind, Model, ModelId, Readiness};
-use crate::model_diff::has_same_name_and_dates;
+use crate::model_diff::{has_same_name_and_dates, trained_at};
 
 /// A blank v2.1 model that is younger may be the target of a running copy: its start may wait a minute for the rate limit,
 /// and the copy takes up to half a minute.
@@ -50,9 +50,20 @@ impl Job<'_> {
             }
             (IfExists::Replace, None) => self.replacement(preflight, Place::Empty).await,
             (IfExists::Replace, Some((_, found))) if found.is_empty() => self.replacement(preflight, Place::Same).await,
-            (IfExists::Replace, Some((old, _))) => self.replacement(preflight, Place::Other(old)).await,
+            (IfExists::Replace, Some((old, _))) => {
+                self.warn_of_newer(&preflight.source, &old);
+                self.replacement(preflight, Place::Other(old)).await
+            }
             (_, Some(_)) => Ok(Action::Nothing(self.plan.new_model_id().clone())),
             (_, None) => Ok(Action::Copy(Box::new(preflight))),
+        }
+    }
+
+    /// Reports a model that is newer than the one that replaces it: the direction of the copy may be wrong.
+    fn warn_of_newer(&self, source: &SourceModel, old: &Model) {
+        let ours = source.model.as_ref().and_then(trained_at);
+        if let Some((theirs, ours)) = trained_at(old).zip(ours).filter(|(theirs, ours)| theirs > ours) {
+            self.cx.emit(Event::ReplacesNewer { target_model_id: &old.id, theirs, ours });
         }
     }
 

@@ -138,7 +138,7 @@ fn bad_input_is_refused_before_any_mutating_request() {
         (&["--all", "--exclude", "nothing-*"], 5, "no model or classifier on the source matches nothing-*"),
         (&["--include", "a["], 2, "is not a pattern"),
         (&["--all", "ab"], 2, "cannot be used with"),
-        (&["--exclude", "ab"], 2, "Usage"),
+        (&["--exclude", "ab"], 2, "the command line lacks"),
         (&["--all", "--jobs", "1001"], 2, "1001 is not in 1..=1000"),
         (&["--from-file", &nofile], 2, "the ids cannot be read from"),
         (&["--from-file", &empty], 2, "there is no id in"),

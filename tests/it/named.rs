@@ -254,7 +254,7 @@ fn what_is_missing_is_named_with_the_ways_to_set_it() {
         .expect(2, &["the key of west is missing", "key-env, key-file or key-command", "auth = \"entra\""]);
     run(&mut file.command(&["list", "wets"])).expect(2, &["there is no resource with the name wets", "use west"]);
     run(&mut file.command(&["list", "north"])).expect(2, &["use one of east, west, or define it in"]);
-    run(&mut file.command(&["copy", "a", "--from", "east", "--to", "a b"])).expect(2, &["--to is not usable"]);
+    run(&mut file.command(&["copy", "a", "--from", "east", "--to", "a b"])).expect(2, &["--to \"a b\" is not usable"]);
     fs::write(file.path(), "[resources.east]\nendpoint = \"https://e.example\"\nkey-env = \"EAST_KEY\"\n").unwrap();
     run(&mut file.command(&["list", "east"])).expect(2, &["EAST_KEY is not set", "which key-env names"]);
 }

@@ -25,11 +25,15 @@ use tokio::time::{Instant, sleep};
 
 use super::args::{CopyArgs, IfExistsArg};
 use super::board::{self, Row, Tally};
+use super::estimate;
 
 /// How often the moving lines are drawn at most.
 const DRAW_INTERVAL: Duration = Duration::from_millis(150);
 /// How often the total is printed without a terminal.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// When the copies that the target has already have ended.
+const ESTIMATE_AFTER: Duration = Duration::from_secs(8);
 
 /// The most ids of excluded models that are printed.
 const MAX_NAMED: usize = 5;
@@ -37,6 +41,9 @@ const MAX_NAMED: usize = 5;
 pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifest>) -> anyhow::Result<ExitCode> {
     let verbosity = args.output.verbosity();
     let began = Instant::now();
+    let timeout = plans.first().map(|plan| plan.options.timeout).unwrap_or_default();
+    let deadline = began + timeout;
+    let is_known_at_once = args.options.if_exists == IfExistsArg::Fail && !args.options.dry_run;
     let faults = RefCell::new(Vec::new());
     let work = async |console: &Console, cancel: &_| {
         let shared = SharedReporter {
@@ -46,6 +53,9 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
             manifest: RefCell::new(manifest),
             faults: &faults,
             targets: plans.len(),
+            ends: deadline,
+            has_manifest: args.options.manifest.is_some(),
+            by_the_minute: Cell::default(),
             reporters: RefCell::default(),
             begun: Cell::default(),
             tally: Cell::default(),
@@ -71,6 +81,7 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
         let summaries = tokio::select! {
             summaries = copy_batches(plans, &observer, cancel) => summaries,
             never = of_source.write_manifest() => match never {},
+            never = shared.estimate(is_known_at_once) => match never {},
             never = shared.keep_drawing() => match never {},
         };
         of_source.change_manifest(Manifest::write);
@@ -78,8 +89,14 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
     };
     runner::until_signal(verbosity, Results::Copies, work, |summaries, signal| {
         if verbosity >= Verbosity::Normal {
-            for line in summary_lines(plans, &summaries, began, args.options.if_exists) {
+            for line in summary_lines(plans, &summaries, began, args) {
                 console::line(&line);
+            }
+            let planned =
+                summaries.iter().flat_map(|summary| &summary.reports).filter(|report| starts_by_the_minute(report));
+            let planned = planned.filter(|report| matches!(report.result, Ok(Outcome::WouldCopy))).count();
+            if let Some(text) = estimate::too_many(planned, timeout) {
+                console::warning(&text);
             }
         }
         let mut shortages = Vec::new();
@@ -109,6 +126,11 @@ struct SharedReporter<'c> {
     /// Errors that belong to no copy: an unreadable listing, a manifest that cannot be written.
     faults: &'c RefCell<Vec<Error>>,
     targets: usize,
+    /// When the command ends.
+    ends: Instant,
+    has_manifest: bool,
+    /// How many copies with a limit of starts per minute have not ended.
+    by_the_minute: Cell<usize>,
     /// The copies that have begun, each with its number in the order in which they began.
     reporters: RefCell<HashMap<CopyKey, (usize, CopyReporter<'c>)>>,
     begun: Cell<usize>,
@@ -147,6 +169,22 @@ impl SharedReporter<'_> {
                 self.console.note(&self.total(&self.rows()));
             }
         }
+    }
+
+    /// Says once whether the copies that are selected can start before the deadline. Those that the target has already
+    /// end in the first seconds.
+    async fn estimate(&self, is_known_at_once: bool) -> Infallible {
+        while self.selected_at.get().is_none() {
+            sleep(DRAW_INTERVAL).await;
+        }
+        if !is_known_at_once {
+            sleep(ESTIMATE_AFTER).await;
+        }
+        let left = self.ends.saturating_duration_since(Instant::now());
+        if let Some(text) = estimate::too_many(self.by_the_minute.get(), left) {
+            self.console.warning(&text);
+        }
+        std::future::pending().await
     }
 
     fn draw(&self) {
@@ -218,7 +256,14 @@ impl BatchReporter<'_> {
                 "--description and --tag apply to models only: the copies of {classifiers} classifiers get their \
                  sources' descriptions and no tags"
             )),
-            BatchEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
+            BatchEvent::TemplateNotUsed { count } => self.console.note(&format!(
+                "--target-model-id does not apply to {count} v2.1 {}: the target chooses the ids of their copies",
+                if *count == 1 { "model" } else { "models" }
+            )),
+            BatchEvent::Selected { count, by_the_minute, not_ready } => {
+                self.shared.by_the_minute.set(by_the_minute * self.shared.targets);
+                self.selected(*count, not_ready);
+            }
             BatchEvent::Begun { model_id, kind } => {
                 let key = self.key(*kind, model_id);
                 let reporter = self.console.named_reporter(self.sides.clone(), named(&key));
@@ -262,9 +307,12 @@ impl BatchReporter<'_> {
         let tally = self.shared.tally.get();
         let failed = tally.failed + usize::from(report.result.is_err());
         self.shared.tally.set(Tally { finished: tally.finished + 1, failed, ..tally });
+        if starts_by_the_minute(report) {
+            self.shared.by_the_minute.set(self.shared.by_the_minute.get().saturating_sub(1));
+        }
         self.console.suspend(|| {
-            let SharedReporter { format, verbosity, .. } = *self.shared;
-            copy_result::show_named(format, report, verbosity, self.target.as_ref());
+            let SharedReporter { format, verbosity, has_manifest, .. } = *self.shared;
+            copy_result::show_named(format, report, verbosity, self.target.as_ref(), has_manifest);
         });
         self.change_manifest(|manifest| manifest.record(report));
     }
@@ -291,7 +339,7 @@ impl BatchReporter<'_> {
 }
 
 /// Every failure again in one line, because the first ones have scrolled away, and last the counts of each target.
-fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_exists: IfExistsArg) -> Vec<String> {
+fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, args: &CopyArgs) -> Vec<String> {
     let (mut lines, mut totals) = (Vec::new(), Vec::new());
     for (plan, summary) in plans.iter().zip(summaries) {
         let name = plan.options.target.name.as_ref().filter(|_| plans.len() > 1);
@@ -300,8 +348,13 @@ fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_
         totals.push(total_line(summary, began, &name));
     }
     if summaries.iter().flat_map(errors).any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
-        let option = if if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
+        let option = if args.options.if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
         lines.push(format!("to continue: the same command{option}, which waits for running copies"));
+    }
+    if let Some(path) = &args.options.manifest {
+        let is_running = |(report, error): (&Report, &Error)| is_running(error, report);
+        let running = plans.iter().zip(summaries).filter(|(_, summary)| errors(summary).any(is_running));
+        lines.extend(running.map(|(plan, _)| copy_result::wait_for_manifest(path, &plan.options)));
     }
     for (plan, summary) in plans.iter().zip(summaries) {
         let target = &plan.options.target.label;
@@ -315,6 +368,11 @@ fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_
     }
     lines.extend(totals);
     lines
+}
+
+/// Whether a copy starts at a limit per minute.
+fn starts_by_the_minute(report: &Report) -> bool {
+    report.api_version.is_some_and(|version| version.wire().limits_starts_per_minute())
 }
 
 fn errors(summary: &Summary) -> impl Iterator<Item = (&Report, &Error)> {

@@ -3,6 +3,7 @@
 mod args;
 mod batch;
 mod board;
+mod estimate;
 mod plan;
 
 use std::path::Path;
