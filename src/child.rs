@@ -1,11 +1,24 @@
-//! Child processes, which are the Azure CLIs: what they inherit, and how they end.
+//! Child processes, which are the Azure CLIs and programs that print keys: what they inherit, and how they end.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// The variables that a configuration file names as those of keys.
+static KEY_VARIABLES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// From now on, no child inherits these variables.
+pub(crate) fn withhold(names: impl IntoIterator<Item = String>) {
+    KEY_VARIABLES.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+}
 
 /// Prepares a child for [`KillOnDrop`]: it leads a process group, and inherits no settings of frcopy.
 pub(crate) fn prepare(command: &mut Command) {
     for name in own_variables() {
+        command.env_remove(name);
+    }
+    for name in &*KEY_VARIABLES.lock().unwrap_or_else(PoisonError::into_inner) {
         command.env_remove(name);
     }
     #[cfg(unix)]

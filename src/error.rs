@@ -214,10 +214,16 @@ impl Error {
         self.kind == ErrorKind::NotFound && is_final && self.service().is_some()
     }
 
+    /// Whether the service may have carried out the request: it was sent, and its answer was lost or was a 503.
+    #[must_use]
+    pub(crate) fn may_have_been_processed(&self) -> bool {
+        matches!(self.delivery, Delivery::Unanswered | Delivery::Busy { .. })
+    }
+
     /// Whether the service may have acted on the request: it was sent, and no usable answer came.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self.delivery, Delivery::Unanswered | Delivery::Busy { .. }) || self.kind == ErrorKind::Unforeseen
+        self.may_have_been_processed() || self.kind == ErrorKind::Unforeseen
     }
 
     /// Whether a read with this error proves nothing, so that a copy can go on as if the read had not been made.

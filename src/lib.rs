@@ -1,8 +1,8 @@
 //! Copies custom models between Azure Form Recognizer / Document Intelligence resources, v2.1 to v4.0.
 //!
 //! The service offers three calls: authorize on the target, start on the source, poll the Operation-Location. This
-//! library makes them so that no model id stays reserved, no operation is lost, no false verdict is given and no key
-//! leaks.
+//! library makes them so that each reserved id is released or named, no operation is lost, no false verdict is given
+//! and no key leaks.
 //!
 //! ```no_run
 //! use std::rc::Rc;
@@ -43,6 +43,7 @@ pub mod emulator;
 mod error;
 mod id_template;
 mod inventory;
+mod known_copies;
 mod label;
 mod manifest;
 mod model;

@@ -47,6 +47,12 @@ impl ModelId {
         self == other || (self.is_uuid() && other.is_uuid() && self.0.eq_ignore_ascii_case(&other.0))
     }
 
+    /// The id in the one spelling of all that are the same.
+    #[must_use]
+    pub(crate) fn normalized(&self) -> Self {
+        if self.is_uuid() { Self(self.0.to_ascii_lowercase()) } else { self.clone() }
+    }
+
     /// Whether v2.1 could have given this id.
     #[must_use]
     pub fn is_uuid(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::client::{Client, RetryPolicy};
 use crate::copy::{MAX_LOST_DELETES, is_staging, staging_id};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, Scope};
+use crate::manifest::OpenModels;
 use crate::model::{Model, ModelId, Readiness};
 use crate::model_diff::{differences, is_unchanged};
 
@@ -82,18 +83,18 @@ impl Pruned {
     }
 }
 
-/// Finds the leftovers of a resource. Each is read by its id.
+/// Finds the leftovers of a resource. Each is read by its id. What unfinished copies may need is kept.
 ///
 /// # Errors
 /// When the resource does not show its lists or its models.
-pub(crate) async fn find(client: &Client<'_>) -> Result<Leftovers, Error> {
+pub(crate) async fn find(client: &Client<'_>, open: &OpenModels) -> Result<Leftovers, Error> {
     let inventory = Inventory::read(client, Scope::default()).await?;
     let mut found = Vec::new();
     for listed in &inventory.listed {
         let leftover = if listed.version.wire().service_names_the_copy() {
-            blank_model(client, listed).await?
+            blank_model(client, listed, open).await?
         } else if is_staging(&listed.model.id) {
-            staging_copy(client, listed, &inventory).await?
+            staging_copy(client, listed, &inventory, open).await?
         } else {
             None
         };
@@ -102,25 +103,32 @@ pub(crate) async fn find(client: &Client<'_>) -> Result<Leftovers, Error> {
     Ok(Leftovers { found, unreadable: inventory.unreadable })
 }
 
-async fn blank_model(client: &Client<'_>, listed: &Listed) -> Result<Option<Leftover>, Error> {
+async fn blank_model(client: &Client<'_>, listed: &Listed, open: &OpenModels) -> Result<Option<Leftover>, Error> {
     let Some(call) = listed.version.wire().blank_model(&listed.model.id) else { return Ok(None) };
     if listed.model.readiness != Readiness::Creating {
         return Ok(None);
     }
     let Some(shown) = unless_gone(client.read(&call).await)? else { return Ok(None) };
-    let reason = judge(&shown, client.service_time());
+    let reason = judge(&shown, open, client.service_time());
     let leftover =
         |reason| Leftover { version: listed.version, model: shown.model, origin: Origin::BlankModel, reason };
     Ok(reason.map(leftover))
 }
 
 /// Whether a model that is being created can be deleted. None where it is ready by now.
-fn judge(MaybeBlank { model, is_blank }: &MaybeBlank, now: Option<Timestamp>) -> Option<Result<String, String>> {
+fn judge(
+    MaybeBlank { model, is_blank }: &MaybeBlank,
+    open: &OpenModels,
+    now: Option<Timestamp>,
+) -> Option<Result<String, String>> {
     if model.readiness != Readiness::Creating {
         return None;
     }
     if !is_blank {
         return Some(Err("it is being trained: it has a name or a result".into()));
+    }
+    if let Some(reason) = open.need_blank(model) {
+        return Some(Err(reason));
     }
     // The later date counts: whatever changed the model may have been a copy.
     let Some((changed, now)) = model.created.max(model.modified).zip(now) else {
@@ -135,7 +143,12 @@ fn judge(MaybeBlank { model, is_blank }: &MaybeBlank, now: Option<Timestamp>) ->
     })
 }
 
-async fn staging_copy(client: &Client<'_>, listed: &Listed, inventory: &Inventory) -> Result<Option<Leftover>, Error> {
+async fn staging_copy(
+    client: &Client<'_>,
+    listed: &Listed,
+    inventory: &Inventory,
+    open: &OpenModels,
+) -> Result<Option<Leftover>, Error> {
     let (version, kind) = (listed.version, listed.model.kind);
     let staging = client.read(&version.wire().model(kind, &listed.model.id)).await;
     let Some(staging) = unless_gone(staging)? else { return Ok(None) };
@@ -146,10 +159,14 @@ async fn staging_copy(client: &Client<'_>, listed: &Listed, inventory: &Inventor
         Some(id) => unless_gone(client.read(&version.wire().model(kind, id)).await)?,
         None => None,
     };
-    let reason = match &final_copy {
-        None => Err("the model that it replaces is not there: it may hold the only copy".into()),
-        Some(copy) if is_superseded(&staging, copy) => Ok(format!("{} is a ready copy of the same training", copy.id)),
-        Some(copy) => Err(format!(
+    let ids: Vec<_> = of.iter().chain([&staging.id]).collect();
+    let reason = match (open.need_staging_copy(kind, &ids), &final_copy) {
+        (Some(reason), _) => Err(reason),
+        (None, None) => Err("the model that it replaces is not there: it may hold the only copy".into()),
+        (None, Some(copy)) if is_superseded(&staging, copy) => {
+            Ok(format!("{} is a ready copy of the same training", copy.id))
+        }
+        (None, Some(copy)) => Err(format!(
             "{} is of another training: a replacement is not finished, frcopy copy --if-exists replace finishes it",
             copy.id
         )),
@@ -259,7 +276,8 @@ mod tests {
     fn a_blank_model_can_be_deleted_only_when_no_copy_can_reach_it() {
         let start = Some("2026-11-22T10:00:00Z");
         let judged = |model: Model, is_blank, now: Option<&str>| {
-            judge(&MaybeBlank { model, is_blank }, now.map(|now| now.parse().unwrap())).map(|reason| reason.is_ok())
+            judge(&MaybeBlank { model, is_blank }, &OpenModels::default(), now.map(|now| now.parse().unwrap()))
+                .map(|reason| reason.is_ok())
         };
         let (young, old) = (Some("2026-11-23T10:30:00Z"), Some("2026-11-23T10:30:01Z"));
         assert_eq!(judged(creating(start, start), true, old), Some(true));

@@ -32,6 +32,8 @@ pub(crate) struct RecordedCopy {
     pub training: Option<(ApiVersion, Training)>,
     /// When the copy was last verified, by the target's clock.
     pub verified_at: Option<Timestamp>,
+    /// When the copy was made, by the source's clock.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// Which recorded copies are compared with which target.

@@ -58,6 +58,12 @@ impl Resource {
         let label = Arc::new(Label::of_side(&side.to_string(), endpoint.to_string()));
         Self { side, endpoint, credential, trace: None, name: None, label }
     }
+
+    /// What to call it in texts for people: its name, else its side.
+    #[must_use]
+    pub(crate) fn title(&self) -> String {
+        self.label.to_string()
+    }
 }
 
 /// Scheme, host and port of a resource, such as `https://contoso.cognitiveservices.azure.com`.
@@ -363,6 +369,12 @@ mod tests {
         }
         assert!(endpoint("https://https://a.example//").unwrap_err().contains("twice"));
         assert!(endpoint("https://user:secret@a.example").unwrap_err().contains("user name"));
+    }
+
+    #[test]
+    fn an_endpoint_whose_host_is_not_ascii_is_refused() {
+        assert!(endpoint("https://müller.cognitiveservices.azure.com").is_err());
+        assert!(endpoint("https://xn--mller-kva.cognitiveservices.azure.com").is_ok());
     }
 
     #[test]

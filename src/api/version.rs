@@ -202,7 +202,11 @@ impl FromStr for ApiVersion {
             } else {
                 "it is not an API version of this service"
             };
-            Error::settings(what, "give 2.1, 3.0 (2022-08-31), 3.1 (2023-07-31), 4.0 (2024-11-30) or auto")
+            let known = Self::all().map(|version| {
+                let date = version.date().map(|date| format!(" ({date})")).unwrap_or_default();
+                format!("{}{date}", version.row().number)
+            });
+            Error::settings(what, format!("give {} or auto", known.collect::<Vec<_>>().join(", ")))
         })
     }
 }

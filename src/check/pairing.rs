@@ -1,10 +1,11 @@
 //! Which models of two resources belong together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::id_template::IdTemplate;
 use crate::inventory::{Listed, Scope};
+use crate::known_copies::KnownCopies;
 use crate::model::{Model, ModelId};
 use crate::model_diff::has_same_name_and_dates;
 use crate::resource::Resource;
@@ -22,8 +23,8 @@ pub(crate) struct CheckPlan {
     pub selection: Selection,
     /// Of which versions and kinds.
     pub scope: Scope,
-    /// Copies of v2.1 models that are known of, the source's id first.
-    pub known_copies: BTreeMap<ModelId, ModelId>,
+    /// The copies that the target is known to have.
+    pub known_copies: KnownCopies,
     /// Makes the ids of the copies (v3.0 and later); `None`: copies have the ids of their sources.
     pub template: Option<IdTemplate>,
     /// Documents that are analyzed on both sides.
@@ -96,15 +97,21 @@ pub(super) fn pair(on_source: Vec<Listed>, on_target: &[Listed], plan: &CheckPla
 }
 
 /// The copy that applications were told of, where the target has another one in its place.
-fn missing_copy(source: &Listed, target: Option<&Listed>, known: &BTreeMap<ModelId, ModelId>) -> Option<ModelId> {
-    let copy = known.get(&source.model.id).filter(|_| is_named_by_service(source))?;
+fn missing_copy(source: &Listed, target: Option<&Listed>, known: &KnownCopies) -> Option<ModelId> {
+    let copy = known_copy(source, known)?;
     target.filter(|target| target.model.id != *copy).map(|_| copy.clone())
+}
+
+/// The known copy of a model that the service has named.
+fn known_copy<'k>(source: &Listed, known: &'k KnownCopies) -> Option<&'k ModelId> {
+    let known = known.of(source.version, source.model.kind, &source.model.id);
+    known.first().filter(|_| is_named_by_service(source))
 }
 
 fn partner_of(source: &Listed, on_target: &[Listed], plan: &CheckPlan) -> Option<usize> {
     let find = |is: &dyn Fn(&Listed) -> bool| on_target.iter().position(is);
     if is_named_by_service(source) {
-        let copy = plan.known_copies.get(&source.model.id);
+        let copy = known_copy(source, &plan.known_copies);
         return find(&|target| is_named_by_service(target) && Some(&target.model.id) == copy).or_else(|| {
             find(&|target| is_named_by_service(target) && has_same_name_and_dates(&source.model, &target.model))
         });

@@ -1,7 +1,6 @@
 //! What people read on stderr: progress, warnings, errors.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Write;
 use std::time::Duration;
 
 use crate::api::Capacity;
@@ -11,17 +10,14 @@ use crate::error::{Error, ErrorKind};
 use crate::model::{Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
 use crate::resource::Side;
-use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::ci;
+use super::error_text;
 use super::screen::{Screen, print};
 use super::side_names::SideNames;
-
-const ERROR: Style = AnsiColor::Red.on_default().bold();
-const HELP: Style = AnsiColor::Green.on_default().bold();
 
 /// A model that expires sooner than this gets a warning.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -74,21 +70,12 @@ pub(super) fn error_of(name: &str, error: &Error) {
 }
 
 fn report_error(name: &str, error: &Error) {
-    print(&format!("{ERROR}error:{ERROR:#} {name}{error}"));
-    let mut text = format!("{name}{error}");
-    let causes = error.causes().map(|cause| ("cause", Style::new(), cause.to_string()));
-    let remedy = error.remedy().map(|remedy| ("help", HELP, remedy.to_string()));
-    let request_id = error.request_id().map(|id| ("request id", Style::new(), id.to_string()));
-    for (label, style, detail) in causes.chain(remedy).chain(request_id) {
-        print(&format!("{style}{label}:{style:#} {detail}"));
-        let _ = write!(text, "\n{label}: {detail}");
-    }
-    ci::error(&text);
+    ci::error(&error_text::print_error(&format!("{name}{error}"), error));
 }
 
 /// Reports an error that has no remedy of its own, such as a defect of frcopy.
 pub(super) fn plain_error(text: &str) {
-    print(&format!("{ERROR}error:{ERROR:#} {text}"));
+    error_text::print_plain(text);
 }
 
 /// Reports a warning before the command has a [`Console`].
@@ -120,7 +107,8 @@ pub(super) fn counts<'w>(total: usize, parts: impl IntoIterator<Item = (usize, &
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let parts: Vec<_> = parts.map(|(count, what)| format!("{count} {what}")).collect();
     let parts = if parts.is_empty() { "nothing".into() } else { parts.join(", ") };
-    format!("of {total} models and classifiers: {parts}")
+    let models = if total == 1 { "model or classifier" } else { "models and classifiers" };
+    format!("of {total} {models}: {parts}")
 }
 
 /// Stderr while a command runs.
@@ -301,7 +289,9 @@ impl CopyReporter<'_> {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but it could not be verified on {target}: {error}"));
             }
-            Event::MayBeReserved { candidates } => self.urgent_warning(&may_be_reserved(candidates, target)),
+            Event::MayBeReserved { candidates, requests } => {
+                self.urgent_warning(&may_be_reserved(candidates, *requests, target));
+            }
             Event::BlankLeft { target_model_id } => self.urgent_warning(&format!(
                 "the blank model {target_model_id} of the failed copy remains on {target}; delete it if it is not needed"
             )),
@@ -349,6 +339,9 @@ impl CopyReporter<'_> {
             )),
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
             Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from {target}")),
+            Event::CopyMissing { target_model_id } => {
+                self.warning(&format!("the manifest records the copy {target_model_id}, which {target} does not have"));
+            }
             Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on {target}")),
             Event::StagingLeft { staging_id, error } => {
                 self.warning(&format!("{staging_id} could not be deleted from {target}: {error}"));
@@ -479,13 +472,18 @@ fn will_send_again(error: &Error, wait: Duration) -> String {
     format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil())
 }
 
-/// What an authorize request without an answer may have left.
-fn may_be_reserved(candidates: &[ModelId], target: &str) -> String {
+/// What authorize requests without an answer may have left.
+fn may_be_reserved(candidates: &[ModelId], requests: usize, target: &str) -> String {
     let names: Vec<_> = candidates.iter().map(ToString::to_string).collect();
-    let what = match names.as_slice() {
-        [] => "a blank model may remain".to_owned(),
-        [id] => format!("{id} may remain reserved"),
-        several => format!("one of {} may remain reserved", several.join(", ")),
+    let names = names.join(", ");
+    let what = match candidates.len() {
+        0 if requests == 1 => "a blank model may remain".to_owned(),
+        0 => format!("up to {requests} blank models may remain"),
+        found if found < requests => format!("{names} and up to {} more blank models may remain", requests - found),
+        found if found == requests => format!("{names} may remain reserved"),
+        _ if requests == 1 => format!("one of {names} may remain reserved"),
+        _ => format!("{requests} of {names} may remain reserved"),
     };
-    format!("an authorization got no answer; {what} on {target}")
+    let authorizations = if requests == 1 { "an authorization" } else { "several authorizations" };
+    format!("{authorizations} got no answer; {what} on {target}")
 }

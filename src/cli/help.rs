@@ -20,6 +20,7 @@ Topics (frcopy help TOPIC):
   authentication   keys, Entra ID, tokens, the Azure CLI
   ci               output for GitHub Actions and Azure Pipelines
   configuration    resources with names: --from, --to, frcopy list NAME
+  drill            a failover and the way back, rehearsed on this machine
   environment      the variables, and where to find their values
   exit-codes       their meaning, and what a script should do
   guarantees       what frcopy guarantees, and the limits
@@ -71,10 +72,11 @@ macro_rules! topic {
     };
 }
 
-const TOPICS: [Topic; 14] = [
+const TOPICS: [Topic; 15] = [
     topic!("authentication"),
     topic!("ci"),
     topic!("configuration"),
+    topic!("drill"),
     Topic { name: "environment", text: environment },
     Topic { name: "exit-codes", text: exit_codes },
     topic!("guarantees"),

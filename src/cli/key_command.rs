@@ -16,16 +16,13 @@ const MAX_TIME: Duration = Duration::from_secs(60);
 /// The longest part of the program's error output that is shown.
 const MAX_SHOWN: usize = 400;
 
-/// The key that a program prints. The program gets neither the settings of frcopy nor the variables in `without`.
-pub(super) fn run(words: &[String], without: &[String], what: &str) -> Result<SecretString, Error> {
+/// The key that a program prints.
+pub(super) fn run(words: &[String], what: &str) -> Result<SecretString, Error> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Error::settings(format!("{what} has no program"), "give it a key-command"));
     };
     let mut command = Command::new(program);
     command.args(arguments);
-    for variable in without {
-        command.env_remove(variable);
-    }
     let program = without_keys(program);
     let limit = deadline::left().min(MAX_TIME);
     let output = output_within(&mut command, limit).map_err(|error| {

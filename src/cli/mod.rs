@@ -21,6 +21,7 @@ mod demo;
 mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod error_text;
 mod exit_code;
 mod explain;
 mod help;

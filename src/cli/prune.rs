@@ -1,12 +1,14 @@
 //! `frcopy prune`: lists what copies have left on a resource, and deletes it if it is asked to.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
+use crate::manifest::OpenModels;
 use crate::model::ModelId;
-use crate::prune::{Leftover, Leftovers, Pruned, delete, find};
+use crate::prune::{Leftover, Leftovers, Origin, Pruned, delete, find};
 use crate::resource::Resource;
 use clap::{ArgAction, Args};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,11 @@ use super::{exit_code, json, runner, table};
 /// removable if its authorization has expired: by the clock of the service it is older than 24 hours and 30 minutes, and it
 /// has no name and no training result. A training that has run for longer without a name looks the same: look at the list
 /// before you use --yes. Each model is read again right before it is deleted, and kept if it has changed.
+///
+/// With --manifest, what the unfinished copies of its journal may need is kept as well. The journal is on the machine that
+/// copies, so run this command there. Without it, frcopy does not know of unfinished copies: their blank models are judged
+/// by their age alone. No copy can be started to such a model any more, but one that the service has not finished in more
+/// than 24 hours would lose it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PruneArgs {
@@ -35,6 +42,11 @@ pub(super) struct PruneArgs {
     /// Delete what is removable; with ids, only these
     #[arg(long, value_name = "ID", num_args = 0..)]
     yes: Option<Vec<String>>,
+
+    /// Keep what the unfinished copies in the journal of this manifest may need, as of frcopy copy --manifest; can be given
+    /// several times
+    #[arg(long = "manifest", value_name = "PATH")]
+    manifests: Vec<PathBuf>,
 
     #[command(flatten)]
     config: ConfigArgs,
@@ -65,7 +77,7 @@ pub(super) struct PruneArgs {
 const EXAMPLES: &str = "\
 Examples:
   frcopy prune target
-  frcopy prune target --yes
+  frcopy prune target --manifest models.json --yes
   frcopy prune target --yes invoices.frcopy-staging
 
 Exit codes: 0 the list is complete, and all that was to be deleted is;
@@ -74,6 +86,10 @@ Exit codes: 0 the list is complete, and all that was to be deleted is;
 
 struct PrunePlan {
     resource: Resource,
+    /// The models that unfinished copies may need.
+    open: OpenModels,
+    /// Whether a journal was read.
+    has_journal: bool,
     selection: DeletionSelection,
     timeout: Duration,
 }
@@ -94,8 +110,7 @@ pub(super) fn run(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     let work = async |console: &Console, cancel: &CancellationToken| prune(&plan, console, cancel).await;
     runner::until_signal(verbosity, Results::None, work, |(pruned, unreadable), signal| {
         show(args, &plan, &pruned);
-        let unreadable =
-            (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.label.to_string(), unreadable));
+        let unreadable = (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.title(), unreadable));
         unreadable.iter().for_each(console::error);
         let failed = pruned.iter().filter_map(|one| one.deletion.as_ref()?.as_ref().err());
         exit_code::from_errors(failed.chain(&unreadable), signal)
@@ -103,10 +118,13 @@ pub(super) fn run(args: &PruneArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn plan(args: &PruneArgs) -> Result<PrunePlan, Error> {
+    let resource =
+        Sides::new(&args.config, &process_environment).one(&args.resource, &args.source, &args.target)?.resource()?;
     Ok(PrunePlan {
-        resource: Sides::new(&args.config, &process_environment)
-            .one(&args.resource, &args.source, &args.target)?
-            .resource()?,
+        // Read before the lists: what a copy creates later is too young to be deleted.
+        open: OpenModels::read(&args.manifests, &resource.endpoint)?,
+        has_journal: !args.manifests.is_empty(),
+        resource,
         selection: match &args.yes {
             None => DeletionSelection::Nothing,
             Some(ids) if ids.is_empty() => DeletionSelection::Everything,
@@ -119,9 +137,9 @@ fn plan(args: &PruneArgs) -> Result<PrunePlan, Error> {
 async fn prune(plan: &PrunePlan, console: &Console, cancel: &CancellationToken) -> Result<(Vec<Pruned>, usize), Error> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| console.waiting(error, wait));
     let client = Connection::http(&plan.resource)?.client(context);
-    console.step(&format!("reading the {}", plan.resource.side));
-    let Leftovers { found, unreadable } = find(&client).await?;
-    plan.selection.check(&found, plan.resource.side)?;
+    console.step(&format!("reading {}", plan.resource.title()));
+    let Leftovers { found, unreadable } = find(&client, &plan.open).await?;
+    plan.selection.check(&found, &plan.resource)?;
     let mut pruned = Vec::new();
     for leftover in found {
         let deletion = if plan.selection.picks(&leftover) {
@@ -153,7 +171,7 @@ impl DeletionSelection {
     }
 
     /// Refuses ids that cannot be deleted, before anything is.
-    fn check(&self, found: &[Leftover], side: crate::resource::Side) -> Result<(), Error> {
+    fn check(&self, found: &[Leftover], resource: &Resource) -> Result<(), Error> {
         let Self::Ids(ids) = self else { return Ok(()) };
         for id in ids {
             let of_id = || found.iter().filter(|leftover| leftover.model.id.is_same_as(id));
@@ -164,10 +182,10 @@ impl DeletionSelection {
             let why = why.unwrap_or_else(|| "it is not something that a copy has left".into());
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("{id} of the {side} is not removable, nothing was deleted"),
+                format!("{id} of {} is not removable, nothing was deleted", resource.title()),
             )
             .with_source(why)
-            .with_remedy(format!("give only ids that frcopy prune {side} lists as removable")));
+            .with_remedy("give only ids that frcopy prune without --yes lists as removable"));
         }
         Ok(())
     }
@@ -189,6 +207,13 @@ fn show(args: &PruneArgs, plan: &PrunePlan, pruned: &[Pruned]) {
     }
     if !args.quiet {
         console::line(&summary(plan, pruned));
+        let is_removable_blank =
+            |one: &Pruned| one.status() == "removable" && one.leftover.origin == Origin::BlankModel;
+        if !plan.has_journal && pruned.iter().any(is_removable_blank) {
+            console::line(
+                "blank models are judged by their age alone: --manifest PATH keeps those of unfinished copies",
+            );
+        }
     }
 }
 
@@ -206,7 +231,7 @@ fn row(one: &Pruned) -> [String; HEAD.len()] {
 }
 
 fn summary(plan: &PrunePlan, pruned: &[Pruned]) -> String {
-    let side = plan.resource.side;
+    let resource = plan.resource.title();
     let count = |status: &str| pruned.iter().filter(|one| one.status() == status).count();
     let parts = ["deleted", "failed", "removable", "kept"].map(|status| (count(status), status));
     let parts: Vec<_> =
@@ -216,8 +241,8 @@ fn summary(plan: &PrunePlan, pruned: &[Pruned]) -> String {
         _ => "",
     };
     if parts.is_empty() {
-        format!("copies have left nothing on the {side}")
+        format!("copies have left nothing on {resource}")
     } else {
-        format!("on the {side}: {}{hint}", parts.join(", "))
+        format!("on {resource}: {}{hint}", parts.join(", "))
     }
 }

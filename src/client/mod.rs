@@ -314,10 +314,9 @@ impl Client<'_> {
         if !error.is_worth_repeating() {
             return Err(error);
         }
-        if Instant::now() + error.retry_after().unwrap_or_default() > self.context.deadline {
-            return Err(retry::with_requested_wait(error));
-        }
-        self.wait_before_retry(&error, attempt).await?;
+        let (error, wait) = retry::wait_within(error, attempt, self.context.deadline)?;
+        (self.context.on_retry)(&error, wait);
+        self.pause(wait).await?;
         Ok(error)
     }
 
@@ -431,7 +430,8 @@ impl Client<'_> {
     }
 
     fn rate_limited(&self, purpose: &str) -> Error {
-        let what = format!("rate limited by {} until after the deadline ({purpose})", self.label());
+        let what =
+            format!("the rate limit of {} allows the request to {purpose} only after the deadline", self.label());
         Error::new(ErrorKind::Unavailable, what).with_remedy("run the command again later, or with a longer --timeout")
     }
 

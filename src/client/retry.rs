@@ -12,6 +12,8 @@ use crate::error::{Delivery, Error};
 const UNREACHABLE_TIME: Duration = Duration::from_secs(30);
 /// When the last attempt is made, so that it can end in time.
 const LAST_ATTEMPT: Duration = Duration::from_secs(28);
+/// How long before the deadline a last attempt is made where the backoff would go beyond it.
+const TIME_FOR_LAST: Duration = Duration::from_millis(500);
 
 /// How often and how long a request is sent again.
 #[derive(Debug, Clone, Copy)]
@@ -42,8 +44,9 @@ impl RetryPolicy {
     };
     /// For one attempt, which the caller repeats by its own rules.
     pub(crate) const ONCE: Self = Self { max_attempts: 1, ..Self::READ };
-    /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon.
-    pub(crate) const AUTHORIZE: Self = Self::ONCE;
+    /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon. After a 503 an id may be
+    /// reserved.
+    pub(crate) const AUTHORIZE: Self = Self { repeats_after_503: false, ..Self::ONCE };
     /// For a start request. An id is reserved, so a connection is tried until the deadline. After a 503 the caller looks
     /// first: the copy may have been started.
     pub(crate) const START: Self = Self { is_reserved: true, repeats_after_503: false, ..Self::ONCE };
@@ -119,7 +122,21 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
         | Delivery::OutOfQuota { .. }
         | Delivery::Final(_) => return None,
     };
-    (wait < attempt.remaining).then_some(wait)
+    let told = match attempt.delivery {
+        Delivery::Throttled { retry_after } | Delivery::Busy { retry_after } => retry_after.unwrap_or_default(),
+        _ => Duration::ZERO,
+    };
+    before_deadline(wait, told, attempt.remaining)
+}
+
+/// The wait, shortened if it would end after the deadline, so that one more attempt can still be made. None when the
+/// service has told to wait longer, or when that last attempt was made.
+fn before_deadline(wait: Duration, told: Duration, remaining: Duration) -> Option<Duration> {
+    if wait < remaining {
+        return Some(wait);
+    }
+    let latest = remaining.saturating_sub(TIME_FOR_LAST);
+    (latest >= told && latest >= TIME_FOR_LAST).then_some(latest)
 }
 
 /// The attempts of one request.
@@ -180,6 +197,20 @@ impl Retries {
         on_retry(&error, wait);
         self.previous = Some(error);
         Ok(wait)
+    }
+}
+
+/// As [`wait_after`], if one more attempt can be made before the deadline. Returns the failure again.
+///
+/// # Errors
+/// The failure, where the service has told to wait longer or too little time is left.
+pub(crate) fn wait_within(error: Error, attempt: u32, deadline: Instant) -> Result<(Error, Duration), Error> {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    let told = error.retry_after().unwrap_or_default();
+    match before_deadline(wait_after(&error, attempt), told, remaining) {
+        Some(wait) => Ok((error, wait)),
+        None if told >= remaining => Err(with_requested_wait(error)),
+        None => Err(error),
     }
 }
 
@@ -253,6 +284,20 @@ mod tests {
     fn a_wait_past_the_deadline_is_not_begun() {
         assert_eq!(wait(attempt(throttled(3600), 1), RetryPolicy::START, 0.0), None);
         assert!(wait(attempt(throttled(3599), 1), RetryPolicy::START, 0.0).is_some());
+    }
+
+    #[test]
+    fn a_backoff_that_goes_beyond_the_deadline_is_shortened_for_one_last_attempt() {
+        let before = |delivery, remaining: u64| {
+            let remaining = Duration::from_millis(remaining);
+            wait(Attempt { remaining, ..attempt(delivery, 6) }, RetryPolicy::START, 0.0).map(|wait| wait.as_millis())
+        };
+        for delivery in [throttled(1), Delivery::NotSent] {
+            assert_eq!(before(delivery, 16_000), Some(15_500));
+            assert_eq!(before(delivery, 1500), Some(1000));
+            assert_eq!(before(delivery, 900), None);
+        }
+        assert_eq!(before(throttled(3), 3400), None);
     }
 
     #[test]

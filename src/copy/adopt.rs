@@ -41,7 +41,7 @@ pub(super) async fn adopt(
     if let Some(operation) = running_copy(job, source, id).await {
         job.cx.emit(Event::Adopted { target_model_id: id, operation: &operation });
         let verdict = poll(&job.cx, &Polling::accepted(source.version, &operation)).await;
-        match settle(&job.cx, reservation(), verdict).await {
+        match settle(&job.cx, reservation(), verdict).await.result() {
             Ok(_) => {}
             // It was to another target, or it came to nothing: another process has reserved the id.
             Err(error) if error.is_verdict() || error.is_no_such_model() => {
@@ -68,7 +68,7 @@ pub(super) async fn adopt(
         return Err(source.differs(job.target.label(), id, &differences));
     }
     job.cx.emit(Event::AlreadyThere { target_model_id: id });
-    Ok(reservation().copied(true))
+    reservation().copied(true).result()
 }
 
 /// A running copy to this id on this target.

@@ -26,8 +26,11 @@ use crate::text::UntrustedText;
 /// How often the list is read for blank models, and the delay in between.
 const BLANK_LOOKS: u32 = 2;
 const BLANK_LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// How often an authorize request is sent at most while its answers are lost.
-const MAX_ATTEMPTS: u32 = 3;
+/// How often an authorize request is sent at most while its answers are lost. In v2.1 each one may leave a blank model.
+const MAX_ATTEMPTS: u32 = 6;
+const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
+/// How long after the deadline an id may be released that only a 503 may have reserved. It is very likely that it was not.
+const BUSY_GRACE: Duration = Duration::from_millis(500);
 
 /// A shorter wait for a turn is none.
 const NOT_QUEUED: Duration = Duration::from_millis(50);
@@ -130,7 +133,7 @@ pub(super) async fn reserve(
     observer: Observer<'_>,
     request: AuthorizeRequest<'_>,
 ) -> Result<(Authorized<'static>, Reservation), Error> {
-    let mut attempts = Attempts { target, observer, request: &request, lost: 0, first_lost: None };
+    let mut attempts = Attempts { target, observer, request: &request, lost: 0, unanswered: 0, first_lost: None };
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
@@ -156,8 +159,10 @@ struct Attempts<'r> {
     target: &'r Client<'r>,
     observer: Observer<'r>,
     request: &'r AuthorizeRequest<'r>,
-    /// How many answers were lost: each lost request may have reserved an id.
+    /// How many requests may have reserved an id: their answers were lost, or were a 503.
     lost: u32,
+    /// How many of the answers were lost.
+    unanswered: u32,
     /// When the first of them was sent, by the monotonic clock.
     first_lost: Option<Instant>,
 }
@@ -167,8 +172,13 @@ impl Attempts<'_> {
         let call = self.request.version.wire().authorize(&self.request.copy);
         // How often a conflict may still be about an own lost request.
         let mut own_conflicts = MAX_ATTEMPTS;
+        let mut last = None;
         loop {
-            self.target.check_may_mutate()?;
+            match (self.target.check_may_mutate(), last.take()) {
+                (Ok(()), _) => {}
+                (Err(passed), Some(last)) if !passed.is_interrupted() => return Err(last),
+                (Err(error), _) => return Err(error),
+            }
             let sent = Instant::now();
             let error = match self.target.send(&call, RetryPolicy::AUTHORIZE).await {
                 Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
@@ -184,13 +194,14 @@ impl Attempts<'_> {
                 }
                 Err(error) => error,
             };
-            if error.delivery() == Delivery::Unanswered {
+            if error.may_have_been_processed() {
                 self.lost += 1;
+                self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
                 self.first_lost.get_or_insert(sent);
-                if self.lost == MAX_ATTEMPTS || self.target.is_cancelled() {
+                if self.unanswered == self.max_attempts() || self.target.is_cancelled() {
                     return Err(error);
                 }
-                self.target.wait_before_retry(&error, self.lost).await?;
+                last = Some(self.target.wait_before_repetition(error, self.lost).await?);
             } else if let Some(id) = self.free_id()
                 && error.is_conflict()
                 && self.lost > 0
@@ -199,7 +210,7 @@ impl Attempts<'_> {
                 // The id was free, so the own request without an answer may have reserved it.
                 own_conflicts -= 1;
                 match self.release_unless_running(id).await {
-                    Some(Released::Deleted) => self.lost = 0,
+                    Some(Released::Deleted) => (self.lost, self.unanswered) = (0, 0),
                     Some(Released::NothingThere) => own_conflicts = 0,
                     Some(Released::Ready | Released::Failed) | None => return Err(error),
                 }
@@ -207,6 +218,16 @@ impl Attempts<'_> {
                 return Err(error);
             }
         }
+    }
+
+    fn max_attempts(&self) -> u32 {
+        if self.request.copy.id().is_some() { MAX_ATTEMPTS } else { MAX_ATTEMPTS_NAMED_BY_SERVICE }
+    }
+
+    /// When a release must end. An id that a lost answer may have reserved is released like one that is reserved.
+    fn release_deadline(&self) -> Instant {
+        let until = self.target.release_deadline(RELEASE_TIME);
+        if self.unanswered > 0 { until } else { until.min(self.target.deadline() + BUSY_GRACE) }
     }
 
     /// The id that is asked for, if the target said before that it is free.
@@ -219,7 +240,7 @@ impl Attempts<'_> {
     async fn release_unless_running(&self, id: &ModelId) -> Option<Released> {
         let AuthorizeRequest { version, ref copy, source, .. } = *self.request;
         if let Some(source) = source {
-            let until = source.release_deadline(RELEASE_TIME);
+            let until = self.release_deadline();
             // Whatever the location: another host name may be that of the same target.
             let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
             let running = tokio::select! {
@@ -235,11 +256,12 @@ impl Attempts<'_> {
                 }
             }
         }
-        Some(self.release(id).await)
+        Some(self.release(id, self.release_deadline()).await)
     }
 
-    async fn release(&self, id: &ModelId) -> Released {
-        release(self.target, self.observer, self.request.version, self.request.copy.kind, id).await
+    async fn release(&self, id: &ModelId, until: Instant) -> Released {
+        let AuthorizeRequest { version, ref copy, .. } = *self.request;
+        release(self.target, self.observer, version, copy.kind, id, until).await
     }
 
     /// Releases or names the id that a request without an answer may have reserved.
@@ -250,7 +272,7 @@ impl Attempts<'_> {
             (Some(_), _) if error.is_conflict() => {}
             (Some(id), _) if self.release_unless_running(id).await.is_some() => {}
             // What is there may belong to another process.
-            (_, Some(id)) => (self.observer)(Event::MayBeReserved { candidates: slice::from_ref(id) }),
+            (_, Some(id)) => (self.observer)(Event::MayBeReserved { candidates: slice::from_ref(id), requests: 1 }),
             (_, None) => {}
         }
     }
@@ -270,10 +292,10 @@ impl Attempts<'_> {
             && let Ok(model) = self.target.read(&self.request.version.wire().model(self.request.copy.kind, id)).await
             && is_blank_since(&model, since)
         {
-            self.release(id).await;
+            self.release(id, self.target.release_deadline(RELEASE_TIME)).await;
             return;
         }
-        (self.observer)(Event::MayBeReserved { candidates: id.as_slice() });
+        (self.observer)(Event::MayBeReserved { candidates: id.as_slice(), requests: 1 });
     }
 
     /// Names the blank models that lost answers may have left. They are not deleted: another process may own them.
@@ -283,7 +305,7 @@ impl Attempts<'_> {
         let is_meant =
             |model: &Model| Some(&model.id) != own && since().is_some_and(|since| is_blank_since(model, since));
         let candidates = find_blank_models(self.target, self.request.version, self.lost, is_meant).await;
-        (self.observer)(Event::MayBeReserved { candidates: &candidates });
+        (self.observer)(Event::MayBeReserved { candidates: &candidates, requests: self.lost as usize });
     }
 
     /// Tells an id that exists from one that is reserved, and says what a lost answer may have left.

@@ -1,4 +1,4 @@
-//! What happens during a batch, for displays.
+//! What a batch reports while it runs.
 
 use std::time::Duration;
 

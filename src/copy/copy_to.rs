@@ -21,7 +21,7 @@ pub(super) async fn copy_to(job: &Job<'_>, model: &SourceModel, target: &TargetI
         };
         match target.id() {
             Some(id) if error.is_conflict() => return adopt(job, model, target, id, error).await,
-            // It is proved that no copy was started, and the id is released.
+            // It is proved that no copy was started, and the release of the id was tried.
             _ if error.delivery() == Delivery::NotProcessed && transfers < MAX_TRANSFERS => {
                 job.cx.emit(Event::StartingOver);
                 transfers += 1;

@@ -16,7 +16,7 @@ use super::plan::{
     refuse_for_classifiers,
 };
 use super::preflight::check_ready;
-use super::release::{Copied, Deletion, Owner, Reservation, delete_unless_ready, release};
+use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
 use super::start::start;
@@ -142,7 +142,8 @@ pub(crate) async fn authorize(
     let authorization = authorized.authorization;
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {
-        release(target, observer, version, kind, &file.authorization.target_model_id).await;
+        let until = target.release_deadline(RELEASE_TIME);
+        release(target, observer, version, kind, &file.authorization.target_model_id, until).await;
         return Err(error);
     }
     Ok(file)
@@ -162,7 +163,8 @@ pub(crate) async fn revoke(
     let AuthorizationFile { version, kind, authorization, .. } = file;
     let id = &authorization.target_model_id;
     let client = &Connection::http(target)?.client(call_context(timeout, observer, cancel));
-    match client.interruptible(delete_unless_ready(client, *version, *kind, id)).await? {
+    let until = client.release_deadline(RELEASE_TIME);
+    match client.interruptible(delete_unless_ready(client, *version, *kind, id, until)).await? {
         Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });
             Ok(())
@@ -263,7 +265,7 @@ impl DelegatedPlan {
             Reservation::new(version, kind, id, Owner::OtherParty).at(authorization.target_location.clone());
         let authorized = Authorized::received_now(version, copy, authorization);
         let start = start(cx, &model_id, authorized).await;
-        finish(cx, start, reservation).await
+        finish(cx, start, reservation).await.result()
     }
 }
 

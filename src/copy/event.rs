@@ -102,10 +102,12 @@ pub enum Event<'a> {
         /// The reserved id; in v2.1 a blank model.
         target_model_id: &'a ModelId,
     },
-    /// An authorize request without an answer may have reserved an id, which is not released.
+    /// Authorize requests without an answer may each have reserved an id, which is not released.
     MayBeReserved {
-        /// The id, or several of which it is one; none where it is not known. In v2.1 it is a blank model.
+        /// The ids that may be meant, as far as they are known. In v2.1 they are blank models.
         candidates: &'a [ModelId],
+        /// How many requests had no answer.
+        requests: usize,
     },
     /// The copy failed, and its blank model stays on the target: only the source says that it belongs to the copy.
     BlankLeft {
@@ -167,6 +169,11 @@ pub enum Event<'a> {
     AdoptionEnded,
     /// The target already has the copy.
     AlreadyThere {
+        /// Its id.
+        target_model_id: &'a ModelId,
+    },
+    /// The target does not have a copy of the model that is known.
+    CopyMissing {
         /// Its id.
         target_model_id: &'a ModelId,
     },

@@ -94,7 +94,10 @@ impl Job<'_> {
         };
         let copies = self.shared.named_by_service.get_or_try_init(|| self.models_named_by_service(&preflight.source));
         let copies = copies.await?;
-        match self.copy_among(source, copies) {
+        for target_model_id in self.missing_copies(&preflight.source, copies) {
+            self.cx.emit(Event::CopyMissing { target_model_id });
+        }
+        match self.copy_among(source, self.known_copies(&preflight.source), copies) {
             Some(id) => Ok(Action::Nothing(id)),
             // One of them may be the copy.
             None if copies.unreadable > 0 => Err(unreadable(self.target.label(), copies.unreadable)),
@@ -102,14 +105,24 @@ impl Job<'_> {
         }
     }
 
-    /// The copy of a v2.1 model: the known one, or one that comes from the same training.
-    fn copy_among(&self, source: &Model, copies: &Inventory) -> Option<ModelId> {
-        let known = self.plan.options.known_copies.get(&source.id);
+    /// The ids of the known copies of a model, the preferred one first.
+    fn known_copies(&self, source: &SourceModel) -> &[ModelId] {
+        self.plan.options.known_copies.of(source.version, source.kind, &source.id)
+    }
+
+    /// The known copies that the target does not have. A list with unreadable entries shows none.
+    fn missing_copies<'s>(&'s self, source: &SourceModel, copies: &Inventory) -> impl Iterator<Item = &'s ModelId> {
+        let is_listed = |id: &ModelId| copies.listed.iter().any(|listed| listed.model.id.is_same_as(id));
+        let known = self.known_copies(source).iter().filter(|_| copies.unreadable == 0);
+        known.filter(move |id| !is_listed(id))
+    }
+
+    /// The copy of a v2.1 model: a known one, or one that comes from the same training.
+    fn copy_among(&self, source: &Model, known: &[ModelId], copies: &Inventory) -> Option<ModelId> {
         let is_copy = |copy: &&Model| has_same_name_and_dates(source, copy) && !self.is_source(copy);
-        let mut all = copies.ready_and_named_by_service().filter(is_copy);
-        let first = all.next()?;
-        let of_all = std::iter::once(first).chain(all).find(|copy| Some(&copy.id) == known);
-        Some(of_all.unwrap_or(first).id.clone())
+        let all: Vec<_> = copies.ready_and_named_by_service().filter(is_copy).collect();
+        let is_there = |id: &ModelId| all.iter().copied().find(|copy| copy.id.is_same_as(id));
+        known.iter().find_map(is_there).or(all.first().copied()).map(|copy| copy.id.clone())
     }
 
     /// Where source and target are the same resource, a model is not a copy of itself.

@@ -62,6 +62,8 @@ pub(crate) struct CopyOf<'a> {
     pub kind: Option<Kind>,
     /// The source model.
     pub source_id: &'a ModelId,
+    /// The id of the copy. Entries whose id the service chooses (v2.1) belong to every copy of the model.
+    pub target_id: &'a ModelId,
 }
 
 /// What the journal says of the open entries of a copy.

@@ -55,4 +55,5 @@ pub(crate) use release::MAX_LOST_DELETES;
 pub use report::{Outcome, Report, RequestIds};
 pub(crate) use resume::{WaitPlan, finish_each, wait, wait_for_each};
 pub use run::{copy, dry_run};
+pub(crate) use running::DATE_ROUNDING;
 pub(crate) use watch::{WatchPlan, watch};

@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn the_nearest_id_differs_by_a_slip_or_by_its_case() {
-        let ids: Vec<ModelId> = ["invoices-2", "receipts", "a"].map(|id| id.parse().unwrap()).into();
+        let ids: Vec<ModelId> = ["invoices-2", "receipts", "ab"].map(|id| id.parse().unwrap()).into();
         let nearest = |id: &str| nearest_id(&id.parse().unwrap(), &ids).map(ModelId::as_str);
         assert_eq!(nearest("invoces-2"), Some("invoices-2"));
         assert_eq!(nearest("Receipts"), Some("receipts"));
         assert_eq!(nearest("contracts"), None);
-        assert_eq!(nearest("b"), None);
+        assert_eq!(nearest("cd"), None);
     }
 }

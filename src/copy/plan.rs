@@ -8,6 +8,7 @@ use super::journal::{Journal, NoJournal};
 use crate::api::version::ApiVersion;
 use crate::api::{Naming, NewCopy};
 use crate::error::Error;
+use crate::known_copies::KnownCopies;
 use crate::label::{Label, SettingNames};
 use crate::model::{Kind, Model, ModelId};
 use crate::resource::{Resource, TargetAddress};
@@ -31,8 +32,8 @@ pub struct CopyOptions {
     pub allow_degrade: bool,
     /// What to do where the target already has the id.
     pub if_exists: IfExists,
-    /// Known copies of v2.1 models: source id to target id.
-    pub known_copies: BTreeMap<ModelId, ModelId>,
+    /// The copies that the target is known to have.
+    pub(crate) known_copies: KnownCopies,
     /// Reads the target before a copy is reported as ready.
     pub verify: bool,
     /// What the next run needs if this one is killed.
@@ -198,7 +199,7 @@ impl CopyOptions {
             tags: None,
             allow_degrade: false,
             if_exists: IfExists::Fail,
-            known_copies: BTreeMap::new(),
+            known_copies: KnownCopies::default(),
             verify: true,
             journal: Rc::new(NoJournal),
             timeout: Duration::from_secs(30 * 60),

@@ -130,7 +130,8 @@ pub(super) async fn poll_until_terminal(
             }
         };
         let error = answer.as_ref().err();
-        let waits_too_long = next > schedule.deadline && error.is_some_and(|error| error.retry_after().is_some());
+        let told = error.and_then(Error::retry_after);
+        let waits_too_long = told.is_some_and(|told| Instant::now() + told > schedule.deadline);
         let is_out_of_quota = error.is_some_and(|error| matches!(error.delivery(), Delivery::OutOfQuota { .. }));
         if Instant::now() >= schedule.deadline || waits_too_long || is_out_of_quota {
             return Err(no_verdict(answer, waits_too_long || is_out_of_quota));

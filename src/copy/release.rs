@@ -1,5 +1,5 @@
-//! The reserved id of a copy, and its release. A release deletes the one id that the authorization of this run named, and
-//! nothing else.
+//! The reserved id of a copy, and its release. A release deletes one id that an own authorization reserved, or may have
+//! reserved, and nothing else.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::event::{Event, Observer};
 use super::journal::EntryId;
 use crate::api::service_error;
 use crate::api::version::ApiVersion;
-use crate::client::retry::{wait_after, with_requested_wait};
+use crate::client::retry::{wait_within, with_requested_wait};
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId, Readiness};
@@ -35,7 +35,7 @@ pub(super) struct Reservation {
     entry: EntryId,
 }
 
-/// A copy that is there. Only the owner of a [`Reservation`] can construct it.
+/// A copy that is there.
 #[derive(Debug)]
 pub(super) struct Copied {
     pub(super) id: ModelId,
@@ -43,11 +43,29 @@ pub(super) struct Copied {
     pub(super) verified: bool,
 }
 
+/// What became of a reservation. Only the methods of [`Reservation`] construct it.
+#[must_use]
+pub(super) struct Ended(Result<Copied, Error>);
+
+impl Ended {
+    /// The copy, or why there is none.
+    ///
+    /// # Errors
+    /// The service's refusal or verdict, or why there is none.
+    pub(super) fn result(self) -> Result<Copied, Error> {
+        self.0
+    }
+
+    /// Adds the service's id of the request that decided, if it is an error.
+    pub(super) fn with_request_id(self, request_id: Option<UntrustedText>) -> Self {
+        Self(self.0.map_err(|error| error.with_request_id(request_id)))
+    }
+}
+
 /// Who may release the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// This run: its own authorization reserved the id, or, in v2.1, the operation names a blank model that only this
-    /// copy uses.
+    /// This run: its own authorization reserved the id, or that of an earlier run whose journal it continues.
     ThisRun,
     /// Another process: the id is left alone.
     OtherRun,
@@ -103,33 +121,38 @@ impl Reservation {
     }
 
     /// Gives up the reservation because the copy is there.
-    pub(super) fn copied(self, verified: bool) -> Copied {
-        Copied { id: self.id, verified }
+    pub(super) fn copied(self, verified: bool) -> Ended {
+        Ended(Ok(Copied { id: self.id, verified }))
     }
 
     /// Leaves the id reserved because the copy is running, or may be.
     #[expect(clippy::unused_self, reason = "it consumes the reservation")]
-    pub(super) fn keep(self, error: Error) -> Result<Copied, Error> {
-        Err(error)
+    pub(super) fn keep(self, error: Error) -> Ended {
+        Ended(Err(error))
     }
 
-    /// Releases the id because there is no copy under it.
-    ///
-    /// # Errors
-    /// The given error. If the start request got no answer and the target shows the copy after all, that is a success.
-    pub(super) async fn release(self, cx: &Context<'_>, error: Error) -> Result<Copied, Error> {
-        match (self.owner, cx.target) {
+    /// Gives up a reservation whose authorization is used up or has expired: there is no copy, and nothing to release.
+    pub(super) fn expired(self) {
+        drop(self);
+    }
+
+    /// Releases the id because there is no copy under it, and returns the given error. If the start request got no answer
+    /// and the target shows the copy after all, that is a success.
+    pub(super) async fn release(self, cx: &Context<'_>, error: Error) -> Ended {
+        let error = match (self.owner, cx.target) {
             (Owner::ThisRun, Some(target)) => {
-                let released = release(target, cx.observer, self.version, self.kind, &self.id).await;
+                let until = target.release_deadline(RELEASE_TIME);
+                let released = release(target, cx.observer, self.version, self.kind, &self.id, until).await;
                 if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
-                    return Ok(self.copied(true));
+                    return self.copied(true);
                 }
                 cx.journal.ended(self.entry);
-                Err(error)
+                error
             }
-            (Owner::OtherParty, _) => Err(self.release_by_other_party(cx, error)),
-            (Owner::ThisRun | Owner::OtherRun, _) => Err(error),
-        }
+            (Owner::OtherParty, _) => self.release_by_other_party(cx, error),
+            (Owner::ThisRun | Owner::OtherRun, _) => error,
+        };
+        Ended(Err(error))
     }
 
     /// Says that only the target's operator can release the id, unless the authorization was not used.
@@ -161,7 +184,7 @@ pub(super) enum Released {
     Failed,
 }
 
-/// Deletes one reserved id, after a read that does not show a ready model.
+/// Deletes one reserved id until a time, after a read that does not show a ready model.
 ///
 /// Whether that frees an id of v3.0 and later is not documented: the event reports the target's answer and promises
 /// nothing.
@@ -171,10 +194,10 @@ pub(super) async fn release(
     version: ApiVersion,
     kind: Kind,
     id: &ModelId,
+    until: Instant,
 ) -> Released {
-    let until = target.release_deadline(RELEASE_TIME);
     let deletion = tokio::select! {
-        deletion = delete_unless_ready(target, version, kind, id) => deletion,
+        deletion = delete_unless_ready(target, version, kind, id, until) => deletion,
         () = target.cleanup_time(until) => {
             Err(Error::new(ErrorKind::Unavailable, format!("{} did not answer in time", target.label())))
         }
@@ -206,7 +229,7 @@ pub(super) enum Deletion {
     Ready,
 }
 
-/// Deletes an id unless the target shows a ready model under it. Cancellation does not stop it.
+/// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
 /// The target is read before each sending: after a 429, a 503 or a lost answer another process may have copied to the id.
 pub(super) async fn delete_unless_ready(
@@ -214,8 +237,8 @@ pub(super) async fn delete_unless_ready(
     version: ApiVersion,
     kind: Kind,
     id: &ModelId,
+    until: Instant,
 ) -> Result<Deletion, Error> {
-    let until = target.release_deadline(RELEASE_TIME);
     let policy = RetryPolicy::cleanup(until);
     let (mut attempts, mut lost) = (0, 0);
     loop {
@@ -230,10 +253,9 @@ pub(super) async fn delete_unless_ready(
         };
         attempts += 1;
         lost += u32::from(error.delivery() == Delivery::Unanswered);
-        let wait = wait_after(&error, attempts);
-        if !error.is_worth_repeating() || lost >= MAX_LOST_DELETES || Instant::now() + wait >= until {
+        if !error.is_worth_repeating() || lost >= MAX_LOST_DELETES {
             return Err(with_requested_wait(error));
         }
-        sleep(wait).await;
+        sleep(wait_within(error, attempts, until)?.1).await;
     }
 }

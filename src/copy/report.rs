@@ -74,6 +74,8 @@ pub struct Report {
     pub(crate) ended_at: Option<Timestamp>,
     /// The training of the source model and the version that shows it, where the source shows it.
     pub(crate) training: Option<(ApiVersion, Training)>,
+    /// Known copies of the model that the target does not have.
+    pub(crate) missing_copies: Vec<ModelId>,
     /// When the copy began, by the local clock.
     pub started_at: Timestamp,
     /// How long it took.
@@ -170,6 +172,7 @@ impl Recorder {
             verified_at: None,
             ended_at: None,
             training: None,
+            missing_copies: Vec::new(),
             started_at: Timestamp::now(),
             elapsed: Duration::ZERO,
             request_ids: RequestIds::default(),
@@ -233,6 +236,7 @@ impl Recorder {
             }
             Event::AdoptionEnded | Event::RepeatInconclusive => report.operation = None,
             Event::AlreadyThere { target_model_id } => report.target_model_id = Some((*target_model_id).clone()),
+            Event::CopyMissing { target_model_id } => report.missing_copies.push((*target_model_id).clone()),
             Event::StartingOver => report.target_model_id = None,
             Event::Staged => {
                 report.operation = None;

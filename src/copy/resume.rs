@@ -160,7 +160,7 @@ async fn resume(
     match reservation(cx, version, &verdict) {
         Some(reservation) => {
             let id = reservation.id().clone();
-            let settled = settle(cx, reservation, verdict).await;
+            let settled = settle(cx, reservation, verdict).await.result();
             if version.wire().service_names_the_copy() && settled.as_ref().is_err_and(Error::is_verdict) {
                 cx.emit(Event::BlankLeft { target_model_id: &id });
             }

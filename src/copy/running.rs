@@ -13,7 +13,7 @@ use crate::text::UntrustedText;
 /// How many pages of operations are read at most. A list that is longer counts as not read to its end.
 pub(super) const MAX_PAGES: u32 = 100;
 /// Dates in a list have whole seconds, and so has the `Date` header.
-pub(super) const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
+pub(crate) const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
 
 /// Finds a running copy to a target id that another process has started. A location, where one is known, must match.
 pub(super) async fn find_running(

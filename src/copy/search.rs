@@ -33,7 +33,7 @@ pub(super) struct Search<'s> {
     kind: Kind,
     id: ModelId,
     location: Option<UntrustedText>,
-    /// The time of the authorization by the source's own clock.
+    /// The time before the start request, by the source's own clock.
     since: Option<Timestamp>,
     /// Whether the start was repeated. Then a failed operation says nothing: it may be that of a repeat whose
     /// authorization was used before.
@@ -56,7 +56,7 @@ impl<'s> Search<'s> {
     }
 
     /// A search for a copy that an earlier run may have started at a time, by the source's clock.
-    pub(super) fn since(cx: &'s Context<'s>, authorized: &Authorized<'_>, since: Option<Timestamp>) -> Self {
+    pub(super) fn for_earlier_run(cx: &'s Context<'s>, authorized: &Authorized<'_>, since: Option<Timestamp>) -> Self {
         // That run may have repeated the start as well.
         Self { since: since.map(|since| since - DATE_ROUNDING), is_repeated: true, ..Self::new(cx, authorized) }
     }

@@ -25,10 +25,11 @@ use crate::operation::OperationUrl;
 
 /// How often a start request is repeated at most.
 const MAX_REPEATS: u32 = 5;
+/// Looks before a repeat after an answer of the service, such as a 500: it does not work on the request any more.
+const LOOKS_AFTER_ANSWER: [u64; 2] = [0, 1];
 /// Looks before a repeat where the service may still be working on the request: it was lost on its way, or timed out. The
 /// list of operations shows an accepted copy soon; otherwise only the ready copy shows, after 25 s at most in recorded
 /// traffic.
-const LOOKS_AFTER_5XX: [u64; 2] = [0, 1];
 const LOOKS_WITH_LIST: [u64; 4] = [0, 1, 2, 4];
 const LOOKS_WITHOUT_LIST: [u64; 7] = [0, 1, 2, 4, 8, 15, 30];
 /// How long the service may be working on a start request: as long as the last of the looks above is after the first.
@@ -37,7 +38,7 @@ const SERVICE_MAY_WORK: SignedDuration = SignedDuration::from_secs(60);
 const LOOKS_FOR_PROOF: u32 = 3;
 const PROOF_INTERVAL: Duration = Duration::from_millis(3500);
 /// How long a copy without proof is looked for.
-const WATCH_TIME: Duration = Duration::from_secs(10 * 60);
+const SEARCH_TIME: Duration = Duration::from_secs(10 * 60);
 /// How long before its expiry an authorization is not used any more.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5 * 60);
 
@@ -47,7 +48,7 @@ pub(super) enum Start {
     Accepted(OperationUrl),
     /// The target already shows the copy, ready.
     Ready,
-    /// The service did not accept it.
+    /// The service refused it, it was not sent, or it is proved that it was not carried out.
     Refused(Error),
     /// It is not known whether the service accepted it.
     Unknown(Error),
@@ -55,11 +56,11 @@ pub(super) enum Start {
 
 /// Sends the start request. Where its answer is lost, finds out what became of it.
 pub(super) async fn start(cx: &Context<'_>, source_id: &ModelId, authorized: Authorized<'_>) -> Start {
-    if let Err(error) = cx.source.check_may_mutate().and_then(|()| announce(cx, &authorized)) {
+    if let Err(error) = cx.source.check_may_mutate().and_then(|()| write_to_journal(cx, &authorized)) {
         return Start::Refused(error);
     }
     let search = Search::new(cx, &authorized);
-    match send(cx, source_id, &authorized).await {
+    match send_start(cx, source_id, &authorized).await {
         Ok(operation) => Start::Accepted(operation),
         // A conflict may be about the copy itself, whose first request was repeated by a proxy.
         Err(error) if error.is_ambiguous() || error.is_conflict() => {
@@ -79,25 +80,25 @@ pub(super) async fn continue_start(
     authorized: &Authorized<'_>,
     since: Option<Timestamp>,
 ) -> Start {
-    let search = Search::since(cx, authorized, since);
+    let search = Search::for_earlier_run(cx, authorized, since);
     let error = Error::new(ErrorKind::UnderWay, "an earlier command ended before it knew whether its copy was started")
         .with_delivery(Delivery::Unanswered);
     cx.emit(Event::RecoveringStart { error: &error });
     let age = cx.source.service_time().zip(since).map(|(now, since)| since.duration_until(now));
     let is_old = age.is_some_and(|age| age > SERVICE_MAY_WORK);
-    let looks = if is_old { &LOOKS_AFTER_5XX[..] } else { looks_before_repeat(authorized, &error) };
+    let looks = if is_old { &LOOKS_AFTER_ANSWER[..] } else { looks_before_repeat(authorized, &error) };
     recover(cx, source_id, authorized, search, looks, error).await
 }
 
 /// Writes the authorization to the journal, before it is used.
-fn announce(cx: &Context<'_>, authorized: &Authorized<'_>) -> Result<(), Error> {
+fn write_to_journal(cx: &Context<'_>, authorized: &Authorized<'_>) -> Result<(), Error> {
     let Authorized { version, copy, authorization, .. } = authorized;
     let source_time = cx.source.service_time();
     let entry = StartEntry { version: *version, kind: copy.kind, address: copy.address(), authorization, source_time };
     cx.journal.before_start(authorized.entry, &entry)
 }
 
-async fn send(cx: &Context<'_>, source_id: &ModelId, authorized: &Authorized<'_>) -> Result<OperationUrl, Error> {
+async fn send_start(cx: &Context<'_>, source_id: &ModelId, authorized: &Authorized<'_>) -> Result<OperationUrl, Error> {
     let Authorized { version, copy, authorization, .. } = authorized;
     let mut call = version.wire().start(source_id, copy, authorization, cx.source.endpoint());
     if cx.options.allow_degrade {
@@ -137,8 +138,8 @@ async fn recover(
             break;
         }
         search.repeat();
-        last = match send(cx, source_id, authorized).await {
-            Ok(operation) => match judge(cx, authorized, operation).await {
+        last = match send_start(cx, source_id, authorized).await {
+            Ok(operation) => match poll_repeated(cx, authorized, operation).await {
                 Ok(start) => return start,
                 Err(failure) => failure,
             },
@@ -154,7 +155,7 @@ async fn recover(
 fn looks_before_repeat(authorized: &Authorized<'_>, last: &Error) -> &'static [u64] {
     let lists_operations = authorized.version.wire().lists_operations();
     match last.http_status() {
-        Some(409 | 500 | 502 | 503) => &LOOKS_AFTER_5XX,
+        Some(409 | 500 | 502 | 503) => &LOOKS_AFTER_ANSWER,
         _ if lists_operations => &LOOKS_WITH_LIST,
         _ => &LOOKS_WITHOUT_LIST,
     }
@@ -195,7 +196,7 @@ async fn found(
         Evidence::Operation(operation) => {
             cx.emit(Event::Started { operation: &operation, request_id: None });
             if search.is_repeated() {
-                judge(cx, authorized, operation).await.ok()
+                poll_repeated(cx, authorized, operation).await.ok()
             } else {
                 Some(Start::Accepted(operation))
             }
@@ -209,7 +210,7 @@ async fn found(
 ///
 /// # Errors
 /// Its failure. It does not judge the first start, whose copy may be running.
-async fn judge(cx: &Context<'_>, authorized: &Authorized<'_>, operation: OperationUrl) -> Result<Start, Error> {
+async fn poll_repeated(cx: &Context<'_>, authorized: &Authorized<'_>, operation: OperationUrl) -> Result<Start, Error> {
     match poll(cx, &Polling::accepted(authorized.version, &operation)).await {
         Verdict::Terminal { operation: ended, request_id } => match failure(cx, ended) {
             None => Ok(Start::Accepted(operation)),
@@ -228,7 +229,7 @@ async fn judge(cx: &Context<'_>, authorized: &Authorized<'_>, operation: Operati
 
 /// After the last repeat: proves that no copy runs, or watches for it.
 async fn conclude(cx: &Context<'_>, search: &Search<'_>, authorized: &Authorized<'_>, last: Error) -> Start {
-    let until = Instant::now() + WATCH_TIME;
+    let until = Instant::now() + SEARCH_TIME;
     let mut proofs = 0;
     loop {
         let is_over = cx.source.is_cancelled() || cx.source.is_past_deadline() || Instant::now() >= until;

@@ -52,7 +52,7 @@ pub(super) enum Rest {
 }
 
 /// A copy that an earlier run began, and its entry in the journal.
-struct Landed {
+struct EarlierCopy {
     copied: Copied,
     entry: EntryId,
     version: ApiVersion,
@@ -65,7 +65,7 @@ impl Job<'_> {
     /// # Errors
     /// When there is no verdict yet, or the earlier copy has failed.
     pub(super) async fn finish_open(&self, found: Option<SourceModel>) -> Result<Rest, Error> {
-        let (mut landed, mut reserved_until) = (None, None);
+        let (mut earlier, mut reserved_until) = (None, None);
         for open in self.take_over(found.as_ref()).await? {
             let is_wanted = self.is_wanted(&open);
             match open.step {
@@ -76,10 +76,10 @@ impl Job<'_> {
                 OpenStep::Starting { ref file, .. } => {
                     let (entry, version, kind) = (open.id, file.version, file.kind);
                     match self.continue_copy(open).await {
-                        Ok(Some(copied)) if is_wanted => landed = Some(Landed { copied, entry, version, kind }),
-                        // It is a staging copy, or one under another id: the next read of the target shows it.
+                        Ok(Some(copied)) if is_wanted => earlier = Some(EarlierCopy { copied, entry, version, kind }),
+                        // It is a staging copy: the next read of the target shows it.
                         Ok(_) => self.cx.journal.ended(entry),
-                        // It is proved that no copy was started, and the id is released.
+                        // It is proved that no copy was started, and the release of the id was tried.
                         Err(error) if error.delivery() == Delivery::NotProcessed => self.cx.emit(Event::StartingOver),
                         Err(error) => return Err(error),
                     }
@@ -87,8 +87,8 @@ impl Job<'_> {
             }
         }
         // A replacement goes on from what the target shows.
-        match landed.filter(|_| self.plan.options.if_exists != IfExists::Replace) {
-            Some(landed) => self.unless_trained_again(found, landed, reserved_until).await,
+        match earlier.filter(|_| self.plan.options.if_exists != IfExists::Replace) {
+            Some(earlier) => self.unless_trained_again(found, earlier, reserved_until).await,
             None => Ok(Rest::Copy { found: found.map(Box::new), reserved_until }),
         }
     }
@@ -100,6 +100,7 @@ impl Job<'_> {
             target: self.target.endpoint(),
             kind: found.map(|found| found.kind).or(self.plan.kind),
             source_id: &self.plan.model_id,
+            target_id: self.plan.new_model_id(),
         };
         let mut is_first = true;
         loop {
@@ -132,7 +133,7 @@ impl Job<'_> {
         if open.version.wire().service_names_the_copy() {
             let time = since.map(|since| (since, since + AUTHORIZE_TIME));
             let candidates = blank_models(self.target, open.version, time).await;
-            self.cx.emit(Event::MayBeReserved { candidates: &candidates });
+            self.cx.emit(Event::MayBeReserved { candidates: &candidates, requests: 1 });
             self.cx.journal.ended(open.id);
             return None;
         }
@@ -167,11 +168,11 @@ impl Job<'_> {
             return self.poll_earlier(&authorized, reservation, operation).await;
         }
         if left.is_some_and(|left| left < -LATE_COPY_TIME) {
-            let search = Search::since(&self.cx, &authorized, since);
+            let search = Search::for_earlier_run(&self.cx, &authorized, since);
             return match search.look().await {
                 Evidence::Operation(operation) => self.poll_earlier(&authorized, reservation, operation).await,
-                Evidence::Ready => settle(&self.cx, reservation, Verdict::Ready).await.map(Some),
-                Evidence::Nothing { .. } => Ok(self.came_to_nothing(&authorized, reservation)),
+                Evidence::Ready => settle(&self.cx, reservation, Verdict::Ready).await.result().map(Some),
+                Evidence::Nothing { .. } => Ok(self.give_up(&authorized, reservation)),
             };
         }
         if self.cx.source.service_time().is_none() {
@@ -179,7 +180,7 @@ impl Job<'_> {
             drop(self.look_up(self.cx.source, version, reservation.kind(), &source_id).await);
         }
         let start = continue_start(&self.cx, &source_id, &authorized, since).await;
-        finish(&self.cx, start, reservation).await.map(Some)
+        finish(&self.cx, start, reservation).await.result().map(Some)
     }
 
     /// Polls an operation of an earlier run. The source forgets it after a day; then the target decides.
@@ -193,20 +194,19 @@ impl Job<'_> {
             Verdict::Open(error) if error.is_no_such_operation() => {
                 match self.look_up(self.target, authorized.version, reservation.kind(), reservation.id()).await? {
                     Lookup::Found(model) if model.readiness == Readiness::Ready => Verdict::Ready,
-                    Lookup::Found(_) | Lookup::Absent(_) => return Ok(self.came_to_nothing(authorized, reservation)),
+                    Lookup::Found(_) | Lookup::Absent(_) => return Ok(self.give_up(authorized, reservation)),
                     Lookup::Inconclusive => Verdict::Open(error),
                 }
             }
             verdict => verdict,
         };
-        settle(&self.cx, reservation, verdict).await.map(Some)
+        settle(&self.cx, reservation, verdict).await.result().map(Some)
     }
 
     /// Gives up an authorization that is used up or has expired. What it has reserved is named, not deleted.
-    fn came_to_nothing(&self, authorized: &Authorized<'_>, reservation: Reservation) -> Option<Copied> {
+    fn give_up(&self, authorized: &Authorized<'_>, reservation: Reservation) -> Option<Copied> {
         let id = reservation.id().clone();
-        // There is no copy, so nothing is left to keep.
-        drop(reservation);
+        reservation.expired();
         if authorized.version.wire().service_names_the_copy() {
             self.cx.emit(Event::BlankLeft { target_model_id: &id });
         }
@@ -217,10 +217,10 @@ impl Job<'_> {
     async fn unless_trained_again(
         &self,
         found: Option<SourceModel>,
-        landed: Landed,
+        earlier: EarlierCopy,
         reserved_until: Option<Timestamp>,
     ) -> Result<Rest, Error> {
-        let Landed { copied, entry, version, kind } = landed;
+        let EarlierCopy { copied, entry, version, kind } = earlier;
         let source = if let Some(found) = &found {
             found.clone()
         } else {

@@ -50,7 +50,7 @@ use handler::Request;
 pub use limits::Tier;
 pub use lost::AnswerTo;
 pub use options::{EmulatedResource, Options, resource_name};
-pub use outage::Outage;
+pub use outage::{Outage, OutageTime};
 use reply::Reply;
 use service::Service;
 use state::{Stored, new_id};

@@ -24,13 +24,20 @@ pub(super) struct Content {
     more: BTreeMap<String, Value>,
 }
 
-/// What identifies a copy: which model of which resource, and to which resource.
+/// Which model of which resource is copied to which resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
+pub(crate) struct ModelKey {
     source: String,
     target: String,
     kind: Kind,
-    model_id: String,
+    model_id: ModelId,
+}
+
+/// What identifies a copy: its model, and its own id. A model may have several copies on one resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(super) model: ModelKey,
+    pub(super) target_id: ModelId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,14 +115,11 @@ pub(crate) struct Fact<'a> {
     pub samples_agreed_at: Option<Timestamp>,
 }
 
-impl Key {
-    /// The key of a copy.
+impl ModelKey {
+    /// The key of the copies of a model.
     #[must_use]
     pub(crate) fn new(source: &Endpoint, target: &Endpoint, kind: Kind, model_id: &ModelId) -> Self {
-        // A UUID is the same in upper and lower case.
-        let id = model_id.to_string();
-        let model_id = if model_id.is_uuid() { id.to_ascii_lowercase() } else { id };
-        Self { source: source.to_string(), target: target.to_string(), kind, model_id }
+        Self { source: source.to_string(), target: target.to_string(), kind, model_id: model_id.normalized() }
     }
 
     /// Whether the copy is on this target, and of this source if one is given.
@@ -131,11 +135,23 @@ impl Key {
     }
 }
 
+impl Key {
+    fn new(model: ModelKey, target_id: &ModelId) -> Self {
+        Self { model, target_id: target_id.normalized() }
+    }
+}
+
 impl Fact<'_> {
     /// The key of the copy.
     #[must_use]
     pub(super) fn key(&self) -> Key {
-        Key::new(self.source, self.target, self.kind, self.source_id)
+        self.key_of(self.target_id)
+    }
+
+    /// The key of another copy of the same model on the same target.
+    #[must_use]
+    pub(super) fn key_of(&self, target_id: &ModelId) -> Key {
+        Key::new(ModelKey::new(self.source, self.target, self.kind, self.source_id), target_id)
     }
 
     /// The record, from the one that is there. It is the same one where no fact has changed.
@@ -154,7 +170,7 @@ impl Fact<'_> {
             more: BTreeMap::new(),
         };
         let Some(known) = known else { return new };
-        let is_same_copy = known.target.model_id == new.target.model_id && known.may_be_of(new.training.as_ref());
+        let is_same_copy = known.may_be_of(new.training.as_ref());
         CopyRecord {
             source: ModelAt { more: known.source.more.clone(), ..new.source },
             target: ModelAt { more: known.target.more.clone(), ..new.target },
@@ -190,9 +206,9 @@ impl CopyRecord {
         let parse_id = |id: &str| id.parse::<ModelId>().map_err(|_| damaged(&format!("{id:?} is not a model id")));
         let endpoint =
             |text: &str| text.parse::<Endpoint>().map_err(|_| damaged(&format!("{text:?} is not an endpoint")));
-        parse_id(&self.target.model_id)?;
         let (source, target) = (endpoint(&self.source.endpoint)?, endpoint(&self.target.endpoint)?);
-        Ok(Key::new(&source, &target, self.kind()?, &parse_id(&self.source.model_id)?))
+        let model = ModelKey::new(&source, &target, self.kind()?, &parse_id(&self.source.model_id)?);
+        Ok(Key::new(model, &parse_id(&self.target.model_id)?))
     }
 
     /// The copy for a comparison. None where this version of frcopy does not know its API version.
@@ -217,16 +233,8 @@ impl CopyRecord {
         let target_id = self.target.model_id.parse().ok()?;
         let version = self.api_version.parse().ok()?;
         let source_endpoint = self.source.endpoint.parse().ok()?;
-        Some(RecordedCopy { source_endpoint, source, target_id, version, training, verified_at: self.verified_at })
-    }
-
-    /// The ids of a copy that the service has named (v2.1), on the source and on the target.
-    #[must_use]
-    pub(super) fn ids_if_named_by_service(&self) -> Option<(ModelId, ModelId)> {
-        let version: ApiVersion = self.api_version.parse().ok()?;
-        let is_named = version.wire().service_names_the_copy();
-        let ids = (self.source.model_id.parse().ok()?, self.target.model_id.parse().ok()?);
-        is_named.then_some(ids)
+        let (verified_at, ended_at) = (self.verified_at, self.ended_at);
+        Some(RecordedCopy { source_endpoint, source, target_id, version, training, verified_at, ended_at })
     }
 }
 

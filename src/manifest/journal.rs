@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::content::Key;
+use super::content::{Key, ModelKey};
 use super::files;
 use super::lines::{self, AnnouncedStart, OpenEntry};
 use crate::authorization_file;
@@ -56,20 +56,25 @@ impl std::fmt::Debug for FileJournal {
 }
 
 impl FileJournal {
-    /// The journal of a manifest. The file is created with its first line.
-    ///
-    /// # Errors
-    /// When there is a file that is not a journal.
-    pub(super) fn open(manifest: &Path) -> Result<Self, Error> {
+    /// The journal of a manifest, before it is read.
+    pub(super) fn beside(manifest: &Path) -> Self {
         let mut name = manifest.as_os_str().to_owned();
         name.push(".journal");
-        let journal = Self {
+        Self {
             manifest: manifest.to_owned(),
             path: name.into(),
             run: Uuid::new_v4(),
             lease: RefCell::default(),
             state: RefCell::default(),
-        };
+        }
+    }
+
+    /// The journal of a manifest, for a command that copies. The file is created with its first line.
+    ///
+    /// # Errors
+    /// When there is a file that is not a journal.
+    pub(super) fn open(manifest: &Path) -> Result<Self, Error> {
+        let journal = Self::beside(manifest);
         let read = |state: &mut State| {
             journal.read(state)?;
             // A process was killed after its last line and before the removal of its files.
@@ -77,17 +82,44 @@ impl FileJournal {
         };
         match journal.locked(read) {
             Ok(()) => Ok(journal),
-            Err(error) => Err(Error::settings(
-                format!("the journal {} cannot be used", journal.path.display()),
-                "delete it only if no copy of an earlier command may be running; it is private to the machine",
-            )
-            .with_source(error)),
+            Err(error) => Err(journal.unusable(error)),
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open entries of all runs. It changes nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is not a journal.
+    pub(super) fn open_entries(&self) -> Result<Vec<OpenEntry>, Error> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        let read = self.locked(|state| {
+            self.read(state)?;
+            Ok(state.open.values().cloned().collect())
+        });
+        read.map_err(|error| self.unusable(error))
+    }
+
+    fn exists(&self) -> bool {
+        !fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    pub(super) fn unusable(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::settings(
+            format!("the journal {} cannot be used", self.path.display()),
+            "delete it only if no copy of an earlier command may be running; it is private to the machine",
+        )
+        .with_source(error)
     }
 
     /// Ends the open entries of this run for copies that are recorded in the manifest.
     pub(super) fn end_recorded(&self, copies: &BTreeSet<Key>) -> Result<(), Error> {
-        let is_recorded = |entry: &OpenEntry| entry.run == self.run && copies.contains(&entry.key());
+        let is_recorded = |entry: &OpenEntry| entry.run == self.run && copies.iter().any(|copy| entry.ends_with(copy));
         if !self.state.borrow().open.values().any(is_recorded) {
             return Ok(());
         }
@@ -291,7 +323,7 @@ impl Drop for FileJournal {
 impl Journal for FileJournal {
     fn take_over(&self, copy: &CopyOf<'_>) -> Result<Unfinished, Error> {
         // What other processes begin after this is found before the next authorize request.
-        if fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        if !self.exists() {
             return Ok(Unfinished::Taken(Vec::new()));
         }
         let taken = self.locked(|state| {
@@ -311,7 +343,7 @@ impl Journal for FileJournal {
         let read = self.locked(|state| {
             self.read(state)?;
             let mut open = OpenOperations::default();
-            for entry in state.open.values().filter(|entry| entry.key().is_between(source, target)) {
+            for entry in state.open.values().filter(|entry| entry.model().is_between(source, target)) {
                 if self.is_alive(entry.run)? {
                     continue;
                 }
@@ -330,8 +362,8 @@ impl Journal for FileJournal {
         let written = self.locked(|state| {
             self.read(state)?;
             let AuthorizeEntry { source, target, kind, source_id, target_id, .. } = *entry;
-            let copy = CopyOf { source, target, kind: Some(kind), source_id };
-            let is_same = |open: &OpenEntry| open.is_of(&copy) && open.target_id.as_ref() == target_id;
+            let model = ModelKey::new(source, target, kind, source_id);
+            let is_same = |open: &OpenEntry| open.model() == model && open.target_id.as_ref() == target_id;
             if self.take(state, is_same)?.is_none() {
                 return Ok(false);
             }

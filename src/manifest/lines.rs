@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::content::Key;
+use super::content::{Key, ModelKey};
+use crate::api::version::ApiVersion;
 use crate::authorization_file::AuthorizationFile;
-use crate::copy::{AuthorizeEntry, CopyOf, EntryId, OpenCopy, OpenStep};
+use crate::copy::{AuthorizeEntry, CopyOf, EntryId, OpenCopy, OpenStep, staging_id};
 use crate::error::Error;
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
@@ -88,13 +89,48 @@ pub(super) struct AnnouncedStart {
 }
 
 impl OpenEntry {
-    pub(super) fn key(&self) -> Key {
-        Key::new(&self.source, &self.target, self.kind, &self.source_id)
+    pub(super) fn model(&self) -> ModelKey {
+        ModelKey::new(&self.source, &self.target, self.kind, &self.source_id)
     }
 
+    /// The id of the copy: the one that was asked for, else the one that the authorization has. None where neither is
+    /// known.
+    ///
+    /// # Errors
+    /// When the authorization is not usable. It does not repeat it.
+    pub(super) fn copy_id(&self) -> Result<Option<ModelId>, Error> {
+        match (&self.target_id, &self.start) {
+            (Some(id), _) => Ok(Some(id.clone())),
+            (None, Some(AnnouncedStart { authorization, .. })) => {
+                let file = AuthorizationFile::from_json(authorization.expose_secret())?;
+                Ok(Some(file.authorization.target_model_id))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether it is about this copy, or about its staging copy.
     pub(super) fn is_of(&self, copy: &CopyOf<'_>) -> bool {
-        let CopyOf { source, target, kind, source_id } = *copy;
-        kind.is_none_or(|kind| kind == self.kind) && self.key() == Key::new(source, target, self.kind, source_id)
+        let CopyOf { source, target, kind, source_id, target_id } = *copy;
+        kind.is_none_or(|kind| kind == self.kind)
+            && self.model() == ModelKey::new(source, target, self.kind, source_id)
+            && self.is_to(target_id)
+    }
+
+    /// Whether a copy of this key ends it.
+    pub(super) fn ends_with(&self, key: &Key) -> bool {
+        self.model() == key.model && self.is_to(&key.target_id)
+    }
+
+    /// Whether it is about a copy to this id, or to the staging id of it, as far as the id was asked for.
+    fn is_to(&self, target_id: &ModelId) -> bool {
+        let is_staging_id = |id: &ModelId| staging_id(target_id).is_ok_and(|staging_id| staging_id.is_same_as(id));
+        let asked_for = self.target_id.as_ref().filter(|_| !self.is_named_by_service());
+        asked_for.is_none_or(|id| id.is_same_as(target_id) || is_staging_id(id))
+    }
+
+    fn is_named_by_service(&self) -> bool {
+        self.version.parse::<ApiVersion>().is_ok_and(|version| version.wire().service_names_the_copy())
     }
 
     /// The entry for the run that continues it.
@@ -121,7 +157,7 @@ impl OpenEntry {
 
     /// Whether it is about a copy to the same id. In v2.1 each copy has another id.
     fn is_superseded_by(&self, other: &Self) -> bool {
-        self.start.is_none() && self.key() == other.key() && self.target_id == other.target_id
+        self.start.is_none() && self.model() == other.model() && self.target_id == other.target_id
     }
 
     fn new(line: Line) -> Option<Self> {

@@ -9,7 +9,9 @@ mod content;
 mod files;
 mod journal;
 mod lines;
+mod open_models;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -18,13 +20,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::check::Checked;
-use crate::copy::{Journal, Outcome, Report, version_of};
+use crate::copy::{Journal, Outcome, Report, is_staging, version_of};
 use crate::error::{Error, ErrorKind};
-use crate::model::ModelId;
+use crate::known_copies::KnownCopies;
 use crate::recorded::RecordedCopy;
 use crate::resource::Endpoint;
 use content::{Content, CopyRecord, Fact, Key};
 use journal::FileJournal;
+pub(crate) use open_models::OpenModels;
 
 /// The shortest time between two writes of a file, except for the last one.
 pub(crate) const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,6 +39,8 @@ pub(crate) struct Manifest {
     content: Content,
     /// What the file does not have yet.
     pending: BTreeMap<Key, CopyRecord>,
+    /// Copies that the file has, and that are not on the target any more.
+    missing: BTreeSet<Key>,
     /// Copies that the file has, or will have with the next write, and that may be open in the journal.
     recorded: BTreeSet<Key>,
     /// The journal of a command that copies.
@@ -56,6 +61,7 @@ impl Manifest {
             path: path.to_owned(),
             content,
             pending: BTreeMap::new(),
+            missing: BTreeSet::new(),
             recorded: BTreeSet::new(),
             journal: None,
             written: None,
@@ -103,17 +109,23 @@ impl Manifest {
         })
     }
 
-    /// The copies between two resources that the service has named (v2.1): id on the source, id on the target.
+    /// The copies between two resources. Of several copies of one model, the one that was shown last comes first.
     #[must_use]
-    pub(crate) fn known_copies(&self, source: &Endpoint, target: &Endpoint) -> BTreeMap<ModelId, ModelId> {
-        let copies = self.content.copies.iter().filter(|(key, _)| key.is_between(source, target));
-        copies.filter_map(|(_, copy)| copy.ids_if_named_by_service()).collect()
+    pub(crate) fn known_copies(&self, source: &Endpoint, target: &Endpoint) -> KnownCopies {
+        let copies = self.content.copies.iter().filter(|(key, _)| key.model.is_between(source, target));
+        let mut copies: Vec<_> = copies.filter_map(|(_, copy)| copy.recorded_copy()).collect();
+        copies.sort_by_key(|copy| Reverse((copy.verified_at, copy.ended_at)));
+        let mut known = KnownCopies::default();
+        for RecordedCopy { version, source, target_id, .. } in copies {
+            known.add(version, source.kind, &source.id, target_id);
+        }
+        known
     }
 
     /// The copies on a target, and of a source if one is given.
     #[must_use]
     pub(crate) fn copies_on(&self, target: &Endpoint, source: Option<&Endpoint>) -> Vec<RecordedCopy> {
-        let copies = self.content.copies.iter().filter(|(key, _)| key.is_on(target, source));
+        let copies = self.content.copies.iter().filter(|(key, _)| key.model.is_on(target, source));
         copies.filter_map(|(_, copy)| copy.recorded_copy()).collect()
     }
 
@@ -154,6 +166,7 @@ impl Manifest {
     /// When the file cannot be written.
     pub(crate) fn record(&mut self, report: &Report) -> Result<(), Error> {
         if let Some(fact) = fact(report) {
+            self.missing.extend(report.missing_copies.iter().map(|id| fact.key_of(id)));
             self.add(&fact);
         }
         if self.written.is_some_and(|written| written.elapsed() < WRITE_INTERVAL) {
@@ -173,6 +186,10 @@ impl Manifest {
     fn add(&mut self, fact: &Fact<'_>) {
         let key = fact.key();
         self.recorded.insert(key.clone());
+        // A replacement deletes it.
+        if is_staging(fact.target_id) {
+            return;
+        }
         let known = self.pending.get(&key).or_else(|| self.content.copies.get(&key));
         let record = fact.record(known);
         if known != Some(&record) {
@@ -185,11 +202,12 @@ impl Manifest {
     /// # Errors
     /// When the file cannot be written. It stays as it was.
     pub(crate) fn write(&mut self) -> Result<(), Error> {
-        if self.pending.is_empty() && self.recorded.is_empty() {
+        let is_unchanged = self.pending.is_empty() && self.missing.is_empty();
+        if is_unchanged && self.recorded.is_empty() {
             return Ok(());
         }
         self.written = Some(Instant::now());
-        let written = if self.pending.is_empty() { Ok(()) } else { self.merge_and_write(false) };
+        let written = if is_unchanged { Ok(()) } else { self.merge_and_write(false) };
         // Only now does a killed command need no journal to find these copies.
         let ended = written.and_then(|()| match &self.journal {
             Some(journal) => Ok(journal.end_recorded(&self.recorded)?),
@@ -213,6 +231,7 @@ impl Manifest {
             Some((text, content)) => (Some(text), content),
             None => (None, self.content.clone()),
         };
+        content.copies.retain(|key, _| !self.missing.contains(key));
         content.copies.extend(self.pending.clone());
         let text = content.to_json();
         if old_text.as_ref() != Some(&text) && !(check && old_text.is_some()) {
@@ -222,6 +241,7 @@ impl Manifest {
         }
         self.content = content;
         self.pending.clear();
+        self.missing.clear();
         Ok(())
     }
 }

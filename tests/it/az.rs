@@ -185,4 +185,15 @@ fn the_azure_cli_does_not_inherit_keys_and_tokens() {
     let environment = az.calls();
     assert!(environment.contains("AZURE_CONFIG_DIR=/nowhere"), "{environment}");
     assert!(!environment.contains("FRCOPY_") && !environment.contains(&source.key), "{environment}");
+
+    // Nor the keys that the configuration file names.
+    let file = az.folder.path().join("config.toml");
+    let text = "[resources.east]\naccount = \"contoso\"\nresource-group = \"east\"\nkey-env = \"EAST_KEY\"\n\
+                [resources.west]\nendpoint = \"https://west.example\"\nkey-env = \"WEST_KEY\"\n";
+    fs::write(&file, text).unwrap();
+    let mut command = az.command(&["list", "east", "-q", "--config", file.to_str().unwrap()]);
+    run(command.env("EAST_KEY", &source.key).env("WEST_KEY", "an0ther-key-of-west-0123456789").env("OTHER", "other"))
+        .expect(0, &[]);
+    let environment = az.calls();
+    assert!(environment.contains("OTHER=other") && !environment.contains("_KEY"), "{environment}");
 }

@@ -48,7 +48,12 @@ fn two_hundred_models_of_all_versions_are_copied_checked_and_then_skipped() {
     }
     let expires = format!("invoices-v4.0-2: expires {}", &soon[..10]);
     let output = pair.run(&["check", "--expiring-within", "800d"]).expect(9, &[&expires]);
-    let found = ["+ invoices-v3.0-7", "* invoices-v3.1-5", "* invoices-v4.0-9", "- classifier-v4.0-3"];
+    let found = [
+        "+ model invoices-v3.0-7",
+        "* model invoices-v3.1-5",
+        "* model invoices-v4.0-9",
+        "- classifier classifier-v4.0-3",
+    ];
     assert_eq!(differences(&output), found);
     assert_eq!(differences(&pair.run(&["check", "--one-way"]).expect(9, &[])), found[..3]);
     pair.copy(&["--all", "--if-exists", "replace"]).expect(0, &["1 copied, 2 replaced, 196 already there"]);

@@ -28,19 +28,20 @@ fn each_difference_has_a_sign_and_a_reason() {
         "the fields of document type invoices-v4.0-1 differ",
     ];
     let output = pair.run(&["check"]).expect(9, &why);
+    let copies = pair.ids(TARGET, Collection::CustomModels);
     let mut signs: Vec<_> = output.stdout.lines().collect();
     signs.sort_unstable();
     let mut expected = [
-        "* invoices-v3.0-1".to_owned(),
-        "* invoices-v4.0-1".to_owned(),
-        "+ classifier-v4.0-2".to_owned(),
-        "+ invoices-v3.0-2".to_owned(),
-        "+ invoices-v3.1-2".to_owned(),
-        "+ invoices-v4.0-2".to_owned(),
-        format!("+ {}", named("invoices 2")),
-        "- classifier-v4.0-1".to_owned(),
-        "= invoices-v3.1-1".to_owned(),
-        format!("= {}", named("invoices 1")),
+        "* model invoices-v3.0-1".to_owned(),
+        "* model invoices-v4.0-1".to_owned(),
+        "+ classifier classifier-v4.0-2".to_owned(),
+        "+ model invoices-v3.0-2".to_owned(),
+        "+ model invoices-v3.1-2".to_owned(),
+        "+ model invoices-v4.0-2".to_owned(),
+        format!("+ model {}", named("invoices 2")),
+        "- classifier classifier-v4.0-1".to_owned(),
+        "= model invoices-v3.1-1".to_owned(),
+        format!("= model {} {}", named("invoices 1"), copies.first().unwrap()),
     ];
     expected.sort_unstable();
     assert_eq!(signs, expected);
@@ -117,7 +118,7 @@ fn a_requested_model_that_is_not_ready_is_reported() {
     pair.set(SOURCE, Collection::CustomModels, &custom, "/modelInfo/status", json!("creating"));
     let output =
         pair.run(&["check", &custom]).expect(9, &["the model of the source is not ready, and cannot be compared"]);
-    assert_eq!(output.stdout, format!("! {custom}\n"));
+    assert_eq!(output.stdout, format!("! model {custom}\n"));
 }
 
 /// A resource with v3.1 that lists two models. One of them cannot be read.
@@ -162,7 +163,7 @@ fn an_unreadable_model_is_reported_and_the_others_are_compared() {
     command.env("FRCOPY_SOURCE_ENDPOINT", source.uri()).env("FRCOPY_TARGET_ENDPOINT", target.uri());
     command.env("FRCOPY_SOURCE_KEY", "a").env("FRCOPY_TARGET_KEY", "b").arg("check");
     let output = run(&mut command).expect(9, &["error: model bad-1: ", "Forbidden: Not this one.", "1 same, 1 unread"]);
-    assert_eq!(output.stdout, "! bad-1\n= good-1\n");
+    assert_eq!(output.stdout, "! model bad-1\n= model good-1\n");
     let quiet = run(command.arg("-q")).expect(9, &["error: model bad-1: ", "Forbidden: Not this one."]);
     assert!(!quiet.stderr.contains("same"), "{quiet:#?}");
 }

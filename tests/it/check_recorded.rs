@@ -75,7 +75,7 @@ fn the_target_alone_answers_which_id_to_use_and_whether_it_is_good() {
         .map(|line| {
             let words: Vec<_> = line.split(' ').collect();
             assert_eq!(words[0], "=");
-            (words[1].to_owned(), words.last().unwrap().to_string())
+            (words[2].to_owned(), words.last().unwrap().to_string())
         })
         .collect();
     assert_eq!(used, backup.ids());
@@ -108,11 +108,17 @@ fn a_missing_a_changed_and_an_unrecorded_model_of_the_target_are_differences() {
     pair.emulator.put(TARGET, Collection::DocumentModels, "other", other);
     let why = ["the recorded model was trained", "the document types are not those of the recorded model"];
     let output = backup.check_target(&[]).expect(9, &why);
-    for line in ["+ invoices-v3.0-1", "* invoices-v4.0-1", "* invoices-v3.1-1", "= classifier-v4.0-1", "- other"] {
+    for line in [
+        "+ model invoices-v3.0-1",
+        "* model invoices-v4.0-1",
+        "* model invoices-v3.1-1",
+        "= classifier classifier-v4.0-1",
+        "- model other",
+    ] {
         assert!(output.stdout.lines().any(|other| other == line), "{line} is missing in {output:#?}");
     }
     let output = backup.check_target(&["--one-way", "classifier-v4.0-1"]).expect(0, &[]);
-    assert_eq!(output.stdout, "= classifier-v4.0-1\n");
+    assert_eq!(output.stdout, "= classifier classifier-v4.0-1\n");
     backup.check_target(&["--include", "no-such-*"]).expect(5, &["matches no-such-*"]);
 }
 

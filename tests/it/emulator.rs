@@ -37,6 +37,15 @@ impl EmulatorProcess {
         &self.settings.iter().find(|(variable, _)| variable == name).unwrap().1
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.settings.iter().any(|(variable, _)| variable == name)
+    }
+
+    /// The lines that set no variable.
+    pub(crate) fn notes(&self) -> &str {
+        &self.notes
+    }
+
     /// The id of a seeded v2.1 model.
     fn custom_model(&self) -> String {
         let line = self.notes.lines().find(|line| line.contains("v2.1 models")).unwrap();
@@ -155,7 +164,10 @@ fn bad_input_of_the_emulator_is_refused_with_the_valid_values() {
         (&["--resources", "0"], &["0 is not in 1..=20"]),
         (&["--resources", "east,East"], &["\"East\" is not a name"]),
         (&["--down", "moon@1s..2s"], &["--down \"moon\" is not the name of a resource", "source, target"]),
-        (&["--down", "source@1s"], &["--down \"source@1s\" does not name a time", "source@10s..40s"]),
+        (
+            &["--down", "source@1s"],
+            &["--down \"source@1s\" does not name a time", "source@10s..40s", "source@while=FILE"],
+        ),
         (&["--hang", "source@2s..1s"], &["--hang \"source@2s..1s\" does not name a time"]),
         (&["--lose-answers", "start,stop"], &["invalid value 'stop'", "authorize, start, poll"]),
         (&["--clock-skew", "moon=1s"], &["--clock-skew \"moon\" is not the name of a resource"]),

@@ -16,7 +16,7 @@ const MODEL: &str = "invoices-v4.0-1";
 
 /// The source does not answer from the start until this time.
 fn outage_of_source(until: Option<u64>) -> Vec<Outage> {
-    vec![Outage { resource: "source".into(), from: Duration::ZERO, until: until.map(Duration::from_millis) }]
+    vec![Outage::between("source", Duration::ZERO, until.map(Duration::from_millis))]
 }
 
 fn options() -> Options {
@@ -33,12 +33,22 @@ fn a_resource_that_is_down_closes_connections_and_works_again_afterwards() {
 }
 
 #[test]
+fn a_resource_is_down_as_long_as_a_file_exists() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("source.down");
+    let emulator = EmulatorProcess::start(&["--down", &format!("source@while={}", file.display())]);
+    let list = || run(emulator.command(&["list", "source"]).args(["--timeout", "2s"]));
+    list().expect(0, &[]);
+    fs::write(&file, "").unwrap();
+    list().expect(7, &["the source did not answer"]);
+    run(&mut emulator.command(&["list", "target"])).expect(0, &[]);
+    fs::remove_file(&file).unwrap();
+    list().expect(0, &[]);
+}
+
+#[test]
 fn a_connection_that_is_in_use_is_closed_when_its_resource_goes_down() {
-    let down = vec![Outage {
-        resource: "source".into(),
-        from: Duration::from_millis(700),
-        until: Some(Duration::from_millis(2500)),
-    }];
+    let down = vec![Outage::between("source", Duration::from_millis(700), Some(Duration::from_millis(2500)))];
     let pair = EmulatedPair::with_options(&Options { down, operation_time: Duration::from_secs(3), ..options() });
     pair.copy(&[MODEL, "-v"]).expect(0, &["did not answer", "copied model"]);
 }

@@ -1,5 +1,7 @@
 //! Guarantees: no POST is repeated without a check of its outcome, and no id stays reserved without a message.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
@@ -173,6 +175,36 @@ fn a_lost_authorize_is_retried_and_its_reservation_is_released() {
             run(&mut service.copy()).expect(0, &["released"]);
             assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (3, 1));
         }
+    });
+}
+
+#[test]
+fn a_503_to_an_authorize_request_may_have_reserved_an_id() {
+    on_every_version(|version| {
+        let created = Authorization::answer(version, version.copy_id());
+        let service = ScriptedService::new(version);
+        if version.is_v2_1() {
+            service.on(Step::Authorize, [reply(503), reply(503), created]);
+            run(&mut service.copy()).expect(0, &["up to 2 blank models may remain"]);
+            assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (3, 0));
+        } else {
+            service.on(Step::Authorize, [reply(503), error_reply(409, "Conflict", "ModelExists"), created]);
+            run(&mut service.copy()).expect(0, &["released"]);
+            assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (3, 1));
+        }
+    });
+}
+
+#[test]
+fn an_authorize_request_that_is_answered_with_503_until_the_deadline_ends_with_it() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [reply(503)]);
+        service.on(Step::Release, [reply(503)]);
+        let begun = Instant::now();
+        let named = if version.is_v2_1() { "blank models may remain" } else { version.copy_id() };
+        run(service.copy().args(["--timeout", "3s"])).expect(7, &["HTTP 503", named]);
+        assert!(begun.elapsed() < Duration::from_millis(4500), "{:?}", begun.elapsed());
     });
 }
 

@@ -28,6 +28,7 @@ fn every_topic_is_printed_and_fits_into_80_columns() {
         ),
         ("authentication", &["Cognitive Services User", "AZURE_FEDERATED_TOKEN_FILE", "FRCOPY_SOURCE_TENANT"]),
         ("ci", &["target-model-id", "inSync"]),
+        ("drill", &["frcopy doctor east west", "YOUR OWN RESOURCES"]),
         ("guarantees", &["BURNED", "LOST", "FALSE", "LEAKED", "24 hours", "exit code 8"]),
         ("manifest", &["frcopy.manifest/1", "verifiedAt", "git"]),
         ("models", &["composed", "auto", "--if-exists replace"]),
@@ -42,8 +43,11 @@ fn every_topic_is_printed_and_fits_into_80_columns() {
         assert!(output.stdout.lines().all(|line| line.chars().count() <= 80), "{}", output.stdout);
         assert_eq!(output.stderr, "");
     }
-    let known =
-        ["there is no command or topic \"nope\"", "copy, wait", "environment, exit-codes, guarantees, json, manifest"];
+    let known = [
+        "there is no command or topic \"nope\"",
+        "copy, wait",
+        "drill, environment, exit-codes, guarantees, json, manifest",
+    ];
     run(frcopy().args(["help", "nope"])).expect(2, &known);
 }
 
@@ -57,6 +61,11 @@ fn every_flag_and_variable_of_the_topics_exists() {
     let topic = |topic: &str| run(frcopy().args(["help", topic])).expect(0, &[]).stdout;
     let commands = ["copy", "wait", "list", "check", "authorize", "doctor", "prune", "resources"];
     let mut known: BTreeSet<_> = commands.iter().flat_map(|command| words(&topic(command))).collect();
+    if cfg!(feature = "emulator") {
+        known.extend(words(&topic("emulator")));
+    } else {
+        known.extend(["--resources", "--write-config"].map(str::to_owned));
+    }
     // Those of the Azure CLI.
     known.extend(["--name", "--resource-group", "--query", "--resource"].map(str::to_owned));
     for name in [
@@ -104,6 +113,7 @@ fn a_code_of_the_service_is_explained_with_its_remedy_and_exit_code() {
             "401",
             &["meaning: the key is not one of this endpoint's", "help: check that the key is a key of the endpoint"],
         ),
+        ("ModelReadOnly", &["help: choose a custom model"]),
         ("PermissionDenied", &["Cognitive Services User", "exit code: 4"]),
         ("403 Out of call volume quota for FormRecognizer F0 pricing tier.", &["used up", "exit code: 7\n"]),
     ] {
@@ -137,4 +147,26 @@ fn explain_without_a_code_lists_every_code() {
 fn an_unknown_code_is_refused() {
     let output = run(frcopy().args(["explain", "4711"])).expect(2, &["error: \"4711\" is not a known code"]);
     assert_eq!(output.stdout, "");
+}
+
+#[test]
+fn a_misspelt_code_leads_to_the_nearest_one() {
+    run(frcopy().args(["explain", "ModelExist"])).expect(2, &["did you mean ModelExists?"]);
+    run(frcopy().args(["explain", "xyz"])).expect(2, &["give one of the codes that frcopy explain lists"]);
+}
+
+/// The text of an error that the topic network names, as the topic and as the source of the message have it.
+#[test]
+fn the_topic_network_names_the_errors_as_they_are_printed() {
+    let text = run(frcopy().args(["help", "network"])).expect(0, &[]).stdout;
+    let (_, errors) = text.split_once("ERRORS\n").unwrap();
+    let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let names: Vec<_> = errors.lines().filter(is_name).filter_map(|line| line.trim().split("  ").next()).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    let source =
+        include_str!("../../src/client/transport.rs").to_owned() + include_str!("../../src/api/service_error.rs");
+    for name in names {
+        let printed = name.replace("(HTTP 404)", "(HTTP {status})");
+        assert!(source.contains(&printed), "{name} is not printed");
+    }
 }

@@ -17,13 +17,13 @@ use crate::support::child_process::SignalTarget;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET, without_query};
 
 /// Two resources, and a folder with a manifest and its journal.
-struct Journaled {
-    pair: EmulatedPair,
+pub(crate) struct Journaled {
+    pub(crate) pair: EmulatedPair,
     folder: TempDir,
 }
 
 #[derive(Clone, Copy)]
-enum Request {
+pub(crate) enum Request {
     Authorize,
     Start,
     Poll,
@@ -44,12 +44,16 @@ fn options() -> Options {
 }
 
 impl Journaled {
-    fn new() -> Self {
-        Self { pair: EmulatedPair::with_options(&options()), folder: tempdir().unwrap() }
+    pub(crate) fn new() -> Self {
+        Self::on(EmulatedPair::with_options(&options()))
+    }
+
+    pub(crate) fn on(pair: EmulatedPair) -> Self {
+        Self { pair, folder: tempdir().unwrap() }
     }
 
     /// Copies a model and kills the command when the emulator gets a request. The emulator carries it out.
-    fn killed_at(request: Request, model: impl Fn(&EmulatedPair) -> String) -> (Self, String) {
+    pub(crate) fn killed_at(request: Request, model: impl Fn(&EmulatedPair) -> String) -> (Self, String) {
         let process = SignalTarget::default();
         let observed = process.clone();
         let pair = EmulatedPair::with_observer(&options(), move |served| {
@@ -66,15 +70,15 @@ impl Journaled {
         (one, model)
     }
 
-    fn manifest(&self) -> PathBuf {
+    pub(crate) fn manifest(&self) -> PathBuf {
         self.folder.path().join("models.json")
     }
 
-    fn journal(&self) -> PathBuf {
+    pub(crate) fn journal(&self) -> PathBuf {
         self.folder.path().join("models.json.journal")
     }
 
-    fn copy(&self, arguments: &[&str]) -> CommandOutput {
+    pub(crate) fn copy(&self, arguments: &[&str]) -> CommandOutput {
         self.pair.copy(&[arguments, &["--manifest", self.manifest().to_str().unwrap()]].concat())
     }
 
@@ -102,7 +106,13 @@ impl Journaled {
     }
 
     /// A journal of an earlier command that ended before a start request was sent with an authorization.
-    fn write_unused_authorization(&self, model: &str, target_id: &str, authorization: &Value, started: Timestamp) {
+    pub(crate) fn write_unused_authorization(
+        &self,
+        model: &str,
+        target_id: Option<&str>,
+        authorization: &Value,
+        started: Timestamp,
+    ) {
         let [source, target, ..] = self.pair.emulator.resources() else { panic!("two resources") };
         let (id, run) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
         let lines = [
@@ -122,7 +132,7 @@ impl Journaled {
         fs::write(self.journal(), text).unwrap();
     }
 
-    fn authorize(&self, arguments: &[&str]) -> (PathBuf, Value) {
+    pub(crate) fn authorize(&self, arguments: &[&str]) -> (PathBuf, Value) {
         let path = self.folder.path().join("authorization.json");
         let arguments = [&["authorize", "--out", path.to_str().unwrap()], arguments].concat();
         self.pair.run(&arguments).expect(0, &[]);
@@ -132,7 +142,7 @@ impl Journaled {
     }
 }
 
-fn custom_model(pair: &EmulatedPair) -> String {
+pub(crate) fn custom_model(pair: &EmulatedPair) -> String {
     pair.custom_model()
 }
 
@@ -217,7 +227,7 @@ fn an_unused_authorization_is_used_by_the_next_command() {
                 let (_, authorization) = journaled.authorize(arguments);
                 let started = Timestamp::now() - SignedDuration::from_mins(2);
                 let target_id = authorization["targetModelId"].as_str().unwrap();
-                journaled.write_unused_authorization(&model, target_id, &authorization, started);
+                journaled.write_unused_authorization(&model, Some(target_id), &authorization, started);
                 let output = journaled.copy(&[&model]).expect(0, &["continuing the copy"]);
                 assert_eq!(output.stdout.trim(), target_id);
                 let sent = journaled.pair.mutating_requests();
@@ -239,7 +249,7 @@ fn an_expired_authorization_is_not_used() {
     authorization["expiresAt"] = past(120);
     authorization["authorization"]["expirationDateTime"] = authorization["expiresAt"].clone();
     let started = Timestamp::now() - SignedDuration::from_mins(179);
-    journaled.write_unused_authorization(model, model, &authorization, started);
+    journaled.write_unused_authorization(model, Some(model), &authorization, started);
     journaled.pair.mutating_requests();
     journaled.copy(&[model]).expect(0, &["copied"]);
     let sent = journaled.pair.mutating_requests();
@@ -256,6 +266,42 @@ fn a_model_that_was_trained_again_meanwhile_is_not_reported_as_copied() {
     assert!(!killed.journal().exists());
     killed.copy(&[model, "--if-exists", "replace"]).expect(0, &["replaced"]);
     killed.assert_copied_once(model);
+}
+
+#[test]
+fn an_unfinished_copy_under_another_id_is_left_to_the_command_that_names_it() {
+    for model in ["invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "classifier-v4.0-1"] {
+        let (killed, _) = Journaled::killed_at(Request::Poll, |_| model.into());
+        killed.copy(&[model, "--target-model-id", "other"]).expect(0, &["copied"]);
+        assert!(killed.journal().exists());
+        killed.pair.mutating_requests();
+        killed.copy(&[model]).expect(0, &["continuing the copy"]);
+        assert_eq!(killed.pair.mutating_requests(), Vec::<String>::new());
+        assert!(!killed.journal().exists());
+        let manifest: Value = serde_json::from_str(&fs::read_to_string(killed.manifest()).unwrap()).unwrap();
+        assert_eq!(manifest["copies"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn a_staging_copy_that_is_waited_for_is_not_recorded() {
+    let operation_time = Duration::from_secs(8);
+    let pair = EmulatedPair::with_options(&Options { operation_time, ..Options::default() });
+    let journaled = Journaled { pair, folder: tempdir().unwrap() };
+    let model = "invoices-v4.0-1";
+    let mut other = journaled.pair.emulator.get(SOURCE, Collection::DocumentModels, model).unwrap();
+    other["createdDateTime"] = json!("2025-01-01T00:00:00Z");
+    other["modifiedDateTime"] = json!("2025-01-01T00:00:00Z");
+    journaled.pair.emulator.put(TARGET, Collection::DocumentModels, model, other);
+    let replace = [model, "--if-exists", "replace"];
+    journaled.copy(&[&replace[..], &["--timeout", "4s"]].concat()).expect(8, &["frcopy wait"]);
+    let manifest = journaled.manifest();
+    let wait = ["wait", "--poll-interval", "20ms", "--manifest", manifest.to_str().unwrap()];
+    journaled.pair.run(&wait).expect(0, &["continuing the copy"]);
+    let recorded = || fs::read_to_string(journaled.manifest()).unwrap();
+    assert!(!recorded().contains("staging") && !journaled.journal().exists(), "{}", recorded());
+    journaled.copy(&replace).expect(0, &["replaced"]);
+    assert!(!recorded().contains("staging") && recorded().contains(model), "{}", recorded());
 }
 
 #[test]

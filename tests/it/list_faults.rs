@@ -119,7 +119,7 @@ fn a_model_that_two_pages_of_a_list_name_is_listed_once() {
     assert_eq!(output.expect(0, &[]).stdout, "first\ninvoices\nlast\n");
     let scope = ["--kind", "model", "--api-version", "4.0"];
     let output = run(&mut command(&source, &target.uri(), &[&["check"], &scope[..]].concat()));
-    assert_eq!(output.expect(9, &[]).stdout, "+ first\n= invoices\n+ last\n");
+    assert_eq!(output.expect(9, &[]).stdout, "+ model first\n= model invoices\n+ model last\n");
 }
 
 fn origin(request: &Request) -> String {

@@ -26,8 +26,12 @@ mod deadlines;
 mod delegated;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod doctor;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
+#[cfg(feature = "emulator")]
+mod emulator_config;
 #[cfg(feature = "emulator")]
 mod emulator_faults;
 #[cfg(feature = "emulator")]
@@ -59,6 +63,8 @@ mod list_faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod manifest;
 #[cfg(feature = "emulator")]
+mod manifest_ids;
+#[cfg(feature = "emulator")]
 mod named;
 #[cfg(feature = "emulator")]
 mod named_errors;
@@ -66,6 +72,8 @@ mod named_errors;
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
 mod prune;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod prune_open;
 mod readme;
 #[cfg(target_os = "linux")]
 #[cfg(feature = "emulator")]

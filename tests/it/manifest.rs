@@ -122,7 +122,7 @@ fn the_recorded_copy_of_a_v2_1_model_is_preferred_to_others() {
     // The recorded copy is missing, although the target has other copies of the same model.
     pair.emulator.remove(TARGET, Collection::CustomModels, &known);
     let output = records.check().expect(9, &["which the target has not: its copy is", "1 different"]);
-    assert!(output.stdout.contains(&format!("* {model}")), "{output:#?}");
+    assert!(output.stdout.contains(&format!("* model {model}")), "{output:#?}");
     records.copy(&[&model, "--if-exists", "skip"]).expect(0, &["skipped"]);
     records.check().expect(0, &["10 same"]);
 }
@@ -145,9 +145,12 @@ fn only_a_changed_fact_changes_the_file() {
     records.pair.retrain(model);
     records.copy(&[model, "--if-exists", "replace"]).expect(0, &["replaced"]);
     assert_eq!(records.record(model)["training"]["modifiedAt"], "2026-11-22T08:00:00Z");
+    // A copy that was not read on the target.
     records.copy(&[model, "--target-model-id", "backup", "--no-verify"]).expect(0, &[]);
-    let renamed = records.record(model);
-    assert_eq!((&renamed["target"]["modelId"], &renamed["verifiedAt"]), (&json!("backup"), &Value::Null));
+    let copies = records.json()["copies"].as_array().unwrap().clone();
+    let renamed = copies.iter().find(|copy| copy["target"]["modelId"] == "backup").unwrap();
+    assert_eq!((&renamed["source"]["modelId"], &renamed["verifiedAt"]), (&json!(model), &Value::Null));
+    assert_eq!(copies.len(), 6, "the other copy of the model keeps its record");
 }
 
 #[test]

@@ -197,6 +197,22 @@ fn a_lost_answer_and_a_rate_limit_do_not_stop_a_deletion() {
 }
 
 #[test]
+fn a_named_resource_is_called_by_its_name() {
+    let pair = EmulatedPair::new(1);
+    stage(&pair, ID);
+    let west = &pair.emulator.resources()[TARGET];
+    let prune = |arguments: &[&str]| {
+        let mut command = frcopy();
+        command.env("FRCOPY_RESOURCE_WEST_ENDPOINT", &west.endpoint).env("FRCOPY_RESOURCE_WEST_KEY", &west.key);
+        run(command.args(["prune", "west"]).args(arguments))
+    };
+    prune(&[]).expect(0, &["on west: 1 removable; --yes deletes"]);
+    prune(&["--yes", ID]).expect(5, &[&format!("{ID} of west is not removable, nothing was deleted")]);
+    prune(&["--yes"]).expect(0, &["on west: 1 deleted"]);
+    prune(&[]).expect(0, &["copies have left nothing on west"]);
+}
+
+#[test]
 fn settings_and_refusals_have_their_exit_codes() {
     let pair = EmulatedPair::new(1);
     pair.run(&["prune", "source"]).expect(0, &["copies have left nothing on the source"]);

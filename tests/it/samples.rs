@@ -74,7 +74,7 @@ fn a_model_that_reads_otherwise_is_found_although_its_metadata_agree() {
                     "1 different",
                 ],
             );
-            assert_eq!(output.stdout, format!("* {model}\n"));
+            assert_eq!(output.stdout, format!("* model {model}\n"));
             assert!(!output.stderr.contains("table 1"), "{output:#?}");
         }
     }
@@ -155,7 +155,7 @@ fn a_model_without_samples_and_a_folder_without_a_model_are_said() {
     // A copy that is missing is a difference, with samples or without.
     pair.emulator.remove(TARGET, Collection::DocumentModels, "invoices-v4.0-1");
     let output = check(&pair, samples(&["invoices-v4.0-1"], 1).path(), &["--include", "*v4.0-1"]).expect(9, &[]);
-    assert!(output.stdout.contains("+ invoices-v4.0-1"), "{output:?}");
+    assert!(output.stdout.contains("+ model invoices-v4.0-1"), "{output:?}");
     let empty = tempfile::tempdir().unwrap();
     check(&pair, empty.path(), &[]).expect(2, &["has no samples"]);
     check(&pair, &empty.path().join("missing"), &[]).expect(2, &["cannot be read"]);
@@ -179,7 +179,7 @@ fn a_sample_that_cannot_be_compared_is_no_agreement() {
             "9.tiff: not compared: the sample is larger than 50 MiB",
         ],
     );
-    assert_eq!(output.stdout, "! invoices-v3.1-1\n");
+    assert_eq!(output.stdout, "! model invoices-v3.1-1\n");
 }
 
 #[cfg(unix)]

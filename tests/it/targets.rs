@@ -19,21 +19,9 @@ fn three(models: usize) -> EmulatedPair {
     EmulatedPair::with_options(&Options { resources: 3, models, operation_time: Duration::ZERO, ..Options::default() })
 }
 
-/// The binary with the three names in its environment.
-fn command(lab: &EmulatedPair, arguments: &[&str]) -> Command {
-    let mut command = crate::support::frcopy();
-    for (name, resource) in ["EAST", "WEST", "NORTH"].iter().zip(lab.emulator.resources()) {
-        let variable = |field: &str| format!("FRCOPY_RESOURCE_{name}_{field}");
-        command.env(variable("ENDPOINT"), &resource.endpoint).env(variable("KEY"), &resource.key);
-        command.env(variable("RESOURCE_ID"), &resource.resource_id).env(variable("REGION"), &resource.region);
-    }
-    command.args(arguments);
-    command
-}
-
 fn copy(lab: &EmulatedPair, arguments: &[&str]) -> Command {
     let options = ["copy", "--from", "east", "--to", "west", "--to", "north", "--poll-interval", "20ms"];
-    command(lab, &[&options, arguments].concat())
+    lab.named_command(&[&options, arguments].concat())
 }
 
 /// The lines of stdout that begin with the name of a target, without it.
@@ -60,7 +48,7 @@ fn the_source_is_listed_once_and_each_model_is_read_once_for_all_targets() {
     assert_eq!(reads.iter().collect::<BTreeSet<_>>().len(), reads.len(), "{reads:#?}");
     assert_eq!(lab.ids(TARGET, Collection::DocumentModels), lab.ids(NORTH, Collection::DocumentModels));
     for target in ["west", "north"] {
-        run(&mut command(&lab, &["check", "--from", "east", "--to", target])).expect(0, &["20 same"]);
+        run(&mut lab.named_command(&["check", "--from", "east", "--to", target])).expect(0, &["20 same"]);
     }
     let again = run(&mut copy(&lab, &["--all", "--if-exists", "skip"]));
     again.expect(0, &["west: of 20 models and classifiers: 20 already there", "west has it already", "north has it"]);
@@ -128,10 +116,10 @@ fn a_target_that_is_down_or_rate_limited_does_not_stop_the_other() {
 fn what_cannot_be_done_with_several_targets_is_refused() {
     let lab = three(1);
     let twice = ["copy", "--from", "east", "--to", "west", "--to", "WEST", "--all"];
-    run(&mut command(&lab, &twice)).expect(2, &["the target west is given twice", "name each target once"]);
+    run(&mut lab.named_command(&twice)).expect(2, &["the target west is given twice", "name each target once"]);
     run(&mut copy(&lab, &["--all", "--target-model-id", "xy"])).expect(2, &["--target-model-id names one copy"]);
     let own = ["copy", "--from", "east", "--to", "west", "--to", "east", "--all"];
-    run(&mut command(&lab, &own)).expect(2, &["source and target are the same resource"]);
+    run(&mut lab.named_command(&own)).expect(2, &["source and target are the same resource"]);
     assert_eq!(lab.mutating_requests(), Vec::<String>::new());
 }
 
@@ -153,7 +141,7 @@ fn one_manifest_records_the_copies_on_each_target() {
 
 #[test]
 fn a_target_that_goes_down_half_way_does_not_stop_the_other() {
-    let down = Outage { resource: "resource3".into(), from: Duration::from_secs(2), until: None };
+    let down = Outage::between("resource3", Duration::from_secs(2), None);
     let s0 = Options { tier: Tier::S0, ..Options::default() };
     let options = Options { resources: 3, models: 15, operation_time: Duration::ZERO, ..s0 };
     let lab = EmulatedPair::with_options(&Options { down: vec![down], ..options });
@@ -169,7 +157,7 @@ fn a_target_that_goes_down_half_way_does_not_stop_the_other() {
 }
 
 fn check(lab: &EmulatedPair, arguments: &[&str]) -> Command {
-    command(lab, &[&["check", "--from", "east", "--to", "west", "--to", "north"], arguments].concat())
+    lab.named_command(&[&["check", "--from", "east", "--to", "west", "--to", "north"], arguments].concat())
 }
 
 #[test]
@@ -188,8 +176,8 @@ fn check_compares_each_target_and_reads_the_source_once() {
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-2");
     let output =
         run(&mut check(&lab, &[])).expect(9, &["west: of 10 models and classifiers: 10 same", "9 same, 1 only on"]);
-    assert!(output.stdout.contains("north\t+ invoices-v3.0-2\n"), "{}", output.stdout);
-    assert!(output.stdout.contains("west\t= invoices-v3.0-2\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("north\t+ model invoices-v3.0-2\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("west\t= model invoices-v3.0-2\n"), "{}", output.stdout);
     let output = run(&mut check(&lab, &["--output", "json"])).expect(9, &[]);
     let different: Vec<_> = objects(&output).into_iter().filter(|one| one["sign"] != "=").collect();
     assert_eq!(different.len(), 1);
@@ -214,7 +202,7 @@ fn a_target_that_cannot_be_checked_does_not_hide_the_others() {
     run(&mut one_limited).expect(9, &["error: north: ", "west: of 5 models and classifiers: 4 same"]);
     run(&mut check(&lab, &["no-such-model"]))
         .expect(5, &["error: north: there is no model or classifier no-such-model"]);
-    run(command(&lab, &["check", "--from", "east", "--to", "west"]).env("FRCOPY_RESOURCE_EAST_KEY", "wrong"))
+    run(lab.named_command(&["check", "--from", "east", "--to", "west"]).env("FRCOPY_RESOURCE_EAST_KEY", "wrong"))
         .expect(4, &["401"]);
 }
 
@@ -267,14 +255,14 @@ fn each_target_is_compared_with_the_manifest_without_the_source() {
     let (_folder, manifest) = with_manifest(&lab);
     let limited = rate_limited();
     let targets = ["check", "--to", "west", "--to", "north", "--manifest", &manifest, "--target-only"];
-    let mut alone = command(&lab, &[&targets[..], &["--max-age", "26h", "--timeout", "20s"]].concat());
+    let mut alone = lab.named_command(&[&targets[..], &["--max-age", "26h", "--timeout", "20s"]].concat());
     alone.env_remove("FRCOPY_RESOURCE_EAST_ENDPOINT").env_remove("FRCOPY_RESOURCE_EAST_KEY");
     let output = run(&mut alone).expect(0, &["west: of 5 models and classifiers: 5 same", "north: of 5"]);
     assert_eq!((ids(&output, "west").len(), ids(&output, "north").len(), output.stdout.lines().count()), (5, 5, 10));
     assert!(!output.stdout.contains("\t-"), "{}", output.stdout);
     lab.emulator.remove(NORTH, Collection::DocumentModels, "invoices-v3.0-1");
     let output = run(&mut alone).expect(9, &["west: of 5 models and classifiers: 5 same", "4 same, 1 only on"]);
-    assert!(output.stdout.contains("north\t+ invoices-v3.0-1\n"), "{}", output.stdout);
+    assert!(output.stdout.contains("north\t+ model invoices-v3.0-1\n"), "{}", output.stdout);
     alone.env("FRCOPY_RESOURCE_NORTH_ENDPOINT", limited.uri());
     let output = run(&mut alone).expect(7, &["error: north: ", "west: of 5 models and classifiers: 5 same"]);
     assert_eq!((ids(&output, "west").len(), output.stdout.lines().count()), (5, 5));
@@ -303,7 +291,7 @@ fn while_the_source_is_down_each_target_is_compared_with_the_manifest_and_the_ex
 #[test]
 fn what_cannot_be_checked_together_is_refused() {
     let lab = three(1);
-    let check = |targets: &[&str]| command(&lab, &[&["check", "--from", "east"], targets].concat());
+    let check = |targets: &[&str]| lab.named_command(&[&["check", "--from", "east"], targets].concat());
     run(&mut check(&["--to", "west", "--to", "WEST"]))
         .expect(2, &["the target west is given twice", "name each target once"]);
     run(&mut check(&["--to", "west", "--to", "east"])).expect(2, &["source and target are the same resource"]);

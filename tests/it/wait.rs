@@ -258,4 +258,30 @@ mod several {
         pair.run(&[&["check", "--target-only"], &manifest[..]].concat()).expect(0, &["3 same"]);
         pair.run(&wait).expect(5, &["the journal names no operation"]);
     }
+
+    #[test]
+    fn the_open_copies_of_one_model_under_several_ids_are_all_recorded() {
+        let (pair, folder) = (slow_pair(), tempdir().unwrap());
+        let manifest = folder.path().join("models.json");
+        let manifest = ["--manifest", manifest.to_str().unwrap()];
+        let models = ["invoices-v3.0-1", "invoices-v3.1-1", "classifier-v4.0-1"];
+        let copies: Vec<_> = models.iter().flat_map(|model| [(model, "one"), (model, "other")]).collect();
+        std::thread::scope(|scope| {
+            for (model, name) in copies {
+                let (pair, manifest) = (&pair, &manifest);
+                scope.spawn(move || {
+                    let id = format!("{model}-{name}");
+                    let copy = [model, "--target-model-id", &id, "--timeout", "4s"];
+                    pair.copy(&[&copy, &manifest[..]].concat()).expect(8, &[]);
+                });
+            }
+        });
+        pair.mutating_requests();
+        let wait = [&["wait", "--poll-interval", "20ms"], &manifest[..]].concat();
+        let output = pair.run(&wait).expect(0, &["continuing the copy"]);
+        assert_eq!(output.stdout.lines().count(), 6, "{output:#?}");
+        assert_eq!(pair.mutating_requests(), Vec::<String>::new());
+        pair.run(&[&["check", "--target-only"], &manifest[..]].concat()).expect(0, &["6 same"]);
+        assert!(!folder.path().join("models.json.journal").exists());
+    }
 }

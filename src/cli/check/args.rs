@@ -11,8 +11,8 @@ use crate::cli::side::{FromArg, SourceArgs, TargetArgs, ToArgs};
 
 /// Compares source and target: what a failover would miss.
 ///
-/// One line per model goes to stdout: = same, + only on the source, - only on the target, * differs, ! could not be read.
-/// Two models are the same if they come from the same training. Copies of v2.1 models have other ids; they are paired by
+/// One line per model goes to stdout: = same, + only on the source, - only on the target, * differs, ! could not be read;
+/// then the kind, the id, and the id of the copy if that is another one. Two models are the same if they come from the same training. Copies of v2.1 models have other ids; they are paired by
 /// name and dates. A model that has expired, or that a preview version trained, counts as a difference.
 /// With --samples, documents show whether both read alike: frcopy help samples.
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ pub(in crate::cli) struct CheckArgs {
     #[arg(long, value_name = "DURATION", default_value = "30m", allow_hyphen_values = true, help_heading = "Check")]
     pub(super) timeout: String,
 
-    /// Format of stdout: a sign and an id, or one line of JSON per model
+    /// Format of stdout: a sign, the kind and the ids, or one line of JSON per model
     #[arg(long = "output", value_enum, default_value_t = Format::Text, help_heading = "Output")]
     pub(super) format: Format,
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::check::Comparison;
 use crate::cli::console::RETIRED;
 use crate::cli::dates::days_left;
-use crate::cli::json::{Age, EndOfLife};
 use crate::model::Model;
 use jiff::{SignedDuration, Timestamp};
+
+use super::line::{Age, EndOfLife};
 
 /// What else counts as a difference.
 #[derive(Clone, Copy)]

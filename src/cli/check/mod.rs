@@ -2,6 +2,7 @@
 
 mod args;
 mod end_of_life;
+mod line;
 mod plan;
 mod result;
 

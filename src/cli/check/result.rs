@@ -3,13 +3,14 @@
 use crate::check::{Comparison, Verdict, nothing_to_compare};
 use crate::cli::args::Format;
 use crate::cli::console::{self, Verbosity};
-use crate::cli::json::{self, EndOfLife};
+use crate::cli::json;
 use crate::cli::samples;
 use crate::error::Error;
 use crate::resource::Resource;
 
 use super::args::CheckArgs;
 use super::end_of_life::Expiring;
+use super::line::{self, EndOfLife};
 
 /// The result of one target.
 pub(super) struct TargetResult<'p> {
@@ -49,7 +50,7 @@ impl TargetResult<'_> {
 
     /// The lines of `--output json`.
     pub(super) fn json_lines(&self) -> impl Iterator<Item = String> {
-        let line = |one| json::comparison(one, self.source, self.target, &self.expiring.end_of_life(one));
+        let line = |one| line::comparison(one, self.source, self.target, &self.expiring.end_of_life(one));
         self.comparisons.iter().flatten().map(line)
     }
 
@@ -109,13 +110,11 @@ impl TargetResult<'_> {
     }
 }
 
-/// The line of text: the sign and the id. A recorded copy with another id has that as well: it is the one to use.
+/// The line of text: the sign, the kind, the id, and the id of the copy if that is another one.
 fn text_line(one: &Comparison) -> String {
-    let line = format!("{} {}", json::sign(&one.verdict), id(one));
-    match (&one.source_endpoint, &one.target) {
-        (Some(_), Some(target)) if target.id.as_str() != id(one) => format!("{line} {}", target.id),
-        _ => line,
-    }
+    let line = format!("{} {}", line::sign(&one.verdict), name(one));
+    let of_copy = one.target.as_ref().filter(|target| target.id.as_str() != id(one));
+    of_copy.map_or_else(|| line.clone(), |copy| format!("{line} {}", copy.id))
 }
 
 /// The row in the CI summary, unless both sides are the same and can be used.
@@ -128,7 +127,7 @@ fn row(one: &Comparison, expiring: &Expiring) -> Option<[String; 3]> {
         Verdict::Unread(error) => vec![error.to_string()],
     };
     let what: Vec<_> = verdict.into_iter().chain(expiring.reasons(one)).collect();
-    (!what.is_empty()).then(|| [json::sign(&one.verdict).to_string(), name(one), what.join("; ")])
+    (!what.is_empty()).then(|| [line::sign(&one.verdict).to_string(), name(one), what.join("; ")])
 }
 
 /// The id on the source, else the id on the target.
@@ -152,7 +151,7 @@ fn explain(label: &str, one: &Comparison, expiring: &Expiring) {
 fn summary(comparisons: &[Comparison], expiring: &Expiring) -> String {
     let parts =
         [('=', "same"), ('+', "only on the source"), ('-', "only on the target"), ('*', "different"), ('!', "unread")];
-    let count = |wanted: char| comparisons.iter().filter(|one| json::sign(&one.verdict) == wanted).count();
+    let count = |wanted: char| comparisons.iter().filter(|one| line::sign(&one.verdict) == wanted).count();
     let ends: Vec<_> = comparisons.iter().map(|one| expiring.end_of_life(one)).collect();
     let ending = |is: &dyn Fn(&&EndOfLife) -> bool| ends.iter().filter(is).count();
     let ending = [

@@ -6,6 +6,7 @@ mod file;
 
 use std::path::{Path, PathBuf};
 
+use crate::child;
 use crate::error::Error;
 use crate::resource_name::ResourceName;
 use clap::Args;
@@ -53,7 +54,9 @@ impl ConfigArgs {
         let definitions = environment::add(of_file, &input::process_variables(), environment)?;
         let file_of_option =
             self.config.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-        Ok(Config { definitions, file, file_of_option })
+        let config = Config { definitions, file, file_of_option };
+        child::withhold(config.key_variables());
+        Ok(config)
     }
 }
 
@@ -86,13 +89,12 @@ impl Config {
         &self.definitions
     }
 
-    /// The variables whose values are keys. A program that prints a key needs none of them.
-    pub(super) fn key_variables(&self) -> Vec<String> {
-        let key_variable = |one: &Definition| match &one.key {
+    /// The variables whose values are keys.
+    fn key_variables(&self) -> impl Iterator<Item = String> {
+        self.definitions.iter().filter_map(|one| match &one.key {
             Some(KeySource::Variable(name)) => Some(name.clone()),
             _ => None,
-        };
-        self.definitions.iter().filter_map(key_variable).collect()
+        })
     }
 
     /// Where resources can be defined.

@@ -43,7 +43,7 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
     let began = Instant::now();
     let timeout = plans.first().map(|plan| plan.options.timeout).unwrap_or_default();
     let deadline = began + timeout;
-    let is_known_at_once = args.options.if_exists == IfExistsArg::Fail && !args.options.dry_run;
+    let is_estimated_at_once = args.options.if_exists == IfExistsArg::Fail && !args.options.dry_run;
     let faults = RefCell::new(Vec::new());
     let work = async |console: &Console, cancel: &_| {
         let shared = SharedReporter {
@@ -54,6 +54,7 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
             faults: &faults,
             targets: plans.len(),
             ends: deadline,
+            is_estimated_at_once,
             has_manifest: args.options.manifest.is_some(),
             by_the_minute: Cell::default(),
             reporters: RefCell::default(),
@@ -81,7 +82,7 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
         let summaries = tokio::select! {
             summaries = copy_batches(plans, &observer, cancel) => summaries,
             never = of_source.write_manifest() => match never {},
-            never = shared.estimate(is_known_at_once) => match never {},
+            never = shared.estimate() => match never {},
             never = shared.keep_drawing() => match never {},
         };
         of_source.change_manifest(Manifest::write);
@@ -128,6 +129,8 @@ struct SharedReporter<'c> {
     targets: usize,
     /// When the command ends.
     ends: Instant,
+    /// Whether every selected model is copied, so that it is known at once how long that takes.
+    is_estimated_at_once: bool,
     has_manifest: bool,
     /// How many copies with a limit of starts per minute have not ended.
     by_the_minute: Cell<usize>,
@@ -171,18 +174,22 @@ impl SharedReporter<'_> {
         }
     }
 
-    /// Says once whether the copies that are selected can start before the deadline. Those that the target has already
-    /// end in the first seconds.
-    async fn estimate(&self, is_known_at_once: bool) -> Infallible {
-        while self.selected_at.get().is_none() {
-            sleep(DRAW_INTERVAL).await;
-        }
-        if !is_known_at_once {
-            sleep(ESTIMATE_AFTER).await;
-        }
+    /// Says whether the copies that have not ended can start before the deadline.
+    fn say_estimate(&self) {
         let left = self.ends.saturating_duration_since(Instant::now());
         if let Some(text) = estimate::too_many(self.by_the_minute.get(), left) {
             self.console.warning(&text);
+        }
+    }
+
+    /// Says so when the copies that the target has already have ended, unless it was said at once.
+    async fn estimate(&self) -> Infallible {
+        while self.selected_at.get().is_none() {
+            sleep(DRAW_INTERVAL).await;
+        }
+        sleep(ESTIMATE_AFTER).await;
+        if !self.is_estimated_at_once {
+            self.say_estimate();
         }
         std::future::pending().await
     }
@@ -263,6 +270,9 @@ impl BatchReporter<'_> {
             BatchEvent::Selected { count, by_the_minute, not_ready } => {
                 self.shared.by_the_minute.set(by_the_minute * self.shared.targets);
                 self.selected(*count, not_ready);
+                if self.shared.is_estimated_at_once {
+                    self.shared.say_estimate();
+                }
             }
             BatchEvent::Begun { model_id, kind } => {
                 let key = self.key(*kind, model_id);
@@ -290,7 +300,10 @@ impl BatchReporter<'_> {
     fn selected(&self, count: usize, not_ready: &[ModelId]) {
         self.shared.tally.set(Tally { selected: count * self.shared.targets, ..Tally::default() });
         self.shared.selected_at.set(Some(Instant::now()));
-        self.console.note(&format!("{count} models and classifiers are selected"));
+        self.console.note(&match count {
+            1 => "1 model or classifier is selected".to_owned(),
+            _ => format!("{count} models and classifiers are selected"),
+        });
         if !not_ready.is_empty() {
             self.left_out("they are not ready", not_ready);
         }

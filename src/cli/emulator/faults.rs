@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::emulator::Outage;
+use crate::emulator::{Outage, OutageTime};
 use crate::error::Error;
 use jiff::SignedDuration;
 
@@ -48,6 +48,16 @@ pub(super) enum Resources {
     Names(Vec<String>),
 }
 
+impl Resources {
+    /// The names that were given.
+    pub(super) fn names(&self) -> &[String] {
+        match self {
+            Self::Number(_) => &[],
+            Self::Names(names) => names,
+        }
+    }
+}
+
 /// Checks that a resource exists.
 pub(super) fn check_name(option: &str, name: &str, names: &[String]) -> Result<String, Error> {
     if names.iter().any(|known| known == name) {
@@ -57,14 +67,20 @@ pub(super) fn check_name(option: &str, name: &str, names: &[String]) -> Result<S
     Err(Error::settings(what, format!("choose from {}", names.join(", "))))
 }
 
-/// Parses `--down` or `--hang`: `NAME`, `NAME@FROM..TO`, `NAME@FROM..` or `NAME@..TO`.
+/// What stands before the file that an outage lasts as long as.
+const WHILE: &str = "while=";
+
+/// Parses `--down` or `--hang`: `NAME`, `NAME@FROM..TO`, `NAME@FROM..`, `NAME@..TO` or `NAME@while=FILE`.
 pub(super) fn parse_outage(option: &str, text: &str, names: &[String]) -> Result<Outage, Error> {
     let (name, time) = text.split_once('@').map_or((text, None), |(name, time)| (name, Some(time)));
     let resource = check_name(option, name, names)?;
-    let Some(time) = time else { return Ok(Outage { resource, from: Duration::ZERO, until: None }) };
+    let Some(time) = time else { return Ok(Outage::between(&resource, Duration::ZERO, None)) };
+    if let Some(file) = time.strip_prefix(WHILE).filter(|file| !file.is_empty()) {
+        return Ok(Outage { resource, when: OutageTime::WhileExists(file.into()) });
+    }
     let usage = || {
         let what = format!("{option} {:?} does not name a time", without_keys(text));
-        Error::settings(what, format!("write it as {name}@FROM..TO, such as {name}@10s..40s"))
+        Error::settings(what, format!("write it as {name}@FROM..TO, such as {name}@10s..40s, or as {name}@{WHILE}FILE"))
     };
     let (from, until) = time.split_once("..").ok_or_else(usage)?;
     let parse =
@@ -73,7 +89,7 @@ pub(super) fn parse_outage(option: &str, text: &str, names: &[String]) -> Result
     if until.is_some_and(|until| until <= from) {
         return Err(usage());
     }
-    Ok(Outage { resource, from, until })
+    Ok(Outage::between(&resource, from, until))
 }
 
 /// Parses `--clock-skew`: `NAME=DURATION`, or a duration for all resources.
@@ -112,13 +128,17 @@ mod tests {
         let parse = |text: &str| parse_outage("--down", text, &names()).map_err(|error| error.to_string());
         let outage = |from: u64, until: Option<u64>| {
             let until = until.map(Duration::from_secs);
-            Ok(Outage { resource: "source".into(), from: Duration::from_secs(from), until })
+            Ok(Outage::between("source", Duration::from_secs(from), until))
         };
         assert_eq!(parse("source"), outage(0, None));
         assert_eq!(parse("source@10s..40s"), outage(10, Some(40)));
         assert_eq!(parse("source@10s.."), outage(10, None));
         assert_eq!(parse("source@..1m"), outage(0, Some(60)));
-        for text in ["moon", "source@10s", "source@40s..10s", "source@soon..40s", "@1s..2s"] {
+        let when = OutageTime::WhileExists("../source.down".into());
+        assert_eq!(parse("source@while=../source.down"), Ok(Outage { resource: "source".into(), when }));
+        for text in
+            ["moon", "moon@while=x", "source@while=", "source@10s", "source@40s..10s", "source@soon..40s", "@1s..2s"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

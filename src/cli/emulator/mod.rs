@@ -2,17 +2,17 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help text, which is read on a terminal")]
 
 mod authority_file;
+mod config_file;
 mod faults;
-mod ready_file;
+mod generated_file;
+mod settings;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::emulator::{
-    AnswerTo, Collection, EmulatedResource, Emulator, FAULTS, Fault, OnRequest, Options, ServedRequest, Tier,
-};
+use crate::emulator::{AnswerTo, Emulator, FAULTS, Fault, OnRequest, Options, ServedRequest, Tier};
 use crate::error::Error;
 use anyhow::Context;
 use clap::{ArgAction, Args, ValueEnum};
@@ -20,10 +20,15 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::input::parse_pause;
 use super::{console, json, runner};
 use authority_file::AuthorityFile;
+use config_file::ConfigFile;
 use faults::{Resources, check_name, parse_clock_skew, parse_outage, parse_resources};
-use ready_file::ReadyFile;
+use generated_file::GeneratedFile;
+use settings::{Settings, Shell};
 
-/// Runs two or more emulated resources on this machine, with the copy and analyze calls of every version, until Ctrl-C.
+/// The option for the file that says when the resources listen.
+const READY_FILE: &str = "--ready-file";
+
+/// Runs emulated resources on this machine, two by default, with the copy and analyze calls of every version, until Ctrl-C.
 ///
 /// The settings for a shell go to stdout, one line per request to stderr. With --ready-file, both are left out, so that a
 /// script can start it in the background. The resources listen on the loopback address
@@ -79,7 +84,8 @@ pub(super) struct EmulatorArgs {
     #[arg(long, value_name = "CODE")]
     fail: Option<String>,
 
-    /// Resource that closes each connection, and when, such as source@10s..40s; repeatable
+    /// Resource that closes each connection, and when, such as source@10s..40s, or source@while=FILE: as long as the file
+    /// exists; repeatable
     #[arg(long, value_name = "NAME[@FROM..TO]", help_heading = "Outages")]
     down: Vec<String>,
 
@@ -119,6 +125,11 @@ pub(super) struct EmulatorArgs {
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     ready_file: Option<PathBuf>,
 
+    /// Configuration file with the names of the resources, for --config or FRCOPY_CONFIG, and files with the keys beside
+    /// it; removed when the emulator stops. A file that no emulator has written is not replaced
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    write_config: Option<PathBuf>,
+
     /// One line per request on stderr, also with --ready-file
     #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
     verbose: bool,
@@ -145,17 +156,14 @@ Examples:
   frcopy emulator --ready-file ready.sh &
   until [ -e ready.sh ]; do sleep 0.1; done; . ./ready.sh
 
+  Three resources with names; then frcopy copy --from east --to west
+  frcopy emulator --resources east,west,north --write-config lab.toml
+
   Over TLS, for clients that refuse http:
   frcopy emulator --tls
 
   A source that fails for half a minute, a start whose answer is lost:
   frcopy emulator --down source@10s..40s --lose-answers start";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Shell {
-    Bash,
-    Powershell,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TierArg {
@@ -203,7 +211,7 @@ pub(super) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(runner::refuse(&error)),
     };
     runner::runtime()?.block_on(async {
-        if let Some(Err(error)) = args.ready_file.as_deref().map(ReadyFile::prepare) {
+        if let Err(error) = prepare_files(args) {
             return Ok(runner::refuse(&error));
         }
         let is_logged = args.verbose || args.ready_file.is_none();
@@ -220,16 +228,12 @@ pub(super) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
         let mut signals = runner::listen()?;
         let authority = emulator.authority().map(AuthorityFile::write).transpose();
         let authority = authority.context("the certificate for TLS cannot be written")?;
-        let mut settings = settings_for(args.shell, &emulator, matches!(args.resources, Resources::Names(_)));
-        if let Some(authority) = &authority {
-            settings = format!("{}\n{settings}", trust_settings(args.shell, authority));
-        }
-        let ready_file = match args.ready_file.as_deref().map(|path| ReadyFile::write(path, &settings)).transpose() {
-            Ok(ready_file) => ready_file,
+        let files = match Files::write(args, &emulator, authority.as_ref()) {
+            Ok(files) => files,
             Err(error) => return Ok(runner::refuse(&error)),
         };
-        if ready_file.is_none() {
-            json::print_line(&settings);
+        if files.ready.is_none() {
+            json::print_line(&files.settings);
             console::line("ready; Ctrl-C stops it");
         }
         tokio::select! {
@@ -237,6 +241,43 @@ pub(super) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
             _ = signals.next() => Ok(ExitCode::SUCCESS),
         }
     })
+}
+
+/// Checks that the files can be written that clients read, before the resources listen.
+fn prepare_files(args: &EmulatorArgs) -> Result<(), Error> {
+    if let Some(path) = &args.ready_file {
+        GeneratedFile::prepare(READY_FILE, path)?;
+    }
+    match &args.write_config {
+        Some(path) => ConfigFile::prepare(path, args.resources.names()),
+        None => Ok(()),
+    }
+}
+
+/// The settings, and the files that clients read. They are removed when the value is dropped.
+struct Files {
+    settings: String,
+    ready: Option<GeneratedFile>,
+    _config: Option<ConfigFile>,
+}
+
+impl Files {
+    /// Writes the file of `--ready-file` last: its reader needs the others.
+    fn write(args: &EmulatorArgs, emulator: &Emulator, authority: Option<&AuthorityFile>) -> Result<Self, Error> {
+        let config =
+            args.write_config.as_deref().map(|path| ConfigFile::write(path, emulator.resources())).transpose()?;
+        let settings = Settings {
+            shell: args.shell,
+            emulator,
+            are_named: matches!(args.resources, Resources::Names(_)),
+            authority: authority.map(AuthorityFile::path),
+            config: config.as_ref().map(ConfigFile::path),
+        };
+        let settings = settings.text();
+        let write = |path: &PathBuf| GeneratedFile::write(READY_FILE, path, &settings);
+        let ready = args.ready_file.as_ref().map(write).transpose()?;
+        Ok(Self { settings, ready, _config: config })
+    }
 }
 
 fn options(args: &EmulatorArgs) -> Result<Options, Error> {
@@ -283,57 +324,6 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
         expired_models: args.expired.contains(&ExpiredArg::Models),
         ..base
     })
-}
-
-/// The environment variables by which clients trust the certificate: frcopy and OpenSSL, Node.js, Python's requests.
-fn trust_settings(shell: Shell, authority: &AuthorityFile) -> String {
-    let path = authority.path().to_string_lossy();
-    let variables = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"];
-    let lines = variables.map(|name| match shell {
-        Shell::Bash => format!("export {name}='{}'", path.replace('\'', "'\\''")),
-        Shell::Powershell => format!("$env:{name} = '{}'", path.replace('\'', "''")),
-    });
-    lines.join("\n")
-}
-
-/// The environment variables for a shell: the first two resources are source and target. Resources that were named have
-/// variables with their names as well.
-fn settings_for(shell: Shell, emulator: &Emulator, are_named: bool) -> String {
-    let mut lines = Vec::new();
-    for (index, resource) in emulator.resources().iter().enumerate() {
-        let EmulatedResource { name, endpoint, key, resource_id, region } = resource;
-        let own = name.to_uppercase().replace('-', "_");
-        let prefixes = match (are_named, index) {
-            (false, _) => vec![own],
-            (true, 0 | 1) => vec![crate::emulator::resource_name(index).to_uppercase(), format!("RESOURCE_{own}")],
-            (true, _) => vec![format!("RESOURCE_{own}")],
-        };
-        for prefix in prefixes {
-            let mut variables = vec![("ENDPOINT", endpoint), ("KEY", key)];
-            if prefix != "SOURCE" {
-                variables.extend([("RESOURCE_ID", resource_id), ("REGION", region)]);
-            }
-            lines.extend(variables.into_iter().map(|(variable, value)| match shell {
-                Shell::Bash => format!("export FRCOPY_{prefix}_{variable}='{value}'"),
-                Shell::Powershell => format!("$env:FRCOPY_{prefix}_{variable} = '{value}'"),
-            }));
-        }
-    }
-    for (collection, what) in [
-        (Collection::CustomModels, "v2.1 models"),
-        (Collection::DocumentModels, "models of v3.0 and later"),
-        (Collection::DocumentClassifiers, "classifiers"),
-    ] {
-        let ids = emulator.ids(0, collection);
-        let shown: Vec<_> = ids.iter().take(6).map(String::as_str).collect();
-        let more =
-            if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
-        if !ids.is_empty() {
-            let source = emulator.resources().first().map_or("", |source| &source.name);
-            lines.push(format!("# {source} has the {what} {}{more}", shown.join(", ")));
-        }
-    }
-    lines.join("\n")
 }
 
 fn log(served: &ServedRequest) {

@@ -65,11 +65,8 @@ enum AuthSource {
 enum Secret {
     Text(SecretString),
     File(PathBuf),
-    /// The output of a program, which does not get these variables.
-    Command {
-        words: Vec<String>,
-        without: Vec<String>,
-    },
+    /// The output of a program.
+    Command(Vec<String>),
 }
 
 impl Secret {
@@ -437,7 +434,7 @@ fn misspelt(variable: &str) -> Option<String> {
 fn read(origin: &Origin, what: &str, secret: &Secret) -> Result<SecretString, Error> {
     match secret {
         Secret::Text(text) => Ok(text.clone()),
-        Secret::Command { words, without } => key_command::run(words, without, &origin.part(what)),
+        Secret::Command(words) => key_command::run(words, &origin.part(what)),
         Secret::File(path) => {
             let text = read_text(path, MAX_SECRET_FILE).map_err(|error| {
                 let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());

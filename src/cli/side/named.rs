@@ -71,7 +71,8 @@ impl<'a> Sides<'a> {
     /// The settings of a named resource.
     pub(in crate::cli) fn named(&self, option: &str, name: &str, side: Side) -> Result<SideSettings, Error> {
         let config = self.config()?;
-        SideSettings::of_definition(side, config.find(option, name)?, config, self.environment)
+        let settings = SideSettings::of_definition(side, config.find(option, name)?, self.environment)?;
+        Ok(SideSettings { config: config.file_of_option().map(Path::to_owned), ..settings })
     }
 
     /// The settings of one resource: `source`, `target`, or a name.
@@ -108,12 +109,7 @@ impl<'a> Sides<'a> {
 }
 
 impl SideSettings {
-    fn of_definition(
-        side: Side,
-        definition: &Definition,
-        config: &Config,
-        environment: Environment<'_>,
-    ) -> Result<Self, Error> {
+    fn of_definition(side: Side, definition: &Definition, environment: Environment<'_>) -> Result<Self, Error> {
         let Definition { name, place, .. } = definition;
         let origin = Origin::Named { side, name: name.clone(), place: place.clone() };
         let account = account(definition, &origin)?;
@@ -125,8 +121,8 @@ impl SideSettings {
         Ok(Self {
             endpoint,
             names: names_of_definition(definition),
-            config: config.file_of_option().map(Path::to_owned),
-            auth: auth_source(definition, config, environment)?,
+            config: None,
+            auth: auth_source(definition, environment)?,
             tenant: definition.tenant.clone(),
             trace: trace(environment),
             resource_id: definition.resource_id.clone(),
@@ -149,11 +145,7 @@ fn account(definition: &Definition, origin: &Origin) -> Result<Option<Account>, 
     Ok(Some(Account { origin: origin.clone(), name, resource_group, subscription }))
 }
 
-fn auth_source(
-    definition: &Definition,
-    config: &Config,
-    environment: Environment<'_>,
-) -> Result<Option<AuthSource>, Error> {
+fn auth_source(definition: &Definition, environment: Environment<'_>) -> Result<Option<AuthSource>, Error> {
     let key = |secret| Some(AuthSource::Key(secret));
     Ok(match (&definition.key, &definition.token, definition.auth) {
         (Some(KeySource::Text(text)), ..) => key(Secret::Text(text.clone())),
@@ -165,9 +157,7 @@ fn auth_source(
             key(Secret::Text(text.into()))
         }
         (Some(KeySource::File(path)), ..) => key(Secret::File(path.clone())),
-        (Some(KeySource::Command(words)), ..) => {
-            key(Secret::Command { words: words.clone(), without: config.key_variables() })
-        }
+        (Some(KeySource::Command(words)), ..) => key(Secret::Command(words.clone())),
         (Some(KeySource::Az), ..) => Some(AuthSource::KeyOfAccount),
         (None, Some(Token::Text(text)), _) => Some(AuthSource::Token(Secret::Text(text.clone()))),
         (None, Some(Token::File(path)), _) => Some(AuthSource::Token(Secret::File(path.clone()))),

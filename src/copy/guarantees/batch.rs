@@ -55,24 +55,24 @@ fn copy_all_with(
         };
         let connect = |resource: &Resource| Ok(modelled(&service, resource));
         let first = copy_batches_over(std::slice::from_ref(&plan), &observer, &cancel, &connect).await;
-        let story = |what: &str| format!("{what}\n{first:#?}\n{}", service.story());
-        service.calm().await;
+        let log = |what: &str| format!("{what}\n{first:#?}\n{}", service.log());
+        service.end_faults().await;
         let violations = service.violations();
-        prop_assert!(violations.is_empty(), "{}", story(&violations));
+        prop_assert!(violations.is_empty(), "{}", log(&violations));
         let outcomes = first.as_ref().map_or(&[][..], |summaries| &summaries[0].reports);
-        prop_assert!(first.is_err() || outcomes.len() == 10 || unread.get() > 0, "{}", story("not all have ended"));
+        prop_assert!(first.is_err() || outcomes.len() == 10 || unread.get() > 0, "{}", log("not all have ended"));
         prop_assert!(
             service.emulator.borrow().accepted(SOURCE).values().all(|count| *count <= 1),
             "{}",
-            story("copied twice")
+            log("copied twice")
         );
         for outcome in outcomes {
             let id = outcome.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
             let is_ready = is_there(&service, outcome, &id);
             match &outcome.result {
-                Ok(_) => prop_assert!(is_ready, "{}", story("no model")),
+                Ok(_) => prop_assert!(is_ready, "{}", log("no model")),
                 Err(error) if is_unknown(error) || is_handed_over(error) => {}
-                Err(_) => prop_assert!(!is_ready, "{}", story("a failure although the model is there")),
+                Err(_) => prop_assert!(!is_ready, "{}", log("a failure although the model is there")),
             }
         }
         let may_leave = |outcome: &Report| {
@@ -80,7 +80,7 @@ fn copy_all_with(
             outcome.result.as_ref().is_err_and(is_unknown) || admitted.borrow().contains(&id)
         };
         let left = service.emulator.borrow().unused_reservations(TARGET).len();
-        prop_assert!(left == 0 || outcomes.iter().any(may_leave), "{}", story("left behind and not said"));
+        prop_assert!(left == 0 || outcomes.iter().any(may_leave), "{}", log("left behind and not said"));
         Ok(())
     })
 }
@@ -115,11 +115,11 @@ proptest! {
     fn with_any_faults_each_of_many_copies_ends_with_its_model_or_an_error_that_names_what_is_left(
         if_exists in proptest::sample::select(vec![IfExists::Fail, IfExists::Skip, IfExists::Replace]),
         behaviour in any_behaviour(),
-        calm in 0_usize..40,
+        faultless in 0_usize..40,
         faults in proptest::collection::vec(
             prop_oneof![4 => Just(Fault::Nothing), 3 => proptest::sample::select(faults_of_a_batch())], 0..120),
         stop_at in proptest::option::of(1_usize..120),
     ) {
-        copy_all_with(if_exists, &[vec![Fault::Nothing; calm], faults].concat(), stop_at, behaviour)?;
+        copy_all_with(if_exists, &[vec![Fault::Nothing; faultless], faults].concat(), stop_at, behaviour)?;
     }
 }

@@ -26,7 +26,7 @@ use crate::model::Kind;
 use crate::resource::{Resource, Side, TargetAddress};
 use service::{Fault, SOURCE, Service, TARGET, modelled, resource};
 
-const EVERY_FAULT: [Fault; 29] = [
+const EVERY_FAULT: [Fault; 30] = [
     Fault::NotSent,
     Fault::LostOnTheWay,
     Fault::AnswerLost,
@@ -45,6 +45,7 @@ const EVERY_FAULT: [Fault; 29] = [
     Fault::RetryAfter(43),
     Fault::Status(409),
     Fault::StatusAfterwards(500),
+    Fault::StatusAfterwards(503),
     Fault::Html,
     Fault::Truncated,
     Fault::NoLocation,
@@ -143,9 +144,10 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, beh
         let reserved = RefCell::new(Vec::new());
         let observer = |event: Event<'_>| match event {
             Event::NotReleased { target_model_id, .. } => reserved.borrow_mut().push(Some(target_model_id.to_string())),
-            Event::MayBeReserved { candidates: [] } => reserved.borrow_mut().push(None),
-            Event::MayBeReserved { candidates } => {
+            Event::MayBeReserved { candidates, requests } => {
+                let unknown = candidates.len()..requests;
                 reserved.borrow_mut().extend(candidates.iter().map(|id| Some(id.to_string())));
+                reserved.borrow_mut().extend(unknown.map(|_| None));
             }
             _ => {}
         };
@@ -156,7 +158,7 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, beh
             && is_handed_over(error)
         {
             // The printed command resumes it.
-            service.calm().await;
+            service.end_faults().await;
             let resumed = WaitPlan {
                 source: plan.options.source.clone(),
                 target: Some(plan.options.target.clone()),
@@ -167,7 +169,7 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, beh
             };
             outcome = wait_over(&resumed, &observer, &CancellationToken::new(), &connect).await;
         }
-        service.calm().await;
+        service.end_faults().await;
         let reserved = reserved.take();
         Shown { outcome, reserved, service, collection }
     })
@@ -198,31 +200,31 @@ impl Service {
 }
 
 impl Shown {
-    fn story(&self) -> String {
-        format!("{:?} {:?}\n{}", self.outcome.result, self.reserved, self.service.story())
+    fn log(&self) -> String {
+        format!("{:?} {:?}\n{}", self.outcome.result, self.reserved, self.service.log())
     }
 
     /// What must hold at the end: success only if the model is there, each reserved id and each running copy is named.
     fn check(self) -> Result<(), TestCaseError> {
         let violations = self.service.violations();
-        prop_assert!(violations.is_empty(), "{violations}: {}", self.story());
+        prop_assert!(violations.is_empty(), "{violations}: {}", self.log());
         let mut emulator = self.service.emulator.borrow_mut();
         let accepted = emulator.accepted(SOURCE);
-        prop_assert!(accepted.values().all(|copies| *copies <= 1), "two copies to one id: {}", self.story());
+        prop_assert!(accepted.values().all(|copies| *copies <= 1), "two copies to one id: {}", self.log());
         let id = self.outcome.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
         let unused = emulator.unused_reservations(TARGET);
         let is_ready = !id.is_empty() && emulator.is_ready(TARGET, self.collection, &id, self.service.now());
         match &self.outcome.result {
-            Ok(_) => prop_assert!(is_ready, "no model: {}", self.story()),
+            Ok(_) => prop_assert!(is_ready, "no model: {}", self.log()),
             Err(error) => {
                 let text = said(error);
                 let is_unknown = is_unknown(error);
-                prop_assert!(!is_unknown || id.is_empty() || text.contains(&id), "not named: {}", self.story());
-                prop_assert!(is_unknown || !is_ready, "a failure although the model is there: {}", self.story());
+                prop_assert!(!is_unknown || id.is_empty() || text.contains(&id), "not named: {}", self.log());
+                prop_assert!(is_unknown || !is_ready, "a failure although the model is there: {}", self.log());
                 let is_named = |unused: &String| {
                     text.contains(unused) || self.reserved.iter().any(|id| id.as_ref().is_none_or(|id| id == unused))
                 };
-                prop_assert!(unused.iter().all(is_named), "{unused:?} left behind: {}", self.story());
+                prop_assert!(unused.iter().all(is_named), "{unused:?} left behind: {}", self.log());
             }
         }
         Ok(())
@@ -248,7 +250,7 @@ fn without_faults_every_version_copies() {
             let shown = copy_until(version, &[], None, Behaviour { clocks, ..Behaviour::default() });
             // A v2.1 source refuses an authorization that has expired by its own clock.
             let has_expired = version.wire().service_names_the_copy() && clocks[0] - clocks[1] >= 86_400;
-            assert_eq!(shown.outcome.result.is_ok(), !has_expired, "{version} {clocks:?}: {}", shown.story());
+            assert_eq!(shown.outcome.result.is_ok(), !has_expired, "{version} {clocks:?}: {}", shown.log());
             assert_eq!(shown.outcome.verified, !has_expired);
             assert!(shown.service.emulator.borrow().unused_reservations(TARGET).is_empty());
             shown.check().unwrap();
@@ -300,11 +302,11 @@ proptest! {
     fn with_any_faults_a_copy_ends_with_its_model_or_an_error_that_names_what_is_left(
         version in proptest::sample::select(ApiVersion::all().collect::<Vec<_>>()),
         behaviour in any_behaviour(),
-        calm in 0_usize..8,
+        faultless in 0_usize..8,
         faults in proptest::collection::vec(any_fault(), 0..40),
         stop_at in proptest::option::of(1_usize..30),
     ) {
-        copy_until(version, &[vec![Fault::Nothing; calm], faults].concat(), stop_at, behaviour).check()?;
+        copy_until(version, &[vec![Fault::Nothing; faultless], faults].concat(), stop_at, behaviour).check()?;
     }
 }
 

@@ -135,9 +135,9 @@ impl Scene {
         self.ready(&self.id).is_some_and(|body| self.service.watched.as_ref().unwrap().is_current(&body))
     }
 
-    fn story(&self, replaced: Replaced, reports: &[Report]) -> String {
+    fn log(&self, replaced: Replaced, reports: &[Report]) -> String {
         let results: Vec<_> = reports.iter().map(|report| format!("{:?}", report.result)).collect();
-        format!("{replaced:?} {results:#?}\n{}", self.service.story())
+        format!("{replaced:?} {results:#?}\n{}", self.service.log())
     }
 
     /// What must hold after some runs: success only with the new model in its place, and another run finishes the work.
@@ -147,25 +147,25 @@ impl Scene {
             prop_assert!(
                 report.result.is_err() || *is_new || may_be_lost,
                 "no new model: {}",
-                self.story(replaced, reports)
+                self.log(replaced, reports)
             );
         }
         for id in self.service.emulator.borrow_mut().running(self.service.now()) {
             let is_named = |report: &Report| {
                 report.operation.is_some() || report.result.as_ref().is_err_and(|error| said(error).contains(&id))
             };
-            prop_assert!(reports.iter().any(is_named), "{id} was not named: {}", self.story(replaced, reports));
+            prop_assert!(reports.iter().any(is_named), "{id} was not named: {}", self.log(replaced, reports));
         }
-        self.service.calm().await;
+        self.service.end_faults().await;
         let is_left = self.ready(&self.id).is_some() || self.ready(&self.staging).is_some();
-        prop_assert!(is_left, "no good copy is left: {}", self.story(replaced, reports));
+        prop_assert!(is_left, "no good copy is left: {}", self.log(replaced, reports));
         // Authorizations that were not used expire.
         tokio::time::sleep(Duration::from_secs(2 * 60 * 60)).await;
         let last = self.run(reports.len(), &CancellationToken::new()).await;
         let violations = self.service.violations();
-        prop_assert!(violations.is_empty(), "{violations}: {}", self.story(replaced, reports));
+        prop_assert!(violations.is_empty(), "{violations}: {}", self.log(replaced, reports));
         let is_finished = last.result.is_ok() && self.has_new() && self.ready(&self.staging).is_none();
-        prop_assert!(is_finished, "not finished: {:?} {}", last.result, self.story(replaced, reports));
+        prop_assert!(is_finished, "not finished: {:?} {}", last.result, self.log(replaced, reports));
         Ok(())
     }
 }
@@ -231,9 +231,9 @@ fn without_faults_every_begin_of_a_replacement_is_finished() {
 fn a_run_whose_authorization_got_no_answer_does_not_delete_the_target_of_a_running_copy() {
     let begin = Begin::OldAndOlderStagingCopy;
     for version in ApiVersion::all().filter(|version| !version.wire().service_names_the_copy()) {
-        for calm in 25..50 {
+        for faultless in 25..50 {
             let replaced = Replaced { version, kind: Kind::Model, begin };
-            let faults = [vec![Fault::Nothing; calm], vec![Fault::LostOnTheWay]].concat();
+            let faults = [vec![Fault::Nothing; faultless], vec![Fault::LostOnTheWay]].concat();
             let delay = Duration::from_millis(81);
             replace_twice(replaced, Behaviour::default(), &faults, delay, TWO_RUNS_STRICT).unwrap();
         }
@@ -247,22 +247,22 @@ proptest! {
     fn with_any_faults_a_replacement_keeps_a_good_copy_and_the_next_run_finishes(
         replaced in any_replaced(),
         behaviour in any_behaviour(),
-        calm in 0_usize..30,
+        faultless in 0_usize..30,
         faults in proptest::collection::vec(any_fault(), 0..40),
         stop_at in proptest::option::of(1_usize..50),
     ) {
-        replace_with(replaced, behaviour, &[vec![Fault::Nothing; calm], faults].concat(), stop_at)?;
+        replace_with(replaced, behaviour, &[vec![Fault::Nothing; faultless], faults].concat(), stop_at)?;
     }
 
     #[test]
     fn with_any_faults_two_replacements_that_overlap_keep_a_good_copy(
         replaced in any_replaced(),
         behaviour in any_behaviour(),
-        calm in 0_usize..50,
+        faultless in 0_usize..50,
         faults in proptest::collection::vec(any_fault(), 0..40),
         delay in 0_u64..8000,
     ) {
         let delay = Duration::from_millis(delay);
-        replace_twice(replaced, behaviour, &[vec![Fault::Nothing; calm], faults].concat(), delay, TWO_RUNS)?;
+        replace_twice(replaced, behaviour, &[vec![Fault::Nothing; faultless], faults].concat(), delay, TWO_RUNS)?;
     }
 }

@@ -166,7 +166,7 @@ impl Service {
     }
 
     /// No more faults happen, and what is late is carried out.
-    pub(super) async fn calm(&self) {
+    pub(super) async fn end_faults(&self) {
         self.faults.borrow_mut().clear();
         self.stop_at.set(None);
         sleep(Duration::from_secs(20)).await;
@@ -182,7 +182,7 @@ impl Service {
         self.violations.borrow_mut().push(what);
     }
 
-    pub(super) fn story(&self) -> String {
+    pub(super) fn log(&self) -> String {
         self.sent.borrow().join("\n")
     }
 

@@ -67,6 +67,18 @@ impl EmulatedPair {
         run(&mut self.command(arguments))
     }
 
+    /// The binary with the resources' names in its environment: east, west and north.
+    pub(crate) fn named_command(&self, arguments: &[&str]) -> Command {
+        let mut command = frcopy();
+        for (name, resource) in ["EAST", "WEST", "NORTH"].iter().zip(self.emulator.resources()) {
+            let variable = |field: &str| format!("FRCOPY_RESOURCE_{name}_{field}");
+            command.env(variable("ENDPOINT"), &resource.endpoint).env(variable("KEY"), &resource.key);
+            command.env(variable("RESOURCE_ID"), &resource.resource_id).env(variable("REGION"), &resource.region);
+        }
+        command.args(arguments);
+        command
+    }
+
     /// `frcopy copy` with a short poll interval.
     pub(crate) fn copy(&self, arguments: &[&str]) -> CommandOutput {
         self.run(&[&["copy", "--poll-interval", "20ms"], arguments].concat())
