@@ -50,6 +50,7 @@ mod model;
 mod model_diff;
 mod operation;
 mod prune;
+mod rate_limits;
 mod recorded;
 mod redactor;
 mod resource;

@@ -77,10 +77,13 @@ pub(crate) async fn check_recorded(
     }
     let expected: Vec<_> = plan.copies.iter().filter(|copy| copy.is_in(plan.scope)).collect();
     let all = expected.iter().map(|copy| &copy.source).chain(inventory.models()).collect::<Vec<_>>();
-    plan.selection.check(&all, "the target, and no recorded copy,")?;
-    let compared = expected.into_iter().filter(|copy| plan.selection.picks(&copy.source)).map(|copy| {
-        let listed = inventory.listed.iter().find(|listed| copy.is_shown_as(listed)).cloned();
-        compare(target, copy, listed)
+    let ids: Vec<_> = expected.iter().map(|copy| &copy.target_id).collect();
+    plan.selection.check_with(&all, &ids, "the target, and no recorded copy,")?;
+    let compared = expected.into_iter().filter_map(|copy| {
+        let listed = inventory.listed.iter().find(|listed| copy.is_shown_as(listed));
+        let models = [Some(&copy.source), listed.map(|listed| &listed.model)];
+        let is_meant = plan.selection.picks_pair(models, Some(&copy.target_id));
+        is_meant.then(|| compare(target, copy, listed.cloned()))
     });
     let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
     let others = inventory.listed.iter().filter(|listed| plan.selection.picks(&listed.model) && !plan.knows(listed));
@@ -109,6 +112,7 @@ impl RecordedCopy {
     fn comparison(&self, target: Option<Model>, verdict: Verdict) -> Comparison {
         Comparison {
             source_endpoint: Some(self.source_endpoint.clone()),
+            copy_id: Some(self.target_id.clone()),
             verified_at: self.verified_at,
             ..Comparison::new(self.source.clone(), target, verdict)
         }

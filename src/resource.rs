@@ -9,6 +9,7 @@ use url::{Host, Url};
 use crate::auth::Credential;
 use crate::error::Error;
 use crate::label::Label;
+use crate::rate_limits::RateLimits;
 use crate::resource_name::ResourceName;
 use crate::slips;
 use crate::trace::TraceParent;
@@ -49,6 +50,8 @@ pub struct Resource {
     pub name: Option<ResourceName>,
     /// How messages and printed commands name it.
     pub label: Arc<Label>,
+    /// Its rate limits, as far as Azure has named them. They are measured as well.
+    pub(crate) limits: RateLimits,
 }
 
 impl Resource {
@@ -56,7 +59,8 @@ impl Resource {
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
         let label = Arc::new(Label::of_side(&side.to_string(), endpoint.to_string()));
-        Self { side, endpoint, credential, trace: None, name: None, label }
+        let limits = RateLimits::default();
+        Self { side, endpoint, credential, trace: None, name: None, label, limits }
     }
 
     /// What to call it in texts for people: its name, else its side.

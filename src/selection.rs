@@ -38,6 +38,21 @@ impl Selection {
         }
     }
 
+    /// Whether it selects a model and its copy, by the id of either. What leaves out one of the two leaves out both.
+    #[must_use]
+    pub(crate) fn picks_pair(&self, models: [Option<&Model>; 2], copy_id: Option<&ModelId>) -> bool {
+        let models = || models.into_iter().flatten();
+        match self {
+            Self::Ids(ids) => models().map(|model| &model.id).chain(copy_id).any(|id| ids.contains(id)),
+            Self::Matching(Patterns { include, exclude }) => {
+                let matches = |one: &Pattern| {
+                    models().any(|model| one.matches(model)) || copy_id.is_some_and(|id| one.matches_id(id))
+                };
+                (include.is_empty() || include.iter().any(matches)) && !exclude.iter().any(matches)
+            }
+        }
+    }
+
     /// Whether it selects a model by its id.
     #[must_use]
     pub(crate) fn names(&self, model: &Model) -> bool {
@@ -49,16 +64,28 @@ impl Selection {
     /// # Errors
     /// [`ErrorKind::NotFound`], for all such ids, or for the first such pattern.
     pub(crate) fn check(&self, models: &[&Model], on: &str) -> Result<(), Error> {
+        self.check_with(models, &[], on)
+    }
+
+    /// The same, where copies with these ids are known as well.
+    ///
+    /// # Errors
+    /// As those of [`Selection::check`].
+    pub(crate) fn check_with(&self, models: &[&Model], copies: &[&ModelId], on: &str) -> Result<(), Error> {
         let nothing = match self {
             Self::Ids(ids) => {
-                let is_unknown = |id: &&ModelId| !models.iter().any(|model| model.id == **id);
+                let is_unknown = |id: &&ModelId| {
+                    !models.iter().map(|model| &model.id).chain(copies.iter().copied()).any(|known| known == *id)
+                };
                 let unknown: Vec<_> = ids.iter().filter(is_unknown).map(ModelId::as_str).collect();
                 let named = unknown.join(", ");
                 (!unknown.is_empty()).then(|| format!("there is no model or classifier {named} on {on}"))
             }
             Self::Matching(Patterns { include, exclude }) => {
-                let unmatched =
-                    include.iter().chain(exclude).find(|pattern| !models.iter().any(|model| pattern.matches(model)));
+                let matches = |pattern: &Pattern| {
+                    models.iter().any(|model| pattern.matches(model)) || copies.iter().any(|id| pattern.matches_id(id))
+                };
+                let unmatched = include.iter().chain(exclude).find(|pattern| !matches(pattern));
                 unmatched.map(|pattern| format!("no model or classifier on {on} matches {pattern}"))
             }
         };
@@ -82,7 +109,11 @@ impl Pattern {
     /// Whether it matches the id, or in v2.1 the name.
     #[must_use]
     pub(crate) fn matches(&self, model: &Model) -> bool {
-        self.0.matches(model.id.as_str()) || model.name.as_ref().is_some_and(|name| self.0.matches(name.raw()))
+        self.matches_id(&model.id) || model.name.as_ref().is_some_and(|name| self.0.matches(name.raw()))
+    }
+
+    fn matches_id(&self, id: &ModelId) -> bool {
+        self.0.matches(id.as_str())
     }
 }
 

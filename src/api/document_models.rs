@@ -260,6 +260,7 @@ fn read_listed_copy(item: &Value, answer: &Answer) -> Option<ListedCopy> {
         target_model_id: target_of(location)?.parse().ok()?,
         target_location: without_query(location.as_str()?).into(),
         created: date(item.get("createdDateTime")?)?,
+        updated: item.get("lastUpdatedDateTime").and_then(date),
         status: OperationStatus::new(&answer.text(item.get("status")?.as_str()?)),
     })
 }

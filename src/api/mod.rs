@@ -5,6 +5,7 @@
 //! its format ([`version::ApiVersion::wire`]) and the format for its capabilities, and never which version it is.
 
 mod analysis;
+mod call_rate_limit;
 pub(crate) mod catalogue;
 mod custom_models;
 mod document_models;
@@ -33,6 +34,7 @@ use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Side, TargetAddress};
 use crate::text::UntrustedText;
 pub(crate) use analysis::Analysis;
+pub(crate) use call_rate_limit::rate_limits;
 pub(crate) use request::{Quota, Request};
 pub(crate) use response::{Answer, Response};
 use version::ApiVersion;
@@ -274,6 +276,8 @@ pub struct ListedCopy {
     pub target_location: UntrustedText,
     /// When the source accepted it, by the source's clock.
     pub created: Timestamp,
+    /// When its status changed last, by the source's clock.
+    pub updated: Option<Timestamp>,
     /// Its status.
     pub status: OperationStatus,
 }

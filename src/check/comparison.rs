@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::api::version::ApiVersion;
 use crate::error::Error;
 use crate::inventory::Inventory;
-use crate::model::{Kind, Model};
+use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::Training;
 use crate::resource::{Endpoint, Side};
 use crate::samples::{Extent, SamplesOutcome};
@@ -23,6 +23,8 @@ pub(crate) struct Comparison {
     pub source: Option<Model>,
     /// On the target.
     pub target: Option<Model>,
+    /// The id that the copy should have, if that is known.
+    pub copy_id: Option<ModelId>,
     /// What came of it.
     pub verdict: Verdict,
     /// The training of the source model and the version that shows it, where both sides are the same.
@@ -76,9 +78,9 @@ impl Comparison {
     }
 
     pub(super) fn empty(kind: Kind, verdict: Verdict) -> Self {
-        let (source, target, source_endpoint) = (None, None, None);
+        let (source, target, source_endpoint, copy_id) = (None, None, None, None);
         let (training, verified_at, version, samples) = (None, None, None, None);
-        Self { kind, source_endpoint, source, target, verdict, training, verified_at, version, samples }
+        Self { kind, source_endpoint, source, target, copy_id, verdict, training, verified_at, version, samples }
     }
 }
 

@@ -114,7 +114,8 @@ impl CheckPlan {
     ) -> Result<Checked, Error> {
         let on_source = source.ready.iter().chain(source.not_ready.iter().map(|one| &one.listed));
         let all: Vec<_> = on_source.chain(&on_target.listed).map(|listed| &listed.model).collect();
-        self.selection.check(&all, "either resource")?;
+        let known: Vec<_> = self.known_copies.ids().collect();
+        self.selection.check_with(&all, &known, "either resource")?;
         let (on_target, not_ready_on_target) = ready(on_target, Side::Target, observer);
         let left_out = source.not_ready.iter().cloned().chain(not_ready_on_target);
         let (on_source, on_target) = self.without_others(source.ready.clone(), on_target);
@@ -122,9 +123,9 @@ impl CheckPlan {
         if spare > 0 {
             observer(CheckEvent::Spare { count: spare });
         }
-        let is_meant = |pair: &Pair| {
-            let both = [&pair.source, &pair.target].into_iter().flatten();
-            both.into_iter().any(|listed| self.selection.picks(&listed.model))
+        let is_meant = |Pair { source, target, copy_id }: &Pair| {
+            let models = [source, target].map(|listed| listed.as_ref().map(|listed| &listed.model));
+            self.selection.picks_pair(models, copy_id.as_ref())
         };
         let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(source, target, pair));
         let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
@@ -184,7 +185,7 @@ async fn compare(source: &Source<'_>, target: &Client<'_>, pair: Pair) -> Compar
     let one = pair.source.as_ref().or(pair.target.as_ref());
     let kind = one.map_or(Kind::Model, |one| one.model.kind);
     let mut training = None;
-    let verdict = match (&pair.source, &pair.target, &pair.missing) {
+    let verdict = match (&pair.source, &pair.target, pair.missing()) {
         (Some(_), Some(on_target), Some(missing)) => {
             let other = &on_target.model.id;
             Verdict::Differs(vec![format!(
@@ -202,8 +203,8 @@ async fn compare(source: &Source<'_>, target: &Client<'_>, pair: Pair) -> Compar
     // The older one, which the resource with the newer one offers as well.
     let version = pair.source.as_ref().zip(pair.target.as_ref()).map(|(a, b)| a.version.min(b.version));
     let model = |listed: Option<Listed>| listed.map(|listed| listed.model);
-    let (source, target) = (model(pair.source), model(pair.target));
-    Comparison { source, target, training, version, ..Comparison::empty(kind, verdict) }
+    let (source, target, copy_id) = (model(pair.source), model(pair.target), pair.copy_id);
+    Comparison { source, target, copy_id, training, version, ..Comparison::empty(kind, verdict) }
 }
 
 /// Reads what the lists have left out of the two, and compares them.

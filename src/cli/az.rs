@@ -8,11 +8,14 @@ use super::deadline;
 use super::program::output_within;
 use super::side::flags::Setting;
 use super::side::origin::Origin;
+use crate::api::rate_limits;
 use crate::error::{Error, ErrorKind};
+use crate::rate_limits::RateLimits;
 use crate::text::sanitize;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// On Windows the Azure CLI is a batch file, which must be called by its full name.
 const AZ: &str = if cfg!(windows) { "az.cmd" } else { "az" };
@@ -38,12 +41,35 @@ pub(super) struct Details {
     pub(super) id: String,
     /// The region, as it was spelt when the resource was created.
     pub(super) location: String,
+    /// Any form: a copy does not need it.
+    #[serde(default)]
+    sku: Value,
     pub(super) properties: Properties,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Properties {
     pub(super) endpoint: String,
+    /// Any form, likewise.
+    #[serde(default)]
+    call_rate_limit: Value,
+}
+
+/// The name of the free pricing tier.
+const FREE_TIER: &str = "F0";
+
+impl Details {
+    /// The pricing tier, such as S0.
+    pub(super) fn tier(&self) -> Option<String> {
+        self.sku.get("name").and_then(Value::as_str).map(sanitize)
+    }
+
+    /// The rate limits that Azure names for the account.
+    pub(super) fn rate_limits(&self) -> RateLimits {
+        let is_free = self.tier().is_some_and(|tier| tier.eq_ignore_ascii_case(FREE_TIER));
+        RateLimits { is_free, ..rate_limits(&self.properties.call_rate_limit) }
+    }
 }
 
 #[derive(Deserialize)]

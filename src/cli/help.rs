@@ -315,6 +315,8 @@ frcopy check: one line per model
   verdict        same, onlyOnSource, onlyOnTarget, differs, unread
   kind           model or classifier
   source, target endpoint, modelId, name (of the model), resource (its name)
+  copyId         the id that the copy should have, by the manifest, the template
+                 or the source; null where the service chooses it
   differences    list of sentences
   expiresAt      the earlier date of the two models
   expiresSoon    true within --expiring-within

@@ -81,6 +81,7 @@ pub(crate) struct Connection {
     resource: Rc<Resource>,
     transport: Rc<dyn Transport>,
     rate_limiter: RateLimiter,
+    has_answered: Rc<Cell<bool>>,
     clock: Rc<Cell<Option<ClockReading>>>,
     region: Rc<RefCell<Option<UntrustedText>>>,
 }
@@ -107,7 +108,8 @@ impl Connection {
         Self {
             resource: Rc::new(resource.clone()),
             transport,
-            rate_limiter: RateLimiter::default(),
+            rate_limiter: RateLimiter::new(&resource.limits),
+            has_answered: Rc::default(),
             clock: Rc::default(),
             region: Rc::default(),
         }

@@ -1,7 +1,7 @@
 //! Client-side rate limiter for one resource.
 //!
 //! A standard resource (S0) accepts 50 GET, 10 list and 5 management requests per second, which support may raise, a free
-//! one (F0) a single request, and no call returns the tier. The limits are therefore measured:
+//! one (F0) a single request, and no call of the service returns the tier. The limits are therefore measured:
 //!
 //! - **Per kind of request**: slow start from two per second, and each good answer raises the limit by one. The first 429
 //!   ends it: what was accepted in the second before is the limit. Later the limit is raised slowly, and reduced to what
@@ -10,6 +10,8 @@
 //!   per second of all kinds together keeps to it from its first 429 on.
 //!
 //! v2.1 may also limit copies to one per minute. A 429 with a long `Retry-After` on a copy enables a window of a minute.
+//!
+//! Where Azure was asked for the account, its limits are known before the first request, and only corrected.
 
 #[cfg(test)]
 mod simulation;
@@ -23,6 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::api::{Quota, service_error};
 use crate::error::{Delivery, Error};
+use crate::rate_limits::RateLimits;
 use total::Total;
 use window::{Slot, Window};
 
@@ -74,6 +77,13 @@ pub(super) struct Permit {
 }
 
 impl RateLimiter {
+    /// A rate limiter that begins with the limits that are known. A 429 corrects them like those that were measured.
+    pub(crate) fn new(known: &RateLimits) -> Self {
+        let limiter = Self::default();
+        limiter.state(|state| state.begin_with(known, Instant::now()));
+        limiter
+    }
+
     /// Waits until a request may be sent.
     ///
     /// # Errors
@@ -174,6 +184,29 @@ impl RateLimiter {
 }
 
 impl State {
+    /// Takes over limits that are known before the first request.
+    fn begin_with(&mut self, known: &RateLimits, now: Instant) {
+        let RateLimits { is_free, reads, lists, management, custom_model_copies, analyses, results } = *known;
+        let PerQuota { get, list, management: managing, custom_model_copy, analyze, analyze_result } =
+            &mut self.windows;
+        let windows = [
+            (get, reads),
+            (list, lists),
+            (managing, management),
+            (custom_model_copy, custom_model_copies),
+            (analyze, analyses),
+            (analyze_result, results),
+        ];
+        for (window, rate) in windows.into_iter().filter_map(|(window, rate)| Some((window, rate?))) {
+            window.begin_with(rate, now);
+        }
+        if is_free {
+            self.total.set_one();
+        } else if management.is_some() {
+            self.total.set_unlimited();
+        }
+    }
+
     /// The earliest time at which a request may be sent.
     fn free_at(&self, quota: Quota, now: Instant) -> Instant {
         let of_kind = self.windows.of(counted_per_second(quota)).free_at(now);
@@ -286,6 +319,7 @@ mod tests {
     use super::window::INITIAL_PER_SECOND;
     use super::*;
     use crate::error::ErrorKind;
+    use crate::rate_limits::Rate;
 
     const FAR: Duration = Duration::from_secs(3600);
 
@@ -328,6 +362,41 @@ mod tests {
         let (seconds, throttled_count) = send(&limiter, Quota::Get, 200, 1).await;
         assert!(seconds < 200.0 * 1.15 && throttled_count <= 4, "{seconds} {throttled_count}");
         assert_eq!(limiter.max_concurrent_copies(), COPIES_PER_REQUEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limits_that_are_known_need_no_429_and_a_429_corrects_them() {
+        let known = RateLimits {
+            management: Some(Rate::PerSecond(5)),
+            custom_model_copies: Some(Rate::PerMinute(1)),
+            ..RateLimits::default()
+        };
+        let limiter = RateLimiter::new(&known);
+        assert!(limiter.copies_by_the_minute());
+        let (seconds, throttled_count) = send(&limiter, Quota::Management, 300, 5).await;
+        assert!((60.0..=66.0).contains(&seconds) && throttled_count == 0, "{seconds} {throttled_count}");
+
+        let limiter = RateLimiter::new(&known);
+        let (seconds, throttled_count) = send(&limiter, Quota::CustomModelCopy, 4, 5).await;
+        assert!((180.0..=185.0).contains(&seconds) && throttled_count == 0, "{seconds} {throttled_count}");
+
+        // The resource accepts less, or more.
+        for (limit, longest) in [(1, 30.0), (3, 15.0)] {
+            let limiter = RateLimiter::new(&known);
+            let (seconds, throttled_count) = send(&limiter, Quota::Management, 20, limit).await;
+            assert!(seconds < longest && throttled_count <= 6, "{limit}: {seconds} {throttled_count}");
+        }
+        let limiter = RateLimiter::new(&known);
+        let (seconds, throttled_count) = send(&limiter, Quota::Management, 5000, 50).await;
+        assert!(seconds < 300.0 && throttled_count <= 2, "{seconds} {throttled_count}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resource_of_the_free_tier_gets_one_request_per_second_from_the_start() {
+        let limiter = RateLimiter::new(&RateLimits { is_free: true, ..RateLimits::default() });
+        assert!(limiter.is_slow());
+        let (seconds, throttled_count) = send(&limiter, Quota::Get, 20, 1).await;
+        assert!(seconds < 21.0 && throttled_count == 0, "{seconds} {throttled_count}");
     }
 
     #[tokio::test(start_paused = true)]

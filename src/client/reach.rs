@@ -16,6 +16,8 @@ use crate::text::UntrustedText;
 const NAME_TIME: Duration = Duration::from_secs(5);
 /// How long a read is repeated while the resource cannot be reached or does not answer.
 const READ_TIME: Duration = Duration::from_secs(10);
+/// How long a read is repeated while there was no answer at all.
+const FIRST_ANSWER_TIME: Duration = Duration::from_secs(30);
 
 impl Client<'_> {
     /// Sends a call that only reads, and gives up sooner than a copy does.
@@ -55,8 +57,37 @@ impl Client<'_> {
         Some(addresses)
     }
 
+    /// Reads, and for half a minute again while the resource has not answered a single request.
+    ///
+    /// # Errors
+    /// The last attempt's, or [`ErrorKind::Interrupted`](crate::error::ErrorKind).
+    pub(crate) async fn read_with_first_answer<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
+        let until = Instant::now() + FIRST_ANSWER_TIME;
+        let mut result = self.read(call).await;
+        let mut attempts = 0;
+        loop {
+            let error = match result {
+                Err(error) if !self.has_answered() && error.may_have_been_processed() => error,
+                result => return result,
+            };
+            attempts += 1;
+            let error = self.wait_before_repetition(error, attempts).await?;
+            if Instant::now() >= until {
+                return Err(error);
+            }
+            result = Box::pin(self.send_once(call, RetryPolicy::ONCE)).await.map(|response| response.value);
+        }
+    }
+
+    /// Whether the resource has answered any request, in whatever way.
+    #[must_use]
+    pub(crate) fn has_answered(&self) -> bool {
+        self.connection.has_answered.get()
+    }
+
     /// Keeps what every answer says of its resource: the time and the region.
     pub(super) fn note(&self, answer: &Answer) {
+        self.connection.has_answered.set(true);
         if let Some(date) = answer.date() {
             self.connection.clock.set(Some(ClockReading { date, read_at: Instant::now() }));
         }

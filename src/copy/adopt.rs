@@ -1,4 +1,4 @@
-//! Adopts a copy to the target id that an earlier command started and that is still running.
+//! Adopts a copy to the target id that an earlier command started and that is still running, or has just ended.
 
 use super::context::Job;
 use super::event::Event;
@@ -6,7 +6,7 @@ use super::plan::IfExists;
 use super::poll::{Polling, poll};
 use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
-use super::running::find_running;
+use super::running::{RunningCopy, find_running};
 use super::settle::settle;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind};
@@ -71,12 +71,13 @@ pub(super) async fn adopt(
     reservation().copied(true).result()
 }
 
-/// A running copy to this id on this target.
+/// A copy to this id on this target that is running, or that the target may not show yet.
 async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Option<OperationUrl> {
     // Another process may copy a model of the same id to another target.
     let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
     match find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await {
-        Ok(operation) => operation,
+        Ok(RunningCopy::Found(operation)) => Some(operation),
+        Ok(RunningCopy::Absent | RunningCopy::NotProved) => None,
         Err(error) => {
             job.cx.emit_inconclusive(&error);
             None
@@ -86,7 +87,7 @@ async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Opti
 
 /// The conflict with a running copy, which the caller did not want to adopt.
 fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>, conflict: Error) -> Error {
-    Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running"))
+    Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running, or has just ended"))
         .with_source(conflict)
         .with_remedy(format!(
             "wait for it: frcopy wait '{operation}'{}; or run the command again with --if-exists skip",

@@ -13,7 +13,7 @@ use super::event::{Event, Observer};
 use super::journal::{AuthorizeEntry, EntryId};
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, release};
-use super::running::{DATE_ROUNDING, find_running};
+use super::running::{DATE_ROUNDING, RunningCopy, find_running};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
@@ -31,6 +31,11 @@ const MAX_ATTEMPTS: u32 = 6;
 const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
 /// How long after the deadline an id may be released that only a 503 may have reserved. It is very likely that it was not.
 const BUSY_GRACE: Duration = Duration::from_millis(500);
+
+/// How often and how long the target is read before an id is released, where the source belongs to another party: longer
+/// than recorded copies of v3.0 and later took.
+const LOOKS_WITHOUT_SOURCE: u32 = 3;
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A shorter wait for a turn is none.
 const NOT_QUEUED: Duration = Duration::from_millis(50);
@@ -238,25 +243,51 @@ impl Attempts<'_> {
     /// Releases the id that a request without an answer may have reserved. None where a copy to it may be running: then
     /// another process has authorized it meanwhile.
     async fn release_unless_running(&self, id: &ModelId) -> Option<Released> {
-        let AuthorizeRequest { version, ref copy, source, .. } = *self.request;
-        if let Some(source) = source {
-            let until = self.release_deadline();
-            // Whatever the location: another host name may be that of the same target.
-            let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
-            let running = tokio::select! {
-                running = running => running,
-                () = source.cleanup_time(until) => return None,
-            };
-            match running {
-                Ok(None) => {}
-                Ok(Some(_)) => return None,
+        let is_unused = match self.request.source {
+            Some(source) => Box::pin(self.is_without_operation(source, id)).await,
+            None => Box::pin(self.stays_unused(id)).await,
+        };
+        if is_unused { Some(self.release(id, self.release_deadline()).await) } else { None }
+    }
+
+    /// Whether the source's list proves that no copy to the id is running.
+    async fn is_without_operation(&self, source: &Client<'_>, id: &ModelId) -> bool {
+        let AuthorizeRequest { version, ref copy, .. } = *self.request;
+        let until = self.release_deadline();
+        // Whatever the location: another host name may be that of the same target.
+        let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
+        let running = tokio::select! {
+            running = running => running,
+            () = source.cleanup_time(until) => return false,
+        };
+        match running {
+            Ok(RunningCopy::Absent) => true,
+            Ok(RunningCopy::Found(_) | RunningCopy::NotProved) => false,
+            Err(error) => {
+                (self.observer)(Event::Inconclusive { error: &error });
+                false
+            }
+        }
+    }
+
+    /// Whether the target shows no copy under the id for some seconds. The source belongs to another party and cannot be
+    /// asked whether one is running.
+    async fn stays_unused(&self, id: &ModelId) -> bool {
+        let AuthorizeRequest { version, ref copy, .. } = *self.request;
+        for _ in 0..LOOKS_WITHOUT_SOURCE {
+            if self.target.is_past_deadline() || self.target.pause(LOOK_INTERVAL).await.is_err() {
+                return false;
+            }
+            match self.target.read(&version.wire().model(copy.kind, id)).await {
+                Err(error) if error.is_no_such_model() => {}
+                Ok(_) => return false,
                 Err(error) => {
                     (self.observer)(Event::Inconclusive { error: &error });
-                    return None;
+                    return false;
                 }
             }
         }
-        Some(self.release(id, self.release_deadline()).await)
+        true
     }
 
     async fn release(&self, id: &ModelId, until: Instant) -> Released {

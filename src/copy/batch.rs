@@ -108,7 +108,7 @@ impl BatchPlan {
         Ok(Some(copy))
     }
 
-    fn plan_of(&self, model_id: ModelId, kind: Option<Kind>) -> Plan {
+    pub(super) fn plan_of(&self, model_id: ModelId, kind: Option<Kind>) -> Plan {
         let mut options = Rc::clone(&self.options);
         if kind == Some(Kind::Classifier) && options.refuse_for_classifiers().is_err() {
             let of_classifiers = Rc::make_mut(&mut options);

@@ -91,6 +91,7 @@ async fn for_each_target(
     let target_lists = join_all(batches.iter().map(Batch::read_target_list));
     let (candidates, _) = tokio::join!(reader.find_candidates(), target_lists);
     let candidates = candidates?;
+    plans.iter().try_for_each(|plan| plan.check_target_ids(&candidates))?;
     let each = batches.iter().map(async |batch| {
         let summary = run(batch, candidates.iter().map(Candidate::duplicate).collect()).await;
         active.one_has_ended();

@@ -236,12 +236,14 @@ impl DelegatedPlan {
     async fn preflight(&self, source: &Client<'_>, observer: Observer<'_>) -> Result<(), Error> {
         let AuthorizationFile { version, kind, .. } = self.file;
         observer(Event::PreflightOf(Side::Source));
-        let model = match source.read(&version.wire().model(kind, &self.model_id)).await {
+        let call = version.wire().model(kind, &self.model_id);
+        let model = match source.read_with_first_answer(&call).await {
             Ok(model) => {
                 check_ready(source, &model)?;
                 Some(model)
             }
-            Err(error) if error.is_inconclusive() => {
+            // A source that has answered nothing must not use up the authorization.
+            Err(error) if error.is_inconclusive() && source.has_answered() => {
                 observer(Event::Inconclusive { error: &error });
                 None
             }

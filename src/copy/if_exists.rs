@@ -8,10 +8,11 @@ use tokio::time::Instant;
 use super::context::Job;
 use super::event::Event;
 use super::plan::IfExists;
-use super::preflight::{Preflight, SourceModel, TargetId};
+use super::preflight::{Lookup, Preflight, SourceModel, TargetId};
 use super::replace::{Place, Replacement};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Scope};
+use crate::known_copies::Identity;
 use crate::label::Label;
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::model_diff::{has_same_name_and_dates, trained_at};
@@ -88,8 +89,11 @@ impl Job<'_> {
 
     /// The service chooses the id of the copy, so no id is ever taken; but a copy that is there need not be made again.
     async fn decide_for_copy_named_by_service(&self, preflight: Preflight) -> Result<Action, Error> {
-        let is_asked = self.plan.options.if_exists != IfExists::Fail;
-        let Some(source) = preflight.source.model.as_ref().filter(|_| is_asked) else {
+        if self.plan.options.if_exists == IfExists::Fail {
+            self.refuse_copy_of_copy(&preflight.source).await?;
+            return Ok(Action::Copy(Box::new(preflight)));
+        }
+        let Some(source) = &preflight.source.model else {
             return Ok(Action::Copy(Box::new(preflight)));
         };
         let copies = self.shared.named_by_service.get_or_try_init(|| self.models_named_by_service(&preflight.source));
@@ -97,7 +101,8 @@ impl Job<'_> {
         for target_model_id in self.missing_copies(&preflight.source, copies) {
             self.cx.emit(Event::CopyMissing { target_model_id });
         }
-        match self.copy_among(source, self.known_copies(&preflight.source), copies) {
+        let known = self.known_copies(&preflight.source).iter().chain(self.original(&preflight.source));
+        match self.copy_among(source, known, copies) {
             Some(id) => Ok(Action::Nothing(id)),
             // One of them may be the copy.
             None if copies.unreadable > 0 => Err(unreadable(self.target.label(), copies.unreadable)),
@@ -107,7 +112,30 @@ impl Job<'_> {
 
     /// The ids of the known copies of a model, the preferred one first.
     fn known_copies(&self, source: &SourceModel) -> &[ModelId] {
-        self.plan.options.known_copies.of(source.version, source.kind, &source.id)
+        self.plan.options.known_copies.of(&Identity::new(source.version, source.kind, &source.id))
+    }
+
+    /// The model of the target that the source model is a copy of.
+    fn original(&self, source: &SourceModel) -> Option<&ModelId> {
+        self.plan.options.known_copies.original_of(&Identity::new(source.version, source.kind, &source.id))
+    }
+
+    /// Refuses to copy a model to the resource that it was copied from, beside its original.
+    async fn refuse_copy_of_copy(&self, source: &SourceModel) -> Result<(), Error> {
+        let Some(original) = self.original(source) else { return Ok(()) };
+        let id = &source.id;
+        match self.look_up(self.target, source.version, source.kind, original).await? {
+            Lookup::Found(_) => Err(Error::new(
+                ErrorKind::Exists,
+                format!("the target already has {original}, of which the manifest records {id} as a copy"),
+            )
+            .with_remedy("leave it out with --if-exists skip, or copy it without --manifest")),
+            Lookup::Absent(_) => Ok(()),
+            Lookup::Inconclusive => {
+                let what = format!("the target does not show whether it has {original}, of which {id} is a copy");
+                Err(Error::new(ErrorKind::Unavailable, what).with_remedy("run the same command again later"))
+            }
+        }
     }
 
     /// The known copies that the target does not have. A list with unreadable entries shows none.
@@ -118,11 +146,16 @@ impl Job<'_> {
     }
 
     /// The copy of a v2.1 model: a known one, or one that comes from the same training.
-    fn copy_among(&self, source: &Model, known: &[ModelId], copies: &Inventory) -> Option<ModelId> {
+    fn copy_among<'k>(
+        &self,
+        source: &Model,
+        mut known: impl Iterator<Item = &'k ModelId>,
+        copies: &Inventory,
+    ) -> Option<ModelId> {
         let is_copy = |copy: &&Model| has_same_name_and_dates(source, copy) && !self.is_source(copy);
         let all: Vec<_> = copies.ready_and_named_by_service().filter(is_copy).collect();
         let is_there = |id: &ModelId| all.iter().copied().find(|copy| copy.id.is_same_as(id));
-        known.iter().find_map(is_there).or(all.first().copied()).map(|copy| copy.id.clone())
+        known.find_map(is_there).or(all.first().copied()).map(|copy| copy.id.clone())
     }
 
     /// Where source and target are the same resource, a model is not a copy of itself.

@@ -10,6 +10,7 @@ mod adopt;
 mod authorize;
 mod batch;
 mod batch_event;
+mod batch_ids;
 mod batch_queue;
 mod batch_targets;
 mod context;
@@ -38,6 +39,7 @@ mod transfer;
 mod unfinished;
 mod verify;
 mod watch;
+mod watch_command;
 
 pub(crate) use batch::{BatchPlan, Summary};
 pub(crate) use batch_event::BatchEvent;

@@ -8,7 +8,7 @@ use super::journal::{Journal, NoJournal};
 use crate::api::version::ApiVersion;
 use crate::api::{Naming, NewCopy};
 use crate::error::Error;
-use crate::known_copies::KnownCopies;
+use crate::known_copies::{Identity, KnownCopies};
 use crate::label::{Label, SettingNames};
 use crate::model::{Kind, Model, ModelId};
 use crate::resource::{Resource, TargetAddress};
@@ -76,7 +76,8 @@ pub struct Plan {
     pub model_id: ModelId,
     /// A model or a classifier; `None` asks the source.
     pub kind: Option<Kind>,
-    /// The id of the copy (v3.0 and later); `None` keeps the source's.
+    /// The id of the copy (v3.0 and later); `None` takes that of the model of the target that the source model is known to
+    /// be a copy of, else the source's.
     pub target_model_id: Option<ModelId>,
 }
 
@@ -84,7 +85,14 @@ impl Plan {
     /// The id that the copy will have from v3.0 on.
     #[must_use]
     pub fn new_model_id(&self) -> &ModelId {
-        self.target_model_id.as_ref().unwrap_or(&self.model_id)
+        self.target_model_id.as_ref().or_else(|| self.original()).unwrap_or(&self.model_id)
+    }
+
+    /// The id of the model of the target that the source model is known to be a copy of.
+    fn original(&self) -> Option<&ModelId> {
+        let kinds = [Kind::Model, Kind::Classifier].into_iter();
+        let original = |kind| self.options.known_copies.original_of(&Identity::named_by_caller(kind, &self.model_id));
+        kinds.filter(|kind| self.kind.is_none_or(|only| only == *kind)).find_map(original)
     }
 
     /// Refuses what is impossible before any request is sent.

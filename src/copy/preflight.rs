@@ -339,8 +339,16 @@ impl Job<'_> {
         kind: Kind,
         id: &ModelId,
     ) -> Result<Lookup, Error> {
-        let error = match client.read(&version.wire().model(kind, id)).await {
+        let call = version.wire().model(kind, id);
+        let read = if client.side() == Side::Source {
+            client.read_with_first_answer(&call).await
+        } else {
+            client.read(&call).await
+        };
+        let error = match read {
             Ok(model) => return Ok(Lookup::Found(model)),
+            // Nothing is authorized before the source has answered a request, in whatever way.
+            Err(error) if client.side() == Side::Source && !client.has_answered() => return Err(error),
             Err(error) => error,
         };
         if error.is_no_such_model() {

@@ -55,11 +55,6 @@ impl Ended {
     pub(super) fn result(self) -> Result<Copied, Error> {
         self.0
     }
-
-    /// Adds the service's id of the request that decided, if it is an error.
-    pub(super) fn with_request_id(self, request_id: Option<UntrustedText>) -> Self {
-        Self(self.0.map_err(|error| error.with_request_id(request_id)))
-    }
 }
 
 /// Who may release the id.

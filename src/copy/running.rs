@@ -1,13 +1,13 @@
-//! Finds a running copy among the operations of the source.
+//! Finds a copy that is running, or has just ended, among the operations of the source.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::ListedCopy;
 use crate::api::version::ApiVersion;
 use crate::client::{Client, RetryPolicy};
 use crate::error::Error;
 use crate::model::{Kind, ModelId};
-use crate::operation::OperationUrl;
+use crate::operation::{OperationStatus, OperationUrl};
 use crate::text::UntrustedText;
 
 /// How many pages of operations are read at most. A list that is longer counts as not read to its end.
@@ -15,7 +15,12 @@ pub(super) const MAX_PAGES: u32 = 100;
 /// Dates in a list have whole seconds, and so has the `Date` header.
 pub(crate) const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
 
-/// Finds a running copy to a target id that another process has started. A location, where one is known, must match.
+/// How long the target may take to show a copy that has succeeded: as long as a verification waits, and the rounding of the
+/// dates.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(12);
+
+/// Finds a copy to a target id that another process has started, and that is running or has just succeeded, so that the
+/// target may not show it yet. A location, where one is known, must match.
 pub(super) async fn find_running(
     source: &Client<'_>,
     version: ApiVersion,
@@ -23,20 +28,41 @@ pub(super) async fn find_running(
     id: &ModelId,
     is_location: impl Fn(&UntrustedText) -> bool,
     policy: RetryPolicy,
-) -> Result<Option<OperationUrl>, Error> {
-    let Some(mut call) = version.wire().operations() else { return Ok(None) };
+) -> Result<RunningCopy, Error> {
+    let Some(mut call) = version.wire().operations() else { return Ok(RunningCopy::NotProved) };
+    let mut is_readable = true;
     for _ in 0..MAX_PAGES {
         let page = source.send(&call, policy).await?.value;
+        is_readable &= page.unreadable == 0;
+        let now = source.service_time();
         let is_running = |copy: &&ListedCopy| {
             let has_id = copy.kind == kind && copy.target_model_id.is_same_as(id);
-            has_id && !copy.status.is_terminal() && is_location(&copy.target_location)
+            has_id && (!copy.status.is_terminal() || may_be_hidden(copy, now)) && is_location(&copy.target_location)
         };
         if let Some(copy) = page.items.iter().find(is_running) {
-            return version.wire().operation_url(&copy.id, source.endpoint()).map(Some);
+            return version.wire().operation_url(&copy.id, source.endpoint()).map(RunningCopy::Found);
         }
-        let Some(link) = page.next_link else { return Ok(None) };
+        let Some(link) = page.next_link else {
+            return Ok(if is_readable { RunningCopy::Absent } else { RunningCopy::NotProved });
+        };
         let request = call.request.next_page(&link, source.endpoint())?;
         call = call.with_request(request);
     }
-    Ok(None)
+    Ok(RunningCopy::NotProved)
+}
+
+/// What the source's list shows of a copy to a target id.
+pub(super) enum RunningCopy {
+    /// This operation.
+    Found(OperationUrl),
+    /// There is none: every entry was read.
+    Absent,
+    /// None was found, and an entry or a page could not be read.
+    NotProved,
+}
+
+/// Whether a copy has succeeded so recently that the target may not show it yet.
+fn may_be_hidden(copy: &ListedCopy, now: Option<Timestamp>) -> bool {
+    let ended = copy.updated.unwrap_or(copy.created);
+    copy.status == OperationStatus::Succeeded && now.is_some_and(|now| now.duration_since(ended) <= SHOWN_WITHIN)
 }

@@ -1,6 +1,6 @@
 //! Searches for a copy: among the operations of the source, and on the target.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::authorize::Authorized;
 use super::context::Context;
@@ -11,6 +11,9 @@ use crate::error::Error;
 use crate::model::{Kind, ModelId, Readiness};
 use crate::operation::{OperationStatus, OperationUrl};
 use crate::text::UntrustedText;
+
+/// How far the dates in the list may be behind the `Date` header: the source is not one machine.
+const CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a search has found.
 pub(super) enum Evidence {
@@ -50,7 +53,7 @@ impl<'s> Search<'s> {
             kind: copy.kind,
             id: authorization.target_model_id.clone(),
             location: authorization.target_location.clone(),
-            since: cx.source.service_time().map(|now| now - DATE_ROUNDING),
+            since: cx.source.service_time(),
             is_repeated: false,
         }
     }
@@ -58,7 +61,7 @@ impl<'s> Search<'s> {
     /// A search for a copy that an earlier run may have started at a time, by the source's clock.
     pub(super) fn for_earlier_run(cx: &'s Context<'s>, authorized: &Authorized<'_>, since: Option<Timestamp>) -> Self {
         // That run may have repeated the start as well.
-        Self { since: since.map(|since| since - DATE_ROUNDING), is_repeated: true, ..Self::new(cx, authorized) }
+        Self { since, is_repeated: true, ..Self::new(cx, authorized) }
     }
 
     /// The start is being repeated.
@@ -105,33 +108,21 @@ impl<'s> Search<'s> {
     }
 
     async fn look_at_source(&self) -> Result<Listing, Error> {
-        let Some(since) = self.since else {
-            // Without a clock nothing tells an old operation from this one. One to this location that runs is this one; and
-            // where a list that was read to its end has none, nothing runs.
-            return self.list(|copy| !copy.status.is_terminal(), |_| false).await;
-        };
-        self.list(|copy| copy.created >= since, |copy| copy.created < since).await
-    }
-
-    /// Reads the list until an entry is too old.
-    async fn list(
-        &self,
-        is_recent: impl Fn(&ListedCopy) -> bool,
-        is_old: impl Fn(&ListedCopy) -> bool,
-    ) -> Result<Listing, Error> {
         let Some(mut call) = self.version.wire().operations() else { return Ok(Listing::default()) };
         let mut listing = Listing { found: None, is_complete: true };
+        let mut order = NewestFirst::default();
         for _ in 0..MAX_PAGES {
             let page = self.cx.source.read(&call).await?;
             listing.is_complete &= page.unreadable == 0;
-            let candidates = || page.items.iter().filter(|copy| self.has_id(copy) && is_recent(copy));
+            let candidates = || page.items.iter().filter(|copy| self.has_id(copy));
             if let Some(copy) = candidates().find(|copy| self.has_location(copy) && self.is_evidence(copy)) {
                 let operation = self.version.wire().operation_url(&copy.id, self.cx.source.endpoint())?;
                 return Ok(Listing { found: Some(operation), is_complete: false });
             }
             // A running copy of this id to another location may be this one under another host name: nothing is proved.
             listing.is_complete &= !candidates().any(|copy| !self.has_location(copy) && !copy.status.is_terminal());
-            let Some(link) = page.next_link.filter(|_| !page.items.iter().any(&is_old)) else { return Ok(listing) };
+            let is_read_back = order.reaches_back_to(&page.items, self.since.map(|since| since - CLOCK_DIFFERENCE));
+            let Some(link) = page.next_link.filter(|_| !is_read_back) else { return Ok(listing) };
             let request = call.request.next_page(&link, self.cx.source.endpoint())?;
             call = call.with_request(request);
         }
@@ -146,9 +137,37 @@ impl<'s> Search<'s> {
         self.location.as_ref().is_none_or(|location| *location == copy.target_location)
     }
 
+    /// Whether an operation with the id and the location is that of this authorization. Without a clock only one that runs
+    /// is: nothing tells an old one that has ended from this one.
     fn is_evidence(&self, copy: &ListedCopy) -> bool {
-        let is_failed = copy.status.is_terminal() && copy.status != OperationStatus::Succeeded;
-        !(is_failed && self.is_repeated)
+        let Some(since) = self.since else { return !copy.status.is_terminal() };
+        match copy.status {
+            // The authorization has reserved the id, so no other copy to it runs.
+            OperationStatus::NotStarted | OperationStatus::Running => copy.created >= since - CLOCK_DIFFERENCE,
+            OperationStatus::Succeeded | OperationStatus::Unknown(_) => copy.created >= since - DATE_ROUNDING,
+            // One that failed right before this authorization must not become its verdict. Dates have whole seconds.
+            OperationStatus::Failed | OperationStatus::Canceled | OperationStatus::Skipped => {
+                !self.is_repeated && copy.created.as_second() >= since.as_second()
+            }
+        }
+    }
+}
+
+/// Whether a list shows the newest operations first, as far as it was read.
+#[derive(Default)]
+struct NewestFirst {
+    is_broken: bool,
+    oldest: Option<Timestamp>,
+}
+
+impl NewestFirst {
+    /// Adds a page. Whether all later pages are older than a time, which only the order can tell.
+    fn reaches_back_to(&mut self, page: &[ListedCopy], time: Option<Timestamp>) -> bool {
+        for copy in page {
+            self.is_broken |= self.oldest.is_some_and(|oldest| copy.created > oldest);
+            self.oldest = Some(copy.created);
+        }
+        !self.is_broken && self.oldest.zip(time).is_some_and(|(oldest, time)| oldest < time)
     }
 }
 

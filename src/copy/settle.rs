@@ -5,8 +5,10 @@ use super::event::Event;
 use super::poll::{Verdict, failure};
 use super::release::{Ended, Owner, Reservation};
 use super::verify::verify;
+use super::watch_command::watch_command;
 use crate::error::{Error, ErrorKind};
 use crate::operation::Operation;
+use crate::text::UntrustedText;
 
 /// Verifies a successful copy on the target, releases the id of a failed one, and keeps the id where there is no verdict.
 pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: Verdict) -> Ended {
@@ -16,7 +18,8 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
         Verdict::Terminal { operation, request_id } => (operation, request_id),
     };
     if !reservation.is_that_of(&operation, cx.target) {
-        return settle_other(cx, reservation, operation).with_request_id(request_id);
+        // Boxed, because it is large and rare.
+        return Box::pin(settle_other(cx, reservation, operation, request_id)).await;
     }
     if let Some(error) = failure(cx, operation) {
         return reservation.release(cx, error.with_request_id(request_id)).await;
@@ -36,15 +39,50 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
     }
 }
 
-/// An operation that names another target is not evidence for this one: nothing is verified and nothing is released. The
-/// hosts of regional and custom endpoints differ, so it may be the same target all the same.
-fn settle_other(cx: &Context<'_>, reservation: Reservation, operation: Operation) -> Ended {
+/// An operation that names another target is not evidence for this one: it is no verdict, and it verifies nothing. The hosts
+/// of regional and custom endpoints differ, so it may be the same target all the same: the target itself decides, where only
+/// this run's copy can be under the id.
+async fn settle_other(
+    cx: &Context<'_>,
+    reservation: Reservation,
+    operation: Operation,
+    request_id: Option<UntrustedText>,
+) -> Ended {
+    let other = about_other(&operation);
+    let failed = failure(cx, operation).map(|error| error.with_request_id(request_id));
+    let not_verified = |reservation: Reservation| {
+        cx.emit(Event::NotVerified { error: &other });
+        reservation.copied(false)
+    };
+    match (reservation.owner(), failed) {
+        (Owner::OtherRun, Some(error)) => reservation.keep(error),
+        (Owner::OtherRun | Owner::OtherParty, None) => not_verified(reservation),
+        (Owner::OtherParty, Some(error)) => no_verdict(cx, reservation, error),
+        (Owner::ThisRun, None) if !cx.options.verify => not_verified(reservation),
+        (Owner::ThisRun, failed) => {
+            let Some(target) = cx.target else { return no_verdict(cx, reservation, failed.unwrap_or(other)) };
+            match (verify(cx, target, &reservation).await, failed) {
+                (Ok(true), _) | (Ok(false), None) => not_verified(reservation),
+                (Ok(false), Some(error)) => no_verdict(cx, reservation, error),
+                (Err(error), _) if error.is_interrupted() => reservation.keep(error),
+                (Err(error), _) if error.is_verdict() => reservation.release(cx, error).await,
+                (Err(error), failed) => no_verdict(cx, reservation, failed.unwrap_or(error)),
+            }
+        }
+    }
+}
+
+fn about_other(operation: &Operation) -> Error {
     let id = operation.target_model_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
     let location = operation.target_location.as_ref().map(|location| format!(" at {location}")).unwrap_or_default();
-    let other = Error::new(ErrorKind::Unforeseen, format!("the operation is about a copy{id}{location}"));
-    if let Some(error) = failure(cx, operation) {
-        return reservation.keep(error);
-    }
-    cx.emit(Event::NotVerified { error: &other });
-    reservation.copied(false)
+    Error::new(ErrorKind::Unforeseen, format!("the operation is about a copy{id}{location}"))
+}
+
+/// Keeps the id: what ended may have been another copy.
+fn no_verdict(cx: &Context<'_>, reservation: Reservation, cause: Error) -> Ended {
+    let (version, kind) = (reservation.version(), reservation.kind());
+    let command = watch_command(version, kind, reservation.id(), cx.target);
+    let what = format!("the operation names another target, and whether {} is copied is not known", reservation.id());
+    let remedy = format!("wait for it before you run the command again: {command}");
+    reservation.keep(Error::new(ErrorKind::UnderWay, what).with_source(cause).with_remedy(remedy))
 }

@@ -16,11 +16,11 @@ use super::event::Event;
 use super::journal::StartEntry;
 use super::poll::{Polling, Verdict, failure, poll};
 use super::search::{Evidence, Search};
+use super::watch_command::watch_command;
 use crate::api::service_error;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::label::name_options;
-use crate::model::{Kind, ModelId};
+use crate::model::ModelId;
 use crate::operation::OperationUrl;
 
 /// How often a start request is repeated at most.
@@ -268,22 +268,13 @@ fn unknown_start(cx: &Context<'_>, error: Error, authorized: &Authorized<'_>) ->
         ErrorKind::Credentials => ErrorKind::Credentials,
         _ => ErrorKind::UnderWay,
     };
+    let id = &authorized.authorization.target_model_id;
+    let command = watch_command(authorized.version, authorized.copy.kind, id, cx.target);
     Error::new(kind, "the start request got no answer; the copy may be running")
         .with_delivery(Delivery::Unanswered)
         .with_source(error)
         .with_remedy(match cx.target {
-            Some(_) => format!("wait for it before you run the command again: {}", wait_command(authorized, cx.target)),
-            None => format!(
-                "before another authorization is used, the target's party waits for it: {}",
-                wait_command(authorized, None)
-            ),
+            Some(_) => format!("wait for it before you run the command again: {command}"),
+            None => format!("before another authorization is used, the target's party waits for it: {command}"),
         })
-}
-
-/// The command that watches the target for the copy.
-fn wait_command(authorized: &Authorized<'_>, target: Option<&Client<'_>>) -> String {
-    let id = &authorized.authorization.target_model_id;
-    let kind = if authorized.copy.kind == Kind::Classifier { " --kind classifier" } else { "" };
-    let to = name_options(target.map(|target| ("--to", target.label())));
-    format!("frcopy wait --target-model-id {id} --api-version {}{kind}{to}", authorized.version)
 }

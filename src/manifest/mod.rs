@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use crate::check::Checked;
 use crate::copy::{Journal, Outcome, Report, is_staging, version_of};
 use crate::error::{Error, ErrorKind};
-use crate::known_copies::KnownCopies;
+use crate::known_copies::{Identity, KnownCopies};
 use crate::recorded::RecordedCopy;
 use crate::resource::Endpoint;
 use content::{Content, CopyRecord, Fact, Key};
@@ -109,17 +109,27 @@ impl Manifest {
         })
     }
 
-    /// The copies between two resources. Of several copies of one model, the one that was shown last comes first.
+    /// The copies between two resources, and those in the other direction. Of several copies of one model, the one that was
+    /// shown last comes first; on the way back, one with the id of its original.
     #[must_use]
     pub(crate) fn known_copies(&self, source: &Endpoint, target: &Endpoint) -> KnownCopies {
-        let copies = self.content.copies.iter().filter(|(key, _)| key.model.is_between(source, target));
-        let mut copies: Vec<_> = copies.filter_map(|(_, copy)| copy.recorded_copy()).collect();
-        copies.sort_by_key(|copy| Reverse((copy.verified_at, copy.ended_at)));
         let mut known = KnownCopies::default();
+        let mut copies = self.copies_between(source, target);
+        copies.sort_by_key(|copy| Reverse((copy.verified_at, copy.ended_at)));
         for RecordedCopy { version, source, target_id, .. } in copies {
-            known.add(version, source.kind, &source.id, target_id);
+            known.add(Identity::new(version, source.kind, &source.id), target_id);
+        }
+        let mut back = self.copies_between(target, source);
+        back.sort_by_key(|copy| Reverse((copy.target_id.is_same_as(&copy.source.id), copy.verified_at, copy.ended_at)));
+        for RecordedCopy { version, source: original, target_id, .. } in back {
+            known.add_original(Identity::new(version, original.kind, &target_id), original.id);
         }
         known
+    }
+
+    fn copies_between(&self, source: &Endpoint, target: &Endpoint) -> Vec<RecordedCopy> {
+        let copies = self.content.copies.iter().filter(|(key, _)| key.model.is_between(source, target));
+        copies.filter_map(|(_, copy)| copy.recorded_copy()).collect()
     }
 
     /// The copies on a target, and of a source if one is given.

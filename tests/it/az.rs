@@ -5,31 +5,37 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use frcopy::emulator::{Collection, EmulatedResource};
-use serde_json::json;
+use frcopy::emulator::{Collection, EmulatedResource, Options, Tier};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::emulated_pair::{EmulatedPair, TARGET};
 use crate::support::{SOURCE_KEY, frcopy, run};
 
 /// A script in the place of `az`. It knows the two emulated resources and records its calls.
-struct FakeAzureCli {
-    folder: TempDir,
+pub(crate) struct FakeAzureCli {
+    pub(crate) folder: TempDir,
 }
 
 impl FakeAzureCli {
     fn for_pair(pair: &EmulatedPair) -> Self {
+        Self::for_pair_with(pair, "S0", &json!(null))
+    }
+
+    /// Both accounts have this pricing tier and these rate limits.
+    pub(crate) fn for_pair_with(pair: &EmulatedPair, tier: &str, call_rate_limit: &Value) -> Self {
         let [source, target, ..] = pair.emulator.resources() else { panic!("two resources") };
+        let entry = |name, resource| Self::entry_with(name, resource, tier, call_rate_limit);
         let script = format!(
             "#!/bin/sh\necho \"$@\" >> \"$(dirname \"$0\")/calls\"\ncase \"$*\" in\n{}{}\
              *) echo \"ERROR: (ResourceNotFound) The Resource was not found.\" >&2; exit 3;;\nesac\n",
-            Self::entry("contoso", source),
-            Self::entry("fabrikam", target)
+            entry("contoso", source),
+            entry("fabrikam", target)
         );
         Self::with_script(&script)
     }
 
-    fn with_script(script: &str) -> Self {
+    pub(crate) fn with_script(script: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("az");
         fs::write(&path, script).unwrap();
@@ -38,8 +44,13 @@ impl FakeAzureCli {
     }
 
     fn entry(name: &str, resource: &EmulatedResource) -> String {
+        Self::entry_with(name, resource, "S0", &json!(null))
+    }
+
+    fn entry_with(name: &str, resource: &EmulatedResource, tier: &str, call_rate_limit: &Value) -> String {
         let details = json!({"id": resource.resource_id, "kind": "FormRecognizer", "location": "WEST US 2",
-            "properties": {"endpoint": format!("{}/", resource.endpoint), "disableLocalAuth": false}});
+            "sku": {"name": tier, "tier": null}, "properties": {"endpoint": format!("{}/", resource.endpoint),
+                "disableLocalAuth": false, "callRateLimit": call_rate_limit}});
         let keys = json!({"key1": resource.key, "key2": "unused"});
         format!(
             "\"cognitiveservices account show --name {name} \"*) echo '{details}';;\n\
@@ -47,15 +58,30 @@ impl FakeAzureCli {
         )
     }
 
-    fn calls(&self) -> String {
+    pub(crate) fn calls(&self) -> String {
         fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = frcopy();
         command.env("PATH", format!("{}:/usr/bin:/bin", self.folder.path().display())).args(arguments);
         command
     }
+}
+
+/// The rate limits of a standard account, in the words of the Azure CLI.
+pub(crate) fn standard_limits() -> Value {
+    let rule = |count: f64, patterns: &[(&str, &str)]| {
+        let patterns =
+            patterns.iter().map(|(method, path)| json!({"method": method, "path": format!("formrecognizer/{path}")}));
+        json!({"key": "any", "count": count, "renewalPeriod": 1.0, "minCount": null, "dynamicThrottlingEnabled": true,
+            "matchPatterns": patterns.collect::<Vec<_>>()})
+    };
+    json!({"count": null, "renewalPeriod": null, "rules": [
+        rule(50.0, &[("GET", "operations/{operationId}"), ("GET", "documentModels/{modelId}")]),
+        rule(10.0, &[("GET", "documentModels"), ("GET", "custom/models"), ("GET", "info"), ("GET", "operations")]),
+        rule(5.0, &[("POST", "documentModels:authorizeCopy"), ("POST", "documentModels/{modelId}:copyTo")]),
+    ]})
 }
 
 const NAMED: [&str; 8] = [
@@ -127,6 +153,25 @@ fn a_name_can_stand_for_an_account_whose_endpoint_and_key_the_azure_cli_says() {
         .expect(4, &["the Azure CLI did not find nosuch, the account of north", "resource-group of north"]);
     fs::write(&file, text.replace("resource-group = ", "tenant = ")).unwrap();
     named(&["list", "west"]).expect(2, &["the resource group of west is missing"]);
+}
+
+#[test]
+fn the_rate_limits_that_the_azure_cli_names_are_kept_from_the_first_request_on() {
+    let options = Options { models: 8, tier: Tier::S0, operation_time: Duration::ZERO, ..Options::default() };
+    let copy_all = |tier: &str, limits: &Value| {
+        let pair = EmulatedPair::with_options(&options);
+        let az = FakeAzureCli::for_pair_with(&pair, tier, limits);
+        let mut command = az.command(&["copy", "--include", "invoices-*", "--poll-interval", "100ms", "-v"]);
+        let output = run(command.args(NAMED).args(["--source-key-from-az", "--target-key-from-az"])).expect(0, &[]);
+        (pair.count(429), output)
+    };
+    assert_eq!(copy_all("S0", &standard_limits()).0, 0);
+    // Without them, the first 429 shows the limit; so it does where an account has other limits than Azure says.
+    assert!(copy_all("S0", &json!(null)).0 > 0);
+    let mut limits = standard_limits();
+    limits["rules"][2]["count"] = json!(15.0);
+    let (rejected, output) = copy_all("S0", &limits);
+    assert!(rejected > 0 && output.stderr.contains("management calls per second"), "{output:#?}");
 }
 
 #[test]

@@ -40,6 +40,9 @@ mod emulator_replay;
 mod endless_lists;
 #[cfg(all(target_os = "linux", feature = "emulator", feature = "entra"))]
 mod entra;
+mod evidence;
+#[cfg(feature = "emulator")]
+mod fail_back;
 mod fault_matrix;
 mod faults;
 #[cfg(all(target_os = "linux", feature = "emulator"))]

@@ -61,8 +61,10 @@ fn one_model_goes_to_each_target_under_one_id_and_the_lines_say_which() {
     let output = run(&mut copy(&lab, &options)).expect(0, &["copied model invoices-v4.0-1 to north as backup"]);
     assert_eq!(output.stdout.lines().collect::<BTreeSet<_>>(), BTreeSet::from(["north\tbackup", "west\tbackup"]));
     lab.emulator.remove(NORTH, Collection::DocumentModels, "backup");
-    let output = run(&mut copy(&lab, &[&options[..], &["--output", "json"]].concat()))
-        .expect(6, &["error: west: model invoices-v4.0-1: west already has a model backup", "west: of 1 models"]);
+    let output = run(&mut copy(&lab, &[&options[..], &["--output", "json"]].concat())).expect(
+        6,
+        &["error: west: model invoices-v4.0-1: west already has a model backup", "west: of 1 model or classifier"],
+    );
     let names = |status: &str| {
         let found = objects(&output).into_iter().filter(|one| one["status"] == status);
         found.map(|one| one["target"]["name"].clone()).collect::<Vec<_>>()

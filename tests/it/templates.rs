@@ -105,6 +105,6 @@ fn a_check_with_a_template_leaves_out_what_the_template_cannot_make() {
     pair.copy(&[&[id][..], &TEMPLATE].concat()).expect(0, &[]);
     for check in [&["check", id][..], &["check", "--include", "invoices-v4*"]] {
         let output = pair.run(&[check, &TEMPLATE].concat()).expect(0, &["1 same"]);
-        assert_eq!(output.stdout, format!("= {id}\n"), "{output:#?}");
+        assert_eq!(output.stdout, format!("= model {id} {id}-v2\n"), "{output:#?}");
     }
 }

@@ -12,8 +12,9 @@ use crate::cli::side::{FromArg, SourceArgs, TargetArgs, ToArgs};
 /// Compares source and target: what a failover would miss.
 ///
 /// One line per model goes to stdout: = same, + only on the source, - only on the target, * differs, ! could not be read;
-/// then the kind, the id, and the id of the copy if that is another one. Two models are the same if they come from the same training. Copies of v2.1 models have other ids; they are paired by
-/// name and dates. A model that has expired, or that a preview version trained, counts as a difference.
+/// then the kind, the id, and the id of the copy if that is another one. Two models are the same if they come from the
+/// same training. Copies of v2.1 models have other ids; they are paired by the manifest, or by name and dates. A model
+/// that has expired, or that a preview version trained, counts as a difference.
 /// With --samples, documents show whether both read alike: frcopy help samples.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -3,7 +3,7 @@
 use crate::check::{Comparison, Verdict};
 use crate::cli::json::{ErrorObject, date, line, text};
 use crate::cli::samples_object::SamplesObject;
-use crate::model::Model;
+use crate::model::{Model, ModelId};
 use crate::resource::{Endpoint, Resource};
 use crate::resource_name::ResourceName;
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ struct ComparisonLine<'a> {
     kind: String,
     source: ComparedModel<'a>,
     target: ComparedModel<'a>,
+    copy_id: Option<&'a str>,
     differences: &'a [String],
     expires_at: Option<String>,
     expires_soon: bool,
@@ -83,6 +84,7 @@ pub(super) fn comparison(one: &Comparison, source: Option<&Resource>, target: &R
         kind: one.kind.to_string(),
         source: ComparedModel::new(source, one.source_endpoint.as_ref(), one.source.as_ref()),
         target: ComparedModel::new(Some(target), None, one.target.as_ref()),
+        copy_id: one.copy_id.as_ref().map(ModelId::as_str),
         differences: one.verdict.differences(),
         expires_at: end.expires.map(date),
         expires_soon: end.is_soon,

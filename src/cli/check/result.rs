@@ -113,8 +113,11 @@ impl TargetResult<'_> {
 /// The line of text: the sign, the kind, the id, and the id of the copy if that is another one.
 fn text_line(one: &Comparison) -> String {
     let line = format!("{} {}", line::sign(&one.verdict), name(one));
-    let of_copy = one.target.as_ref().filter(|target| target.id.as_str() != id(one));
-    of_copy.map_or_else(|| line.clone(), |copy| format!("{line} {}", copy.id))
+    let of_copy = one.target.as_ref().map(|target| &target.id).or(one.copy_id.as_ref());
+    match of_copy.filter(|copy| copy.as_str() != id(one)) {
+        Some(copy) => format!("{line} {copy}"),
+        None => line,
+    }
 }
 
 /// The row in the CI summary, unless both sides are the same and can be used.

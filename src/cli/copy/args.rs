@@ -89,7 +89,8 @@ pub(super) struct CopyOptionArgs {
     #[arg(long, value_enum)]
     pub(super) kind: Option<KindArg>,
 
-    /// Id of the copy (v3.0 and later), or a template such as '{id}-v2' for several [default: the source's]
+    /// Id of the copy (v3.0 and later), or a template such as '{id}-v2' for several [default: the source's; for a model that
+    /// the manifest records as a copy of one of the target, the id of that one]
     #[arg(long, value_name = "ID")]
     pub(super) target_model_id: Option<String>,
 

@@ -242,7 +242,8 @@ impl SideSettings {
         }
         let name = origin.name().cloned();
         let resource = Resource::new(origin.side(), endpoint, credential);
-        Ok(Resource { trace: self.trace.clone(), name, label: Arc::new(label), ..resource })
+        let limits = self.details.as_ref().map(Details::rate_limits).unwrap_or_default();
+        Ok(Resource { trace: self.trace.clone(), name, label: Arc::new(label), limits, ..resource })
     }
 
     fn key(&self, secret: &SecretString) -> Result<Credential, Error> {

@@ -60,6 +60,16 @@ impl Default for Total {
 }
 
 impl Total {
+    /// The resource accepts one request per second, of all kinds.
+    pub(super) fn set_one(&mut self) {
+        self.mode = Mode::One { until: None };
+    }
+
+    /// Only the kinds are limited, until a 429 shows otherwise.
+    pub(super) fn set_unlimited(&mut self) {
+        self.mode = Mode::Unlimited;
+    }
+
     /// Whether one request per second is accepted, of all kinds.
     pub(super) fn is_one(&self, now: Instant) -> bool {
         matches!(self.mode, Mode::One { until } if until.is_none_or(|until| now < until))

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::rate_limits::Rate;
+
 /// What the service counts in.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// The window of a limit per minute, with a margin.
@@ -110,6 +112,19 @@ impl Default for Window {
 }
 
 impl Window {
+    /// Takes over a limit that is known. It is raised for the first time after two minutes: the service may accept more.
+    pub(super) fn begin_with(&mut self, rate: Rate, now: Instant) {
+        match rate {
+            Rate::PerMinute(limit) => self.per_minute = Some(PerMinute { limit, expires: None }),
+            Rate::PerSecond(limit) => {
+                self.per_second = limit;
+                let burst = Burst { cause: Cause::Unknown, end: now, limit, rejected: 0 };
+                let raise_delay = MAX_RAISE_DELAY;
+                self.learned = Some(Learned { base: limit, raise_at: now + raise_delay, raise_delay, burst });
+            }
+        }
+    }
+
     /// The limit per second.
     pub(super) fn per_second(&self) -> usize {
         self.per_second

@@ -3,6 +3,7 @@
 //! The test doubles:
 //! - [`ScriptedService`]: source and target as HTTP servers that answer each step of a copy from a script;
 //! - `EmulatedPair`: source and target as emulated resources inside the test process;
+//! - `RecordedPair`: such resources with names, and a manifest;
 //! - [`raw_server`]: one answer per connection, written as bytes, over plain HTTP or TLS;
 //! - [`UnusedHost`]: a host that must not be contacted.
 //!
@@ -16,6 +17,8 @@ pub(crate) mod child_process;
 #[cfg(feature = "emulator")]
 pub(crate) mod emulated_pair;
 pub(crate) mod raw_server;
+#[cfg(feature = "emulator")]
+pub(crate) mod recorded_pair;
 mod scripted_service;
 mod unused_host;
 

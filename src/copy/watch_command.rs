@@ -1,0 +1,13 @@
+//! The command that watches the target for a copy whose operation is not known.
+
+use crate::api::version::ApiVersion;
+use crate::client::Client;
+use crate::label::name_options;
+use crate::model::{Kind, ModelId};
+
+/// The command. Without a target, its party runs it.
+pub(super) fn watch_command(version: ApiVersion, kind: Kind, id: &ModelId, target: Option<&Client<'_>>) -> String {
+    let kind = if kind == Kind::Classifier { " --kind classifier" } else { "" };
+    let to = name_options(target.map(|target| ("--to", target.label())));
+    format!("frcopy wait --target-model-id {id} --api-version {version}{kind}{to}")
+}

@@ -1,0 +1,195 @@
+//! Evidence: an answer decides only about what was asked, and what may be another process's is left alone.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use wiremock::ResponseTemplate;
+
+use crate::support::raw_server::{read_request, serve_each};
+use crate::support::{
+    Authorization, CommandOutput, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, TARGET_KEY, Version,
+    error_reply, frcopy, on_every_version, reply, run,
+};
+
+/// An operation that is about another copy: another target, or in v2.1 another model.
+fn operation_about_another(version: Version, status: &str) -> ResponseTemplate {
+    if version.is_v2_1() {
+        let copy = json!({"modelId": "11111111-1111-4111-8111-111111111111"});
+        return reply(200).set_body_json(json!({"status": status, "copyResult": copy}));
+    }
+    Operation::with_status(version, status).on_target("https://other.example").answer()
+}
+
+#[test]
+fn an_operation_about_another_copy_is_no_success_without_the_copy_itself() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Poll, [operation_about_another(version, "succeeded")]);
+        service.on(Step::Verify, [Model::reserved(version)]);
+        let texts = ["the operation names another target", "frcopy wait --target-model-id", version.copy_id()];
+        run(service.copy().args(["--timeout", "3s"])).expect(8, &texts);
+        assert_eq!(service.count(Step::Release), 0);
+
+        let shown = ScriptedService::new(version);
+        shown.on(Step::Poll, [operation_about_another(version, "succeeded")]);
+        let output = run(shown.copy().args(["--output", "json"])).expect(0, &["could not be verified"]);
+        assert_eq!(output.json()["verified"], false);
+    });
+}
+
+#[test]
+fn the_failure_of_another_copy_is_no_verdict() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Poll, [operation_about_another(version, "failed")]);
+        service.on(Step::Verify, [Model::reserved(version)]);
+        let texts = ["the operation names another target", "frcopy wait --target-model-id", version.copy_id()];
+        run(service.copy().args(["--timeout", "3s"])).expect(8, &texts);
+        assert_eq!(service.count(Step::Release), 0);
+
+        let shown = ScriptedService::new(version);
+        shown.on(Step::Poll, [operation_about_another(version, "failed")]);
+        run(&mut shown.copy()).expect(0, &[]);
+    });
+}
+
+fn ago(seconds: i64) -> String {
+    format!("{:.0}", Timestamp::now() - SignedDuration::from_secs(seconds))
+}
+
+fn dated(answer: ResponseTemplate) -> ResponseTemplate {
+    let now = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()).unwrap();
+    answer.insert_header("Date", now.as_str())
+}
+
+fn listed(version: Version, status: &str, created: &str) -> Value {
+    let mut item = Operation::list_item(version, created);
+    item["status"] = json!(status);
+    item
+}
+
+/// A service whose source has a clock, and whose start gets this answer.
+fn service_with_clock(version: Version, start: ResponseTemplate) -> ScriptedService {
+    let service = ScriptedService::new(version);
+    service.on(Step::GetSource, [dated(Model::example(version).answer())]);
+    service.on(Step::Start, [start]);
+    service
+}
+
+#[test]
+fn an_operation_that_failed_before_the_authorization_is_no_verdict() {
+    for version in DOCUMENT_VERSIONS {
+        let service = service_with_clock(version, reply(500));
+        service.on(Step::Start, [reply(500), service.accepted()]);
+        service.on(Step::ListOperations, [dated(Operation::list([listed(version, "failed", &ago(2))]))]);
+        service.on(
+            Step::Verify,
+            [Model::reserved(version), Model::reserved(version), Model::copy_of_example(version).answer()],
+        );
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!((service.count(Step::Start), service.count(Step::Release)), (2, 0));
+    }
+}
+
+#[test]
+fn a_running_copy_is_found_although_the_list_has_another_clock_than_the_date_header() {
+    for version in DOCUMENT_VERSIONS {
+        let service = service_with_clock(version, reply(500));
+        service.on(Step::ListOperations, [dated(Operation::list([listed(version, "running", &ago(30))]))]);
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!((service.count(Step::Start), service.count(Step::Release)), (1, 0));
+    }
+}
+
+#[test]
+fn a_list_with_the_oldest_operations_first_is_read_to_its_end() {
+    for version in DOCUMENT_VERSIONS {
+        let service = service_with_clock(version, reply(500));
+        let other = |created: &str| {
+            let mut item = listed(version, "succeeded", created);
+            item["resourceLocation"] = json!("https://x.example/documentModels/another?api-version=1");
+            item
+        };
+        let next = format!("{}{}", service.source.uri(), version.operations().unwrap());
+        let first = json!({"value": [other(&ago(90_000)), other(&ago(80_000))], "nextLink": next});
+        let last = Operation::list([listed(version, "running", &ago(0))]);
+        service.on(Step::ListOperations, [dated(reply(200).set_body_json(first)), dated(last)]);
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!((service.count(Step::Start), service.count(Step::ListOperations)), (1, 2));
+    }
+}
+
+#[test]
+fn a_copy_that_has_just_ended_is_adopted_although_the_target_does_not_show_it_yet() {
+    for version in DOCUMENT_VERSIONS {
+        let service = ScriptedService::new(version);
+        let location = format!("{}/documentModels/{}?api-version=1", service.target.uri(), version.copy_id());
+        let mut item = listed(version, "succeeded", &ago(1));
+        item["resourceLocation"] = json!(location);
+        service.on(Step::GetSource, [dated(Model::example(version).answer())]);
+        service.on(Step::Authorize, [error_reply(409, "Conflict", "ModelExists")]);
+        service.on(Step::ListOperations, [dated(Operation::list([item.clone()]))]);
+        service.on(Step::Poll, [Operation::with_status(version, "succeeded").located_at(&location).answer()]);
+        let shown = Model::copy_of_example(version).answer();
+        service.on(Step::GetTarget, [Model::not_found(version), Model::not_found(version), shown]);
+        let output = run(service.copy().args(["--if-exists", "skip"])).expect(0, &[]);
+        assert_eq!(output.stdout, format!("{}\n", version.copy_id()));
+
+        // A copy that ended long ago was deleted since.
+        item["lastUpdatedDateTime"] = json!(ago(60));
+        let service = ScriptedService::new(version);
+        item["resourceLocation"] = json!(format!("{}/documentModels/{}", service.target.uri(), version.copy_id()));
+        service.on(Step::Authorize, [error_reply(409, "Conflict", "ModelExists")]);
+        service.on(Step::ListOperations, [dated(Operation::list([item]))]);
+        run(service.copy().args(["--if-exists", "skip"])).expect(6, &["is reserved by an authorization"]);
+    }
+}
+
+#[test]
+fn nothing_is_authorized_while_the_source_has_not_answered_a_single_request() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        // The server closes each connection without an answer.
+        let silent = serve_each(|mut stream| drop(read_request(&mut stream)));
+        let mut command = service.copy();
+        command.env("FRCOPY_SOURCE_ENDPOINT", format!("http://{silent}")).args(["--timeout", "5s"]);
+        let begun = Instant::now();
+        run(&mut command).expect(7, &["the source did not answer"]);
+        assert_eq!(service.count(Step::Authorize), 0);
+        assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    });
+}
+
+/// `frcopy authorize` against a target whose first answer is lost and whose second one is a conflict.
+fn authorize_after_a_lost_answer(version: Version, service: &ScriptedService) -> CommandOutput {
+    let created = Authorization::answer(version, version.copy_id());
+    service.on(Step::Authorize, [reply(504), error_reply(409, "Conflict", "ModelExists"), created]);
+    let mut command = frcopy();
+    command.env("FRCOPY_TARGET_ENDPOINT", service.target.uri()).env("FRCOPY_TARGET_KEY", TARGET_KEY).args([
+        "authorize",
+        version.copy_id(),
+        "--api-version",
+        version.number,
+        "--out",
+        "-",
+    ]);
+    // Stdout has the access token.
+    CommandOutput::of(&mut command)
+}
+
+#[test]
+fn an_id_for_another_party_is_released_after_a_lost_answer_only_while_no_copy_appears() {
+    for version in DOCUMENT_VERSIONS {
+        let service = ScriptedService::new(version);
+        authorize_after_a_lost_answer(version, &service).expect(0, &["released"]);
+        assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (3, 1));
+
+        // Another process has authorized and copied meanwhile.
+        let copied = ScriptedService::new(version);
+        let shown = Model::copy_of_example(version).answer();
+        copied.on(Step::GetTarget, [Model::not_found(version), Model::not_found(version), shown]);
+        authorize_after_a_lost_answer(version, &copied).expect(6, &["is reserved"]);
+        assert_eq!((copied.count(Step::Authorize), copied.count(Step::Release)), (2, 0));
+    }
+}
