@@ -353,13 +353,14 @@ fn a_staging_copy_is_not_deleted_if_the_copy_is_not_in_its_place() {
 fn a_model_that_was_trained_later_is_replaced_with_a_warning() {
     let pair = EmulatedPair::new(1);
     pair.copy(&[ID]).expect(0, &[]);
-    let now = format!("{:.0}", jiff::Timestamp::now());
-    pair.retrain_at(&now, Collection::DocumentModels, ID);
+    // Not the time of the copy, which would make the two look alike.
+    let an_hour_ago = format!("{:.0}", jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1));
+    pair.retrain_at(&an_hour_ago, Collection::DocumentModels, ID);
     let output = pair.run(&REPLACE).expect(0, &[]);
     assert!(!output.stderr.contains("trained later"), "{output:#?}");
     // An older training comes back: the copy that is replaced now is the newer one.
     pair.retrain_at("2020-01-01T00:00:00Z", Collection::DocumentModels, ID);
-    let warning = format!("warning: {ID} of the target was trained later ({now}) than the model that");
+    let warning = format!("warning: {ID} of the target was trained later ({an_hour_ago}) than the model that");
     pair.run(&[&REPLACE[..], &["--dry-run"]].concat()).expect(0, &[&warning]);
     pair.run(&REPLACE).expect(0, &[&warning, "replaced "]);
 }
