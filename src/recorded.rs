@@ -91,7 +91,7 @@ pub(crate) async fn check_recorded(
     if !not_ready.is_empty() {
         observer(CheckEvent::NotReady { side: Side::Target, count: not_ready.len() });
     }
-    comparisons.extend(others.into_iter().map(|listed| Comparison::only_on_target(listed.model.clone())));
+    comparisons.extend(others.into_iter().map(|listed| Comparison::only_on_target(listed.clone())));
     Ok(Checked { comparisons, target_time: target.service_time() })
 }
 
@@ -114,7 +114,7 @@ impl RecordedCopy {
             source_endpoint: Some(self.source_endpoint.clone()),
             copy_id: Some(self.target_id.clone()),
             verified_at: self.verified_at,
-            ..Comparison::new(self.source.clone(), target, verdict)
+            ..Comparison::new(self.version, self.source.clone(), target, verdict)
         }
     }
 

@@ -298,6 +298,18 @@ impl ResourceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether both are the same: Azure Resource Manager does not distinguish upper and lower case.
+    #[must_use]
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+
+    /// The subscription, the resource group and the name of the account.
+    #[must_use]
+    pub(crate) fn names(&self) -> [&str; 3] {
+        [2, 4, 8].map(|index| self.0.split('/').nth(index).unwrap_or_default())
+    }
 }
 
 impl FromStr for ResourceId {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::civil::Date;
+
 use super::WireFormat;
 use super::custom_models::CustomModels;
 use super::document_models::DocumentModels;
@@ -155,6 +157,14 @@ impl ApiVersion {
         self.row().retires
     }
 
+    /// The day on which Microsoft ends the last of the versions that show the models of this one, where that is announced.
+    #[must_use]
+    pub fn models_retire(self) -> Option<Date> {
+        let retires = |version: Self| version.retires()?.parse().ok();
+        let days = Self::all().filter(|version| version.shares_models_with(self)).map(retires);
+        days.collect::<Option<Vec<Date>>>()?.into_iter().max()
+    }
+
     /// The version to copy a model with that was trained with the API version of this name: the same one, or for a
     /// preview the next release. Dates compare as text.
     #[must_use]
@@ -221,6 +231,12 @@ mod tests {
             assert_eq!(version.row().version, version);
         }
         assert_eq!(ApiVersion::all().last(), Some(ApiVersion::NEWEST));
+    }
+
+    #[test]
+    fn models_retire_with_the_last_version_that_shows_them() {
+        assert_eq!(ApiVersion::V2_1.models_retire(), Some(jiff::civil::date(2027, 9, 15)));
+        assert_eq!(ApiVersion::V3_0.models_retire(), None, "v3.1 and v4.0 show them as well");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::api::version::ApiVersion;
 use crate::error::Error;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Listed};
 use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::Training;
 use crate::resource::{Endpoint, Side};
@@ -31,7 +31,7 @@ pub(crate) struct Comparison {
     pub training: Option<(ApiVersion, Training)>,
     /// When a manifest says that the copy was last verified, by the target's clock.
     pub verified_at: Option<Timestamp>,
-    /// The version in which both can be used.
+    /// The version in which both can be used, or the one that is there.
     pub version: Option<ApiVersion>,
     /// What came of its samples, if there is a plan for them and it is on both sides.
     pub samples: Option<SamplesOutcome>,
@@ -66,15 +66,15 @@ pub(crate) enum TargetCheck {
 
 impl Comparison {
     /// A comparison of a source model with what the target has.
-    pub(crate) fn new(source: Model, target: Option<Model>, verdict: Verdict) -> Self {
+    pub(crate) fn new(version: ApiVersion, source: Model, target: Option<Model>, verdict: Verdict) -> Self {
         let kind = source.kind;
-        Self { source: Some(source), target, ..Self::empty(kind, verdict) }
+        Self { source: Some(source), target, version: Some(version), ..Self::empty(kind, verdict) }
     }
 
     /// A model that only the target has.
-    pub(crate) fn only_on_target(model: Model) -> Self {
+    pub(crate) fn only_on_target(Listed { version, model }: Listed) -> Self {
         let kind = model.kind;
-        Self { target: Some(model), ..Self::empty(kind, Verdict::OnlyOnTarget) }
+        Self { target: Some(model), version: Some(version), ..Self::empty(kind, Verdict::OnlyOnTarget) }
     }
 
     pub(super) fn empty(kind: Kind, verdict: Verdict) -> Self {

@@ -148,11 +148,11 @@ pub(crate) fn nothing_to_compare() -> Error {
 }
 
 /// A model that was asked for by its id and is not ready: it has no copy yet, and it is not missing.
-fn left_out_one(NotReady { side, listed: Listed { model, .. } }: NotReady) -> Comparison {
-    let verdict = Verdict::Unread(not_comparable(side, &model));
+fn left_out_one(NotReady { side, listed }: NotReady) -> Comparison {
+    let verdict = Verdict::Unread(not_comparable(side, &listed.model));
     match side {
-        Side::Source | Side::Alone => Comparison::new(model, None, verdict),
-        Side::Target => Comparison { verdict, ..Comparison::only_on_target(model) },
+        Side::Source | Side::Alone => Comparison::new(listed.version, listed.model, None, verdict),
+        Side::Target => Comparison { verdict, ..Comparison::only_on_target(listed) },
     }
 }
 
@@ -201,7 +201,7 @@ async fn compare(source: &Source<'_>, target: &Client<'_>, pair: Pair) -> Compar
         (None, _, _) => Verdict::OnlyOnTarget,
     };
     // The older one, which the resource with the newer one offers as well.
-    let version = pair.source.as_ref().zip(pair.target.as_ref()).map(|(a, b)| a.version.min(b.version));
+    let version = [&pair.source, &pair.target].into_iter().flatten().map(|listed| listed.version).min();
     let model = |listed: Option<Listed>| listed.map(|listed| listed.model);
     let (source, target, copy_id) = (model(pair.source), model(pair.target), pair.copy_id);
     Comparison { source, target, copy_id, training, version, ..Comparison::empty(kind, verdict) }

@@ -11,6 +11,7 @@ use super::side::origin::Origin;
 use crate::api::rate_limits;
 use crate::error::{Error, ErrorKind};
 use crate::rate_limits::RateLimits;
+use crate::resource::Endpoint;
 use crate::text::sanitize;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// On Windows the Azure CLI is a batch file, which must be called by its full name.
-const AZ: &str = if cfg!(windows) { "az.cmd" } else { "az" };
+pub(super) const AZ: &str = if cfg!(windows) { "az.cmd" } else { "az" };
 
 /// The longest time for one call.
 const MAX_TIME: Duration = Duration::from_secs(60);
@@ -51,6 +52,9 @@ pub(super) struct Details {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Properties {
     pub(super) endpoint: String,
+    /// Endpoints by name. Any form, likewise.
+    #[serde(default)]
+    endpoints: Value,
     /// Any form, likewise.
     #[serde(default)]
     call_rate_limit: Value,
@@ -63,6 +67,13 @@ impl Details {
     /// The pricing tier, such as S0.
     pub(super) fn tier(&self) -> Option<String> {
         self.sku.get("name").and_then(Value::as_str).map(sanitize)
+    }
+
+    /// Every endpoint of the account.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        let Properties { endpoint, endpoints, .. } = &self.properties;
+        let named = endpoints.as_object().into_iter().flat_map(|named| named.values()).filter_map(Value::as_str);
+        [endpoint.as_str()].into_iter().chain(named).filter_map(|endpoint| endpoint.parse().ok()).collect()
     }
 
     /// The rate limits that Azure names for the account.

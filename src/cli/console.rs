@@ -329,7 +329,8 @@ impl CopyReporter<'_> {
             Event::WaitingForOther => self.note("another process with the same manifest copies it; waiting"),
             Event::Waiting { version, until } => self.waiting(*version, *until),
             Event::LeftQueue => self.begin(),
-            Event::Resumed { .. }
+            Event::NotTried
+            | Event::Resumed { .. }
             | Event::AdoptionEnded
             | Event::RepeatInconclusive
             | Event::AlreadyThere { .. }

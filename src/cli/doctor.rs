@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::client::CallContext;
-use crate::doctor::{Check, CheckResult, Finding, Subject, complete, endpoint_form, examine};
+use crate::doctor::{AccountQuery, Check, CheckResult, Finding, Subject, complete, endpoint_form, examine};
 use crate::error::Error;
 use crate::resource::{Endpoint, Side, TargetAddress};
 use clap::{ArgAction, Args};
@@ -17,9 +17,12 @@ use super::input::{Environment, parse, parse_timeout, process_environment};
 use super::side::{SideSettings, Sides, SourceArgs, TargetAddressArgs, TargetArgs, both_from_stdin};
 use super::{ci, exit_code, json, runner};
 
-/// Checks settings, network, authentication, API versions, room, region and clock of each resource.
+/// Checks settings, network, authentication, API versions, room, tier, region and clock of each resource.
 ///
 /// It only reads: nothing is authorized, copied or deleted. A resource is checked if a flag or a variable of it is given.
+/// No read of the service shows the pricing tier, nor whether the resource id is the resource's own: the Azure CLI is
+/// asked, where it is installed and signed in. It finds the account by the resource id, or by the endpoint among the
+/// accounts of its default subscription.
 /// A check that failed has the error that a copy would end with, and its remedy. Whether an identity may also write is
 /// known only from a copy: reads do not show it. A difference of the clocks is never more than a warning.
 #[derive(Debug, Args)]
@@ -73,7 +76,7 @@ struct CheckedResource {
     name: String,
     endpoint: Option<Endpoint>,
     findings: Vec<Finding>,
-    subject: Option<Subject>,
+    subject: Option<(Subject, AccountQuery)>,
 }
 
 /// The settings of one resource, before its credential is read.
@@ -198,7 +201,8 @@ impl Given {
             Ok(resource) => {
                 checked.findings.push(Finding::fine(Check::Settings, origins));
                 checked.findings.push(endpoint_form(&resource.endpoint));
-                checked.subject = Some(Subject { resource, address });
+                let account = settings.account_query(&resource.endpoint, address.as_ref());
+                checked.subject = Some((Subject { resource, address }, account));
             }
             Err(error) if is_regional_with_tokens => {
                 checked.findings.push(Finding::fine(Check::Settings, origins));
@@ -218,14 +222,15 @@ async fn examined(
     mut resources: Vec<CheckedResource>,
     context: &CallContext<'_>,
 ) -> Result<Vec<CheckedResource>, Error> {
-    let (mut indexes, mut subjects) = (Vec::new(), Vec::new());
+    let (mut indexes, mut subjects, mut accounts) = (Vec::new(), Vec::new(), Vec::new());
     for (index, checked) in resources.iter_mut().enumerate() {
-        if let Some(subject) = checked.subject.take() {
+        if let Some((subject, account)) = checked.subject.take() {
             indexes.push(index);
             subjects.push(subject);
+            accounts.push(account);
         }
     }
-    let mut found = examine(&subjects, context).await?;
+    let mut found = examine(&subjects, accounts, context).await?;
     for (index, findings) in indexes.into_iter().zip(found.drain(..)) {
         if let Some(checked) = resources.get_mut(index) {
             checked.findings.extend(findings);
@@ -262,7 +267,7 @@ fn show(args: &DoctorArgs, resources: &[CheckedResource]) {
                 let details = details_of(error).into_iter().map(|detail| format!("\n{detail}"));
                 ci::error(&format!("{name} {}: {error}{}", finding.check, details.collect::<String>()));
             }
-            CheckResult::Fine(_) | CheckResult::NotChecked => {}
+            CheckResult::Fine(_) | CheckResult::NotChecked(_) => {}
         }
     }
     if !args.quiet {
@@ -285,7 +290,7 @@ fn table(shown: &[(&CheckedResource, &Finding)]) -> impl Iterator<Item = String>
             CheckResult::Fine(what) => ("ok", what.clone(), Vec::new()),
             CheckResult::Warning { what, remedy } => ("warning", what.clone(), vec![format!("help: {remedy}")]),
             CheckResult::Failed(error) => ("failed", error.to_string(), details_of(error)),
-            CheckResult::NotChecked => ("not checked", String::new(), Vec::new()),
+            CheckResult::NotChecked(why) => ("not checked", why.clone().unwrap_or_default(), Vec::new()),
         };
         rows.push(row(&checked.name, &check.to_string(), word, &what));
         rows.extend(more.iter().map(|detail| row("", "", "", detail)));

@@ -338,9 +338,10 @@ frcopy doctor: one line per check and resource
   resource       source or target
   endpoint       null if the settings have none
   check          settings, endpoint, name, connection, authentication,
-                 versions, room, region, clock
-  status         ok, warning, failed, notChecked (an earlier check failed)
-  message, remedy
+                 versions, room, tier, region, clock
+  status         ok, warning, failed, notChecked
+  message, remedy; of what was not checked, message says why, or is null if
+                 an earlier check failed
   error          as above, if the check failed
 
 frcopy prune: one line per model that a copy has left

@@ -202,7 +202,7 @@ pub(super) fn finding(resource: &str, endpoint: Option<&Endpoint>, finding: &Fin
         CheckResult::Fine(what) => ("ok", Some(what.clone()), None, None),
         CheckResult::Warning { what, remedy } => ("warning", Some(what.clone()), Some(remedy.clone()), None),
         CheckResult::Failed(error) => ("failed", Some(error.to_string()), error.remedy().map(text), Some(error)),
-        CheckResult::NotChecked => ("notChecked", None, None, None),
+        CheckResult::NotChecked(why) => ("notChecked", why.clone(), None, None),
     };
     line(&FindingLine {
         schema: "frcopy.doctor/1",

@@ -20,7 +20,7 @@ use super::console::{self, Console, RETIRED, Verbosity};
 use super::dates::days_left;
 use super::input::{parse_timeout, process_environment};
 use super::side::{Sides, SourceArgs, TargetArgs};
-use super::{exit_code, json, runner, table};
+use super::{exit_code, json, retirement, runner, table};
 
 /// Lists the custom models and classifiers of one resource.
 ///
@@ -130,6 +130,9 @@ async fn read(plan: &Plan, console: &Console, cancel: &CancellationToken) -> Res
     let retired = inventory.listed.iter().filter(|listed| listed.model.is_retired()).count();
     if retired > 0 {
         console.warning(&format!("{retired} models of {resource} were {RETIRED}"));
+    }
+    for note in retirement::notes(inventory.listed.iter().map(|listed| listed.version), Timestamp::now()) {
+        console.note(&note);
     }
     Ok(Found { listed: inventory.listed, unreadable: inventory.unreadable })
 }

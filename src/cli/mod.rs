@@ -3,6 +3,7 @@
 //! Each command has a file with its arguments, its plan and its run. Commands print through `console` (stderr, for
 //! people), `json` (stdout, for scripts) and `ci` (CI systems).
 
+mod account_query;
 mod args;
 mod authorization_file;
 mod authorize;
@@ -33,6 +34,7 @@ mod nearest;
 mod program;
 mod prune;
 mod resources;
+mod retirement;
 mod runner;
 mod samples;
 mod samples_object;

@@ -11,7 +11,7 @@ pub(super) fn name(report: &Report) -> String {
     format!("{kind}{id}")
 }
 
-/// Whether the command ended before the copy was begun. Its error is that of the whole command.
+/// Whether the copy was not begun. Its error is that of the whole command, or of its target.
 pub(super) fn was_not_begun(report: &Report) -> bool {
     !report.begun
 }

@@ -4,6 +4,7 @@ mod rate_limit;
 mod reach;
 mod resource_of_client;
 pub(crate) mod retry;
+mod silence;
 pub(crate) mod transport;
 
 use std::cell::{Cell, RefCell};
@@ -27,6 +28,7 @@ use crate::text::UntrustedText;
 pub(crate) use rate_limit::RateLimiter;
 use retry::Retries;
 pub(crate) use retry::RetryPolicy;
+use silence::Silence;
 #[cfg(feature = "entra")]
 pub(crate) use transport::entra_http_clients;
 pub(crate) use transport::{Http, Limits, Stage, Transport, failed_stage};
@@ -84,6 +86,7 @@ pub(crate) struct Connection {
     has_answered: Rc<Cell<bool>>,
     clock: Rc<Cell<Option<ClockReading>>>,
     region: Rc<RefCell<Option<UntrustedText>>>,
+    silence: Silence,
 }
 
 /// A service's own `Date`, and when it was read by the monotonic clock.
@@ -112,6 +115,7 @@ impl Connection {
             has_answered: Rc::default(),
             clock: Rc::default(),
             region: Rc::default(),
+            silence: Silence::default(),
         }
     }
 
@@ -276,6 +280,7 @@ impl Client<'_> {
             }
         };
         let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
+        self.connection.silence.note(started, &answer);
         self.log(&request, &answer, started.elapsed(), &client_request_id);
         let answer = answer?;
         self.note(&answer);

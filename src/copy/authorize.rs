@@ -73,7 +73,8 @@ pub(super) async fn authorize<'a>(
     let version = model.version;
     let queued = Instant::now();
     job.cx.emit_waiting(version);
-    let slot = job.cx.source.interruptible(job.shared.slot(version, job.cx.source, job.target)).await?;
+    let slot = job.cx.source.interruptible(job.shared.slot(version, job.cx.source, job.target));
+    let slot = job.while_reachable(slot).await?;
     if queued.elapsed() > NOT_QUEUED {
         job.cx.emit(Event::LeftQueue);
     }

@@ -1,5 +1,6 @@
 //! Many copies from a source to one target, in parallel as far as the service's limits allow.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
@@ -153,13 +154,15 @@ fn each_once(candidates: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
 
 /// The copies to one target.
 pub(super) struct Batch<'a> {
-    plan: &'a BatchPlan,
+    pub(super) plan: &'a BatchPlan,
     source: Connection,
-    target: Connection,
-    shared: Shared,
-    observer: BatchObserver<'a>,
+    pub(super) target: Connection,
+    pub(super) shared: Shared,
+    pub(super) observer: BatchObserver<'a>,
     context: CallContext<'a>,
     active: ActiveTargets,
+    /// Whether it was said that the target cannot be reached.
+    pub(super) has_given_up: Cell<bool>,
 }
 
 impl<'a> Batch<'a> {
@@ -172,7 +175,8 @@ impl<'a> Batch<'a> {
     ) -> Self {
         let on_retry = move |error: &Error, wait| observer(BatchEvent::Retrying { error, wait });
         let context = CallContext::new(plan.options.timeout, cancel, on_retry);
-        Self { plan, source, target, shared: Shared::default(), observer, context, active }
+        let (shared, has_given_up) = (Shared::default(), Cell::default());
+        Self { plan, source, target, shared, observer, context, active, has_given_up }
     }
 
     /// Reads everything that is selected. An id that the source does not have fails later, as a copy of its own; a pattern
@@ -329,16 +333,19 @@ impl<'a> Batch<'a> {
                 let work = &work;
                 running.push(async move { (position, self.run_one(candidate, work).await) });
             }
-            // There may be more room before the next copy ends.
-            let may_begin_more = !queue.is_empty() && running.len() < self.plan.jobs;
             let ended = tokio::select! {
                 ended = running.next() => ended,
-                () = sleep(ROOM_INTERVAL), if may_begin_more => continue,
+                // There may be more room before the next copy ends.
+                () = sleep(ROOM_INTERVAL) => {
+                    reports.extend(self.give_up_if_unreachable(&mut queue));
+                    continue;
+                }
             };
             let Some((position, report)) = ended else { return reports };
             queue.done(position);
-            (self.observer)(BatchEvent::Ended(&report));
+            self.end(&report);
             reports.push(report);
+            reports.extend(self.give_up_if_unreachable(&mut queue));
         }
     }
 
@@ -351,15 +358,21 @@ impl<'a> Batch<'a> {
         if self.source.copies_by_the_minute() { 2 } else { (self.plan.jobs / 5).max(1) }
     }
 
+    /// The copy of one candidate.
+    pub(super) fn plan_for(&self, candidate: &Candidate) -> Plan {
+        let Candidate { model_id, found, target_model_id, .. } = candidate;
+        let kind = found.as_ref().ok().map(|found| found.kind).or(self.plan.kind);
+        Plan { target_model_id: target_model_id.clone(), ..self.plan.plan_of(model_id.clone(), kind) }
+    }
+
     async fn run_one(
         &self,
-        Candidate { model_id, found, target_model_id, is_begun }: Candidate,
+        candidate: Candidate,
         work: &impl AsyncFn(Job<'_>, SourceModel) -> Result<Done, Error>,
     ) -> Report {
-        let kind = found.as_ref().ok().map(|found| found.kind).or(self.plan.kind);
-        let plan = Plan { target_model_id, ..self.plan.plan_of(model_id, kind) };
-        let mut recorder = recorder(&plan).with(|report| report.begun = is_begun);
-        let result = match found {
+        let plan = self.plan_for(&candidate);
+        let mut recorder = recorder(&plan).with(|report| report.begun = candidate.is_begun);
+        let result = match candidate.found {
             Ok(_) if self.context.cancel.is_cancelled() => {
                 recorder = recorder.with(|report| report.begun = false);
                 Err(Error::interrupted("interrupted before it was begun"))

@@ -20,6 +20,8 @@ pub(crate) enum BatchEvent<'a> {
     },
     /// The source cannot be reached, and no copy is begun.
     SourceUnreachable(&'a Error),
+    /// The target cannot be reached, and the models that wait for it are not tried. It is said once.
+    TargetUnreachable(&'a Error),
     /// The target has less room than is needed if none of the selected models is there already.
     MayNotFit {
         /// The newest version of those that share the limit.

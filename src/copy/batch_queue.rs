@@ -104,16 +104,28 @@ impl Queue {
         model.is_some_and(|model| model.components.iter().any(others))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     pub(super) fn done(&mut self, position: usize) {
-        let Some(done) = self.undone.get_mut(position).and_then(Option::take) else { return };
-        if let Some(count) = self.undone_ids.get_mut(&done.part) {
-            *count -= 1;
-        }
+        let Some(done) = self.take_undone(position) else { return };
         self.running -= 1;
         self.running_with_limit_per_minute -= usize::from(done.has_limit_per_minute);
+    }
+
+    /// Takes candidates out that have not begun.
+    pub(super) fn remove(&mut self, is_meant: impl Fn(&Candidate) -> bool) -> Vec<Candidate> {
+        let (removed, left): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|(_, one)| is_meant(one));
+        self.waiting = left.into();
+        let of = |(position, candidate)| {
+            self.take_undone(position);
+            candidate
+        };
+        removed.into_iter().map(of).collect()
+    }
+
+    fn take_undone(&mut self, position: usize) -> Option<Undone> {
+        let undone = self.undone.get_mut(position)?.take()?;
+        if let Some(count) = self.undone_ids.get_mut(&undone.part) {
+            *count -= 1;
+        }
+        Some(undone)
     }
 }

@@ -1,6 +1,7 @@
 //! One batch for each of several targets. The source is listed once, and each of its models is read once.
 
 use futures_util::future::join_all;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use super::active_targets::ActiveTargets;
@@ -88,14 +89,25 @@ async fn for_each_target(
             Batch::new(plan, observer, cancel, (source.clone(), target), active.clone())
         });
     let batches: Vec<_> = batches.collect();
-    let target_lists = join_all(batches.iter().map(Batch::read_target_list));
-    let (candidates, _) = tokio::join!(reader.find_candidates(), target_lists);
-    let candidates = candidates?;
-    plans.iter().try_for_each(|plan| plan.check_target_ids(&candidates))?;
+    let found = SetOnce::new();
+    let find = async {
+        let candidates = reader.find_candidates().await?;
+        plans.iter().try_for_each(|plan| plan.check_target_ids(&candidates))?;
+        // It is set once.
+        let _ = found.set(candidates);
+        Ok::<(), Error>(())
+    };
+    // Each target begins as soon as its lists and the source are read: no target uses up the time of another.
     let each = batches.iter().map(async |batch| {
+        batch.read_target_list().await;
+        let candidates: &Vec<Candidate> = found.wait().await;
         let summary = run(batch, candidates.iter().map(Candidate::duplicate).collect()).await;
         active.one_has_ended();
         summary
     });
-    Ok(join_all(each).await)
+    tokio::select! {
+        biased;
+        Err(error) = find => Err(error),
+        summaries = join_all(each) => Ok(summaries),
+    }
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use jiff::Timestamp;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, SetOnce};
 use tokio::time::Instant;
 
 use super::event::{Event, Observer};
@@ -64,6 +64,23 @@ pub(super) struct Job<'a> {
     pub(super) cx: Context<'a>,
 }
 
+impl Job<'_> {
+    /// Reads or waits before anything is reserved, but only until another copy finds the target unreachable.
+    ///
+    /// # Errors
+    /// That of the work, or why the copy is not tried.
+    pub(super) async fn while_reachable<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            error = self.shared.unreachable.wait() => {
+                self.cx.emit(Event::NotTried);
+                Err(error.duplicate())
+            }
+            result = work => result,
+        }
+    }
+}
+
 /// What all copies between the same two resources share.
 pub(super) struct Shared {
     /// The models of the target whose ids the service chose (v2.1), read once.
@@ -72,6 +89,8 @@ pub(super) struct Shared {
     pub(super) source_ids: OnceCell<Vec<ModelId>>,
     /// What the target's lists show, where a batch has read them.
     pub(super) target_list: OnceCell<TargetList>,
+    /// Why nothing more is tried on the target. What has reserved an id goes on.
+    pub(super) unreachable: SetOnce<Error>,
     slots: Semaphore,
     /// How many slots there are, whether taken or not.
     slot_count: Cell<usize>,
@@ -85,6 +104,7 @@ impl Default for Shared {
             named_by_service: OnceCell::new(),
             source_ids: OnceCell::new(),
             target_list: OnceCell::new(),
+            unreachable: SetOnce::new(),
             slots: Semaphore::new(UNUSED_AUTHORIZATIONS),
             slot_count: Cell::new(UNUSED_AUTHORIZATIONS),
             slots_per_minute: Semaphore::new(1),

@@ -56,6 +56,8 @@ pub enum Event<'a> {
     },
     /// The copy has waited for its turn, and begins.
     LeftQueue,
+    /// The copy has waited for its turn, and is not authorized: the target cannot be reached.
+    NotTried,
     /// The target has authorized the copy and reserved an id.
     Authorized {
         /// The authorization.

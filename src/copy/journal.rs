@@ -135,6 +135,9 @@ pub(crate) trait Journal: fmt::Debug {
     /// When the journal cannot be read.
     fn open_operations(&self, source: &Endpoint, target: &Endpoint) -> Result<OpenOperations, Error>;
 
+    /// Whether earlier runs left a copy open. It changes nothing. Where the journal cannot be read, one may be open.
+    fn has_open(&self, copy: &CopyOf<'_>) -> bool;
+
     /// Announces an authorize request and its repetitions.
     ///
     /// # Errors
@@ -168,6 +171,10 @@ impl Journal for NoJournal {
 
     fn open_operations(&self, _: &Endpoint, _: &Endpoint) -> Result<OpenOperations, Error> {
         Ok(OpenOperations::default())
+    }
+
+    fn has_open(&self, _: &CopyOf<'_>) -> bool {
+        false
     }
 
     fn before_authorize(&self, _: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {

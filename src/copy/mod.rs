@@ -13,6 +13,7 @@ mod batch_event;
 mod batch_ids;
 mod batch_queue;
 mod batch_targets;
+mod batch_unreachable;
 mod context;
 mod copy_to;
 mod delegated;

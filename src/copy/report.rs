@@ -82,7 +82,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// The service's ids of the requests.
     pub request_ids: RequestIds,
-    /// Whether the copy was begun: not if the command was cancelled before, or the source could not be reached.
+    /// Whether the copy was begun: not if the command was cancelled before, or the source or the target could not be
+    /// reached.
     pub begun: bool,
     /// The outcome, or why there is none.
     pub result: Result<Outcome, Error>,
@@ -147,6 +148,8 @@ pub(super) struct Recorder {
     /// The source model and the version that shows it.
     found: RefCell<Option<(ApiVersion, Model)>>,
     began: Cell<Instant>,
+    /// Whether an id was reserved.
+    has_reserved: Cell<bool>,
 }
 
 impl Recorder {
@@ -179,7 +182,8 @@ impl Recorder {
             begun: true,
             result: Err(Error::new(ErrorKind::Unforeseen, "the copy has not ended")),
         };
-        Self { report: RefCell::new(report), found: RefCell::default(), began: Cell::new(Instant::now()) }
+        let (found, has_reserved) = (RefCell::default(), Cell::default());
+        Self { report: RefCell::new(report), found, began: Cell::new(Instant::now()), has_reserved }
     }
 
     /// Sets the target.
@@ -212,7 +216,10 @@ impl Recorder {
                 report.started_at = Timestamp::now();
                 self.began.set(Instant::now());
             }
+            // A replacement has its staging copy.
+            Event::NotTried => report.begun = self.has_reserved.get(),
             Event::Authorized { authorization, address, request_id } => {
+                self.has_reserved.set(true);
                 report.record_authorization(authorization, *address);
                 report.request_ids.authorize = request_id.cloned();
             }

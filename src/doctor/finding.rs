@@ -21,6 +21,8 @@ pub(crate) enum Check {
     Versions,
     /// The number of models that there are and may be.
     Room,
+    /// The pricing tier, which only Azure Resource Manager names.
+    Tier,
     /// The region, and where it is needed the resource id.
     Region,
     /// The service's clock and the local one.
@@ -29,7 +31,7 @@ pub(crate) enum Check {
 
 impl Check {
     /// Every check.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Settings,
         Self::Endpoint,
         Self::Name,
@@ -37,6 +39,7 @@ impl Check {
         Self::Authentication,
         Self::Versions,
         Self::Room,
+        Self::Tier,
         Self::Region,
         Self::Clock,
     ];
@@ -52,6 +55,7 @@ impl fmt::Display for Check {
             Self::Authentication => "authentication",
             Self::Versions => "versions",
             Self::Room => "room",
+            Self::Tier => "tier",
             Self::Region => "region",
             Self::Clock => "clock",
         })
@@ -79,8 +83,8 @@ pub(crate) enum CheckResult {
     },
     /// A copy would end with this error.
     Failed(Error),
-    /// An earlier check failed.
-    NotChecked,
+    /// It was not checked: for this reason, or because an earlier check failed.
+    NotChecked(Option<String>),
 }
 
 impl Finding {
@@ -94,6 +98,11 @@ impl Finding {
         Self { check, result: CheckResult::Warning { what: what.into(), remedy: remedy.into() } }
     }
 
+    /// A check that was not made, which stops no copy.
+    pub(crate) fn not_checked(check: Check, why: impl Into<String>) -> Self {
+        Self { check, result: CheckResult::NotChecked(Some(why.into())) }
+    }
+
     /// A check that failed.
     pub(crate) fn failed(check: Check, error: Error) -> Self {
         Self { check, result: CheckResult::Failed(error) }
@@ -104,7 +113,7 @@ impl Finding {
 pub(crate) fn complete(mut findings: Vec<Finding>) -> Vec<Finding> {
     for check in Check::ALL {
         if findings.iter().all(|finding| finding.check != check) {
-            findings.push(Finding { check, result: CheckResult::NotChecked });
+            findings.push(Finding { check, result: CheckResult::NotChecked(None) });
         }
     }
     findings.sort_by_key(|finding| Check::ALL.iter().position(|check| *check == finding.check));

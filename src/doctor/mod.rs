@@ -1,7 +1,9 @@
-//! Examines resources before a copy needs them: network, authentication, API versions, room, region and clock. It only
-//! reads.
+//! Examines resources before a copy needs them: network, authentication, API versions, room, tier, region and clock. It
+//! only reads.
 
+mod account;
 mod finding;
+mod region;
 mod versions;
 
 use std::net::IpAddr;
@@ -18,7 +20,10 @@ use crate::client::{CallContext, Client, Connection, Stage, failed_stage};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::shortage;
 use crate::resource::{Endpoint, Region, Resource, Side, TargetAddress};
+use account::tier_finding;
+pub(crate) use account::{Account, AccountQuery};
 pub(crate) use finding::{Check, CheckResult, Finding, complete};
+use region::Place;
 use versions::Versions;
 
 /// A larger difference of the clocks gets a warning.
@@ -44,31 +49,45 @@ pub(crate) fn endpoint_form(endpoint: &Endpoint) -> Finding {
     Finding::fine(Check::Endpoint, format!("{endpoint}, {what}"))
 }
 
-/// Examines resources at the same time. Returns the findings of each, without those about settings.
+/// Examines resources at the same time, and asks for the account of each. Returns the findings of each, without those about settings.
 ///
 /// # Errors
 /// When the command is cancelled.
-pub(crate) async fn examine(subjects: &[Subject], context: &CallContext<'_>) -> Result<Vec<Vec<Finding>>, Error> {
-    let examining = subjects.iter().map(|subject| Examination::of(subject, context.clone()));
-    let examinations = join_all(examining).await;
-    if context.cancel.is_cancelled() {
-        return Err(Error::interrupted("interrupted"));
-    }
-    // Models that a target receives only with its address.
-    let with_address = |examination: &Examination| {
-        let counts = examination.counts.iter().filter(|(version, _)| version.wire().needs_target_address());
-        counts.map(|(_, capacity)| capacity.count).sum::<u64>()
+pub(crate) async fn examine(
+    subjects: &[Subject],
+    accounts: Vec<AccountQuery>,
+    context: &CallContext<'_>,
+) -> Result<Vec<Vec<Finding>>, Error> {
+    let reading = join_all(subjects.iter().map(|subject| Examination::of(subject, context.clone())));
+    let asking = join_all(accounts);
+    let (examinations, accounts) = tokio::select! {
+        both = async { tokio::join!(reading, asking) } => both,
+        () = context.cancel.cancelled() => return Err(Error::interrupted("interrupted")),
     };
-    let on_sources = examinations.iter().zip(subjects).filter(|(_, subject)| subject.resource.side == Side::Source);
-    let waiting: u64 = on_sources.map(|(examination, _)| with_address(examination)).sum();
-    let finish = |(examination, subject): (Examination, &Subject)| {
-        let mut findings = examination.findings;
-        if examination.was_answered {
-            findings.push(region_finding(subject, examination.region.as_ref(), waiting));
-        }
-        findings
+    let findings = examinations.iter().zip(subjects).zip(&accounts).map(|((examination, subject), account)| {
+        let place = Place {
+            subject,
+            shown: examination.region.as_ref(),
+            account: account.as_ref().ok(),
+            waiting: waiting_for(subject, examinations.iter().zip(subjects)),
+        };
+        let region = examination.was_answered.then(|| place.finding());
+        [tier_finding(account)].into_iter().chain(region)
+    });
+    let more: Vec<_> = findings.map(Vec::from_iter).collect();
+    Ok(examinations.into_iter().zip(more).map(|(one, more)| one.findings.into_iter().chain(more).collect()).collect())
+}
+
+/// How many models of the sources of a resource it can receive only with its address: every other named resource can be
+/// one.
+fn waiting_for<'a>(target: &Subject, all: impl Iterator<Item = (&'a Examination, &'a Subject)>) -> u64 {
+    let is_source = |source: &Subject| match source.resource.side {
+        Side::Source => true,
+        Side::Target => false,
+        Side::Alone => source.resource.endpoint != target.resource.endpoint,
     };
-    Ok(examinations.into_iter().zip(subjects).map(finish).collect())
+    let counts = all.filter(|(_, source)| is_source(source)).flat_map(|(examination, _)| &examination.counts);
+    counts.filter(|(version, _)| version.wire().needs_target_address()).map(|(_, capacity)| capacity.count).sum()
 }
 
 /// What the reads of one resource have shown.
@@ -208,41 +227,6 @@ fn room_finding(side: Side, counts: &[(ApiVersion, Capacity)]) -> Option<Finding
     })
 }
 
-/// Compares the given region with the one that the answers name, and says whether an address is missing that the models
-/// of the sources need: so many of them need one.
-fn region_finding(subject: &Subject, region: Option<&Region>, waiting: u64) -> Finding {
-    let side = subject.resource.side;
-    let shown = region.map_or("its answers do not name it", Region::as_str);
-    match (&subject.address, region) {
-        (Some(given), Some(region)) if given.region != *region => {
-            let what =
-                format!("the {side} is in {}, and --{side}-region is {}", region.as_str(), given.region.as_str());
-            let remedy = format!(
-                "give --{side}-region {}, and check that --{side}-resource-id is the {side}'s",
-                region.as_str()
-            );
-            Finding::failed(Check::Region, Error::settings(what, remedy))
-        }
-        (Some(given), _) => {
-            let id = given.resource_id.as_str();
-            Finding::fine(Check::Region, format!("{shown}; no read shows whether the resource id is its own: {id}"))
-        }
-        (None, _) if side == Side::Target && waiting > 0 => {
-            let version = ApiVersion::all().find(|version| version.wire().needs_target_address());
-            let version = version.map(|version| version.to_string()).unwrap_or_default();
-            Finding::warning(
-                Check::Region,
-                format!(
-                    "{shown}; the resource id or the region is missing, which copies of {waiting} {version} models need"
-                ),
-                "give --target-resource-id and --target-region (`az cognitiveservices account show` prints both as id \
-                 and location)",
-            )
-        }
-        (None, _) => Finding::fine(Check::Region, shown),
-    }
-}
-
 /// Compares the clocks. A difference is only a warning: no decision of a copy compares them, but Entra ID does.
 fn clock_finding(service: Option<Timestamp>, local: Timestamp) -> Finding {
     let Some(service) = service else { return Finding::fine(Check::Clock, "the answers have no date") };
@@ -268,7 +252,9 @@ mod tests {
             CheckResult::Fine(what) => format!("ok: {what}"),
             CheckResult::Warning { what, .. } => format!("warning: {what}"),
             CheckResult::Failed(error) => format!("failed: {error}"),
-            CheckResult::NotChecked => "not checked".into(),
+            CheckResult::NotChecked(why) => {
+                format!("not checked{}", why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())
+            }
         }
     }
 
@@ -302,6 +288,6 @@ mod tests {
     fn checks_that_were_not_made_are_named_in_their_order() {
         let findings = complete(vec![Finding::fine(Check::Clock, ""), Finding::fine(Check::Settings, "")]);
         assert_eq!(findings.iter().map(|finding| finding.check).collect::<Vec<_>>(), Check::ALL);
-        assert_eq!(findings.iter().filter(|finding| what(finding) == "not checked").count(), 7);
+        assert_eq!(findings.iter().filter(|finding| what(finding) == "not checked").count(), 8);
     }
 }

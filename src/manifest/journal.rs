@@ -357,6 +357,14 @@ impl Journal for FileJournal {
         read.map_err(|error| self.unwritable(error))
     }
 
+    fn has_open(&self, copy: &CopyOf<'_>) -> bool {
+        let is_open = self.locked(|state| {
+            self.read(state)?;
+            Ok(state.open.values().any(|entry| entry.is_of(copy)))
+        });
+        is_open.unwrap_or(true)
+    }
+
     fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {
         let id = EntryId(Uuid::new_v4());
         let written = self.locked(|state| {
@@ -412,4 +420,39 @@ fn make_private(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn make_private(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::version::ApiVersion;
+    use crate::copy::AuthorizeEntry;
+    use crate::model::Kind;
+
+    #[test]
+    fn a_copy_is_open_from_its_authorization_until_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = FileJournal::open(&folder.path().join("models.json")).unwrap();
+        let [source, target, other] =
+            ["https://a.example", "https://b.example", "https://c.example"].map(|text| text.parse().unwrap());
+        let source_id = &"m1".parse().unwrap();
+        let copy_to =
+            |target| CopyOf { source: &source, target, kind: Some(Kind::Model), source_id, target_id: source_id };
+        assert!(!journal.has_open(&copy_to(&target)));
+        let (version, kind) = (ApiVersion::newest(), Kind::Model);
+        let entry = AuthorizeEntry {
+            source: &source,
+            target: &target,
+            kind,
+            source_id,
+            target_id: None,
+            version,
+            target_time: None,
+        };
+        let id = journal.before_authorize(&entry).unwrap();
+        assert!(journal.has_open(&copy_to(&target)) && !journal.has_open(&copy_to(&other)));
+        assert!(!journal.has_open(&CopyOf { kind: Some(Kind::Classifier), ..copy_to(&target) }));
+        journal.ended(id);
+        assert!(!journal.has_open(&copy_to(&target)));
+    }
 }

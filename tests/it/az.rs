@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use frcopy::emulator::{Collection, EmulatedResource, Options, Tier};
+use frcopy::emulator::{Collection, EmulatedResource, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -157,21 +158,23 @@ fn a_name_can_stand_for_an_account_whose_endpoint_and_key_the_azure_cli_says() {
 
 #[test]
 fn the_rate_limits_that_the_azure_cli_names_are_kept_from_the_first_request_on() {
-    let options = Options { models: 8, tier: Tier::S0, operation_time: Duration::ZERO, ..Options::default() };
-    let copy_all = |tier: &str, limits: &Value| {
-        let pair = EmulatedPair::with_options(&options);
-        let az = FakeAzureCli::for_pair_with(&pair, tier, limits);
-        let mut command = az.command(&["copy", "--include", "invoices-*", "--poll-interval", "100ms", "-v"]);
-        let output = run(command.args(NAMED).args(["--source-key-from-az", "--target-key-from-az"])).expect(0, &[]);
-        (pair.count(429), output)
-    };
-    assert_eq!(copy_all("S0", &standard_limits()).0, 0);
-    // Without them, the first 429 shows the limit; so it does where an account has other limits than Azure says.
-    assert!(copy_all("S0", &json!(null)).0 > 0);
+    let authorized = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&authorized);
+    // The emulator has no limits, and would accept all requests at once.
+    let options = Options { models: 4, operation_time: Duration::ZERO, ..Options::default() };
+    let pair = EmulatedPair::with_observer(&options, move |served| {
+        if served.path.contains(":authorizeCopy") {
+            noted.lock().unwrap().push(Instant::now());
+        }
+    });
     let mut limits = standard_limits();
-    limits["rules"][2]["count"] = json!(15.0);
-    let (rejected, output) = copy_all("S0", &limits);
-    assert!(rejected > 0 && output.stderr.contains("management calls per second"), "{output:#?}");
+    limits["rules"][2]["count"] = json!(1.0);
+    let az = FakeAzureCli::for_pair_with(&pair, "S0", &limits);
+    let mut command = az.command(&["copy", "--include", "invoices-v4.0-*", "--poll-interval", "100ms"]);
+    run(command.args(NAMED).args(["--source-key-from-az", "--target-key-from-az"])).expect(0, &["4 copied"]);
+    let times = authorized.lock().unwrap();
+    assert_eq!(times.len(), 4);
+    assert!(times[3] - times[0] > Duration::from_millis(2500), "{times:?}");
 }
 
 #[test]

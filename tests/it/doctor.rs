@@ -28,13 +28,13 @@ fn doctor(endpoint: &str) -> Command {
 }
 
 /// The findings of a command, and its exit code.
-struct Findings {
+pub(crate) struct Findings {
     code: i32,
     lines: Vec<Value>,
 }
 
 impl Findings {
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let CommandOutput { code, stdout, .. } = run_without(&[TOKEN], command);
         Self { code, lines: stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect() }
     }
@@ -46,12 +46,12 @@ impl Findings {
 
     /// Asserts the exit code, and the results and texts of checks of the source.
     #[track_caller]
-    fn expect(&self, code: i32, expected: &[(&str, &str, &str)]) {
+    pub(crate) fn expect(&self, code: i32, expected: &[(&str, &str, &str)]) {
         self.expect_of("source", code, expected);
     }
 
     #[track_caller]
-    fn expect_of(&self, resource: &str, code: i32, expected: &[(&str, &str, &str)]) {
+    pub(crate) fn expect_of(&self, resource: &str, code: i32, expected: &[(&str, &str, &str)]) {
         assert_eq!(self.code, code, "{:#?}", self.lines);
         for (check, status, text) in expected {
             let line = self.find(resource, check);
@@ -74,17 +74,20 @@ fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
 fn resource_except(exception: &'static str, status: u16, headers: &'static str, body: &'static str) -> SocketAddr {
     plain_server(move |request| {
         let head = request.to_lowercase();
-        if head.contains(exception) {
-            return answer(status, headers, body);
-        }
-        let counts = json!({"count": 1, "limit": 500});
-        let ok = match () {
-            () if head.contains("op=summary") => json!({"summary": counts}),
-            () if head.contains("/info") => json!({"customDocumentModels": counts}),
-            () => json!({"value": [], "modelList": []}),
-        };
-        answer(200, "", &ok.to_string())
+        if head.contains(exception) { answer(status, headers, body) } else { answer_of_service(&head) }
     })
+}
+
+/// The service's answer to a read.
+pub(crate) fn answer_of_service(request: &str) -> Vec<u8> {
+    let head = request.to_lowercase();
+    let counts = json!({"count": 1, "limit": 500});
+    let ok = match () {
+        () if head.contains("op=summary") => json!({"summary": counts}),
+        () if head.contains("/info") => json!({"customDocumentModels": counts}),
+        () => json!({"value": [], "modelList": []}),
+    };
+    answer(200, "", &ok.to_string())
 }
 
 fn url(server: SocketAddr) -> String {
@@ -95,14 +98,16 @@ fn url(server: SocketAddr) -> String {
 fn a_pair_that_can_copy_passes_every_check_and_is_only_read() {
     let pair = EmulatedPair::new(1);
     let findings = Findings::of(&mut pair.command(&["doctor", "--output", "json"]));
-    let names = ["settings", "endpoint", "name", "connection", "authentication", "versions", "room", "region", "clock"];
+    let names =
+        ["settings", "endpoint", "name", "connection", "authentication", "versions", "room", "tier", "region", "clock"];
     for resource in ["source", "target"] {
         let shown: Vec<_> = findings.lines.iter().filter(|line| line["resource"] == resource).collect();
         assert_eq!(shown.iter().map(|line| line["check"].as_str().unwrap()).collect::<Vec<_>>(), names);
         assert!(shown.iter().all(|line| line["schema"] == "frcopy.doctor/1" && line["endpoint"].is_string()));
-        for check in names {
+        for check in names.into_iter().filter(|check| *check != "tier") {
             findings.expect_of(resource, 0, &[(check, "ok", "")]);
         }
+        findings.expect_of(resource, 0, &[("tier", "notChecked", "it is on this machine")]);
     }
     findings.expect(
         0,
@@ -231,6 +236,25 @@ fn a_proxy_resolves_names_and_a_proxy_without_an_address_fails() {
 }
 
 #[test]
+fn a_proxy_that_is_not_there_refuses_or_inspects_tls_fails() {
+    let with_proxy = |url: &str| {
+        let mut command = doctor("https://contoso.invalid");
+        command.env("HTTPS_PROXY", url).args(["--timeout", "2s"]);
+        command
+    };
+    let expect = |command: &mut Command, text: &str| {
+        Findings::of(command).expect(7, &[("connection", "failed", text), ("authentication", "notChecked", "")]);
+    };
+    expect(&mut with_proxy("http://127.0.0.1:9"), "https://contoso.invalid cannot be reached");
+    let refusing = plain_server(|_| b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n".into());
+    expect(&mut with_proxy(&url(refusing)), "that firewalls and proxies let this machine through");
+    // It opens the connections with a certificate of its own.
+    let inspecting = TunnelProxy::to(crate::tls::server());
+    expect(&mut with_proxy(&inspecting.url()), "if a proxy inspects TLS, add its certificate");
+    expect(with_proxy(&inspecting.url()).env("NO_PROXY", "fabrikam.invalid"), "is not trusted");
+}
+
+#[test]
 fn a_server_that_is_not_there_or_hangs_fails() {
     let began = std::time::Instant::now();
     let mut absent = doctor("http://127.0.0.1:9");
@@ -251,6 +275,14 @@ fn a_certificate_that_is_not_trusted_fails() {
     let mut trusted = doctor(&endpoint);
     trusted.env("SSL_CERT_FILE", AUTHORITY);
     Findings::of(&mut trusted).expect(5, &[("connection", "ok", "its certificate is trusted")]);
+    // It is trusted, and that of another host.
+    let proxy = TunnelProxy::to(crate::tls::server());
+    let mut other = doctor("https://fabrikam.invalid");
+    other.env("HTTPS_PROXY", proxy.url()).env("SSL_CERT_FILE", AUTHORITY);
+    Findings::of(&mut other).expect(
+        7,
+        &[("connection", "failed", "the certificate of the source https://fabrikam.invalid is not trusted")],
+    );
     let service = ScriptedService::new(V4_0);
     let mut plain = doctor(&service.source.uri().replace("http:", "https:"));
     Findings::of(&mut plain).expect(7, &[("connection", "failed", "TLS handshake")]);
@@ -273,12 +305,10 @@ fn a_token_without_the_role_names_the_role_and_that_contributor_is_not_enough() 
         .expect(4, &[("authentication", "failed", "network rules of the source")]);
 }
 
+/// `frcopy doctor` for a source whose tokens come from this server in the place of Entra ID.
 #[cfg(feature = "entra")]
-#[test]
-fn an_identity_without_a_token_fails_and_the_network_is_checked_all_the_same() {
-    let refusal = json!({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"});
-    let entra = tls_server(move |_| answer(401, "", &refusal.to_string()));
-    let mut command = doctor(&url(resource_except("get ", 401, "", PERMISSION_DENIED)));
+fn doctor_with_identity(endpoint: &str, entra: SocketAddr) -> Command {
+    let mut command = doctor(endpoint);
     command
         .env_remove("FRCOPY_SOURCE_KEY")
         .env("FRCOPY_SOURCE_AUTH", "entra")
@@ -287,10 +317,38 @@ fn an_identity_without_a_token_fails_and_the_network_is_checked_all_the_same() {
         .env("AZURE_TENANT_ID", "contoso.example")
         .env("AZURE_CLIENT_ID", "11111111-2222-4333-8444-555555555555")
         .env("AZURE_CLIENT_SECRET", "c1ient~5ecret~0123456789");
-    Findings::of(&mut command).expect(
-        4,
+    command
+}
+
+#[cfg(feature = "entra")]
+#[test]
+fn an_identity_whose_token_the_resource_accepts_passes_and_one_whose_token_it_refuses_fails() {
+    let token = json!({"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": TOKEN});
+    let entra = tls_server(move |_| answer(200, "", &token.to_string()));
+    let pair = EmulatedPair::new(1);
+    let source = &pair.emulator.resources()[SOURCE];
+    Findings::of(&mut doctor_with_identity(&source.endpoint, entra))
+        .expect(4, &[("connection", "ok", ""), ("authentication", "failed", "401")]);
+    pair.emulator.accept_token(SOURCE, TOKEN, UNLIMITED);
+    Findings::of(&mut doctor_with_identity(&source.endpoint, entra)).expect(
+        0,
         &[
             ("settings", "ok", "tokens of this machine's identity (FRCOPY_SOURCE_AUTH)"),
+            ("authentication", "ok", "the token is accepted, and its role may read"),
+            ("versions", "ok", "models: v2.1, v3.0, v3.1, v4.0"),
+        ],
+    );
+}
+
+#[cfg(feature = "entra")]
+#[test]
+fn an_identity_without_a_token_fails_and_the_network_is_checked_all_the_same() {
+    let refusal = json!({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"});
+    let entra = tls_server(move |_| answer(401, "", &refusal.to_string()));
+    let endpoint = url(resource_except("get ", 401, "", PERMISSION_DENIED));
+    Findings::of(&mut doctor_with_identity(&endpoint, entra)).expect(
+        4,
+        &[
             ("connection", "ok", "answered in "),
             ("authentication", "failed", "AZURE_CLIENT_SECRET"),
             ("versions", "notChecked", ""),
@@ -393,6 +451,15 @@ fn named_resources_are_checked_in_the_order_of_their_names() {
         .collect();
     let east = names.iter().position(|name| name == "east").unwrap();
     assert!(names[..east].iter().all(|name| name == "west") && names[east..].iter().all(|name| name == "east"));
+    let findings = Findings::of(&mut command(&["doctor", "west", "east", "--output", "json"]));
+    let missing = "the resource id or the region is missing, which copies of 1 v2.1 models need";
+    findings.expect_of("west", 0, &[("region", "warning", missing), ("region", "warning", "give resource-id of west")]);
+    findings.expect_of("east", 0, &[("region", "ok", "")]);
+    let mut wrong = command(&["doctor", "west", "--output", "json"]);
+    wrong.env("FRCOPY_RESOURCE_WEST_RESOURCE_ID", value("FRCOPY_TARGET_RESOURCE_ID"));
+    wrong.env("FRCOPY_RESOURCE_WEST_REGION", "westeurope");
+    let text = "west is in westus2, and region of west is westeurope";
+    Findings::of(&mut wrong).expect_of("west", 2, &[("region", "failed", text)]);
     run(&mut command(&["doctor", "north"])).expect(2, &["north"]);
     run(&mut command(&["doctor", "west", "--target-region", "westus2"])).expect(2, &["cannot be used with"]);
     run(&mut command(&["doctor", "west", "--source-endpoint", "https://a.example"])).expect(2, &["do not apply"]);

@@ -27,6 +27,8 @@ mod delegated;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod doctor;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
+mod doctor_tier;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
 mod drill;
 #[cfg(feature = "emulator")]
 mod emulator;
@@ -100,6 +102,8 @@ mod templates;
 mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;
+#[cfg(feature = "emulator")]
+mod unreachable_target;
 mod versions;
 mod wait;
 #[cfg(all(target_os = "linux", feature = "emulator"))]

@@ -115,6 +115,16 @@ fn a_target_that_is_down_or_rate_limited_does_not_stop_the_other() {
 }
 
 #[test]
+fn a_target_that_does_not_answer_its_lists_does_not_hold_up_the_other() {
+    let hang = vec![Outage::between("resource3", Duration::ZERO, None)];
+    let options = Options { resources: 3, models: 2, operation_time: Duration::ZERO, hang, ..Options::default() };
+    let lab = EmulatedPair::with_options(&options);
+    let texts = ["west: of 10 models and classifiers: 10 copied", "north: of 10 models and classifiers: 10 "];
+    let output = run(&mut copy(&lab, &["--all", "--timeout", "8s"])).expect(7, &texts);
+    assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (10, 0));
+}
+
+#[test]
 fn what_cannot_be_done_with_several_targets_is_refused() {
     let lab = three(1);
     let twice = ["copy", "--from", "east", "--to", "west", "--to", "WEST", "--all"];
@@ -168,6 +178,7 @@ fn check_compares_each_target_and_reads_the_source_once() {
     run(&mut copy(&lab, &["--all"])).expect(0, &[]);
     let output = run(&mut check(&lab, &[])).expect(0, &["west: of 10 models and classifiers: 10 same", "north: of 10"]);
     assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (10, 10));
+    assert_eq!(output.stderr.matches("v2.1 retires on 15 September 2027: train its 2 models again").count(), 1);
     // The lists of v3.1 leave out what is compared: each model is read.
     let before = lab.requests(SOURCE, "GET", "").len();
     run(&mut check(&lab, &["--api-version", "3.1"])).expect(0, &["west: of 4 models", "north: of 4 models"]);

@@ -7,6 +7,7 @@ mod plan;
 mod result;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use crate::check::{CheckEvent, CheckObserver, Checked, Checks, TargetCheck, Verdict, check, nothing_to_compare};
@@ -23,7 +24,7 @@ use super::ci::Results;
 use super::console::{self, Console, Verbosity};
 use super::exit_code::{self, Code};
 use super::signals::Signal;
-use super::{ci, runner, samples};
+use super::{ci, retirement, runner, samples};
 pub(super) use args::CheckArgs;
 use end_of_life::Expiring;
 use plan::{Plan, plan};
@@ -169,6 +170,11 @@ struct Troubles {
 /// Shows and publishes the results.
 fn finish(args: &CheckArgs, results: &[TargetResult<'_>], troubles: &Troubles, signal: Option<Signal>) -> ExitCode {
     let Troubles { source_down, unrecorded } = troubles;
+    if !args.quiet {
+        for note in retirement_notes(results) {
+            console::line(&note);
+        }
+    }
     for result in results {
         result.show(args);
     }
@@ -185,6 +191,13 @@ fn finish(args: &CheckArgs, results: &[TargetResult<'_>], troubles: &Troubles, s
     } else {
         exit_code::from_errors(errors().chain(unrecorded).chain(&unpublished), signal)
     }
+}
+
+/// What is said once of models that end with their API version, on whichever target they are.
+fn retirement_notes(results: &[TargetResult<'_>]) -> Vec<String> {
+    let models = results.iter().flat_map(TargetResult::models_and_versions);
+    let models: BTreeMap<_, _> = models.collect();
+    retirement::notes(models.into_values(), Timestamp::now()).collect()
 }
 
 fn show_event(console: &Console, target: Option<&Resource>, event: &CheckEvent<'_>) {

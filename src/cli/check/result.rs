@@ -1,5 +1,6 @@
 //! What the check of one target has shown, for people, scripts and CI systems.
 
+use crate::api::version::ApiVersion;
 use crate::check::{Comparison, Verdict, nothing_to_compare};
 use crate::cli::args::Format;
 use crate::cli::console::{self, Verbosity};
@@ -46,6 +47,11 @@ impl TargetResult<'_> {
             |one: &Comparison| !matches!(one.verdict, Verdict::Same) || !self.expiring.reasons(one).is_empty();
         // Models that could not be read were not compared.
         self.comparisons.as_ref().is_ok_and(|found| self.unread > 0 || found.iter().any(is_different))
+    }
+
+    /// The models, each by its id on the source, else on the target, and the versions that show them.
+    pub(super) fn models_and_versions(&self) -> impl Iterator<Item = (&str, ApiVersion)> {
+        self.comparisons.iter().flatten().filter_map(|one| Some((id(one), one.version?)))
     }
 
     /// The lines of `--output json`.

@@ -244,6 +244,10 @@ impl BatchReporter<'_> {
             BatchEvent::Retrying { error, wait } => self.console.waiting(error, *wait),
             // The errors of the copies repeat it.
             BatchEvent::SourceUnreachable(error) => self.console.suspend(|| console::error(error)),
+            BatchEvent::TargetUnreachable(error) => {
+                let target = self.target.as_ref().map(|target| format!("{target}: ")).unwrap_or_default();
+                self.console.suspend(|| console::error_of(&format!("{target}the models that wait are "), error));
+            }
             BatchEvent::MayNotFit { version, room, selected } => self.console.warning(&format!(
                 "{} has room for {room} {}, and {selected} are selected: the service refuses what does not fit",
                 self.sides.target,

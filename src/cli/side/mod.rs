@@ -10,12 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
+use crate::doctor::AccountQuery;
 use crate::error::Error;
 use crate::label::{Label, SettingNames};
 use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress};
 use crate::trace::TraceParent;
 use secrecy::SecretString;
 
+use super::account_query::account_query;
 use super::az::{Account, Details};
 use super::ci::{self, Masked};
 use super::input::{Environment, about, is_read_once, is_stdin, parse, process_variables, read_text, without_keys};
@@ -213,6 +215,13 @@ impl SideSettings {
         let resource_id = parse(&self.origin.part("resource id"), id)?;
         let region = parse(&self.origin.part("region"), region)?;
         Ok(Some(TargetAddress { resource_id, region }))
+    }
+
+    /// Asks the Azure CLI for the account, while something else is done.
+    pub(super) fn account_query(&self, endpoint: &Endpoint, address: Option<&TargetAddress>) -> AccountQuery {
+        let of_definition = || self.resource_id.as_ref()?.parse().ok();
+        let id: Option<ResourceId> = address.map(|address| address.resource_id.clone()).or_else(of_definition);
+        account_query(endpoint, self.details.as_ref(), id.as_ref())
     }
 
     pub(super) fn reads_stdin(&self) -> bool {

@@ -97,6 +97,8 @@ pub(super) fn dates(body: &Value) -> BTreeSet<String> {
 pub(super) struct Service {
     pub(super) emulator: RefCell<InMemoryEmulator>,
     pub(super) faults: RefCell<VecDeque<Fault>>,
+    /// What happens to each request to the target, between these seconds after the beginning.
+    pub(super) outage: Cell<Option<(Fault, [u64; 2])>>,
     pub(super) epoch: Timestamp,
     pub(super) began: Instant,
     /// Every request and its fault.
@@ -130,6 +132,7 @@ impl Service {
         Self {
             emulator: RefCell::new(emulator),
             faults: RefCell::new(faults.iter().copied().collect()),
+            outage: Cell::default(),
             epoch: Timestamp::now(),
             began: Instant::now(),
             sent: RefCell::default(),
@@ -168,6 +171,7 @@ impl Service {
     /// No more faults happen, and what is late is carried out.
     pub(super) async fn end_faults(&self) {
         self.faults.borrow_mut().clear();
+        self.outage.set(None);
         self.stop_at.set(None);
         sleep(Duration::from_secs(20)).await;
         self.carry_out_late();
@@ -321,6 +325,14 @@ impl Modelled {
         let Self { service, account, run } = self;
         let fault = service.faults.borrow_mut().pop_front().unwrap_or(Fault::Nothing);
         let at = service.began.elapsed().as_secs_f64();
+        let fault = match service.outage.get() {
+            Some((fault, [from, to]))
+                if *account == TARGET && (from..to).contains(&service.began.elapsed().as_secs()) =>
+            {
+                fault
+            }
+            _ => fault,
+        };
         service.sent.borrow_mut().push(format!("{at:.2} run {run} {} {request:?} {fault:?}", resource.side));
         if Some(service.sent.borrow().len()) == service.stop_at.get() {
             service.cancel.cancel();
