@@ -123,16 +123,16 @@ impl Job<'_> {
     /// Refuses to copy a model to the resource that it was copied from, beside its original.
     async fn refuse_copy_of_copy(&self, source: &SourceModel) -> Result<(), Error> {
         let Some(original) = self.original(source) else { return Ok(()) };
-        let id = &source.id;
+        let (id, target) = (&source.id, self.target.label());
         match self.look_up(self.target, source.version, source.kind, original).await? {
             Lookup::Found(_) => Err(Error::new(
                 ErrorKind::Exists,
-                format!("the target already has {original}, of which the manifest records {id} as a copy"),
+                format!("{target} already has {original}, of which the manifest records {id} as a copy"),
             )
             .with_remedy("leave it out with --if-exists skip, or copy it without --manifest")),
             Lookup::Absent(_) => Ok(()),
             Lookup::Inconclusive => {
-                let what = format!("the target does not show whether it has {original}, of which {id} is a copy");
+                let what = format!("{target} does not show whether it has {original}, of which {id} is a copy");
                 Err(Error::new(ErrorKind::Unavailable, what).with_remedy("run the same command again later"))
             }
         }
