@@ -117,7 +117,7 @@ pub(crate) fn name_options<'l>(resources: impl IntoIterator<Item = (&'static str
     let (mut options, mut config_option) = (String::new(), None);
     for (option, label) in resources {
         if let Some(name) = &label.name {
-            options = options + " " + option + " " + name.as_str();
+            options.extend([" ", option, " ", name.as_str()]);
             config_option = config_option.or(label.config_option.as_ref());
         }
     }

@@ -62,12 +62,6 @@ impl Resource {
         let limits = RateLimits::default();
         Self { side, endpoint, credential, trace: None, name: None, label, limits }
     }
-
-    /// What to call it in texts for people: its name, else its side.
-    #[must_use]
-    pub(crate) fn title(&self) -> String {
-        self.label.to_string()
-    }
 }
 
 /// Scheme, host and port of a resource, such as `https://contoso.cognitiveservices.azure.com`.

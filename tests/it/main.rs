@@ -89,6 +89,8 @@ mod replace;
 mod replay;
 #[cfg(feature = "emulator")]
 mod samples;
+#[cfg(feature = "emulator")]
+mod samples_of_targets;
 mod secrets;
 mod settings;
 #[cfg(unix)]

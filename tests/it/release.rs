@@ -226,6 +226,8 @@ fn the_scoop_manifest_and_the_homebrew_formula_name_each_archive_with_its_checks
     let begins =
         formula.lines().filter(|line| line.ends_with(" do") || line.starts_with("class ") || line.contains("def "));
     assert_eq!(begins.count(), formula.lines().filter(|line| line.trim() == "end").count());
+    let description = formula.lines().find_map(|line| line.strip_prefix("  desc \"")?.strip_suffix('"'));
+    assert!(description.is_some_and(|text| text.len() <= 80), "Homebrew allows 80 characters: {description:?}");
     // An archive that is missing must not be published.
     fs::write(folder.path().join("SHA256SUMS"), sums.lines().next().unwrap()).unwrap();
     let output = write_manifests(folder.path());

@@ -45,13 +45,6 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan, Error> {
     let manifest = args.manifest.as_deref().map(Manifest::read_existing).transpose()?;
     let timeout = parse_timeout(&args.timeout)?;
     let samples = args.samples.plan()?;
-    if samples.is_some() && targets.len() > 1 {
-        // The source would analyze each document once per target, which is billed.
-        return Err(Error::settings(
-            "--samples is for one target",
-            "check one target at a time, or leave out --samples",
-        ));
-    }
     let recorded = |manifest: &Manifest, target: &Resource| RecordedPlan {
         target: target.clone(),
         selection: selection.clone(),
