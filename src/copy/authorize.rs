@@ -352,14 +352,15 @@ impl Attempts<'_> {
                     (0, None) => "by an authorization that was not used".into(),
                     _ => "perhaps by this command's own request".into(),
                 };
-                Error::new(ErrorKind::Exists, format!("the target id {id} is reserved {by}"))
+                Error::new(ErrorKind::Exists, format!("the id {id} of {} is reserved {by}", self.target.label()))
                     .with_remedy(
                         "choose another target id (--target-model-id of a copy), or wait until the authorization has expired (an hour at most)",
                     )
                     .with_source(error)
             }
             _ if error.delivery() == Delivery::Unanswered => {
-                let what = "whether the target has reserved an id is not known, and nothing was started";
+                let target = self.target.label();
+                let what = format!("whether {target} has reserved an id is not known, and nothing was started");
                 Error::new(error.kind(), what).with_source(error)
             }
             _ => error,

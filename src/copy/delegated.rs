@@ -86,7 +86,7 @@ impl AuthorizePlan {
         if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
             return Err(not_with_copies_named_by_service(version, option));
         }
-        self.target_address.clone().ok_or_else(|| needs_target_address(version))
+        self.target_address.clone().ok_or_else(|| needs_target_address(version, &self.target.label))
     }
 
     /// Whether the target says that the id is free.
@@ -97,8 +97,8 @@ impl AuthorizePlan {
         let Some(id) = copy.id() else { return Ok(false) };
         observer(Event::PreflightOf(Side::Target));
         match target.read(&self.api_version.wire().model(self.kind, id)).await {
-            Ok(_) => Err(Error::new(ErrorKind::Exists, format!("the target already has a {} {id}", self.kind))
-                .with_remedy("choose another id, or delete the model from the target resource")),
+            Ok(_) => Err(Error::new(ErrorKind::Exists, format!("{} already has a {} {id}", target.label(), self.kind))
+                .with_remedy("choose another id, or delete the model from that resource")),
             Err(error) if error.is_no_such_model() => Ok(true),
             Err(error) if error.is_inconclusive() => {
                 observer(Event::Inconclusive { error: &error });
@@ -170,14 +170,14 @@ pub(crate) async fn revoke(
             Ok(())
         }
         Ok(Deletion::Ready) => {
-            let what = format!("the authorization was used: the target has a ready {kind} {id}");
+            let what = format!("the authorization was used: {} has a ready {kind} {id}", client.label());
             Err(Error::new(ErrorKind::Exists, what)
                 .with_remedy("keep the model, or delete it from the target resource if it is not needed"))
         }
         // Where the service chooses the ids, an unused authorization has a blank model: without it, nothing is reserved.
         Err(error) if error.is_no_such_model() && version.wire().service_names_the_copy() => Ok(()),
         Err(error) if error.is_no_such_model() => {
-            let what = format!("the target has nothing under {id} that it could delete");
+            let what = format!("{} has nothing under {id} that it could delete", client.label());
             let expires = authorization.expires;
             Err(error.with_message(what).with_remedy(format!(
                 "wait until {expires:.0}: then the unused authorization has expired and its id is free"
@@ -239,7 +239,7 @@ impl DelegatedPlan {
         let call = version.wire().model(kind, &self.model_id);
         let model = match source.read_with_first_answer(&call).await {
             Ok(model) => {
-                check_ready(&model)?;
+                check_ready(source, &model)?;
                 Some(model)
             }
             // A source that has answered nothing must not use up the authorization.
@@ -248,7 +248,7 @@ impl DelegatedPlan {
                 None
             }
             Err(error) if error.is_no_such_model() => {
-                let what = format!("the source has no {kind} {} of API {version}", self.model_id);
+                let what = format!("{} has no {kind} {} of API {version}", source.label(), self.model_id);
                 return Err(error.with_message(what));
             }
             Err(error) => return Err(error),

@@ -194,7 +194,7 @@ pub(super) async fn release(
     let deletion = tokio::select! {
         deletion = delete_unless_ready(target, version, kind, id, until) => deletion,
         () = target.cleanup_time(until) => {
-            Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time"))
+            Err(Error::new(ErrorKind::Unavailable, format!("{} did not answer in time", target.label())))
         }
     };
     match deletion {

@@ -188,7 +188,8 @@ impl Job<'_> {
         {
             return Ok(staged);
         }
-        let what = format!("the target does not show the staging copy {staging_id}, and the old model is kept");
+        let what =
+            format!("{} does not show the staging copy {staging_id}, and the old model is kept", self.target.label());
         Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH))
     }
 

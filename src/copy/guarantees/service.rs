@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -438,7 +439,7 @@ impl Modelled {
         let date = [("date", date.as_str())];
         let headers = headers.iter().chain(&date).map(header);
         Answer {
-            side: resource.side,
+            resource: Arc::clone(&resource.label),
             purpose: request.purpose.clone(),
             auth_method: resource.credential.auth_method(),
             secrets: Redactor::default(),
