@@ -12,7 +12,7 @@ use super::context::Job;
 use super::event::{Event, Observer};
 use super::journal::{AuthorizeEntry, EntryId};
 use super::preflight::{SourceModel, TargetId};
-use super::release::{Owner, RELEASE_TIME, Released, Reservation, release};
+use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
 use super::running::{DATE_ROUNDING, LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
@@ -221,7 +221,7 @@ impl Attempts<'_> {
                 match self.release_unless_running(id).await {
                     Some(Released::Deleted) => (self.lost, self.unanswered) = (0, 0),
                     Some(Released::NothingThere) => own_conflicts = 0,
-                    Some(Released::Ready | Released::Failed) | None => return Err(error),
+                    Some(Released::Ready | Released::InUse | Released::Failed) | None => return Err(error),
                 }
             } else {
                 return Err(error);
@@ -248,7 +248,17 @@ impl Attempts<'_> {
     /// another process has authorized it meanwhile.
     async fn release_unless_running(&self, id: &ModelId) -> Option<Released> {
         let is_unused = Box::pin(self.is_unused(id)).await;
-        if is_unused { Some(self.release(id, self.release_deadline()).await) } else { None }
+        if !is_unused {
+            return None;
+        }
+        // The read of the target may have taken long, so the list is read again right before each deletion.
+        let is_still_unused = async || match self.request.source {
+            Some(source) => self.is_without_operation(source, id).await,
+            None => true,
+        };
+        let released =
+            Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), is_still_unused)).await;
+        (released != Released::InUse).then_some(released)
     }
 
     /// Whether no copy to the id appears for some seconds: how soon the source lists one is not known. After the deadline
@@ -292,9 +302,9 @@ impl Attempts<'_> {
         }
     }
 
-    async fn release(&self, id: &ModelId, until: Instant) -> Released {
+    fn reserved<'i>(&'i self, id: &'i ModelId) -> Reserved<'i> {
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
-        release(self.target, self.observer, version, copy.kind, id, until).await
+        Reserved { target: self.target, version, kind: copy.kind, id }
     }
 
     /// Releases or names the id that a request without an answer may have reserved.
@@ -325,7 +335,8 @@ impl Attempts<'_> {
             && let Ok(model) = self.target.read(&self.request.version.wire().model(self.request.copy.kind, id)).await
             && is_blank_since(&model, since)
         {
-            self.release(id, self.target.release_deadline(RELEASE_TIME)).await;
+            let until = self.target.release_deadline(RELEASE_TIME);
+            release(&self.reserved(id), self.observer, until, async || true).await;
             return;
         }
         (self.observer)(Event::MayBeReserved { candidates: id.as_slice(), requests: 1 });

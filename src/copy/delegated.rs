@@ -16,7 +16,7 @@ use super::plan::{
     refuse_for_classifiers,
 };
 use super::preflight::check_ready;
-use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, delete_unless_ready, release};
+use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
 use super::start::start;
@@ -143,7 +143,8 @@ pub(crate) async fn authorize(
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {
         let until = target.release_deadline(RELEASE_TIME);
-        release(target, observer, version, kind, &file.authorization.target_model_id, until).await;
+        let reserved = Reserved { target, version, kind, id: &file.authorization.target_model_id };
+        release(&reserved, observer, until, async || true).await;
         return Err(error);
     }
     Ok(file)
@@ -164,12 +165,14 @@ pub(crate) async fn revoke(
     let id = &authorization.target_model_id;
     let client = &Connection::http(target)?.client(call_context(timeout, observer, cancel));
     let until = client.release_deadline(RELEASE_TIME);
-    match client.interruptible(delete_unless_ready(client, *version, *kind, id, until)).await? {
+    let reserved = Reserved { target: client, version: *version, kind: *kind, id };
+    match client.interruptible(delete_unless_ready(&reserved, until, async || true)).await? {
         Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });
             Ok(())
         }
-        Ok(Deletion::Ready) => {
+        // It is the authorization's own id: no other process is asked for.
+        Ok(Deletion::Ready | Deletion::InUse) => {
             let what = format!("the authorization was used: {} has a ready {kind} {id}", client.label());
             Err(Error::new(ErrorKind::Exists, what)
                 .with_remedy("keep the model, or delete it from the target resource if it is not needed"))
