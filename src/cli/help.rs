@@ -100,14 +100,20 @@ pub(super) fn run(args: &HelpArgs, cli: Command) -> ExitCode {
     if commands.iter().any(|command| command == name) {
         return print(cli, &["frcopy", name, "--help"]);
     }
-    runner::refuse(&Error::settings(
+    runner::refuse(&no_command_or_topic(name, &cli))
+}
+
+/// The error of a name that is neither that of a command nor that of a topic.
+pub(super) fn no_command_or_topic(name: &str, cli: &Command) -> Error {
+    let commands: Vec<_> = cli.get_subcommands().map(Command::get_name).filter(|name| *name != "help").collect();
+    Error::settings(
         format!("there is no command or topic {:?}", without_keys(name)),
         format!(
             "choose one of the commands {}, or one of the topics {}",
             commands.join(", "),
             TOPICS.map(|topic| topic.name).join(", ")
         ),
-    ))
+    )
 }
 
 /// Prints what the flag `--help` prints.
@@ -158,7 +164,8 @@ fn exit_codes() -> String {
     text += &wrap(
         "",
         "With --output json, frcopy copy prints one line for each selected model and target, whatever its exit code, \
-         also for a copy that was not begun (status unavailable). After wrong settings (2), nothing is printed on stdout.",
+         also for a copy that was not begun (status unavailable). If the settings are wrong for all of them (2), nothing \
+         is printed on stdout.",
     );
     for note in EXIT_CODE_NOTES {
         text.push('\n');

@@ -203,8 +203,7 @@ fn a_setting_that_the_azure_cli_needs_is_named_when_it_is_missing() {
     run(az.command(&["list", "source"]).args(NAMED)).expect(2, &["the source key is missing", "--source-key-from-az"]);
     let empty = TempDir::new().unwrap();
     let mut without_az = az.command(&["list", "source"]);
-    run(without_az.args(NAMED).env("PATH", empty.path()))
-        .expect(2, &["the Azure CLI", "cannot be run", "--source-endpoint"]);
+    run(without_az.args(NAMED).env("PATH", empty.path())).expect(2, &["az was not found on PATH", "--source-endpoint"]);
 }
 
 #[test]

@@ -71,6 +71,8 @@ mod manifest;
 mod manifest_ids;
 #[cfg(feature = "emulator")]
 mod named;
+#[cfg(feature = "emulator")]
+mod named_errors;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]

@@ -33,7 +33,7 @@ fn each_copy_of_a_model_has_a_record_of_its_own_on_every_version() {
         assert!(lines(&output).contains(&line.as_str()), "{line} is missing in {output:#?}");
     }
     // v2.1 makes no copy with the missing id again: a command that finds another one forgets it.
-    let missing = format!("the manifest records the copy {first}, which the target does not have");
+    let missing = format!("the manifest records the copy {first}, which west does not have");
     lab.copy(&[&custom, "--if-exists", "skip"]).expect(0, &[&missing, "skipped"]);
     assert_eq!(lines(&lab.check_target(&[&custom]).expect(0, &["1 same"])), [format!("= model {custom} {second}")]);
     lab.change(|copy| {

@@ -61,8 +61,10 @@ fn one_model_goes_to_each_target_under_one_id_and_the_lines_say_which() {
     let output = run(&mut copy(&lab, &options)).expect(0, &["copied model invoices-v4.0-1 to north as backup"]);
     assert_eq!(output.stdout.lines().collect::<BTreeSet<_>>(), BTreeSet::from(["north\tbackup", "west\tbackup"]));
     lab.emulator.remove(NORTH, Collection::DocumentModels, "backup");
-    let output = run(&mut copy(&lab, &[&options[..], &["--output", "json"]].concat()))
-        .expect(6, &["error: west: model invoices-v4.0-1: the target already has a model backup", "west: of 1 models"]);
+    let output = run(&mut copy(&lab, &[&options[..], &["--output", "json"]].concat())).expect(
+        6,
+        &["error: west: model invoices-v4.0-1: west already has a model backup", "west: of 1 model or classifier"],
+    );
     let names = |status: &str| {
         let found = objects(&output).into_iter().filter(|one| one["status"] == status);
         found.map(|one| one["target"]["name"].clone()).collect::<Vec<_>>()
@@ -126,7 +128,7 @@ fn a_target_that_does_not_answer_its_lists_does_not_hold_up_the_other() {
 fn what_cannot_be_done_with_several_targets_is_refused() {
     let lab = three(1);
     let twice = ["copy", "--from", "east", "--to", "west", "--to", "WEST", "--all"];
-    run(&mut lab.named_command(&twice)).expect(2, &["two of the targets are the same resource"]);
+    run(&mut lab.named_command(&twice)).expect(2, &["the target west is given twice", "name each target once"]);
     run(&mut copy(&lab, &["--all", "--target-model-id", "xy"])).expect(2, &["--target-model-id names one copy"]);
     let own = ["copy", "--from", "east", "--to", "west", "--to", "east", "--all"];
     run(&mut lab.named_command(&own)).expect(2, &["source and target are the same resource"]);
@@ -306,6 +308,7 @@ fn while_the_source_is_down_each_target_is_compared_with_the_manifest_and_the_ex
 fn what_cannot_be_checked_together_is_refused() {
     let lab = three(1);
     let check = |targets: &[&str]| lab.named_command(&[&["check", "--from", "east"], targets].concat());
-    run(&mut check(&["--to", "west", "--to", "WEST"])).expect(2, &["two of the targets are the same resource"]);
+    run(&mut check(&["--to", "west", "--to", "WEST"]))
+        .expect(2, &["the target west is given twice", "name each target once"]);
     run(&mut check(&["--to", "west", "--to", "east"])).expect(2, &["source and target are the same resource"]);
 }

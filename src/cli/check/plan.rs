@@ -82,6 +82,7 @@ fn source_endpoint(args: &CheckArgs) -> Result<Option<Endpoint>, Error> {
 /// The source and the targets; the targets alone where the source is not asked.
 fn resources(args: &CheckArgs) -> Result<(Option<Resource>, Vec<Resource>), Error> {
     let sides = Sides::new(&args.config, &process_environment);
+    let sides = sides.with_names(args.from.from.iter().chain(&args.to.to));
     let targets = sides.targets(&args.to.to, &args.target)?;
     let is_asked = !args.target_only;
     let source = is_asked.then(|| sides.source(args.from.from.as_ref(), &args.source)).transpose()?;
