@@ -113,7 +113,7 @@ fn a_target_without_the_copy_or_without_an_answer_does_not_stop_the_comparison_w
     assert_eq!(requests(&lab, "POST"), [4, 0, 2]);
     let mut command = checking(&lab, folder.path(), &["invoices-v4.0-1", "--timeout", "8s"]);
     command.env("FRCOPY_RESOURCE_WEST_ENDPOINT", UnusedHost::new().url());
-    run(&mut command).expect(7, &["error: west: ", "north: of 1 models and classifiers: 1 same"]);
+    run(&mut command).expect(7, &["error: west: ", "north: of 1 model or classifier: 1 same"]);
     assert_eq!(requests(&lab, "POST"), [4, 0, 2]);
 }
 
@@ -132,7 +132,7 @@ fn an_analysis_of_the_source_whose_answer_is_lost_is_not_repeated_for_another_ta
     let folder = samples(&["invoices-v3.1-1"], 1);
     let lost = |target: &str| {
         format!(
-            "{target}: model invoices-v3.1-1: 1.pdf: not compared: the source did not answer the analysis, which may"
+            "{target}: model invoices-v3.1-1: 1.pdf: not compared: east did not answer the analysis, which may"
         )
     };
     let output = check_samples(&lab, folder.path(), &["invoices-v3.1-1"]).expect(9, &[&lost("west"), &lost("north")]);
