@@ -6,8 +6,8 @@ use crate::api::version::ApiVersion;
 use crate::api::{Call, Capacity, Page};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
+use crate::label::Label;
 use crate::model::{Kind, Model, Readiness};
-use crate::resource::Side;
 
 /// How many models are read at the same time, where a list does not have all fields.
 pub(crate) const PARALLEL_READS: usize = 20;
@@ -185,7 +185,7 @@ impl Offers {
                 return Ok(Some((call, page)));
             }
             // A list that was left out before is missing after all.
-            Ok(_) => return Err(missing_list(client.side(), version, None)),
+            Ok(_) => return Err(missing_list(client.label(), version, None)),
             Err(error) if error.is_version_not_offered() => error,
             Err(error) => return Err(error),
         };
@@ -196,7 +196,7 @@ impl Offers {
         match client.read(&call).await {
             Ok(page) => Ok(Some((call, page))),
             Err(error) if error.is_version_not_offered() => {
-                Err(missing_list(client.side(), version, Some(kind)).with_source(error))
+                Err(missing_list(client.label(), version, Some(kind)).with_source(error))
             }
             Err(error) => Err(error),
         }
@@ -217,13 +217,13 @@ impl Offers {
 }
 
 /// The error of a resource that offers a version, but not one of its lists.
-fn missing_list(side: Side, version: ApiVersion, kind: Option<Kind>) -> Error {
+fn missing_list(resource: &Label, version: ApiVersion, kind: Option<Kind>) -> Error {
     let (of, remedy) = match kind {
         Some(Kind::Model) => ("models", "run the command again, or leave models out with --kind classifier"),
         Some(Kind::Classifier) => ("classifiers", "run the command again, or leave classifiers out with --kind model"),
         None => ("models or classifiers", "run the command again"),
     };
-    Error::new(ErrorKind::NotFound, format!("the {side} offers {version}, but does not show its list of {of}"))
+    Error::new(ErrorKind::NotFound, format!("{resource} offers {version}, but does not show its list of {of}"))
         .with_remedy(remedy)
 }
 
@@ -238,7 +238,7 @@ fn estimated_size(model: &Model) -> usize {
 
 /// The error of a list that cannot be read to its end.
 fn endless(client: &Client<'_>, call: &Call<'_, Page<Model>>, why: &str) -> Error {
-    let what = format!("the list of the {} does not end ({})", client.side(), call.request.purpose);
+    let what = format!("the list of {} does not end ({})", client.label(), call.request.purpose);
     Error::new(ErrorKind::Unforeseen, what)
         .with_source(why.to_owned())
         .with_remedy("check that no proxy answers instead of the service, and run the command again")

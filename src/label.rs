@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::resource_name::ResourceName;
 
-/// How messages and printed commands name a resource: by its name, or by its side.
+/// How messages and printed commands name a resource and its settings: by its name, or by its side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// `the source`, or the name.
@@ -13,20 +13,93 @@ pub struct Label {
     name: Option<ResourceName>,
     /// The option that a printed command needs to find the definition of the name.
     config_option: Option<String>,
+    url: String,
+    settings: SettingNames,
+}
+
+/// How messages name the settings of a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingNames {
+    /// Such as `the source endpoint`.
+    pub endpoint: String,
+    /// Where the endpoint is set, such as `FRCOPY_SOURCE_ENDPOINT` or `/etc/frcopy/config.toml:1`.
+    pub endpoint_place: Option<String>,
+    /// Such as `the source key from FRCOPY_SOURCE_KEY`.
+    pub key: String,
+    /// How Entra ID is chosen, such as `--source-auth entra`.
+    pub entra: String,
+    /// Such as `--source-tenant`.
+    pub tenant: String,
+    /// Such as `--target-resource-id`.
+    pub resource_id: String,
+    /// Such as `--target-region`.
+    pub region: String,
+}
+
+impl SettingNames {
+    /// The flags of a side.
+    #[must_use]
+    pub fn of_side(side: &str) -> Self {
+        Self {
+            endpoint: format!("the {side} endpoint"),
+            endpoint_place: None,
+            key: format!("the {side} key"),
+            entra: format!("--{side}-auth entra"),
+            tenant: format!("--{side}-tenant"),
+            resource_id: format!("--{side}-resource-id"),
+            region: format!("--{side}-region"),
+        }
+    }
 }
 
 impl Label {
     /// The label of a resource without a name. Its side is `source`, `target` or `resource`.
     #[must_use]
-    pub fn of_side(side: &str) -> Self {
-        Self { resource: format!("the {side}"), name: None, config_option: None }
+    pub fn of_side(side: &str, url: String) -> Self {
+        let settings = SettingNames::of_side(side);
+        Self { resource: format!("the {side}"), name: None, config_option: None, url, settings }
     }
 
     /// The label of a resource with a name. `config` is the file that defines it, if an option named that file.
     #[must_use]
-    pub fn of_name(name: &ResourceName, config: Option<&Path>) -> Self {
+    pub fn of_name(name: &ResourceName, url: String, config: Option<&Path>) -> Self {
         let config_option = config.map(|path| format!("--config {}", in_shell(&path.to_string_lossy())));
-        Self { resource: name.to_string(), name: Some(name.clone()), config_option }
+        let settings = SettingNames::of_side("resource");
+        Self { resource: name.to_string(), name: Some(name.clone()), config_option, url, settings }
+    }
+
+    /// The same label with other names of the settings.
+    #[must_use]
+    pub fn with(self, settings: SettingNames) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// How messages name the settings.
+    #[must_use]
+    pub fn settings(&self) -> &SettingNames {
+        &self.settings
+    }
+
+    /// The argument of a printed `frcopy list` for this resource.
+    #[must_use]
+    pub(crate) fn in_list_command(&self) -> String {
+        let name = self.name.as_ref().map_or_else(|| self.resource.trim_start_matches("the "), ResourceName::as_str);
+        let config = self.config_option.as_ref().map(|option| format!(" {option}")).unwrap_or_default();
+        format!("{name}{config}")
+    }
+
+    /// The endpoint as a setting, with the place where it is set.
+    #[must_use]
+    pub fn endpoint_setting(&self) -> String {
+        let place = self.settings.endpoint_place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+        format!("{}{place}", self.settings.endpoint)
+    }
+
+    /// The endpoint as a setting, with its value and the place where it is set.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        let place = self.settings.endpoint_place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+        format!("{} {}{place}", self.settings.endpoint, self.url)
     }
 }
 
@@ -44,7 +117,7 @@ pub(crate) fn name_options<'l>(resources: impl IntoIterator<Item = (&'static str
     let (mut options, mut config_option) = (String::new(), None);
     for (option, label) in resources {
         if let Some(name) = &label.name {
-            options += &format!(" {option} {name}");
+            options.extend([" ", option, " ", name.as_str()]);
             config_option = config_option.or(label.config_option.as_ref());
         }
     }
@@ -68,9 +141,10 @@ mod tests {
 
     #[test]
     fn a_printed_command_names_the_resources_and_once_the_file_that_defines_them() {
-        let named = |name: &str, config| Label::of_name(&name.parse().unwrap(), config);
+        let named = |name: &str, config| Label::of_name(&name.parse().unwrap(), "https://a.example".into(), config);
         let file = Path::new("/etc/my resources.toml");
-        let (east, west, side) = (named("east", Some(file)), named("west", Some(file)), Label::of_side("source"));
+        let (east, west, side) =
+            (named("east", Some(file)), named("west", Some(file)), Label::of_side("source", String::new()));
         assert_eq!(name_options([("--from", &side)]), "");
         assert_eq!(name_options([("--from", &named("east", None)), ("--to", &side)]), " --from east");
         assert!(name_options([("--from", &east), ("--to", &west)]).starts_with(" --from east --to west --config "));

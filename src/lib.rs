@@ -57,6 +57,7 @@ mod resource;
 mod resource_name;
 mod samples;
 mod selection;
+mod slips;
 mod text;
 mod text_file;
 mod trace;

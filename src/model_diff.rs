@@ -91,6 +91,13 @@ impl Training {
     }
 }
 
+/// When a model was trained: the earlier one of its dates, because a copy keeps one of its source's and has the time of the
+/// copy as the other.
+#[must_use]
+pub(crate) fn trained_at(model: &Model) -> Option<Timestamp> {
+    [model.created, model.modified].into_iter().flatten().min()
+}
+
 /// SHA-256 over names, fields and build modes. Each text follows its length, so that no two lists have the same input.
 fn fingerprint(types: &BTreeMap<UntrustedText, &DocumentType>) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);

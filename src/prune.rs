@@ -248,7 +248,8 @@ async fn look_once(client: &Client<'_>, leftover: &Leftover) -> Result<bool, Err
         }
         Origin::StagingCopy { of: None } => return Err(changed(&model.id)),
         Origin::StagingCopy { of: Some(of) } => {
-            let (staging, copy) = tokio::try_join!(read(&model.id), read(of))?;
+            // What is to be deleted is read last: on a slow resource, one read may come seconds after the other.
+            let (copy, staging) = tokio::try_join!(read(of), read(&model.id))?;
             let Some(staging) = staging else { return Ok(false) };
             let may_go = copy.is_some_and(|copy| is_superseded(&staging, &copy));
             (staging, may_go)

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use crate::api::version::ApiVersion;
-use crate::check::{CheckEvent, Checked, Comparison, Verdict, not_comparable};
+use crate::check::{CheckEvent, Checked, Comparison, TargetInventory, Verdict, not_comparable};
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, PARALLEL_READS, Scope, complete};
@@ -60,7 +60,7 @@ pub(crate) struct RecordedPlan {
 /// When the target cannot be asked what it has, or nothing was selected.
 pub(crate) async fn check_recorded(
     plan: &RecordedPlan,
-    on_target: Option<Inventory>,
+    on_target: Option<TargetInventory>,
     began: Instant,
     observer: &dyn Fn(CheckEvent<'_>),
     cancel: &CancellationToken,
@@ -68,14 +68,15 @@ pub(crate) async fn check_recorded(
     let left = plan.timeout.saturating_sub(began.elapsed());
     let context = CallContext::new(left, cancel, |error, wait| observer(CheckEvent::Waiting { error, wait }));
     let target = &Connection::http(&plan.target)?.client(context);
-    let inventory = match on_target {
-        Some(on_target) => on_target,
-        None => Inventory::read(target, plan.scope).await?,
+    let (inventory, time) = match on_target {
+        Some(TargetInventory { inventory, time }) => (inventory, time),
+        None => (Inventory::read(target, plan.scope).await?, None),
     };
     if inventory.unreadable > 0 {
         observer(CheckEvent::Unread { side: Side::Target, count: inventory.unreadable });
     }
     let expected: Vec<_> = plan.copies.iter().filter(|copy| copy.is_in(plan.scope)).collect();
+    observer(CheckEvent::Recorded { sources: &sources(&expected) });
     let all = expected.iter().map(|copy| &copy.source).chain(inventory.models()).collect::<Vec<_>>();
     let ids: Vec<_> = expected.iter().map(|copy| &copy.target_id).collect();
     plan.selection.check_with(&all, &ids, "the target, and no recorded copy,")?;
@@ -92,7 +93,18 @@ pub(crate) async fn check_recorded(
         observer(CheckEvent::NotReady { side: Side::Target, count: not_ready.len() });
     }
     comparisons.extend(others.into_iter().map(|listed| Comparison::only_on_target(listed.clone())));
-    Ok(Checked { comparisons, target_time: target.service_time() })
+    Ok(Checked { comparisons, target_time: target.service_time().or(time) })
+}
+
+/// The sources of copies, each once.
+fn sources<'c>(copies: &[&'c RecordedCopy]) -> Vec<&'c Endpoint> {
+    let mut sources = Vec::new();
+    for copy in copies {
+        if !sources.contains(&&copy.source_endpoint) {
+            sources.push(&copy.source_endpoint);
+        }
+    }
+    sources
 }
 
 impl RecordedPlan {

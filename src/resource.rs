@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::label::Label;
 use crate::rate_limits::RateLimits;
 use crate::resource_name::ResourceName;
+use crate::slips;
 use crate::trace::TraceParent;
 
 /// The role of a resource in a copy. One resource can have both.
@@ -57,15 +58,9 @@ impl Resource {
     /// Creates a resource without a trace context and without a name.
     #[must_use]
     pub fn new(side: Side, endpoint: Endpoint, credential: Credential) -> Self {
-        let label = Arc::new(Label::of_side(&side.to_string()));
+        let label = Arc::new(Label::of_side(&side.to_string(), endpoint.to_string()));
         let limits = RateLimits::default();
         Self { side, endpoint, credential, trace: None, name: None, label, limits }
-    }
-
-    /// What to call it in texts for people: its name, else its side.
-    #[must_use]
-    pub(crate) fn title(&self) -> String {
-        self.name.as_ref().map_or_else(|| format!("the {}", self.side), ToString::to_string)
     }
 }
 
@@ -154,6 +149,9 @@ impl FromStr for Endpoint {
         let text = text.trim();
         if text.is_empty() {
             return Err(Error::settings("it is empty", EXAMPLE));
+        }
+        if let Some(error) = slips::in_place_of_endpoint(text) {
+            return Err(error);
         }
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&with_scheme)

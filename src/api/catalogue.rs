@@ -1,6 +1,7 @@
 //! The catalogue of the service's error codes: what each one means, what to do, and which kind of error it is.
 
 use crate::error::{ErrorKind, Finding};
+use crate::label::Label;
 
 /// A code of the service.
 pub(super) struct Entry {
@@ -10,7 +11,8 @@ pub(super) struct Entry {
     pub(super) kind: ErrorKind,
     /// What the code says about a copy, in one clause.
     meaning: &'static str,
-    /// One imperative sentence. `{side}` is the side that answered, `{SIDE}` the same in capitals.
+    /// One imperative sentence. `{resource}` is the resource that answered, `{endpoint}`, `{key}`, `{entra}` and `{tenant}`
+    /// are its settings, and `{address}` is the target's resource id and region.
     pub(super) remedy: &'static str,
     /// What a read proves that was refused with this code; the gateway's own codes say nothing about models.
     pub(super) finding: Finding,
@@ -30,27 +32,26 @@ const fn gateway(code: &'static str, kind: ErrorKind, meaning: &'static str, rem
 }
 
 const FRESH_AUTHORIZATION: &str = "run the command again, which asks for a fresh authorization; if it fails again, \
-     check that --target-resource-id and --target-region are those of the target resource";
+     check that {address} are those of the target resource";
 const CHECK_MODEL_ID: &str =
-    "check the model id, that the {side} endpoint is the resource that has the model, and --api-version";
-pub(super) const CHECK_ENDPOINT: &str = "check the {side} endpoint and --api-version: the resource, or its region, \
+    "check the model id, that {endpoint} is the resource that has the model, and --api-version";
+pub(super) const CHECK_ENDPOINT: &str = "check {endpoint} and --api-version: the resource, or its region, \
      does not offer this API version at this address";
-const KEYS_ARE_OFF: &str =
-    "use --{side}-auth entra: the keys of the {side} resource are switched off (disableLocalAuth)";
-const CHECK_KEY: &str = "check that FRCOPY_{SIDE}_KEY, or the key of the named resource, is a key of the {side} endpoint's own \
-     resource; where its keys are switched off, use --{side}-auth entra";
-pub(super) const CHECK_ACCESS: &str = "check FRCOPY_{SIDE}_KEY, or the key of the named resource, and the network rules of the {side} resource; where \
-     its keys are switched off, use --{side}-auth entra";
+const KEYS_ARE_OFF: &str = "use {entra}: the keys of {resource} are switched off (disableLocalAuth)";
+const CHECK_KEY: &str = "check that {key} is a key of {endpoint}; where the keys of that resource are switched \
+     off, use {entra}";
+pub(super) const CHECK_ACCESS: &str = "check {key} and the network rules of {endpoint}; where the keys of that resource \
+     are switched off, use {entra}";
 pub(super) const CHECK_ROLE: &str = "give the identity the role Cognitive Services User on both resources, source and \
      target, which takes up to five minutes to work (the role Contributor has no dataActions and is not enough); a \
-     token must be of the tenant of the {side} resource (--{side}-tenant) and not have expired";
+     token must be of the tenant of {resource} ({tenant}) and not have expired";
 pub(super) const CHECK_NETWORK: &str =
-    "allow this machine in the network rules of the {side} resource, or run frcopy where they let it through";
+    "allow this machine in the network rules of {endpoint}, or run frcopy where they let it through";
 const INPUT_FAULT: &str = "correct the value that the message names, then run the command again";
 pub(super) const TRANSIENT: &str =
     "run the command again in a few minutes, and give the request id to Azure support if it stays";
 pub(super) const RAISE_VOLUME: &str =
-    "wait until the volume is renewed, or raise the pricing tier of the {side} resource: its call volume is used up";
+    "wait until the volume is renewed, or raise the pricing tier of {resource}: its call volume is used up";
 
 /// Every code that a copy is known to meet. Those of v2.1 first, then v3.0 and later, then the gateway's.
 pub(super) const CATALOGUE: &[Entry] = &[
@@ -65,7 +66,7 @@ pub(super) const CATALOGUE: &[Entry] = &[
         ErrorKind::Refused,
         "the region's name or the resource id has the wrong form, or the authorization was changed or is older than \
          24 hours (v2.1)",
-        "correct --target-resource-id and --target-region (the short name, such as westus2), then run the command \
+        "correct {address} (the short name, such as westus2), then run the command \
          again for a fresh authorization",
     ),
     no_model("1022"),
@@ -86,7 +87,7 @@ pub(super) const CATALOGUE: &[Entry] = &[
         ErrorKind::Refused,
         "the target's resource id and region do not belong together, or, less often, the authorization was used \
          before or was changed (v2.1)",
-        "make --target-resource-id and --target-region a true pair (`az cognitiveservices account show` prints both \
+        "make {address} a true pair (`az cognitiveservices account show` prints both \
          as id and location), then run the command again; a used or changed authorization is the rarer cause",
     ),
     entry(
@@ -100,7 +101,7 @@ pub(super) const CATALOGUE: &[Entry] = &[
         "ResourceResolverError",
         ErrorKind::Refused,
         "the source cannot find the target by its resource id and region (v2.1)",
-        "correct --target-resource-id and --target-region: no such resource exists there",
+        "correct {address}: no such resource exists there",
     ),
     entry(
         "DataProtectionTransformServiceError",
@@ -212,8 +213,8 @@ pub(super) const CATALOGUE: &[Entry] = &[
         ErrorKind::Refused,
         "the endpoint does not accept the request; often a token was sent to the endpoint of a region, which accepts \
          keys only",
-        "use the resource's custom subdomain as the {side} endpoint where the message asks for one, and the resource's \
-         own tenant with --{side}-tenant where it speaks of tenants",
+        "use the resource's custom subdomain as {endpoint} where the message asks for one, and correct the tenant \
+         ({tenant}) where it speaks of tenants",
     ),
     gateway(
         "MethodNotAllowed",
@@ -232,7 +233,7 @@ pub(super) const CATALOGUE: &[Entry] = &[
         ErrorKind::Unavailable,
         "the resource got more requests than its tier allows; v2.1 accepts about one copy a minute. frcopy waits and \
          repeats the request until --timeout",
-        "run the command again later, or give it more time with --timeout: the {side} resource is asked more often \
+        "run the command again later, or give it more time with --timeout: {resource} is asked more often \
          than its pricing tier allows",
     ),
     gateway("InternalServerError", ErrorKind::Unavailable, "the service failed", TRANSIENT),
@@ -272,8 +273,22 @@ pub(crate) struct Explanation {
     pub(crate) kind: ErrorKind,
     /// What it says about a copy, in one clause.
     pub(crate) meaning: &'static str,
-    /// One imperative sentence. `<side>` and `<SIDE>` stand for the resource that sent it.
+    /// One imperative sentence, about a resource whose settings are not known.
     pub(crate) remedy: String,
+}
+
+/// Names the resource that answered, its settings and those of the target in a remedy, as far as they are known.
+pub(super) fn fill(remedy: &str, resource: Option<&Label>, target: Option<&Label>) -> String {
+    let settings = resource.map(Label::settings);
+    let or = |name: Option<&String>, unknown: &str| name.cloned().unwrap_or_else(|| unknown.to_owned());
+    let address = target.map(Label::settings).map(|names| format!("{} and {}", names.resource_id, names.region));
+    let filled = remedy
+        .replace("{resource}", &resource.map_or_else(|| "the resource".into(), ToString::to_string))
+        .replace("{endpoint}", &resource.map_or_else(|| "the endpoint".into(), Label::endpoint))
+        .replace("{key}", &or(settings.map(|names| &names.key), "the key"))
+        .replace("{entra}", &or(settings.map(|names| &names.entra), "Entra ID (auth entra)"))
+        .replace("{tenant}", &or(settings.map(|names| &names.tenant), "the setting tenant"));
+    filled.replace("{address}", &or(address.as_ref(), "the target's resource id and region"))
 }
 
 /// Every code and every message that has an explanation.
@@ -281,22 +296,20 @@ pub(crate) fn explanations() -> impl Iterator<Item = Explanation> {
     let codes = CATALOGUE.iter().map(|entry| (entry, false));
     codes.chain(MESSAGES.iter().map(|entry| (entry, true))).map(|(entry, is_message)| {
         let Entry { code: text, kind, meaning, remedy, .. } = *entry;
-        let remedy = remedy.replace("{side}", "<side>").replace("{SIDE}", "<SIDE>");
+        let remedy = fill(remedy, None, None);
         Explanation { text, is_message, kind, meaning, remedy }
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::service_error::for_side;
     use super::*;
-    use crate::resource::Side;
 
     #[test]
     fn each_code_stands_once_and_has_a_meaning_and_one_imperative_sentence() {
         for (at, entry) in CATALOGUE.iter().chain(MESSAGES).enumerate() {
             assert!(CATALOGUE.iter().skip(at + 1).all(|other| other.code != entry.code), "{}", entry.code);
-            let remedy = for_side(entry.remedy, Side::Target);
+            let remedy = fill(entry.remedy, None, None);
             for text in [entry.meaning, remedy.as_str()] {
                 assert!(text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.ends_with('.'), "{text}");
                 assert!(!text.contains(['{', '}']), "{text}");

@@ -15,6 +15,7 @@ pub(crate) mod service_error;
 pub(crate) mod version;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ use crate::auth::AuthMethod;
 use crate::authorization::CopyAuthorization;
 use crate::document::Document;
 use crate::error::{Error, ErrorKind};
+use crate::label::Label;
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::redactor::Redactor;
@@ -292,7 +294,7 @@ pub(crate) fn parse_authorization(
 ) -> Result<CopyAuthorization, Error> {
     let call = version.wire().authorize(copy);
     let answer = Answer {
-        side: Side::Target,
+        resource: Arc::new(Label::of_side(&Side::Target.to_string(), String::new())),
         purpose: call.request.purpose.clone(),
         auth_method: AuthMethod::Key,
         secrets: Redactor::default(),
@@ -364,7 +366,7 @@ pub(crate) mod tests {
             (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap())
         };
         Answer {
-            side: Side::Source,
+            resource: Arc::new(Label::of_side("source", "https://a.example".into())),
             purpose: "start the copy".into(),
             auth_method: AuthMethod::Key,
             secrets: Redactor::default(),

@@ -1,5 +1,7 @@
 //! One answer: status, headers and body, and what is read from it.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -8,9 +10,9 @@ use serde_json::value::RawValue;
 
 use crate::auth::AuthMethod;
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::label::Label;
 use crate::model::ModelId;
 use crate::redactor::Redactor;
-use crate::resource::Side;
 use crate::text::UntrustedText;
 
 /// The service's id of a request, which Azure support asks for.
@@ -21,8 +23,8 @@ const REGION: &str = "x-ms-region";
 
 /// One answer as it came, not yet read.
 pub struct Answer {
-    /// The side that answered.
-    pub side: Side,
+    /// The resource that answered, for messages.
+    pub resource: Arc<Label>,
     /// What the request was to do, for messages.
     pub purpose: String,
     /// The authentication method of the request.
@@ -131,14 +133,14 @@ impl Answer {
         let status = self.status.as_u16();
         Error::new(
             ErrorKind::Unforeseen,
-            format!("the {} answered HTTP {status} with {with} ({})", self.side, self.purpose),
+            format!("{} answered HTTP {status} with {with} ({})", self.resource, self.purpose),
         )
         .with_delivery(Delivery::Unanswered)
         .with_request_id(self.request_id())
         .with_remedy(format!(
-            "check that the {} endpoint is that of a Form Recognizer or Document Intelligence resource \
+            "check that {} is that of a Form Recognizer or Document Intelligence resource \
                  and that no proxy answers instead of it",
-            self.side
+            self.resource.endpoint()
         ))
     }
 

@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::Answer;
 use super::catalogue::{
     CATALOGUE, CHECK_ACCESS, CHECK_ENDPOINT, CHECK_NETWORK, CHECK_ROLE, Entry, FIREWALL, OUT_OF_QUOTA, RAISE_VOLUME,
-    TRANSIENT,
+    TRANSIENT, fill,
 };
 use super::response::parse_http_date;
 use crate::auth::AuthMethod;
 use crate::error::{Delivery, Error, ErrorKind, Finding, ServiceError};
-use crate::resource::Side;
+use crate::label::Label;
 use crate::text::UntrustedText;
 
 /// How many failures of one answer are shown. An answer may have megabytes of them.
@@ -66,10 +66,20 @@ fn look_up(error: &ServiceError) -> Option<&'static Entry> {
     })
 }
 
-/// The remedy for a failed operation of this side, if the catalogue has one.
+/// The remedy for a failed operation of this source, if the catalogue has one.
 #[must_use]
-pub(crate) fn remedy(error: &ServiceError, side: Side) -> Option<String> {
-    look_up(error).map(|entry| for_side(entry.remedy, side))
+pub(crate) fn remedy(error: &ServiceError, source: &Label, target: Option<&Label>) -> Option<String> {
+    look_up(error).map(|entry| fill(entry.remedy, Some(source), target))
+}
+
+/// The refusal of a start, whose remedy may be about the settings of the target.
+#[must_use]
+pub(crate) fn of_start(error: Error, source: &Label, target: Option<&Label>) -> Error {
+    let entry = error.service().and_then(look_up).filter(|entry| entry.remedy.contains("{address}"));
+    match entry {
+        Some(entry) => error.with_remedy(fill(entry.remedy, Some(source), target)),
+        None => error,
+    }
 }
 
 /// Whether the service has refused an authorization, and not what it is for.
@@ -77,18 +87,6 @@ pub(crate) fn remedy(error: &ServiceError, side: Side) -> Option<String> {
 pub(crate) fn is_about_authorization(error: &ServiceError) -> bool {
     const CODES: [&str; 5] = ["1002", "2024", "AuthorizationError", "AuthorizationFailed", "ResourceResolverError"];
     outward(error).any(|error| error.code.as_ref().is_some_and(|code| CODES.contains(&code.raw())))
-}
-
-/// Names the side in a remedy.
-pub(super) fn for_side(remedy: &str, side: Side) -> String {
-    // Such a resource has a name, and no flags and variables of a side.
-    let remedy = match side {
-        Side::Alone => {
-            &*remedy.replace("FRCOPY_{SIDE}_KEY, or the key of the named resource,", "its key").replace("--{side}-", "")
-        }
-        Side::Source | Side::Target => remedy,
-    };
-    remedy.replace("{side}", &side.to_string()).replace("{SIDE}", &side.to_string().to_uppercase())
 }
 
 /// In the message of a 429 of the free tier (F0).
@@ -134,7 +132,7 @@ pub(crate) fn refusal(answer: &Answer) -> Error {
         .with_http_status(status)
         .with_delivery(delivery)
         .with_request_id(answer.request_id())
-        .with_remedy(for_side(remedy_for(answer, kind, delivery, entry, said.as_ref()), answer.side));
+        .with_remedy(fill(remedy_for(answer, kind, delivery, entry, said.as_ref()), Some(&answer.resource), None));
     match said {
         Some(said) => error.with_source(said),
         None => error.with_source(format!("the answer has no error message of the service ({})", answer.content())),
@@ -142,21 +140,21 @@ pub(crate) fn refusal(answer: &Answer) -> Error {
 }
 
 fn what_happened(answer: &Answer, delivery: Delivery) -> String {
-    let Answer { side, purpose, .. } = answer;
+    let Answer { resource, purpose, .. } = answer;
     let status = answer.status.as_u16();
     match (delivery, status) {
         (_, 300..=399) => {
             let elsewhere =
                 answer.header("location").map_or_else(|| "another address".into(), |location| answer.text(location));
-            format!("asked to {purpose}, the {side} redirects to {elsewhere}, which is not followed (HTTP {status})")
+            format!("asked to {purpose}, {resource} redirects to {elsewhere}, which is not followed (HTTP {status})")
         }
-        (Delivery::Throttled { .. }, _) => format!("rate limited by the {side}, asked to {purpose} (HTTP {status})"),
-        (Delivery::Busy { .. }, _) => format!("the {side} is not available, asked to {purpose} (HTTP {status})"),
+        (Delivery::Throttled { .. }, _) => format!("rate limited by {resource}, asked to {purpose} (HTTP {status})"),
+        (Delivery::Busy { .. }, _) => format!("{resource} is not available, asked to {purpose} (HTTP {status})"),
         (Delivery::OutOfQuota { .. }, _) => {
-            format!("the call volume of the {side} is used up, asked to {purpose} (HTTP {status})")
+            format!("the call volume of {resource} is used up, asked to {purpose} (HTTP {status})")
         }
-        (Delivery::Unanswered, _) => format!("the {side} could not {purpose} (HTTP {status})"),
-        _ => format!("the {side} refused to {purpose} (HTTP {status})"),
+        (Delivery::Unanswered, _) => format!("{resource} could not {purpose} (HTTP {status})"),
+        _ => format!("{resource} refused to {purpose} (HTTP {status})"),
     }
 }
 
@@ -178,9 +176,7 @@ fn remedy_for(
         }
         (Delivery::OutOfQuota { .. }, _) => RAISE_VOLUME,
         (_, Some(entry)) => entry.remedy,
-        (_, None) if answer.status.is_redirection() => {
-            "check the {side} endpoint: it must be the resource's own address"
-        }
+        (_, None) if answer.status.is_redirection() => "check {endpoint}: it must be the resource's own address",
         (_, None) => match kind {
             ErrorKind::NotFound => CHECK_ENDPOINT,
             ErrorKind::Exists => "choose another id with --target-model-id",
@@ -289,12 +285,17 @@ mod tests {
         for (auth_method, status, body, expected) in [
             (AuthMethod::Key, 403, &off, "use --source-auth entra"),
             (AuthMethod::Key, 401, &denied, "use --source-auth entra"),
-            (AuthMethod::Key, 401, &denied, "check that FRCOPY_SOURCE_KEY"),
-            (AuthMethod::Key, 403, &firewall, "network rules of the source"),
-            (AuthMethod::Key, 403, &String::new(), "network rules of the source"),
+            (
+                AuthMethod::Key,
+                401,
+                &denied,
+                "check that the source key is a key of the source endpoint https://a.example",
+            ),
+            (AuthMethod::Key, 403, &firewall, "network rules of the source endpoint"),
+            (AuthMethod::Key, 403, &String::new(), "network rules of the source endpoint"),
             (AuthMethod::Token, 401, &role, "Cognitive Services User on both resources, source and target"),
             (AuthMethod::Token, 401, &denied, "Cognitive Services User on both resources, source and target"),
-            (AuthMethod::Token, 403, &firewall, "network rules of the source"),
+            (AuthMethod::Token, 403, &firewall, "network rules of the source endpoint"),
         ] {
             let remedy = remedy(auth_method, status, body);
             assert!(remedy.contains(expected), "{body}: {remedy}");
@@ -364,8 +365,9 @@ mod tests {
     #[test]
     fn the_usual_cause_of_2024_is_named_first() {
         let error = ServiceError { code: Some("2024".into()), message: "".into(), outer: None };
+        let [source, target] = ["source", "target"].map(|side| Label::of_side(side, String::new()));
         assert!(
-            remedy(&error, Side::Source)
+            remedy(&error, &source, Some(&target))
                 .unwrap()
                 .starts_with("make --target-resource-id and --target-region a true pair")
         );

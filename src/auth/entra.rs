@@ -29,8 +29,9 @@ use tracing::info;
 use super::{Token, TokenFuture, TokenSource};
 use crate::child::{self, KillOnDrop};
 use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
+use crate::label::Label;
 use crate::redactor::Redactor;
-use crate::resource::{Cloud, Side};
+use crate::resource::Cloud;
 use crate::text::sanitize;
 
 /// The address of the Azure instance metadata service. It is reachable from Azure machines only.
@@ -112,13 +113,14 @@ impl Identity {
         }
     }
 
-    fn remedy(self, side: Side) -> String {
+    fn remedy(self, label: &Label) -> String {
+        let tenant = &label.settings().tenant;
         match self {
             Self::ServicePrincipal => {
-                format!("correct AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, and AZURE_TENANT_ID or --{side}-tenant")
+                format!("correct AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, and AZURE_TENANT_ID or {tenant}")
             }
             Self::Workload => format!(
-                "correct AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, and AZURE_TENANT_ID or --{side}-tenant, and check \
+                "correct AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE, and AZURE_TENANT_ID or {tenant}, and check \
                  that the identity trusts this cluster"
             ),
             Self::Managed => {
@@ -136,7 +138,7 @@ impl Identity {
 /// The identity is the one that the environment configures (service principal, workload or managed identity), else the
 /// managed identity of an Azure machine, else the account that is signed in to the Azure CLI or the Azure Developer CLI.
 pub(crate) struct Entra {
-    side: Side,
+    label: Label,
     cloud: Cloud,
     tenant: Option<String>,
     http: Arc<TokenHttpClient>,
@@ -170,17 +172,17 @@ impl Entra {
     ///
     /// # Errors
     /// When the tenant is neither a GUID nor a domain name.
-    pub(crate) fn new(side: Side, cloud: Cloud, tenant: Option<&str>, http: HttpClients) -> Result<Self, Error> {
+    pub(crate) fn new(label: Label, cloud: Cloud, tenant: Option<&str>, http: HttpClients) -> Result<Self, Error> {
         let tenant = tenant.map(str::trim);
         if tenant.is_some_and(|id| id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c)))
         {
             return Err(Error::settings(
-                format!("--{side}-tenant is not the id of a tenant"),
+                format!("{} is not the id of a tenant", label.settings().tenant),
                 "give its id or domain name, as `az account show --query tenantId` prints it",
             ));
         }
         let (tenant, http) = (tenant.map(str::to_owned), Arc::new(TokenHttpClient(http)));
-        Ok(Self { side, cloud, tenant, http, selected: Cell::default() })
+        Ok(Self { label, cloud, tenant, http, selected: Cell::default() })
     }
 
     async fn token(&self) -> Result<Token, Error> {
@@ -192,7 +194,7 @@ impl Entra {
 
     /// Tries the candidates in turn and selects the first one that returns a token.
     async fn first_token(&self) -> Result<Token, Error> {
-        let side = self.side;
+        let label = &self.label;
         let mut failures = Vec::new();
         for identity in Identity::candidates() {
             if *identity == Identity::Managed && !self.http.is_on_azure().await {
@@ -209,7 +211,7 @@ impl Entra {
         }
         Err(Error::new(
             ErrorKind::Credentials,
-            format!("no identity on this machine got an Entra ID token for the {side}"),
+            format!("no identity on this machine got an Entra ID token for {label}"),
         )
         .with_source(failures.join("; "))
         .with_remedy(
@@ -227,7 +229,7 @@ impl Entra {
             timeout(TOKEN_TIMEOUT, request).await.map_err(|_| self.unavailable(identity, "no answer in time"))?;
         let answer = answer.map_err(|error| self.failed(identity, &error))?;
         let expires = Timestamp::from_second(answer.expires_on.unix_timestamp()).ok();
-        info!("{}: got a token of {identity}, valid until {}", self.side, expires.unwrap_or_default());
+        info!("{}: got a token of {identity}, valid until {}", self.label, expires.unwrap_or_default());
         Token::new(&answer.token.secret().into(), expires)
     }
 
@@ -295,13 +297,13 @@ impl Entra {
         if is_transient {
             return self.unavailable(identity, &cause);
         }
-        let what = format!("failed to get an Entra ID token for the {} with {identity}", self.side);
-        Error::new(ErrorKind::Credentials, what).with_source(cause).with_remedy(identity.remedy(self.side))
+        let what = format!("failed to get an Entra ID token for {} with {identity}", self.label);
+        Error::new(ErrorKind::Credentials, what).with_source(cause).with_remedy(identity.remedy(&self.label))
     }
 
     /// No request was sent to the resource, so the caller may repeat it.
     fn unavailable(&self, identity: Identity, cause: &str) -> Error {
-        let what = format!("Entra ID did not answer the token request for the {} with {identity}", self.side);
+        let what = format!("Entra ID did not answer the token request for {} with {identity}", self.label);
         Error::new(ErrorKind::Unavailable, what)
             .with_delivery(Delivery::NotSent)
             .with_source(cause)

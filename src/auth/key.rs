@@ -1,9 +1,10 @@
 //! Resource keys.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::AuthHeader;
 use crate::error::Error;
+use crate::slips;
 
 /// A key of a resource: visible ASCII without surrounding white space. `Debug` redacts it.
 #[derive(Debug, Clone)]
@@ -16,6 +17,9 @@ impl Key {
     /// When it is empty or cannot be a key. The error does not contain it.
     pub fn new(secret: &SecretString) -> Result<Self, Error> {
         const REMEDY: &str = "copy KEY 1 or KEY 2 from the resource's page Keys and Endpoint";
+        if let Some(error) = slips::in_place_of_key(secret.expose_secret()) {
+            return Err(error);
+        }
         AuthHeader::new("ocp-apim-subscription-key", "", secret, REMEDY).map(Self)
     }
 
@@ -26,8 +30,6 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]

@@ -61,7 +61,16 @@ pub(crate) enum TargetCheck {
     /// It was compared with the source.
     Compared(Checked),
     /// The source is unavailable. This is what the target has.
-    Listed(Inventory),
+    Listed(TargetInventory),
+}
+
+/// What a target has.
+#[derive(Debug)]
+pub(crate) struct TargetInventory {
+    /// Its models.
+    pub inventory: Inventory,
+    /// The time by its own clock.
+    pub time: Option<Timestamp>,
 }
 
 impl Comparison {
@@ -123,6 +132,11 @@ pub(crate) enum CheckEvent<'a> {
         side: Side,
         /// How many.
         count: usize,
+    },
+    /// The copies that a manifest records on the target are of these sources.
+    Recorded {
+        /// The sources.
+        sources: &'a [&'a Endpoint],
     },
     /// Further copies on the target of v2.1 models that have one.
     Spare {

@@ -19,12 +19,13 @@ use crate::inventory::{Inventory, Listed, PARALLEL_READS, complete};
 use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::{Training, differences};
 use crate::resource::Side;
+use crate::samples::SampledSource;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use comparison::{CheckEvent, Checked, Checks, Comparison, TargetCheck, Verdict};
+pub(crate) use comparison::{CheckEvent, Checked, Checks, Comparison, TargetCheck, TargetInventory, Verdict};
 pub(crate) use pairing::CheckPlan;
 use pairing::{Pair, Paired, is_named_by_service, pair};
-use sampling::try_samples;
+use sampling::Sampling;
 
 /// Receives each event, with the position of the target that it belongs to; none for events of the source.
 pub(crate) type CheckObserver<'a> = &'a dyn Fn(Option<usize>, CheckEvent<'_>);
@@ -55,7 +56,9 @@ pub(crate) async fn check(
         match Inventory::read(&source, first.scope).await {
             // Where the source is unavailable, what the targets have can still be compared with a manifest.
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-            read => on_source.set(read.map(|inventory| Source::new(&source, inventory, observer))).unwrap_or_default(),
+            read => on_source
+                .set(read.map(|inventory| Source::new(&source, inventory, plans.len(), observer)))
+                .unwrap_or_default(),
         }
         Ok(())
     };
@@ -65,7 +68,7 @@ pub(crate) async fn check(
         let observer = &|event: CheckEvent<'_>| observer(Some(position), event);
         match on_source.wait().await {
             Ok(source) => plan.compare(source, target, on_target, observer).await.map(TargetCheck::Compared),
-            Err(_) => Ok(TargetCheck::Listed(on_target)),
+            Err(_) => Ok(TargetCheck::Listed(TargetInventory { inventory: on_target, time: target.service_time() })),
         }
     });
     // Where no target can be compared, the source need not be waited for.
@@ -87,12 +90,14 @@ struct Source<'a> {
     not_ready: Vec<NotReady>,
     /// The models that were read one by one, each once.
     complete: RefCell<BTreeMap<(Kind, ModelId), ReadOnce>>,
+    sampled: SampledSource<'a>,
 }
 
 impl<'a> Source<'a> {
-    fn new(client: &'a Client<'a>, inventory: Inventory, observer: CheckObserver<'_>) -> Self {
+    fn new(client: &'a Client<'a>, inventory: Inventory, targets: usize, observer: CheckObserver<'_>) -> Self {
         let (ready, not_ready) = ready(inventory, Side::Source, &|event: CheckEvent<'_>| observer(None, event));
-        Self { client, ready, not_ready, complete: RefCell::default() }
+        let sampled = SampledSource::new(client, targets);
+        Self { client, ready, not_ready, complete: RefCell::default(), sampled }
     }
 
     /// Reads what the list has left out of a model.
@@ -130,7 +135,8 @@ impl CheckPlan {
         let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(source, target, pair));
         let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
         if let Some(samples) = &self.samples {
-            try_samples([source.client, target], samples, &mut comparisons, observer).await?;
+            let plan = Sampling { plan: samples, source: &source.sampled, target };
+            plan.run(&mut comparisons, observer).await?;
         }
         comparisons.extend(left_out.filter(|one| self.selection.names(&one.listed.model)).map(left_out_one));
         Ok(Checked { comparisons, target_time: target.service_time() })

@@ -34,8 +34,9 @@ pub(crate) struct CheckPlan {
 }
 
 impl CheckPlan {
-    /// With a template: leaves out the copies of an earlier run on the source, and on the target, if it is the same
-    /// resource, the models that are no copies of the others.
+    /// With a template: leaves out the copies of an earlier run on the source, and on the target what is no copy: what the
+    /// template cannot have made, unless the service chose the id, and in the same resource all models but the copies of the
+    /// others.
     pub(super) fn without_others(
         &self,
         mut on_source: Vec<Listed>,
@@ -44,10 +45,13 @@ impl CheckPlan {
         if let Some(template) = &self.template {
             let is_result = |listed: &Listed| !is_named_by_service(listed) && template.is_result(&listed.model.id);
             on_source.retain(|listed| !is_result(listed));
-            if self.source.endpoint == self.target.endpoint {
-                let copies: BTreeSet<_> = on_source.iter().flat_map(|source| self.known_copies_of(source)).collect();
-                on_target.retain(|listed| is_result(listed) || copies.contains(&identity(listed)));
-            }
+            let is_one_resource = self.source.endpoint == self.target.endpoint;
+            let copies: BTreeSet<_> = on_source.iter().flat_map(|source| self.known_copies_of(source)).collect();
+            on_target.retain(|listed| {
+                is_result(listed)
+                    || copies.contains(&identity(listed))
+                    || (!is_one_resource && is_named_by_service(listed))
+            });
         }
         (on_source, on_target)
     }

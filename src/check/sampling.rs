@@ -2,28 +2,36 @@
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::samples::{Pair as SampledPair, SamplesOutcome, SamplesPlan};
+use crate::samples::{Pair as SampledPair, SampledSource, SamplesOutcome, SamplesPlan};
 
 use super::comparison::{CheckEvent, Comparison, Verdict};
 
-/// Analyzes the samples of the models that both have, and adds what came of it.
-pub(super) async fn try_samples(
-    clients: [&Client<'_>; 2],
-    plan: &SamplesPlan,
-    comparisons: &mut [Comparison],
-    observer: &dyn Fn(CheckEvent<'_>),
-) -> Result<(), Error> {
-    let on_source: Vec<_> = comparisons.iter().filter_map(|one| Some(one.source.as_ref()?.id.clone())).collect();
-    let (pairs, sampled): (Vec<_>, Vec<_>) =
-        comparisons.iter_mut().filter_map(|one| Some((one.sampled_pair()?, one))).unzip();
-    let extent = plan.extent(&pairs, &on_source)?;
-    observer(CheckEvent::Sampling(&extent));
-    let on_done = |done| observer(CheckEvent::Sampled { done, of: extent.documents });
-    let outcomes = plan.run(clients, &pairs, on_done).await;
-    for (one, outcome) in sampled.into_iter().zip(outcomes) {
-        one.add(outcome);
+/// The samples, on the source and on one target.
+pub(super) struct Sampling<'a> {
+    pub(super) plan: &'a SamplesPlan,
+    pub(super) source: &'a SampledSource<'a>,
+    pub(super) target: &'a Client<'a>,
+}
+
+impl Sampling<'_> {
+    /// Analyzes the samples of the models that both have, and adds what came of it.
+    pub(super) async fn run(
+        &self,
+        comparisons: &mut [Comparison],
+        observer: &dyn Fn(CheckEvent<'_>),
+    ) -> Result<(), Error> {
+        let on_source: Vec<_> = comparisons.iter().filter_map(|one| Some(one.source.as_ref()?.id.clone())).collect();
+        let (pairs, sampled): (Vec<_>, Vec<_>) =
+            comparisons.iter_mut().filter_map(|one| Some((one.sampled_pair()?, one))).unzip();
+        let extent = self.plan.extent(&pairs, &on_source)?;
+        observer(CheckEvent::Sampling(&extent));
+        let on_done = |done| observer(CheckEvent::Sampled { done, of: extent.documents });
+        let outcomes = self.plan.run(self.source, self.target, &pairs, on_done).await;
+        for (one, outcome) in sampled.into_iter().zip(outcomes) {
+            one.add(outcome);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 impl Comparison {

@@ -19,6 +19,7 @@ use super::config::ConfigArgs;
 use super::console::{self, Console, Verbosity};
 use super::input::{STDIN, parse, parse_description, parse_tags, parse_timeout, process_environment};
 use super::side::{SideSettings, Sides, TargetAddressArgs, TargetArgs, ToArg};
+use super::side_names::SideNames;
 use super::{ci, exit_code, json, runner};
 
 /// Issues an authorization to copy one model into the target resource, for a person without the target's credential.
@@ -115,7 +116,7 @@ fn run_authorize(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> 
     let verbosity = args.output.verbosity();
     let plan = &plan;
     let work = async move |console: &Console, cancel: &CancellationToken| {
-        let reporter = console.copy_reporter();
+        let reporter = console.copy_reporter(SideNames::of(None, &plan.target));
         let keep = |authorization: &AuthorizationFile| {
             ci::mask(&authorization.authorization.access_token);
             file.write(&authorization.to_json())
@@ -154,7 +155,7 @@ fn run_revoke(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> {
     };
     let verbosity = args.output.verbosity();
     let work = async |console: &Console, cancel: &CancellationToken| {
-        let reporter = console.copy_reporter();
+        let reporter = console.copy_reporter(SideNames::of(None, &target));
         copy::revoke(&target, &authorization, timeout, &|event: Event<'_>| reporter.show(&event), cancel).await
     };
     runner::until_signal(verbosity, Results::None, work, |(), _| {
@@ -167,7 +168,8 @@ fn run_revoke(args: &AuthorizeArgs, path: &Path) -> anyhow::Result<ExitCode> {
 
 fn plan(args: &AuthorizeArgs) -> Result<AuthorizePlan, Error> {
     let target = target_settings(args)?;
-    let (target, target_address) = (target.resource()?, args.address.address(&target, &process_environment)?);
+    let target_address = args.address.address(&target, &process_environment)?;
+    let target = args.address.resource(&target, &process_environment)?;
     let plan = AuthorizePlan {
         target,
         api_version: parse("--api-version", &args.api_version)?,

@@ -115,7 +115,11 @@ impl Account {
                 let remedy = format!("check that `az account show` works, or {instead}");
                 return Error::new(ErrorKind::Unavailable, what).with_remedy(remedy);
             }
-            let what = format!("the Azure CLI, which is needed for {account}, cannot be run");
+            let what = if error.kind() == io::ErrorKind::NotFound {
+                format!("{AZ} was not found on PATH; the Azure CLI is needed for {account}")
+            } else {
+                format!("the Azure CLI, which is needed for {account}, cannot be run")
+            };
             Error::settings(what, format!("install it, or {instead}")).with_source(error)
         })?;
         if !output.status.success() {

@@ -6,7 +6,7 @@ use crate::error::Error;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::help::Topic;
+use super::help::{self, Topic};
 use super::{json, runner};
 
 /// Prints the completion script of a shell.
@@ -92,9 +92,12 @@ pub(super) fn man(args: &ManArgs, cli: Command) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(runner::refuse(&error)),
     };
     let mut roff = Vec::new();
-    clap_mangen::Man::new(page).render(&mut roff)?;
+    let heading = if page.get_name() == "frcopy" { ".SH TOPICS" } else { ".SH EXAMPLES" };
+    let page = clap_mangen::Man::new(page).source(concat!("frcopy ", env!("CARGO_PKG_VERSION")));
+    page.render(&mut roff)?;
     // Without hyphenation and justification: both would break up names of options and variables.
     let roff = String::from_utf8_lossy(&roff).replacen(".SH NAME", ".nh\n.ad l\n.SH NAME", 1);
+    let roff = roff.replacen(".SH EXTRA", heading, 1).replacen("<\\fIsubcommands\\fR>", "<\\fICOMMAND\\fR>", 1);
     json::print_document(roff.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
@@ -119,9 +122,6 @@ fn page_of(name: Option<&str>, mut cli: Command) -> Result<Command, Error> {
     // Sets the version and the full name of every subcommand.
     cli.build();
     let Some(name) = name else { return Ok(cli) };
-    let known: Vec<_> = cli.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let command = cli.find_subcommand(name).cloned().ok_or_else(|| {
-        Error::settings(format!("there is no command {name:?}"), format!("choose one of {}", known.join(", ")))
-    })?;
+    let command = cli.find_subcommand(name).cloned().ok_or_else(|| help::no_command_or_topic(name, &cli))?;
     Ok(command.display_name(format!("frcopy-{name}")))
 }

@@ -1,7 +1,6 @@
 //! What people read on stderr: progress, warnings, errors.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Write;
 use std::time::Duration;
 
 use crate::api::Capacity;
@@ -10,16 +9,15 @@ use crate::copy::Event;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
-use anstyle::{AnsiColor, Style};
+use crate::resource::Side;
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::ci;
+use super::error_text;
 use super::screen::{Screen, print};
-
-const ERROR: Style = AnsiColor::Red.on_default().bold();
-const HELP: Style = AnsiColor::Green.on_default().bold();
+use super::side_names::SideNames;
 
 /// A model that expires sooner than this gets a warning.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -72,21 +70,12 @@ pub(super) fn error_of(name: &str, error: &Error) {
 }
 
 fn report_error(name: &str, error: &Error) {
-    print(&format!("{ERROR}error:{ERROR:#} {name}{error}"));
-    let mut text = format!("{name}{error}");
-    let causes = error.causes().map(|cause| ("cause", Style::new(), cause.to_string()));
-    let remedy = error.remedy().map(|remedy| ("help", HELP, remedy.to_string()));
-    let request_id = error.request_id().map(|id| ("request id", Style::new(), id.to_string()));
-    for (label, style, detail) in causes.chain(remedy).chain(request_id) {
-        print(&format!("{style}{label}:{style:#} {detail}"));
-        let _ = write!(text, "\n{label}: {detail}");
-    }
-    ci::error(&text);
+    ci::error(&error_text::print_error(&format!("{name}{error}"), error));
 }
 
 /// Reports an error that has no remedy of its own, such as a defect of frcopy.
 pub(super) fn plain_error(text: &str) {
-    print(&format!("{ERROR}error:{ERROR:#} {text}"));
+    error_text::print_plain(text);
 }
 
 /// Reports a warning before the command has a [`Console`].
@@ -118,7 +107,8 @@ pub(super) fn counts<'w>(total: usize, parts: impl IntoIterator<Item = (usize, &
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let parts: Vec<_> = parts.map(|(count, what)| format!("{count} {what}")).collect();
     let parts = if parts.is_empty() { "nothing".into() } else { parts.join(", ") };
-    format!("of {total} models and classifiers: {parts}")
+    let models = if total == 1 { "model or classifier" } else { "models and classifiers" };
+    format!("of {total} {models}: {parts}")
 }
 
 /// Stderr while a command runs.
@@ -130,6 +120,7 @@ pub(super) struct Console {
 /// Reports the events of one copy.
 pub(super) struct CopyReporter<'c> {
     console: &'c Console,
+    sides: SideNames,
     /// The name of the model, if the command copies several.
     name: Option<String>,
     /// The line that shows the progress.
@@ -179,18 +170,19 @@ impl Console {
     }
 
     /// The reporter of a command's only copy.
-    pub(super) fn copy_reporter(&self) -> CopyReporter<'_> {
-        self.reporter_on(None, Progress::Spinner(self.screen.spinner().clone()))
+    pub(super) fn copy_reporter(&self, sides: SideNames) -> CopyReporter<'_> {
+        self.reporter_on(sides, None, Progress::Spinner(self.screen.spinner().clone()))
     }
 
     /// The reporter of one of several copies.
-    pub(super) fn named_reporter(&self, name: String) -> CopyReporter<'_> {
-        self.reporter_on(Some(name), Progress::Row(RefCell::default()))
+    pub(super) fn named_reporter(&self, sides: SideNames, name: String) -> CopyReporter<'_> {
+        self.reporter_on(sides, Some(name), Progress::Row(RefCell::default()))
     }
 
-    fn reporter_on(&self, name: Option<String>, progress: Progress) -> CopyReporter<'_> {
+    fn reporter_on(&self, sides: SideNames, name: Option<String>, progress: Progress) -> CopyReporter<'_> {
         CopyReporter {
             console: self,
+            sides,
             name,
             progress,
             last_status: RefCell::default(),
@@ -273,9 +265,11 @@ impl Console {
 impl CopyReporter<'_> {
     /// Reports an event of the copy.
     pub(super) fn show(&self, event: &Event<'_>) {
+        let SideNames { source, target } = &self.sides;
         match event {
-            Event::Preflight => self.step("reading the source and the target"),
-            Event::PreflightOf(side) => self.step(&format!("reading the {side}")),
+            Event::Preflight => self.step(&format!("reading {source} and {target}")),
+            Event::PreflightOf(Side::Source) => self.step(&format!("reading {source}")),
+            Event::PreflightOf(_) => self.step(&format!("reading {target}")),
             Event::Inconclusive { error } => self.detail(&format!("continuing without an answer: {error}")),
             Event::Found { version, model, .. } => {
                 self.step(&format!("copying with API {version}"));
@@ -291,39 +285,39 @@ impl CopyReporter<'_> {
                 self.set_progress(format!("no answer to the poll: {error}"));
             }
             Event::Retrying { error, wait } => self.step(&will_send_again(error, *wait)),
-            Event::Verifying => self.step("verifying that the target has the copy"),
+            Event::Verifying => self.step(&format!("verifying that {target} has the copy")),
             Event::NotVerified { error } => {
-                self.warning(&format!("the copy succeeded, but it could not be verified on the target: {error}"));
+                self.warning(&format!("the copy succeeded, but it could not be verified on {target}: {error}"));
             }
             Event::MayBeReserved { candidates, requests } => {
-                self.urgent_warning(&may_be_reserved(candidates, *requests));
+                self.urgent_warning(&may_be_reserved(candidates, *requests, target));
             }
             Event::BlankLeft { target_model_id } => self.urgent_warning(&format!(
-                "the blank model {target_model_id} of the failed copy remains on the target; delete it if it is not needed"
+                "the blank model {target_model_id} of the failed copy remains on {target}; delete it if it is not needed"
             )),
             Event::RecoveringStart { error } => self.note(&format!("{error}; looking for the copy")),
             Event::ReadyOnTarget { target_model_id } => {
-                self.urgent_warning(&format!("the target has a ready model {target_model_id}; it is not deleted"));
+                self.urgent_warning(&format!("{target} has a ready model {target_model_id}; it is not deleted"));
             }
             Event::StartingOver => self.note("the copy was not started; starting again with a new authorization"),
             Event::Released { target_model_id } => {
-                self.note(&format!("released: the target has deleted the reserved {target_model_id}"));
+                self.note(&format!("released: {target} has deleted the reserved {target_model_id}"));
             }
             Event::NotVerifiable => {
                 self.note("not verified: this needs the target's credential, with frcopy list target");
             }
             Event::ReservedForOtherParty { target_model_id } => self.urgent_warning(&format!(
-                "{target_model_id} may remain reserved on the target; release it there with frcopy authorize --revoke"
+                "{target_model_id} may remain reserved on {target}; release it there with frcopy authorize --revoke"
             )),
             Event::NotReleased { target_model_id, error } => self.left_behind(target_model_id, error),
             Event::SeemsExpired { expires } => self.warning(&format!(
                 "the authorization expired at {expires:.0}, by this machine's clock; the service decides"
             )),
             Event::Capacity(Capacity { count, limit }) => {
-                self.note(&format!("the target has {count} of at most {limit} models"));
+                self.note(&format!("{target} has {count} of at most {limit} models"));
             }
             Event::WaitingForBlanks { count } => self.note(&format!(
-                "the target has {count} recent v2.1 models that are still blank: waiting for their copies"
+                "{target} has {count} recent v2.1 models that are still blank: waiting for their copies"
             )),
             Event::Adopted { operation, .. } => {
                 self.note(&format!("a copy to this id is already running, and is polled: {operation}"));
@@ -341,14 +335,17 @@ impl CopyReporter<'_> {
             | Event::RepeatInconclusive
             | Event::AlreadyThere { .. }
             | Event::Staged => {}
+            Event::ReplacesNewer { target_model_id, theirs, ours } => self.warning(&format!(
+                "{target_model_id} of {target} was trained later ({theirs:.0}) than the model that replaces it ({ours:.0})"
+            )),
             Event::Staging { staging_id } => self.note(&format!("copying to {staging_id} first")),
-            Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from the target")),
+            Event::Deleted { target_model_id } => self.note(&format!("deleted {target_model_id} from {target}")),
             Event::CopyMissing { target_model_id } => {
-                self.warning(&format!("the manifest records the copy {target_model_id}, which the target does not have"));
+                self.warning(&format!("the manifest records the copy {target_model_id}, which {target} does not have"));
             }
-            Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on the target")),
+            Event::StagingKept { staging_id } => self.warning(&format!("{staging_id} is kept on {target}")),
             Event::StagingLeft { staging_id, error } => {
-                self.warning(&format!("{staging_id} could not be deleted from the target: {error}"));
+                self.warning(&format!("{staging_id} could not be deleted from {target}: {error}"));
             }
         }
     }
@@ -458,7 +455,10 @@ impl CopyReporter<'_> {
 
     fn left_behind(&self, target_model_id: &ModelId, error: &Error) {
         let verb = if error.is_no_such_model() { "may remain" } else { "remains" };
-        self.urgent_warning(&format!("{target_model_id} {verb} reserved on the target, without a copy: {error}"));
+        self.urgent_warning(&format!(
+            "{target_model_id} {verb} reserved on {}, without a copy: {error}",
+            self.sides.target
+        ));
     }
 }
 
@@ -474,7 +474,7 @@ fn will_send_again(error: &Error, wait: Duration) -> String {
 }
 
 /// What authorize requests without an answer may have left.
-fn may_be_reserved(candidates: &[ModelId], requests: usize) -> String {
+fn may_be_reserved(candidates: &[ModelId], requests: usize, target: &str) -> String {
     let names: Vec<_> = candidates.iter().map(ToString::to_string).collect();
     let names = names.join(", ");
     let what = match candidates.len() {
@@ -486,5 +486,5 @@ fn may_be_reserved(candidates: &[ModelId], requests: usize) -> String {
         _ => format!("{requests} of {names} may remain reserved"),
     };
     let authorizations = if requests == 1 { "an authorization" } else { "several authorizations" };
-    format!("{authorizations} got no answer; {what} on the target")
+    format!("{authorizations} got no answer; {what} on {target}")
 }

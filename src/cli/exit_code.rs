@@ -50,7 +50,9 @@ impl Code {
         match self {
             Self::Success => "every copy exists and is ready; check: source and target are the same",
             Self::Unforeseen => "a fault of frcopy itself, or an answer that it cannot read",
-            Self::Settings => "the usage or the settings are wrong; no request was sent",
+            Self::Settings => {
+                "the usage or the settings are wrong; of several copies, those that need no other settings were made"
+            }
             Self::Verdict => "the service refused, failed, canceled or skipped a copy",
             Self::Credentials => "the credentials were rejected (401, 403)",
             Self::NotFound => "no such model, operation, resource or API version; nothing is selected",

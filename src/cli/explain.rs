@@ -9,6 +9,7 @@ use clap::Args;
 use super::exit_code::Code;
 use super::help::wrap;
 use super::input::without_keys;
+use super::nearest::nearest;
 use super::{json, runner};
 
 /// Explains a code of the service, such as 2024, or an exit code.
@@ -80,9 +81,6 @@ fn explain(Explanation { text: code, is_message, kind, meaning, remedy }: &Expla
     let mut text = format!("{code} {what} of the service.\n\n");
     text += &wrap("meaning: ", meaning);
     text += &wrap("help: ", remedy);
-    if remedy.to_lowercase().contains("<side>") {
-        text += &wrap("", "<side> is source or target: the resource that sent it.");
-    }
     // A code in a refused request and the same code in a failed operation may end with different exit codes.
     let exit_codes = if exit == Code::Verdict || *is_message {
         exit.number().to_string()
@@ -98,8 +96,14 @@ fn exit_code(code: Code) -> String {
 }
 
 fn unknown(code: &str) -> Error {
+    let known: Vec<_> = explanations().filter(|known| !known.is_message).map(|known| known.text).collect();
     Error::settings(
         format!("{:?} is not a known code", without_keys(code)),
-        "give one of the codes that frcopy explain lists; the service's message explains other codes",
+        match nearest(code, &known) {
+            Some(near) => format!("did you mean {near}? frcopy explain lists all codes"),
+            None => {
+                "give one of the codes that frcopy explain lists; the service's message explains other codes".into()
+            }
+        },
     )
 }

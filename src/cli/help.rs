@@ -100,14 +100,20 @@ pub(super) fn run(args: &HelpArgs, cli: Command) -> ExitCode {
     if commands.iter().any(|command| command == name) {
         return print(cli, &["frcopy", name, "--help"]);
     }
-    runner::refuse(&Error::settings(
+    runner::refuse(&no_command_or_topic(name, &cli))
+}
+
+/// The error of a name that is neither that of a command nor that of a topic.
+pub(super) fn no_command_or_topic(name: &str, cli: &Command) -> Error {
+    let commands: Vec<_> = cli.get_subcommands().map(Command::get_name).filter(|name| *name != "help").collect();
+    Error::settings(
         format!("there is no command or topic {:?}", without_keys(name)),
         format!(
             "choose one of the commands {}, or one of the topics {}",
             commands.join(", "),
             TOPICS.map(|topic| topic.name).join(", ")
         ),
-    ))
+    )
 }
 
 /// Prints what the flag `--help` prints.
@@ -157,8 +163,8 @@ fn exit_codes() -> String {
     text.push('\n');
     text += &wrap(
         "",
-        "With --output json, frcopy copy prints one line for each copy that was begun, whatever its exit code. After \
-         wrong settings (2), nothing is printed on stdout.",
+        "With --output json, frcopy copy prints one line for each copy that was begun, whatever its exit code. If \
+         the settings are wrong for all of them (2), nothing is printed on stdout.",
     );
     for note in EXIT_CODE_NOTES {
         text.push('\n');

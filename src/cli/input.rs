@@ -171,7 +171,17 @@ pub(super) fn parse_long_duration(option: &str, text: &str) -> Result<Duration, 
 
 fn parse_duration_from(min: Duration, option: &str, text: &str) -> Result<Duration, Error> {
     let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    parsed.filter(|duration| (min..=MAX_DURATION).contains(duration)).ok_or_else(|| {
+    let in_days = || {
+        let span = text.parse::<Span>().ok()?.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+        Duration::try_from(span).ok()
+    };
+    if parsed.or_else(in_days).is_some_and(|duration| duration > MAX_DURATION) {
+        return Err(Error::settings(
+            format!("{option} {:?} is longer than 24h", without_keys(text)),
+            "give at most 24h: the service forgets an operation after that time",
+        ));
+    }
+    parsed.filter(|duration| *duration >= min).ok_or_else(|| {
         Error::settings(
             format!("{option} {:?} is not a duration", without_keys(text)),
             format!("give a number with its unit, from {}ms to 24h: 500ms, 90s, 1h30m", min.as_millis()),

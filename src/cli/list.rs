@@ -84,7 +84,8 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
         |Found { listed, unreadable }, signal| {
             show(args, &listed, &plan.resource);
             // The list is incomplete.
-            let incomplete = (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.title(), unreadable));
+            let incomplete =
+                (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.label.to_string(), unreadable));
             incomplete.iter().for_each(console::error);
             exit_code::from_errors(&incomplete, signal)
         },
@@ -118,7 +119,7 @@ fn plan(args: &ListArgs) -> Result<Plan, Error> {
 async fn read(plan: &Plan, console: &Console, cancel: &CancellationToken) -> Result<Found, Error> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| console.waiting(error, wait));
     let client = Connection::http(&plan.resource)?.client(context);
-    let resource = &plan.resource.title();
+    let resource = &plan.resource.label.to_string();
     console.step(&format!("reading {resource}"));
     let mut inventory = Inventory::read(&client, plan.scope).await?;
     let selection = Selection::Matching(plan.patterns.clone());

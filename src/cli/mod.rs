@@ -22,6 +22,7 @@ mod demo;
 mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod error_text;
 mod exit_code;
 mod explain;
 mod help;
@@ -39,9 +40,11 @@ mod samples;
 mod samples_object;
 mod screen;
 mod side;
+mod side_names;
 mod signals;
 mod status;
 mod table;
+mod usage_error;
 mod wait;
 
 use std::io::Write;
@@ -122,9 +125,17 @@ fn parse() -> Result<Cli, ExitCode> {
             let _ = error.print();
             return Code::Success.into();
         }
+        let arguments: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        if let Some(error) = usage_error::of_clap(&error, &Cli::command(), &arguments) {
+            console::error(&error);
+            publish_usage_error(&error.to_string());
+            return Code::Settings.into();
+        }
         let text = without_keys(&error.render().ansi().to_string());
         let _ = write!(anstream::stderr(), "{text}");
-        publish_usage_error(&without_keys(&error.render().to_string()));
+        let text = without_keys(&error.render().to_string());
+        ci::error(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
+        publish_usage_error(&text);
         Code::Settings.into()
     })
 }
@@ -133,7 +144,6 @@ fn parse() -> Result<Cli, ExitCode> {
 /// results the command has.
 fn publish_usage_error(text: &str) {
     let Some(line) = text.lines().next().map(|line| line.trim_start_matches("error: ")) else { return };
-    ci::error(line);
     let results = match std::env::args().nth(1).as_deref() {
         Some("copy" | "wait") => ci::Results::Copies,
         Some("check") => ci::Results::Check,

@@ -110,7 +110,8 @@ pub(super) fn run(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     let work = async |console: &Console, cancel: &CancellationToken| prune(&plan, console, cancel).await;
     runner::until_signal(verbosity, Results::None, work, |(pruned, unreadable), signal| {
         show(args, &plan, &pruned);
-        let unreadable = (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.title(), unreadable));
+        let unreadable =
+            (unreadable > 0).then(|| console::unreadable_entries(&plan.resource.label.to_string(), unreadable));
         unreadable.iter().for_each(console::error);
         let failed = pruned.iter().filter_map(|one| one.deletion.as_ref()?.as_ref().err());
         exit_code::from_errors(failed.chain(&unreadable), signal)
@@ -137,7 +138,7 @@ fn plan(args: &PruneArgs) -> Result<PrunePlan, Error> {
 async fn prune(plan: &PrunePlan, console: &Console, cancel: &CancellationToken) -> Result<(Vec<Pruned>, usize), Error> {
     let context = CallContext::new(plan.timeout, cancel, |error, wait| console.waiting(error, wait));
     let client = Connection::http(&plan.resource)?.client(context);
-    console.step(&format!("reading {}", plan.resource.title()));
+    console.step(&format!("reading {}", plan.resource.label));
     let Leftovers { found, unreadable } = find(&client, &plan.open).await?;
     plan.selection.check(&found, &plan.resource)?;
     let mut pruned = Vec::new();
@@ -182,7 +183,7 @@ impl DeletionSelection {
             let why = why.unwrap_or_else(|| "it is not something that a copy has left".into());
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("{id} of {} is not removable, nothing was deleted", resource.title()),
+                format!("{id} of {} is not removable, nothing was deleted", resource.label),
             )
             .with_source(why)
             .with_remedy("give only ids that frcopy prune without --yes lists as removable"));
@@ -231,7 +232,7 @@ fn row(one: &Pruned) -> [String; HEAD.len()] {
 }
 
 fn summary(plan: &PrunePlan, pruned: &[Pruned]) -> String {
-    let resource = plan.resource.title();
+    let resource = &plan.resource.label;
     let count = |status: &str| pruned.iter().filter(|one| one.status() == status).count();
     let parts = ["deleted", "failed", "removable", "kept"].map(|status| (count(status), status));
     let parts: Vec<_> =

@@ -19,7 +19,7 @@ pub(super) fn notes(shown_by: impl Iterator<Item = ApiVersion>, now: Timestamp) 
         let newest = ApiVersion::newest();
         let day = date.strftime("%-d %B %Y");
         Some(if today < date {
-            format!("{version} retires on {day}: train its {count} models again with {newest} before that day")
+            format!("{version} retires on {day}: train its {count} models again with {newest} before")
         } else {
             format!("{version} retired on {day}: train its {count} models again with {newest}")
         })
@@ -38,7 +38,7 @@ mod tests {
         };
         assert_eq!(
             notes("2027-09-14"),
-            ["v2.1 retires on 15 September 2027: train its 2 models again with v4.0 before that day"]
+            ["v2.1 retires on 15 September 2027: train its 2 models again with v4.0 before"]
         );
         assert_eq!(notes("2027-09-15"), ["v2.1 retired on 15 September 2027: train its 2 models again with v4.0"]);
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::OutputArgs;
 use super::ci::Results;
 use super::console::{self, Console, Verbosity};
+use super::side_names::SideNames;
 use super::signals::{Signal, Signals};
 use super::{ci, copy_result, exit_code};
 
@@ -34,12 +35,13 @@ fn fail(results: Results, error: &Error, signal: Option<Signal>) -> ExitCode {
 /// Runs a command that copies one model, and shows its result. `record` stores the result elsewhere, which may fail.
 pub(super) fn one_copy(
     output: &OutputArgs,
+    sides: SideNames,
     work: impl AsyncFnOnce(Observer<'_>, &CancellationToken) -> Report,
     record: impl FnOnce(&Report) -> Option<Error>,
 ) -> anyhow::Result<ExitCode> {
     let verbosity = output.verbosity();
     let work = async |console: &Console, cancel: &CancellationToken| {
-        let reporter = console.copy_reporter();
+        let reporter = console.copy_reporter(sides);
         Ok(work(&|event: Event<'_>| reporter.show(&event), cancel).await)
     };
     until_signal(verbosity, Results::Copies, work, |report, signal| {

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::check::Comparison;
 use crate::error::Error;
+use crate::resource_name::ResourceName;
 use crate::samples::{Extent, SampleOutcome, Samples, SamplesPlan};
 
 use super::console::{self, Console};
@@ -19,9 +20,9 @@ const SHOWN_FOLDERS: usize = 5;
 pub(super) struct SamplesArgs {
     /// Also analyze the documents in DIR/ID/ with model ID on both sides and compare what is read
     ///
-    /// The documents are sent to the source and to the target, so to both regions. Each is analyzed twice on the source,
-    /// to see what the service itself reads otherwise, and once on the target, and the pages of all three are billed.
-    /// frcopy help samples explains what is compared.
+    /// The documents are sent to the source and to each target, so to all their regions. Each is analyzed twice on the
+    /// source, to see what the service itself reads otherwise, and once on each target, and the pages of all analyses are
+    /// billed. frcopy help samples explains what is compared.
     #[arg(long, value_name = "DIR", conflicts_with = "target_only", help_heading = "Samples")]
     samples: Option<PathBuf>,
 
@@ -44,18 +45,22 @@ impl SamplesArgs {
     }
 }
 
-/// Says what is sent, before it is sent.
-pub(super) fn announce(console: &Console, extent: &Extent) {
+/// Says what is sent, before it is sent. With several targets, each has a name.
+pub(super) fn announce(console: &Console, extent: &Extent, target: Option<&ResourceName>) {
     let Extent { documents, models, unused } = extent;
+    let label = target.map(|target| format!("{target}: ")).unwrap_or_default();
     if !unused.is_empty() {
         let shown: Vec<_> = unused.iter().take(SHOWN_FOLDERS).map(ToString::to_string).collect();
         let more = if unused.len() > SHOWN_FOLDERS { ", …" } else { "" };
-        console.note(&format!("samples: no model that was compared has the id of {}{more}", shown.join(", ")));
+        console.note(&format!("{label}samples: no model that was compared has the id of {}{more}", shown.join(", ")));
     }
     if *documents > 0 {
+        let once = match target {
+            Some(target) => format!("on the source, for all targets together, and once on {target}"),
+            None => "on the source and once on the target".into(),
+        };
         console.note(&format!(
-            "analyzing {documents} samples of {models} models, each twice on the source and once on the target; their \
-             pages are billed"
+            "{label}analyzing {documents} samples of {models} models, each twice {once}; their pages are billed"
         ));
     }
 }

@@ -87,6 +87,11 @@ impl Screen {
     }
 }
 
+/// The number of columns of stdout, if it is a terminal.
+pub(super) fn stdout_width() -> Option<usize> {
+    console::Term::stdout().size_checked().map(|(_, columns)| columns.into())
+}
+
 /// Writes a line to stderr, with colours if stderr shows them. A stderr without a reader does not stop a copy.
 pub(super) fn print(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");

@@ -25,6 +25,7 @@ use super::config::ConfigArgs;
 use super::console::{self, Console, CopyReporter};
 use super::input::{parse, process_environment};
 use super::side::{FromArg, SideSettings, Sides, SourceArgs, TargetArgs, ToArg, check_stdin};
+use super::side_names::SideNames;
 use super::{ci, copy_result, exit_code, runner};
 
 /// Polls copies that are already running: after a deadline, an interrupt or a lost connection.
@@ -100,10 +101,15 @@ pub(super) fn run(args: &WaitArgs) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(runner::refuse_with(Results::Copies, &error)),
     };
     match plan {
-        Plan::Operation(plan) => run_one(args, async |observer, cancel| wait(&plan, observer, cancel).await),
-        Plan::TargetModel(plan) => run_one(args, async |observer, cancel| watch(&plan, observer, cancel).await),
+        Plan::Operation(plan) => {
+            run_one(args, sides(&plan), async |observer, cancel| wait(&plan, observer, cancel).await)
+        }
+        Plan::TargetModel(plan) => run_one(args, SideNames::of(None, &plan.target), async |observer, cancel| {
+            watch(&plan, observer, cancel).await
+        }),
         Plan::Operations(plans) => {
-            let names = (1..=plans.len()).map(|number| format!("operation {number}")).collect();
+            let names =
+                plans.iter().enumerate().map(|(at, plan)| (sides(plan), format!("operation {}", at + 1))).collect();
             let work = async |several: &Several<'_>, cancel: &CancellationToken| {
                 let on_event = |index, event: Event<'_>| several.show(index, &event);
                 wait_for_each(&plans, &on_event, &|index, report| several.ended(index, report), cancel).await
@@ -111,7 +117,8 @@ pub(super) fn run(args: &WaitArgs) -> anyhow::Result<ExitCode> {
             run_several(args, names, None, work)
         }
         Plan::Manifest(plans, manifest) => {
-            let names = plans.iter().map(|plan| plan.model_id.to_string()).collect();
+            let sides = |plan: &copy::Plan| SideNames::of(&plan.options.source, &plan.options.target);
+            let names = plans.iter().map(|plan| (sides(plan), plan.model_id.to_string())).collect();
             let work = async |several: &Several<'_>, cancel: &CancellationToken| {
                 let on_event = |index, event: Event<'_>| several.show(index, &event);
                 finish_each(&plans, &on_event, &|index, report| several.ended(index, report), cancel).await
@@ -121,11 +128,16 @@ pub(super) fn run(args: &WaitArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+fn sides(plan: &WaitPlan) -> SideNames {
+    SideNames::of(&plan.source, plan.target.as_ref())
+}
+
 fn run_one(
     args: &WaitArgs,
+    sides: SideNames,
     work: impl AsyncFnOnce(Observer<'_>, &CancellationToken) -> Report,
 ) -> anyhow::Result<ExitCode> {
-    runner::one_copy(&args.output, work, |_| None)
+    runner::one_copy(&args.output, sides, work, |_| None)
 }
 
 /// The display of several copies.
@@ -148,7 +160,8 @@ impl Several<'_> {
         if let Some(reporter) = self.reporters.borrow_mut().get_mut(index) {
             *reporter = None;
         }
-        self.console.suspend(|| copy_result::show_named(self.output.format, report, self.output.verbosity(), None));
+        self.console
+            .suspend(|| copy_result::show_named(self.output.format, report, self.output.verbosity(), None, false));
         self.change_manifest(|manifest| manifest.record(report));
     }
 
@@ -162,13 +175,13 @@ impl Several<'_> {
 
 fn run_several(
     args: &WaitArgs,
-    names: Vec<String>,
+    names: Vec<(SideNames, String)>,
     manifest: Option<Manifest>,
     work: impl AsyncFnOnce(&Several<'_>, &CancellationToken) -> Vec<Report>,
 ) -> anyhow::Result<ExitCode> {
     let faults = RefCell::default();
     let work = async |console: &Console, cancel: &CancellationToken| {
-        let reporters = names.into_iter().map(|name| Some(console.named_reporter(name))).collect();
+        let reporters = names.into_iter().map(|(sides, name)| Some(console.named_reporter(sides, name))).collect();
         let several = Several {
             console,
             output: &args.output,

@@ -204,7 +204,7 @@ impl Client<'_> {
             }
         }
         if let Some(learned) = permit.ok().and_then(|permit| limiter.record(permit, &result)) {
-            info!("{}: accepts {learned}", self.side());
+            info!("{}: accepts {learned}", self.name());
         }
         result
     }
@@ -227,7 +227,7 @@ impl Client<'_> {
 
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
         let header = timeout_at(until, self.connection.resource.credential.header()).await.map_err(|_| {
-            Error::new(ErrorKind::Unavailable, format!("no token for the {} came before the deadline", self.side()))
+            Error::new(ErrorKind::Unavailable, format!("no token for {} came before the deadline", self.label()))
                 .with_delivery(Delivery::NotSent)
                 .with_remedy("run the command again later, or with a longer --timeout")
         })??;
@@ -282,13 +282,13 @@ impl Client<'_> {
         let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
         self.connection.silence.note(started, &answer);
         self.log(&request, &answer, started.elapsed(), &client_request_id);
-        let answer = answer?;
+        let answer = answer.inspect_err(|error| self.note_failure(error))?;
         self.note(&answer);
         call.read(&answer)
     }
 
     fn log(&self, request: &Request, answer: &Result<Answer, Error>, took: Duration, client_request_id: &str) {
-        let side = self.side();
+        let side = self.name();
         let line = self.redactor().redact(&format!("{request:?}"));
         match answer {
             Ok(answer) => {
@@ -437,14 +437,15 @@ impl Client<'_> {
     }
 
     fn rate_limited(&self, purpose: &str) -> Error {
-        let what = format!("rate limited by the {} until after the deadline ({purpose})", self.side());
+        let what =
+            format!("the rate limit of {} allows the request to {purpose} only after the deadline", self.label());
         Error::new(ErrorKind::Unavailable, what).with_remedy("run the command again later, or with a longer --timeout")
     }
 
     /// The error of a request that was not sent.
     fn past_deadline(&self, request: &Request) -> Error {
         let what =
-            format!("the deadline passed before the request to {} was sent to the {}", request.purpose, self.side());
+            format!("the deadline passed before the request to {} was sent to {}", request.purpose, self.label());
         Error::new(ErrorKind::Unavailable, what)
             .with_delivery(Delivery::NotSent)
             .with_remedy("run the command again with a longer --timeout")

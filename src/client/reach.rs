@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 use url::Host;
 
-use super::{Client, ClockReading, RetryPolicy};
+use super::{Client, ClockReading, RetryPolicy, Stage, failed_stage};
 use crate::api::{Answer, Call};
-use crate::error::Error;
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::text::UntrustedText;
 
 /// The longest time for one name.
@@ -93,6 +93,14 @@ impl Client<'_> {
         }
         if let Some(region) = answer.region() {
             *self.connection.region.borrow_mut() = Some(region);
+        }
+    }
+
+    /// Keeps that an answer came, although it could not be read to its end.
+    pub(super) fn note_failure(&self, error: &Error) {
+        let is_too_long = error.kind() == ErrorKind::Unforeseen && error.delivery() == Delivery::Unanswered;
+        if is_too_long || failed_stage(error) == Some(Stage::Body) {
+            self.connection.has_answered.set(true);
         }
     }
 

@@ -130,7 +130,7 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
 }
 
 /// The wait, shortened if it would end after the deadline, so that one more attempt can still be made. None when the
-/// service has told to wait longer, or when that last attempt was made.
+/// service asks to wait longer, or when that last attempt was made.
 fn before_deadline(wait: Duration, told: Duration, remaining: Duration) -> Option<Duration> {
     if wait < remaining {
         return Some(wait);
@@ -203,7 +203,7 @@ impl Retries {
 /// As [`wait_after`], if one more attempt can be made before the deadline. Returns the failure again.
 ///
 /// # Errors
-/// The failure, where the service has told to wait longer or too little time is left.
+/// The failure, where the service asks to wait longer or too little time is left.
 pub(crate) fn wait_within(error: Error, attempt: u32, deadline: Instant) -> Result<(Error, Duration), Error> {
     let remaining = deadline.saturating_duration_since(Instant::now());
     let told = error.retry_after().unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task;
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ use tower_service::Service;
 
 use crate::api::{Answer, Request};
 use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
+use crate::label::Label;
 use crate::redactor::Redactor;
-use crate::resource::{Resource, Side};
+use crate::resource::Resource;
 use crate::trace::TraceParent;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,7 +102,7 @@ impl Transport for Http {
             let response = sending.await.map_err(|error| no_answer(resource, request, &error))?;
             let (status, headers) = (response.status(), response.headers().clone());
             Ok(Answer {
-                side: resource.side,
+                resource: Arc::clone(&resource.label),
                 purpose: request.purpose.clone(),
                 auth_method: resource.credential.auth_method(),
                 secrets: Redactor::default(),
@@ -116,12 +118,12 @@ impl Transport for Http {
 /// The body of an answer, at most [`MAX_BODY`] of it.
 async fn body(resource: &Resource, request: &Request, mut response: reqwest::Response) -> Result<Vec<u8>, Error> {
     if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(too_long(resource.side, request));
+        return Err(too_long(&resource.label, request));
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(resource, request, &error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| no_body(resource, request, &error))? {
         if body.len() + chunk.len() > MAX_BODY {
-            return Err(too_long(resource.side, request));
+            return Err(too_long(&resource.label, request));
         }
         body.extend_from_slice(&chunk);
     }
@@ -223,46 +225,52 @@ fn unusable_client(error: &reqwest::Error) -> Error {
 /// Converts an error of the HTTP client. Its delivery says whether the request was sent: a request that was not sent may
 /// be repeated safely, a request without an answer may have been processed.
 fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> Error {
-    let Resource { side, endpoint, .. } = resource;
+    let Resource { label, endpoint, .. } = resource;
+    let setting = label.endpoint_setting();
     let purpose = &request.purpose;
     let cause = root_cause(error);
     let (delivery, stage, what, remedy) = if !error.is_connect() {
         let when = if error.is_timeout() { " in time" } else { "" };
-        let what = format!("the {side} did not answer the request to {purpose}{when}");
+        let what = format!("{label} did not answer the request to {purpose}{when}");
         (Delivery::Unanswered, Stage::Answer, what, "run the command again in a few minutes".to_owned())
     } else if let Some(UnknownHost { host, .. }) = cause.downcast_ref() {
         if endpoint.has_host(host) {
-            let what = format!("the host name of the {side} {endpoint} could not be resolved");
-            let remedy = format!("check the {side} endpoint, and that this machine can resolve private endpoints");
+            let what = format!("the host name of {label} {endpoint} could not be resolved");
+            let remedy = format!("check {setting}, and that this machine can resolve private endpoints");
             (Delivery::WrongHost, Stage::Name, what, remedy)
         } else {
-            let what = format!("the host name of the proxy {host} for the {side} could not be resolved");
+            let what = format!("the host name of the proxy {host} for {label} could not be resolved");
             (Delivery::WrongHost, Stage::Name, what, "check HTTPS_PROXY and NO_PROXY".to_owned())
         }
     } else {
         match tls_problem(error) {
             Some(rustls::Error::InvalidCertificate(_)) => {
-                let what = format!("the certificate of the {side} {endpoint} is not trusted");
+                let what = format!("the certificate of {label} {endpoint} is not trusted");
                 let remedy = format!(
-                    "check the {side} endpoint; if a proxy inspects TLS, add its certificate to the trust store of this machine (on Linux: SSL_CERT_FILE)"
+                    "check {setting}; if a proxy inspects TLS, add its certificate to the trust store of this machine (on Linux: SSL_CERT_FILE)"
                 );
                 (Delivery::WrongHost, Stage::Connection, what, remedy)
             }
             Some(_) => {
-                let what = format!("the TLS handshake with the {side} {endpoint} failed");
-                let remedy = format!("check scheme and port of the {side} endpoint");
+                let what = format!("the TLS handshake with {label} {endpoint} failed");
+                let remedy = format!("check scheme and port of {setting}");
                 (Delivery::WrongHost, Stage::Connection, what, remedy)
             }
             None => {
-                let what = format!("the {side} {endpoint} cannot be reached");
-                let remedy =
-                    format!("check the {side} endpoint, and that firewalls and proxies let this machine through");
+                let what = format!("{label} {endpoint} cannot be reached");
+                let remedy = format!("check {setting}, and that firewalls and proxies let this machine through");
                 (Delivery::NotSent, Stage::Connection, what, remedy)
             }
         }
     };
     let source = NoAnswer { stage, cause: cause.to_string() };
     Error::new(ErrorKind::Unavailable, what).with_delivery(delivery).with_source(source).with_remedy(remedy)
+}
+
+/// Converts an error while the body of an answer was received.
+fn no_body(resource: &Resource, request: &Request, error: &reqwest::Error) -> Error {
+    no_answer(resource, request, error)
+        .with_source(NoAnswer { stage: Stage::Body, cause: root_cause(error).to_string() })
 }
 
 /// The part of an exchange that failed.
@@ -272,8 +280,10 @@ pub(crate) enum Stage {
     Name,
     /// There was no connection, or its TLS handshake failed.
     Connection,
-    /// The request was sent, and no whole answer came.
+    /// The request was sent, and no answer came.
     Answer,
+    /// An answer came, and not the whole of its body.
+    Body,
 }
 
 /// Why no answer came.
@@ -289,12 +299,12 @@ pub(crate) fn failed_stage(error: &Error) -> Option<Stage> {
     error.causes().find_map(|cause| cause.downcast_ref::<NoAnswer>()).map(|no_answer| no_answer.stage)
 }
 
-fn too_long(side: Side, request: &Request) -> Error {
+fn too_long(resource: &Label, request: &Request) -> Error {
     let what =
-        format!("the answer of the {side} to the request to {} is larger than {} MiB", request.purpose, MAX_BODY >> 20);
+        format!("the answer of {resource} to the request to {} is larger than {} MiB", request.purpose, MAX_BODY >> 20);
     Error::new(ErrorKind::Unforeseen, what)
         .with_delivery(Delivery::Unanswered)
-        .with_remedy(format!("check the {side} endpoint: the answer is not one of the service"))
+        .with_remedy(format!("check {}: the answer is not one of the service", resource.endpoint()))
 }
 
 /// Finds the error of the TLS library. It is wrapped in I/O errors, which do not return it as their source.

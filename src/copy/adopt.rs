@@ -56,7 +56,8 @@ pub(super) async fn adopt(
         Lookup::Found(copy) => copy,
         Lookup::Absent(_) => return Err(conflict),
         Lookup::Inconclusive => {
-            let what = format!("the target does not show whether its {id} is a copy of this {}", source.kind);
+            let what =
+                format!("{} does not show whether its {id} is a copy of this {}", job.target.label(), source.kind);
             return Err(Error::new(ErrorKind::Unavailable, what)
                 .with_source(conflict)
                 .with_remedy("run the same command again in a few minutes"));
@@ -64,7 +65,7 @@ pub(super) async fn adopt(
     };
     let differences = source.differences(&copy)?;
     if !differences.is_empty() {
-        return Err(source.differs(id, &differences));
+        return Err(source.differs(job.target.label(), id, &differences));
     }
     job.cx.emit(Event::AlreadyThere { target_model_id: id });
     reservation().copied(true).result()

@@ -26,6 +26,7 @@ use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::id_template::IdTemplate;
 use crate::inventory::{self, Inventory, Listed, PARALLEL_READS, Scope};
+use crate::label::Label;
 use crate::model::{Kind, ModelId};
 use crate::selection::Selection;
 
@@ -128,16 +129,17 @@ pub(crate) struct Summary {
 }
 
 /// The error of a selection that is empty. An empty source must not look like a backup that is complete.
-fn nothing_selected(left_out: [(usize, &str); 3]) -> Error {
+fn nothing_selected(source: &Label, left_out: [(usize, &str); 3]) -> Error {
     let left_out = left_out.iter().filter(|(count, _)| *count > 0);
     let left_out: Vec<_> = left_out.map(|(count, what)| format!("{what} ({count})")).collect();
     let reason = match left_out.as_slice() {
-        [] => "the source has no such custom models and classifiers".to_owned(),
-        some => format!("the source has only {}", some.join(" and ")),
+        [] => format!("{source} has no such custom models and classifiers"),
+        some => format!("{source} has only {}", some.join(" and ")),
     };
-    Error::new(ErrorKind::NotFound, "nothing is selected").with_source(reason).with_remedy(
-        "check that the source endpoint is the resource that has the models, and the options that select them",
-    )
+    Error::new(ErrorKind::NotFound, "nothing is selected").with_source(reason).with_remedy(format!(
+        "check that {} is the resource that has the models, and the options that select them",
+        source.endpoint()
+    ))
 }
 
 /// Leaves out what is named twice: a v2.1 id is the same in upper and lower case.
@@ -187,7 +189,15 @@ impl<'a> Batch<'a> {
         };
         let candidates = candidates.into_iter().map(|one| self.named(one)).collect::<Result<Vec<_>, _>>()?;
         self.check_classifiers(&candidates)?;
-        (self.observer)(BatchEvent::Selected { count: candidates.len(), not_ready: &not_ready });
+        let with = |is: &dyn Fn(ApiVersion) -> bool| {
+            candidates.iter().filter(|one| one.found.as_ref().is_ok_and(|found| is(found.version))).count()
+        };
+        let named_by_service = with(&|version| version.wire().service_names_the_copy());
+        if self.plan.template.is_some() && named_by_service > 0 {
+            (self.observer)(BatchEvent::TemplateNotUsed { count: named_by_service });
+        }
+        let by_the_minute = with(&|version| version.wire().limits_starts_per_minute());
+        (self.observer)(BatchEvent::Selected { count: candidates.len(), by_the_minute, not_ready: &not_ready });
         Ok(candidates)
     }
 
@@ -246,7 +256,8 @@ impl<'a> Batch<'a> {
         if inventory.unreadable > 0 {
             (self.observer)(BatchEvent::Unreadable { count: inventory.unreadable });
         }
-        selection.check(&inventory.models(), "the source")?;
+        let source = client.label();
+        selection.check(&inventory.models(), &source.to_string())?;
         let selected = inventory.listed.into_iter().filter(|listed| selection.picks(&listed.model));
         let (staging, selected): (Vec<_>, Vec<_>) = selected.partition(|listed| is_staging(&listed.model.id));
         if !staging.is_empty() {
@@ -261,16 +272,19 @@ impl<'a> Batch<'a> {
         let (not_ready, ready): (Vec<_>, Vec<_>) =
             selected.into_iter().partition(|listed| listed.model.readiness.is_unusable());
         if ready.is_empty() && inventory.unreadable == 0 {
-            return Err(nothing_selected([
-                (not_ready.len(), "models that are not ready"),
-                (staging.len(), "staging copies"),
-                (results.len(), "models whose ids have the form of --target-model-id"),
-            ]));
+            return Err(nothing_selected(
+                source,
+                [
+                    (not_ready.len(), "models that are not ready"),
+                    (staging.len(), "staging copies"),
+                    (results.len(), "models whose ids have the form of --target-model-id"),
+                ],
+            ));
         }
         let complete = async |listed: Listed| {
             let (model_id, kind) = (listed.model.id.clone(), listed.model.kind);
             let found = inventory::complete(client, listed).await.map(|listed| self.found(listed));
-            let found = found.map_err(|error| error.with_message(format!("the source does not show the {kind}")));
+            let found = found.map_err(|error| error.with_message(format!("{source} does not show the {kind}")));
             Candidate::new(model_id, found)
         };
         let candidates = futures_util::stream::iter(ready).map(complete).buffered(PARALLEL_READS).collect().await;

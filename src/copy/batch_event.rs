@@ -53,10 +53,17 @@ pub(crate) enum BatchEvent<'a> {
         /// How many classifiers are selected.
         classifiers: usize,
     },
+    /// The template for the ids of copies does not apply to copies whose ids the service chooses (v2.1).
+    TemplateNotUsed {
+        /// How many such models are selected.
+        count: usize,
+    },
     /// The models to copy are known.
     Selected {
         /// How many models and classifiers.
         count: usize,
+        /// How many of them start at a limit per minute (v2.1).
+        by_the_minute: usize,
         /// Models that a pattern selects and that are left out because they are not ready.
         not_ready: &'a [ModelId],
     },

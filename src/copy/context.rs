@@ -15,6 +15,7 @@ use crate::api::version::ApiVersion;
 use crate::client::Client;
 use crate::error::Error;
 use crate::inventory::Inventory;
+use crate::model::ModelId;
 
 /// How many authorizations may be unused at the same time at first: each one is an id that a crash leaves reserved.
 const UNUSED_AUTHORIZATIONS: usize = 4;
@@ -84,6 +85,8 @@ impl Job<'_> {
 pub(super) struct Shared {
     /// The models of the target whose ids the service chose (v2.1), read once.
     pub(super) named_by_service: OnceCell<Inventory>,
+    /// The ids that the source lists, read once if a model is not found.
+    pub(super) source_ids: OnceCell<Vec<ModelId>>,
     /// What the target's lists show, where a batch has read them.
     pub(super) target_list: OnceCell<TargetList>,
     /// Why nothing more is tried on the target. What has reserved an id goes on.
@@ -99,6 +102,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             named_by_service: OnceCell::new(),
+            source_ids: OnceCell::new(),
             target_list: OnceCell::new(),
             unreachable: SetOnce::new(),
             slots: Semaphore::new(UNUSED_AUTHORIZATIONS),

@@ -16,7 +16,7 @@ use super::plan::{
     refuse_for_classifiers,
 };
 use super::preflight::check_ready;
-use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, delete_unless_ready, release};
+use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
 use super::start::start;
@@ -86,7 +86,7 @@ impl AuthorizePlan {
         if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
             return Err(not_with_copies_named_by_service(version, option));
         }
-        self.target_address.clone().ok_or_else(|| needs_target_address(version))
+        self.target_address.clone().ok_or_else(|| needs_target_address(version, &self.target.label))
     }
 
     /// Whether the target says that the id is free.
@@ -97,8 +97,8 @@ impl AuthorizePlan {
         let Some(id) = copy.id() else { return Ok(false) };
         observer(Event::PreflightOf(Side::Target));
         match target.read(&self.api_version.wire().model(self.kind, id)).await {
-            Ok(_) => Err(Error::new(ErrorKind::Exists, format!("the target already has a {} {id}", self.kind))
-                .with_remedy("choose another id, or delete the model from the target resource")),
+            Ok(_) => Err(Error::new(ErrorKind::Exists, format!("{} already has a {} {id}", target.label(), self.kind))
+                .with_remedy("choose another id, or delete the model from that resource")),
             Err(error) if error.is_no_such_model() => Ok(true),
             Err(error) if error.is_inconclusive() => {
                 observer(Event::Inconclusive { error: &error });
@@ -143,7 +143,8 @@ pub(crate) async fn authorize(
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {
         let until = target.release_deadline(RELEASE_TIME);
-        release(target, observer, version, kind, &file.authorization.target_model_id, until).await;
+        let reserved = Reserved { target, version, kind, id: &file.authorization.target_model_id };
+        release(&reserved, observer, until, async || true).await;
         return Err(error);
     }
     Ok(file)
@@ -164,20 +165,22 @@ pub(crate) async fn revoke(
     let id = &authorization.target_model_id;
     let client = &Connection::http(target)?.client(call_context(timeout, observer, cancel));
     let until = client.release_deadline(RELEASE_TIME);
-    match client.interruptible(delete_unless_ready(client, *version, *kind, id, until)).await? {
+    let reserved = Reserved { target: client, version: *version, kind: *kind, id };
+    match client.interruptible(delete_unless_ready(&reserved, until, async || true)).await? {
         Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });
             Ok(())
         }
-        Ok(Deletion::Ready) => {
-            let what = format!("the authorization was used: the target has a ready {kind} {id}");
+        // It is the authorization's own id: no other process is asked for.
+        Ok(Deletion::Ready | Deletion::InUse) => {
+            let what = format!("the authorization was used: {} has a ready {kind} {id}", client.label());
             Err(Error::new(ErrorKind::Exists, what)
                 .with_remedy("keep the model, or delete it from the target resource if it is not needed"))
         }
         // Where the service chooses the ids, an unused authorization has a blank model: without it, nothing is reserved.
         Err(error) if error.is_no_such_model() && version.wire().service_names_the_copy() => Ok(()),
         Err(error) if error.is_no_such_model() => {
-            let what = format!("the target has nothing under {id} that it could delete");
+            let what = format!("{} has nothing under {id} that it could delete", client.label());
             let expires = authorization.expires;
             Err(error.with_message(what).with_remedy(format!(
                 "wait until {expires:.0}: then the unused authorization has expired and its id is free"
@@ -239,7 +242,7 @@ impl DelegatedPlan {
         let call = version.wire().model(kind, &self.model_id);
         let model = match source.read_with_first_answer(&call).await {
             Ok(model) => {
-                check_ready(&model)?;
+                check_ready(source, &model)?;
                 Some(model)
             }
             // A source that has answered nothing must not use up the authorization.
@@ -248,7 +251,7 @@ impl DelegatedPlan {
                 None
             }
             Err(error) if error.is_no_such_model() => {
-                let what = format!("the source has no {kind} {} of API {version}", self.model_id);
+                let what = format!("{} has no {kind} {} of API {version}", source.label(), self.model_id);
                 return Err(error.with_message(what));
             }
             Err(error) => return Err(error),

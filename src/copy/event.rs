@@ -38,6 +38,15 @@ pub enum Event<'a> {
         /// The model as the source shows it.
         model: Option<&'a Model>,
     },
+    /// The model that is going to be replaced was trained later than the one that replaces it.
+    ReplacesNewer {
+        /// The model of the target.
+        target_model_id: &'a ModelId,
+        /// When that one was trained.
+        theirs: Timestamp,
+        /// When the source's one was trained.
+        ours: Timestamp,
+    },
     /// The copy waits for its turn.
     Waiting {
         /// The version that the copy uses.

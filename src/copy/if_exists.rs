@@ -13,8 +13,9 @@ use super::replace::{Place, Replacement};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Scope};
 use crate::known_copies::Identity;
+use crate::label::Label;
 use crate::model::{Kind, Model, ModelId, Readiness};
-use crate::model_diff::has_same_name_and_dates;
+use crate::model_diff::{has_same_name_and_dates, trained_at};
 
 /// A blank v2.1 model that is younger may be the target of a running copy: its start may wait a minute for the rate limit,
 /// and the copy takes up to half a minute.
@@ -46,13 +47,24 @@ impl Job<'_> {
         };
         match (if_exists, existing) {
             (IfExists::Skip, Some((_, found))) if !found.is_empty() => {
-                Err(preflight.source.differs(self.plan.new_model_id(), &found))
+                Err(preflight.source.differs(self.target.label(), self.plan.new_model_id(), &found))
             }
             (IfExists::Replace, None) => self.replacement(preflight, Place::Empty).await,
             (IfExists::Replace, Some((_, found))) if found.is_empty() => self.replacement(preflight, Place::Same).await,
-            (IfExists::Replace, Some((old, _))) => self.replacement(preflight, Place::Other(old)).await,
+            (IfExists::Replace, Some((old, _))) => {
+                self.warn_of_newer(&preflight.source, &old);
+                self.replacement(preflight, Place::Other(old)).await
+            }
             (_, Some(_)) => Ok(Action::Nothing(self.plan.new_model_id().clone())),
             (_, None) => Ok(Action::Copy(Box::new(preflight))),
+        }
+    }
+
+    /// Reports a model that is newer than the one that replaces it: the direction of the copy may be wrong.
+    fn warn_of_newer(&self, source: &SourceModel, old: &Model) {
+        let ours = source.model.as_ref().and_then(trained_at);
+        if let Some((theirs, ours)) = trained_at(old).zip(ours).filter(|(theirs, ours)| theirs > ours) {
+            self.cx.emit(Event::ReplacesNewer { target_model_id: &old.id, theirs, ours });
         }
     }
 
@@ -69,7 +81,7 @@ impl Job<'_> {
     /// The error of a target that has the id already.
     pub(super) fn exists(&self, source: &SourceModel) -> Error {
         let (kind, id) = (source.kind, self.plan.new_model_id());
-        Error::new(ErrorKind::Exists, format!("the target already has a {kind} {id}")).with_remedy(
+        Error::new(ErrorKind::Exists, format!("{} already has a {kind} {id}", self.target.label())).with_remedy(
             "choose another id with --target-model-id, keep a model of the same training with --if-exists skip, or \
              replace it with --if-exists replace",
         )
@@ -93,7 +105,7 @@ impl Job<'_> {
         match self.copy_among(source, known, copies) {
             Some(id) => Ok(Action::Nothing(id)),
             // One of them may be the copy.
-            None if copies.unreadable > 0 => Err(unreadable(copies.unreadable)),
+            None if copies.unreadable > 0 => Err(unreadable(self.target.label(), copies.unreadable)),
             None => Ok(Action::Copy(Box::new(preflight))),
         }
     }
@@ -111,16 +123,16 @@ impl Job<'_> {
     /// Refuses to copy a model to the resource that it was copied from, beside its original.
     async fn refuse_copy_of_copy(&self, source: &SourceModel) -> Result<(), Error> {
         let Some(original) = self.original(source) else { return Ok(()) };
-        let id = &source.id;
+        let (id, target) = (&source.id, self.target.label());
         match self.look_up(self.target, source.version, source.kind, original).await? {
             Lookup::Found(_) => Err(Error::new(
                 ErrorKind::Exists,
-                format!("the target already has {original}, of which the manifest records {id} as a copy"),
+                format!("{target} already has {original}, of which the manifest records {id} as a copy"),
             )
             .with_remedy("leave it out with --if-exists skip, or copy it without --manifest")),
             Lookup::Absent(_) => Ok(()),
             Lookup::Inconclusive => {
-                let what = format!("the target does not show whether it has {original}, of which {id} is a copy");
+                let what = format!("{target} does not show whether it has {original}, of which {id} is a copy");
                 Err(Error::new(ErrorKind::Unavailable, what).with_remedy("run the same command again later"))
             }
         }
@@ -176,8 +188,8 @@ impl Job<'_> {
     }
 }
 
-fn unreadable(count: usize) -> Error {
-    let what = format!("the target lists {count} v2.1 models in an unknown format; one of them may be the copy");
+fn unreadable(target: &Label, count: usize) -> Error {
+    let what = format!("{target} lists {count} v2.1 models in an unknown format; one of them may be the copy");
     Error::new(ErrorKind::Unforeseen, what)
         .with_remedy("update frcopy, or copy the model without --if-exists, which makes another copy of it")
 }

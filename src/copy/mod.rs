@@ -22,6 +22,7 @@ mod event;
 mod guarantees;
 mod if_exists;
 mod journal;
+mod no_such_model;
 mod plan;
 mod poll;
 mod preflight;

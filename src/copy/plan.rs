@@ -9,6 +9,7 @@ use crate::api::version::ApiVersion;
 use crate::api::{Naming, NewCopy};
 use crate::error::Error;
 use crate::known_copies::{Identity, KnownCopies};
+use crate::label::{Label, SettingNames};
 use crate::model::{Kind, Model, ModelId};
 use crate::resource::{Resource, TargetAddress};
 
@@ -223,7 +224,7 @@ impl CopyOptions {
         if let Some((option, _)) = refused.iter().find(|(_, given)| *given) {
             return Err(not_with_copies_named_by_service(version, option));
         }
-        self.target_address.clone().ok_or_else(|| needs_target_address(version))
+        self.target_address.clone().ok_or_else(|| needs_target_address(version, &self.target.label))
     }
 
     /// Refuses options that the service ignores for classifiers, whose copies keep the description of their source and have
@@ -238,11 +239,11 @@ impl CopyOptions {
 }
 
 /// The error of a copy whose source must be told where the target is.
-pub(super) fn needs_target_address(version: ApiVersion) -> Error {
+pub(super) fn needs_target_address(version: ApiVersion, target: &Label) -> Error {
+    let SettingNames { resource_id, region, .. } = target.settings();
     Error::settings(
-        format!("a {version} copy needs the target's resource id and region"),
-        "give --target-resource-id and --target-region, or resource-id and region of a named target (`az \
-         cognitiveservices account show` prints both as id and location)",
+        format!("a {version} copy needs the resource id and the region of {target}"),
+        format!("set {resource_id} and {region} (`az cognitiveservices account show` prints both as id and location)"),
     )
 }
 

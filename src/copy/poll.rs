@@ -9,11 +9,11 @@ use super::event::Event;
 use crate::api::version::ApiVersion;
 use crate::api::{Response, service_error};
 use crate::backoff::{backoff, jitter};
-use crate::client::RetryPolicy;
 use crate::client::retry::with_requested_wait;
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
+use crate::label::Label;
 use crate::operation::{Operation, OperationStatus, OperationUrl};
-use crate::resource::Side;
 use crate::text::UntrustedText;
 
 /// How often a source must say that there is no such operation before that is believed.
@@ -81,7 +81,7 @@ pub(super) async fn poll(cx: &Context<'_>, polling: &Polling<'_>) -> Verdict {
     );
     match cx.source.interruptible(polls).await.and_then(|result| result) {
         Ok(Response { value, request_id, .. }) => Verdict::Terminal { operation: value, request_id },
-        Err(error) => Verdict::Open(continues(error)),
+        Err(error) => Verdict::Open(continues(error, cx.source.label())),
     }
 }
 
@@ -165,25 +165,28 @@ fn no_verdict(last: Result<Response<Operation>, Error>, is_blocked: bool) -> Err
 }
 
 /// Says that an accepted copy goes on without this command.
-pub(super) fn continues(error: Error) -> Error {
+pub(super) fn continues(error: Error, source: &Label) -> Error {
     match error.kind() {
         ErrorKind::Interrupted => error.with_message("interrupted; the copy continues on the service"),
         ErrorKind::NotFound => error
-            .with_message("the source has no such operation")
+            .with_message(format!("{source} has no such operation"))
             .with_remedy("look for the model in the target resource: operations are kept for 24 hours"),
         _ => error,
     }
 }
 
 /// The error of an operation that did not succeed.
-pub(super) fn failure(operation: Operation) -> Option<Error> {
+pub(super) fn failure(cx: &Context<'_>, operation: Operation) -> Option<Error> {
     let (kind, what) = match operation.status {
         OperationStatus::Succeeded => return None,
         OperationStatus::Canceled => (ErrorKind::Canceled, "the service canceled the copy"),
         OperationStatus::Skipped => (ErrorKind::Skipped, "the service skipped the copy"),
         _ => (ErrorKind::Failed, "the copy failed"),
     };
-    let remedy = operation.error.as_ref().and_then(|said| service_error::remedy(said, Side::Source));
+    let remedy = operation
+        .error
+        .as_ref()
+        .and_then(|said| service_error::remedy(said, cx.source.label(), cx.target.map(Client::label)));
     let error = Error::new(kind, what).with_remedy(remedy.unwrap_or_else(|| ASK_SUPPORT.to_owned()));
     Some(match operation.error {
         Some(said) => error.with_source(said),

@@ -11,6 +11,7 @@ use crate::api::version::ApiVersion;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::inventory;
+use crate::label::{Label, SettingNames};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::model_diff::differences;
 use crate::resource::{Region, Side};
@@ -44,7 +45,7 @@ impl SourceModel {
     /// When the source does not show its model.
     pub(super) fn differences(&self, other: &Model) -> Result<Vec<String>, Error> {
         let model = self.model.as_ref().ok_or_else(|| {
-            let what = format!("the source does not show {}, so it cannot be compared with the target's", self.id);
+            let what = format!("the source does not show {}, so it cannot be compared with another one", self.id);
             Error::new(ErrorKind::Unavailable, what).with_remedy(
                 "run the command again later, or leave out --if-exists and choose another --target-model-id",
             )
@@ -61,8 +62,8 @@ impl SourceModel {
     }
 
     /// The error of a target that has a model of another training under the id.
-    pub(super) fn differs(&self, id: &ModelId, differences: &[String]) -> Error {
-        Error::new(ErrorKind::Exists, format!("the target has another {} {id}", self.kind))
+    pub(super) fn differs(&self, target: &Label, id: &ModelId, differences: &[String]) -> Error {
+        Error::new(ErrorKind::Exists, format!("{target} has another {} {id}", self.kind))
             .with_source(differences.join("; "))
             .with_remedy("replace it with --if-exists replace, or choose another --target-model-id")
     }
@@ -163,6 +164,13 @@ impl Job<'_> {
     }
 
     async fn find_on_source(&self, first: ApiVersion) -> Result<SourceModel, Error> {
+        match self.find_with(first).await {
+            Err(error) => Err(self.with_nearest_id(error).await),
+            found => found,
+        }
+    }
+
+    async fn find_with(&self, first: ApiVersion) -> Result<SourceModel, Error> {
         let pinned = self.plan.options.api_version;
         match self.plan.kind {
             Some(kind) => self.find_kind(first, kind).await,
@@ -180,6 +188,7 @@ impl Job<'_> {
     async fn find_model_or_classifier(&self, first: ApiVersion) -> Result<SourceModel, Error> {
         let (id, kind) = (&self.plan.model_id, Kind::Classifier);
         let version = ApiVersion::newest_that_copies(kind);
+        let source = self.cx.source.label();
         // One after the other, over one connection.
         let model = self.find_kind(first, Kind::Model).await;
         let is_settled = match &model {
@@ -194,8 +203,8 @@ impl Job<'_> {
         match (model, classifier) {
             (Ok(found), Ok(Lookup::Found(_))) => Err(Error::settings(
                 match found.model {
-                    Some(_) => format!("the source has a model and a classifier {id}"),
-                    None => format!("the source has a classifier {id}, and does not show whether it has a model {id}"),
+                    Some(_) => format!("{source} has a model and a classifier {id}"),
+                    None => format!("{source} has a classifier {id}, and does not show whether it has a model {id}"),
                 },
                 "choose one with --kind",
             )),
@@ -203,7 +212,7 @@ impl Job<'_> {
                 Ok(SourceModel { id: id.clone(), kind, version, shown_by: version, model: Some(model) })
             }
             (Err(error), Ok(Lookup::Absent(_))) if error.is_no_such_model() => {
-                Err(error.with_message(format!("the source has no model or classifier {id}")))
+                Err(error.with_message(format!("{source} has no model or classifier {id}")))
             }
             // There is no such model, and whether there is a classifier is not known.
             (Err(error), Err(unclear)) if error.is_no_such_model() => Err(unclear),
@@ -272,7 +281,7 @@ impl Job<'_> {
 
     /// A model that a version shows, and the version to copy it with: the given one, or the model's own.
     fn found(&self, shown_by: ApiVersion, model: Model) -> Result<SourceModel, Error> {
-        check_ready(&model)?;
+        check_ready(self.cx.source, &model)?;
         let version = self.plan.options.api_version.unwrap_or_else(|| version_of(shown_by, &model));
         Ok(SourceModel { id: self.plan.model_id.clone(), kind: model.kind, version, shown_by, model: Some(model) })
     }
@@ -309,12 +318,14 @@ impl Job<'_> {
                 Err(error) => return Err(error),
             }
         }
+        let label = self.target.label();
+        let SettingNames { region, resource_id, .. } = label.settings();
         let given = self.plan.options.target_address.as_ref().map(|address| &address.region);
         let named = self.target.service_region();
         match (given, named.as_ref().and_then(|region| region.raw().parse::<Region>().ok())) {
             (Some(given), Some(named)) if *given != named => Err(Error::settings(
-                format!("the target is in {}, and --target-region is {}", named.as_str(), given.as_str()),
-                format!("give --target-region {}, and check that --target-resource-id is the target's", named.as_str()),
+                format!("{label} is in {}, and {region} is {}", named.as_str(), given.as_str()),
+                format!("set {region} to {}, and check that {resource_id} is that of {label} as well", named.as_str()),
             )),
             _ => Ok(()),
         }
@@ -337,11 +348,17 @@ impl Job<'_> {
         let error = match read {
             Ok(model) => return Ok(Lookup::Found(model)),
             // Nothing is authorized before the source has answered a request, in whatever way.
-            Err(error) if client.side() == Side::Source && !client.has_answered() => return Err(error),
+            Err(error) if client.side() == Side::Source && !client.has_answered() => {
+                let passed = client.check_may_mutate().err().filter(|passed| !passed.is_interrupted());
+                return Err(match passed {
+                    Some(passed) => passed.with_source(error),
+                    None => error,
+                });
+            }
             Err(error) => error,
         };
         if error.is_no_such_model() {
-            return Ok(Lookup::Absent(error.with_message(format!("the {} has no {kind} {id}", client.side()))));
+            return Ok(Lookup::Absent(error.with_message(format!("{} has no {kind} {id}", client.label()))));
         }
         if error.is_inconclusive() || is_about_one_of_several_versions(self.plan, &error, client.side()) {
             self.cx.emit(Event::Inconclusive { error: &error });
@@ -366,17 +383,18 @@ pub(crate) fn version_of(shown_by: ApiVersion, model: &Model) -> ApiVersion {
 }
 
 /// Refuses a model that cannot be copied yet, or never.
-pub(super) fn check_ready(model: &Model) -> Result<(), Error> {
-    let kind = model.kind;
+pub(super) fn check_ready(source: &Client<'_>, model: &Model) -> Result<(), Error> {
+    let (kind, source) = (model.kind, source.label());
     let (what, remedy) = match &model.readiness {
         // An unknown status decides nothing: the service does.
         Readiness::Ready | Readiness::Unknown(_) => return Ok(()),
         Readiness::Creating => {
-            (format!("the source {kind} is still being created"), "wait until its training has succeeded")
+            (format!("the {kind} of {source} is still being created"), "wait until its training has succeeded")
         }
-        Readiness::Invalid => {
-            (format!("the source {kind} cannot be used: its status is invalid"), "train it again, and copy that one")
-        }
+        Readiness::Invalid => (
+            format!("the {kind} of {source} cannot be used: its status is invalid"),
+            "train it again, and copy that one",
+        ),
     };
     Err(Error::new(ErrorKind::Refused, what).with_remedy(remedy))
 }

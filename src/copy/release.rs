@@ -137,7 +137,8 @@ impl Reservation {
         let error = match (self.owner, cx.target) {
             (Owner::ThisRun, Some(target)) => {
                 let until = target.release_deadline(RELEASE_TIME);
-                let released = release(target, cx.observer, self.version, self.kind, &self.id, until).await;
+                let reserved = Reserved { target, version: self.version, kind: self.kind, id: &self.id };
+                let released = release(&reserved, cx.observer, until, async || true).await;
                 if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
                     return self.copied(true);
                 }
@@ -166,6 +167,15 @@ impl Reservation {
     }
 }
 
+/// An id on the target that may be deleted.
+#[derive(Clone, Copy)]
+pub(super) struct Reserved<'a> {
+    pub(super) target: &'a Client<'a>,
+    pub(super) version: ApiVersion,
+    pub(super) kind: Kind,
+    pub(super) id: &'a ModelId,
+}
+
 /// The result of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Released {
@@ -173,28 +183,30 @@ pub(super) enum Released {
     Deleted,
     /// The target shows a ready model: it is left alone.
     Ready,
+    /// Another process may use the id: it is left alone.
+    InUse,
     /// The target says that there is no such model, which says nothing about a reservation.
     NothingThere,
     /// The target could not be read, or refused.
     Failed,
 }
 
-/// Deletes one reserved id until a time, after a read that does not show a ready model.
+/// Deletes one reserved id until a time, after a read that does not show a ready model. `is_unused` is asked before each
+/// sending.
 ///
 /// Whether that frees an id of v3.0 and later is not documented: the event reports the target's answer and promises
 /// nothing.
 pub(super) async fn release(
-    target: &Client<'_>,
+    reserved: &Reserved<'_>,
     observer: Observer<'_>,
-    version: ApiVersion,
-    kind: Kind,
-    id: &ModelId,
     until: Instant,
+    is_unused: impl AsyncFn() -> bool,
 ) -> Released {
+    let Reserved { target, version, id, .. } = *reserved;
     let deletion = tokio::select! {
-        deletion = delete_unless_ready(target, version, kind, id, until) => deletion,
+        deletion = delete_unless_ready(reserved, until, is_unused) => deletion,
         () = target.cleanup_time(until) => {
-            Err(Error::new(ErrorKind::Unavailable, "the target did not answer in time"))
+            Err(Error::new(ErrorKind::Unavailable, format!("{} did not answer in time", target.label())))
         }
     };
     match deletion {
@@ -206,6 +218,7 @@ pub(super) async fn release(
             observer(Event::ReadyOnTarget { target_model_id: id });
             Released::Ready
         }
+        Ok(Deletion::InUse) => Released::InUse,
         // A deletion without an answer was carried out: where the service chooses the ids, nothing else can be there.
         Err(error) if error.is_no_such_model() && version.wire().service_names_the_copy() => Released::Deleted,
         Err(error) => {
@@ -222,18 +235,20 @@ pub(super) enum Deletion {
     Deleted,
     /// No: the target shows a ready model.
     Ready,
+    /// No: another process may use it.
+    InUse,
 }
 
 /// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
-/// The target is read before each sending: after a 429, a 503 or a lost answer another process may have copied to the id.
+/// The target is read before each sending, and `is_unused` is asked: after a 429, a 503, a lost answer or a slow read another
+/// process may have copied to the id.
 pub(super) async fn delete_unless_ready(
-    target: &Client<'_>,
-    version: ApiVersion,
-    kind: Kind,
-    id: &ModelId,
+    reserved: &Reserved<'_>,
     until: Instant,
+    is_unused: impl AsyncFn() -> bool,
 ) -> Result<Deletion, Error> {
+    let Reserved { target, version, kind, id } = *reserved;
     let policy = RetryPolicy::cleanup(until);
     let (mut attempts, mut lost) = (0, 0);
     loop {
@@ -242,6 +257,9 @@ pub(super) async fn delete_unless_ready(
             Ok(_) => {}
             Err(error) if error.is_no_such_model() => {}
             Err(error) => return Err(error),
+        }
+        if !is_unused().await {
+            return Ok(Deletion::InUse);
         }
         let Err(error) = target.send_once(&version.wire().delete(kind, id), RetryPolicy::cleanup(until)).await else {
             return Ok(Deletion::Deleted);

@@ -188,7 +188,8 @@ impl Job<'_> {
         {
             return Ok(staged);
         }
-        let what = format!("the target does not show the staging copy {staging_id}, and the old model is kept");
+        let what =
+            format!("{} does not show the staging copy {staging_id}, and the old model is kept", self.target.label());
         Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH))
     }
 
@@ -258,8 +259,9 @@ impl Job<'_> {
             self.target.check_may_mutate()?;
             // The wait for the rate limit comes before the reads, not between them and the deletion.
             self.target.wait_for_turn(Quota::Management, "delete the model").await?;
-            let error = match tokio::try_join!(self.read_once(source, &model.id), self.read_once(source, kept_id)) {
-                Ok(shown) => break shown,
+            // What is to be deleted is read last: on a slow resource, one read may come seconds after the other.
+            let error = match tokio::try_join!(self.read_once(source, kept_id), self.read_once(source, &model.id)) {
+                Ok((kept, now)) => break (now, kept),
                 Err(error) => error,
             };
             failures += 1;

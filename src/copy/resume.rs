@@ -185,7 +185,7 @@ fn reservation(cx: &Context<'_>, version: ApiVersion, verdict: &Verdict) -> Opti
 fn without_id(cx: &Context<'_>, verdict: Verdict) -> Result<(), Error> {
     match verdict {
         Verdict::Terminal { operation, request_id } => {
-            if let Some(error) = failure(operation) {
+            if let Some(error) = failure(cx, operation) {
                 return Err(error.with_request_id(request_id));
             }
             if cx.target.is_some() && cx.options.verify {

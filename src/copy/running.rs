@@ -1,5 +1,7 @@
 //! Finds a copy that is running, or has just ended, among the operations of the source.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::ListedCopy;
@@ -15,6 +17,9 @@ pub(super) const MAX_PAGES: u32 = 100;
 /// Dates in a list have whole seconds, and so has the `Date` header.
 pub(crate) const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
 
+/// Three looks over seven seconds at a complete list prove that nothing runs: how soon the source lists a copy is not known.
+pub(super) const LOOKS_FOR_PROOF: u32 = 3;
+pub(super) const PROOF_INTERVAL: Duration = Duration::from_millis(3500);
 /// How long the target may take to show a copy that has succeeded: as long as a verification waits, and the rounding of the
 /// dates.
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(12);
@@ -61,8 +66,8 @@ pub(super) enum RunningCopy {
     NotProved,
 }
 
-/// Whether a copy has succeeded so recently that the target may not show it yet.
+/// Whether a copy has succeeded so recently that the target may not show it yet. Without a clock each one may have.
 fn may_be_hidden(copy: &ListedCopy, now: Option<Timestamp>) -> bool {
     let ended = copy.updated.unwrap_or(copy.created);
-    copy.status == OperationStatus::Succeeded && now.is_some_and(|now| now.duration_since(ended) <= SHOWN_WITHIN)
+    copy.status == OperationStatus::Succeeded && now.is_none_or(|now| now.duration_since(ended) <= SHOWN_WITHIN)
 }

@@ -21,7 +21,7 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
         // Boxed, because it is large and rare.
         return Box::pin(settle_other(cx, reservation, operation, request_id)).await;
     }
-    if let Some(error) = failure(operation) {
+    if let Some(error) = failure(cx, operation) {
         return reservation.release(cx, error.with_request_id(request_id)).await;
     }
     match cx.target {
@@ -49,7 +49,7 @@ async fn settle_other(
     request_id: Option<UntrustedText>,
 ) -> Ended {
     let other = about_other(&operation);
-    let failed = failure(operation).map(|error| error.with_request_id(request_id));
+    let failed = failure(cx, operation).map(|error| error.with_request_id(request_id));
     let not_verified = |reservation: Reservation| {
         cx.emit(Event::NotVerified { error: &other });
         reservation.copied(false)

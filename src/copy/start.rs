@@ -15,10 +15,11 @@ use super::context::Context;
 use super::event::Event;
 use super::journal::StartEntry;
 use super::poll::{Polling, Verdict, failure, poll};
+use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL};
 use super::search::{Evidence, Search};
 use super::watch_command::watch_command;
 use crate::api::service_error;
-use crate::client::RetryPolicy;
+use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
@@ -34,9 +35,6 @@ const LOOKS_WITH_LIST: [u64; 4] = [0, 1, 2, 4];
 const LOOKS_WITHOUT_LIST: [u64; 7] = [0, 1, 2, 4, 8, 15, 30];
 /// How long the service may be working on a start request: as long as the last of the looks above is after the first.
 const SERVICE_MAY_WORK: SignedDuration = SignedDuration::from_secs(60);
-/// Three looks over seven seconds, after the last repeat was refused, prove that nothing runs.
-const LOOKS_FOR_PROOF: u32 = 3;
-const PROOF_INTERVAL: Duration = Duration::from_millis(3500);
 /// How long a copy without proof is looked for.
 const SEARCH_TIME: Duration = Duration::from_secs(10 * 60);
 /// How long before its expiry an authorization is not used any more.
@@ -108,7 +106,9 @@ async fn send_start(cx: &Context<'_>, source_id: &ModelId, authorized: &Authoriz
     if version.wire().limits_starts_per_minute() {
         cx.emit_waiting(*version);
     }
-    let response = cx.source.send(&call, RetryPolicy::START).await?;
+    let response = cx.source.send(&call, RetryPolicy::START).await;
+    let target = cx.target.map(Client::label);
+    let response = response.map_err(|error| service_error::of_start(error, cx.source.label(), target))?;
     cx.emit(Event::Started { operation: &response.value, request_id: response.request_id.as_ref() });
     Ok(response.value)
 }
@@ -210,7 +210,7 @@ async fn found(
 /// Its failure. It does not judge the first start, whose copy may be running.
 async fn poll_repeated(cx: &Context<'_>, authorized: &Authorized<'_>, operation: OperationUrl) -> Result<Start, Error> {
     match poll(cx, &Polling::accepted(authorized.version, &operation)).await {
-        Verdict::Terminal { operation: ended, request_id } => match failure(ended) {
+        Verdict::Terminal { operation: ended, request_id } => match failure(cx, ended) {
             None => Ok(Start::Accepted(operation)),
             Some(error) => {
                 cx.emit(Event::RepeatInconclusive);
@@ -241,20 +241,20 @@ async fn conclude(cx: &Context<'_>, search: &Search<'_>, authorized: &Authorized
             return start;
         }
         if proofs == LOOKS_FOR_PROOF {
-            return Start::Refused(not_started(last, search.is_repeated()));
+            return Start::Refused(not_started(cx, last, search.is_repeated()));
         }
         drop(cx.source.pause(PROOF_INTERVAL).await);
     }
 }
 
 /// The error of a start that was not carried out. A refusal that is about the copy and not about its authorization stands.
-fn not_started(last: Error, is_repeated: bool) -> Error {
+fn not_started(cx: &Context<'_>, last: Error, is_repeated: bool) -> Error {
     let is_about_authorization =
         (is_repeated && last.is_conflict()) || last.service().is_some_and(service_error::is_about_authorization);
     if !last.is_ambiguous() && !is_about_authorization {
         return last;
     }
-    Error::new(ErrorKind::Unavailable, "the source has not started the copy")
+    Error::new(ErrorKind::Unavailable, format!("{} has not started the copy", cx.source.label()))
         .with_delivery(Delivery::NotProcessed)
         .with_source(last)
         .with_remedy("run the command again in a few minutes")

@@ -34,16 +34,22 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
             Ok(answer) => {
                 let error = match answer.value.readiness {
                     Readiness::Ready => return Ok(true),
-                    Readiness::Invalid => return Err(invalid(id).with_request_id(answer.request_id)),
-                    Readiness::Creating => not_ready_yet(&format!("{id} is still being created on the target")),
-                    Readiness::Unknown(status) => not_ready_yet(&format!("{id} is {status} on the target")),
+                    Readiness::Invalid => return Err(invalid(target, id).with_request_id(answer.request_id)),
+                    Readiness::Creating => {
+                        not_ready_yet(cx.source, &format!("{id} is still being created on {}", target.label()))
+                    }
+                    Readiness::Unknown(status) => {
+                        not_ready_yet(cx.source, &format!("{id} is {status} on {}", target.label()))
+                    }
                 };
                 error.with_request_id(answer.request_id)
             }
-            Err(error) if error.is_no_such_model() => not_ready_yet(&format!("the target does not show {id}"))
-                .with_delivery(Delivery::Final(Finding::NoSuchModel))
-                .with_source(error),
-            Err(error) if error.is_interrupted() => return Err(continues(error)),
+            Err(error) if error.is_no_such_model() => {
+                not_ready_yet(cx.source, &format!("{} does not show {id}", target.label()))
+                    .with_delivery(Delivery::Final(Finding::NoSuchModel))
+                    .with_source(error)
+            }
+            Err(error) if error.is_interrupted() => return Err(continues(error, cx.source.label())),
             Err(error) => {
                 if let Some(not_ready) = not_ready {
                     return Err(not_ready);
@@ -57,16 +63,17 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
             return Err(error);
         }
         not_ready = Some(error);
-        target.pause(pause).await.map_err(continues)?;
+        target.pause(pause).await.map_err(|error| continues(error, cx.source.label()))?;
     }
 }
 
 /// The error of a copy that the target itself calls invalid.
-pub(super) fn invalid(id: &ModelId) -> Error {
-    Error::new(ErrorKind::Failed, format!("the target says that the copy {id} is invalid")).with_remedy(ASK_SUPPORT)
+pub(super) fn invalid(target: &Client<'_>, id: &ModelId) -> Error {
+    Error::new(ErrorKind::Failed, format!("{} says that the copy {id} is invalid", target.label()))
+        .with_remedy(ASK_SUPPORT)
 }
 
-fn not_ready_yet(what: &str) -> Error {
-    Error::new(ErrorKind::UnderWay, format!("the source says that the copy succeeded, but {what}"))
+fn not_ready_yet(source: &Client<'_>, what: &str) -> Error {
+    Error::new(ErrorKind::UnderWay, format!("{} says that the copy succeeded, but {what}", source.label()))
         .with_remedy("look for the copy in the target resource in a few minutes")
 }

@@ -74,7 +74,7 @@ impl WatchPlan {
         if value.status == OperationStatus::Succeeded {
             return Ok(());
         }
-        Err(invalid(&self.target_model_id).with_request_id(request_id))
+        Err(invalid(target, &self.target_model_id).with_request_id(request_id))
     }
 
     /// Reads the model once, as the status of its copy.
@@ -97,16 +97,16 @@ impl WatchPlan {
     }
 
     fn no_verdict(&self, error: Error) -> Error {
-        let (kind, id) = (self.kind, &self.target_model_id);
+        let (kind, id, target) = (self.kind, &self.target_model_id, &self.target.label);
         match error.kind() {
             ErrorKind::UnderWay => error
-                .with_message(format!("the target did not show the {kind} {id} ready before the deadline"))
+                .with_message(format!("{target} did not show the {kind} {id} ready before the deadline"))
                 .with_remedy(
                     "run the same command again; a copy that the target does not show when its authorization has expired \
                      (one hour, in v2.1 a day) was not started",
                 ),
             ErrorKind::NotFound => error
-                .with_message(format!("the target has no {kind} {id} of API {}", self.api_version))
+                .with_message(format!("{target} has no {kind} {id} of API {}", self.api_version))
                 .with_remedy("the copy is not running: run the copy command again"),
             _ => error,
         }

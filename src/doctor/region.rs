@@ -44,7 +44,7 @@ impl Place<'_> {
     }
 
     fn wrong_region(&self, region: &Region, given: &Region) -> Finding {
-        let title = self.subject.resource.title();
+        let title = &self.subject.resource.label;
         let setting = self.setting("region");
         let what = format!("{title} is in {}, and {setting} is {}", region.as_str(), given.as_str());
         let remedy = format!("set {setting} to {}, and check {}", region.as_str(), self.setting("resource-id"));

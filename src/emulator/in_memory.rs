@@ -110,6 +110,14 @@ impl InMemoryEmulator {
         unused.map(|reservation| reservation.id.clone()).collect()
     }
 
+    /// When the last copy to a target id has ended, by the time of the requests.
+    pub(crate) fn copied_at(&mut self, id: &str, now: Timestamp) -> Option<Timestamp> {
+        self.service.update(now);
+        let operations = self.service.accounts.iter().flat_map(|account| account.operations.values());
+        let ended = operations.filter(|operation| operation.ended && operation.target_id == id);
+        ended.filter(|operation| matches!(operation.outcome, Outcome::Copied { .. })).map(|one| one.ends).max()
+    }
+
     /// The number of accepted operations of a resource that make a copy, by target id. A repeated start whose authorization
     /// was used before makes none.
     pub(crate) fn accepted(&self, account: usize) -> BTreeMap<String, usize> {

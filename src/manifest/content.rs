@@ -136,7 +136,9 @@ impl ModelKey {
 }
 
 impl Key {
-    fn new(model: ModelKey, target_id: &ModelId) -> Self {
+    /// The key of a copy of a model.
+    #[must_use]
+    pub(super) fn new(model: ModelKey, target_id: &ModelId) -> Self {
         Self { model, target_id: target_id.normalized() }
     }
 }
@@ -200,6 +202,12 @@ impl CopyRecord {
     fn may_be_of(&self, training: Option<&TrainingRecord>) -> bool {
         let version = |of: &TrainingRecord| of.api_version.clone();
         self.training.as_ref() == training || self.training.as_ref().map(version) != training.map(version)
+    }
+
+    /// When the target last showed the copy.
+    #[must_use]
+    pub(super) fn verified_at(&self) -> Option<Timestamp> {
+        self.verified_at
     }
 
     fn key(&self) -> Result<Key, Error> {

@@ -18,6 +18,7 @@ use super::lines::{self, AnnouncedStart, OpenEntry};
 use crate::authorization_file;
 use crate::copy::{AuthorizeEntry, CopyOf, EntryId, Journal, OpenOperations, StartEntry, Unfinished, owned_by_other};
 use crate::error::{Error, ErrorKind};
+use crate::model::ModelId;
 use crate::operation::OperationUrl;
 use crate::resource::Endpoint;
 use crate::text_file::new_private_file;
@@ -119,7 +120,14 @@ impl FileJournal {
 
     /// Ends the open entries of this run for copies that are recorded in the manifest.
     pub(super) fn end_recorded(&self, copies: &BTreeSet<Key>) -> Result<(), Error> {
-        let is_recorded = |entry: &OpenEntry| entry.run == self.run && copies.iter().any(|copy| entry.ends_with(copy));
+        let mut ids: BTreeMap<&ModelKey, Vec<&ModelId>> = BTreeMap::new();
+        for Key { model, target_id } in copies {
+            ids.entry(model).or_default().push(target_id);
+        }
+        let is_recorded = |entry: &OpenEntry| {
+            let ids = ids.get(&entry.model()).filter(|_| entry.run == self.run);
+            ids.is_some_and(|ids| ids.iter().any(|id| entry.is_to(id)))
+        };
         if !self.state.borrow().open.values().any(is_recorded) {
             return Ok(());
         }
@@ -445,7 +453,7 @@ mod tests {
             target: &target,
             kind,
             source_id,
-            target_id: None,
+            target_id: Some(source_id),
             version,
             target_time: None,
         };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::content::{Key, ModelKey};
+use super::content::ModelKey;
 use crate::api::version::ApiVersion;
 use crate::authorization_file::AuthorizationFile;
 use crate::copy::{AuthorizeEntry, CopyOf, EntryId, OpenCopy, OpenStep, staging_id};
@@ -117,13 +117,8 @@ impl OpenEntry {
             && self.is_to(target_id)
     }
 
-    /// Whether a copy of this key ends it.
-    pub(super) fn ends_with(&self, key: &Key) -> bool {
-        self.model() == key.model && self.is_to(&key.target_id)
-    }
-
     /// Whether it is about a copy to this id, or to the staging id of it, as far as the id was asked for.
-    fn is_to(&self, target_id: &ModelId) -> bool {
+    pub(super) fn is_to(&self, target_id: &ModelId) -> bool {
         let is_staging_id = |id: &ModelId| staging_id(target_id).is_ok_and(|staging_id| staging_id.is_same_as(id));
         let asked_for = self.target_id.as_ref().filter(|_| !self.is_named_by_service());
         asked_for.is_none_or(|id| id.is_same_as(target_id) || is_staging_id(id))

@@ -19,13 +19,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::check::Checked;
+use crate::check::{Checked, Comparison};
 use crate::copy::{Journal, Outcome, Report, is_staging, version_of};
 use crate::error::{Error, ErrorKind};
 use crate::known_copies::{Identity, KnownCopies};
 use crate::recorded::RecordedCopy;
 use crate::resource::Endpoint;
-use content::{Content, CopyRecord, Fact, Key};
+use content::{Content, CopyRecord, Fact, Key, ModelKey};
+use jiff::Timestamp;
 use journal::FileJournal;
 pub(crate) use open_models::OpenModels;
 
@@ -137,6 +138,14 @@ impl Manifest {
     pub(crate) fn copies_on(&self, target: &Endpoint, source: Option<&Endpoint>) -> Vec<RecordedCopy> {
         let copies = self.content.copies.iter().filter(|(key, _)| key.model.is_on(target, source));
         copies.filter_map(|(_, copy)| copy.recorded_copy()).collect()
+    }
+
+    /// When the target last showed a copy, as far as it is recorded.
+    #[must_use]
+    pub(crate) fn verified_at(&self, source: &Endpoint, target: &Endpoint, one: &Comparison) -> Option<Timestamp> {
+        let model = ModelKey::new(source, target, one.kind, &one.source.as_ref()?.id);
+        let copy = one.target.as_ref().map(|target| &target.id).or(one.copy_id.as_ref())?;
+        self.content.copies.get(&Key::new(model, copy))?.verified_at()
     }
 
     /// Records copies that a check has shown to be the same as their sources, and writes the file.

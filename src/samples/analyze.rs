@@ -52,9 +52,9 @@ impl Analyzer<'_> {
             if analysis.status == OperationStatus::Succeeded {
                 return Ok(analysis.reading);
             }
-            let side = self.client.side();
+            let resource = self.client.label();
             if analysis.status.is_terminal() {
-                let error = Error::new(ErrorKind::Failed, format!("the analysis on the {side} {}", analysis.status));
+                let error = Error::new(ErrorKind::Failed, format!("the analysis on {resource} {}", analysis.status));
                 return Err(match analysis.error {
                     Some(words) => error.with_source(words),
                     None => error,
@@ -68,7 +68,7 @@ impl Analyzer<'_> {
     }
 
     fn past_deadline(&self) -> Error {
-        let what = format!("the deadline passed before the analysis on the {} ended", self.client.side());
+        let what = format!("the deadline passed before the analysis on {} ended", self.client.label());
         Error::new(ErrorKind::Unavailable, what)
             .with_remedy("run the command again with a longer --timeout, or with fewer samples")
     }
@@ -90,11 +90,11 @@ impl Analyzer<'_> {
     }
 
     fn not_analyzed(&self, error: Error) -> Error {
-        let side = self.client.side();
+        let resource = self.client.label();
         if !error.is_ambiguous() || error.is_interrupted() {
             return error;
         }
-        let what = format!("the {side} did not answer the analysis, which may have been carried out and billed");
+        let what = format!("{resource} did not answer the analysis, which may have been carried out and billed");
         Error::new(error.kind(), what)
             .with_source(error)
             .with_remedy("run the command again, if the pages may be billed once more")

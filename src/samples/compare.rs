@@ -4,6 +4,7 @@
 //! differs between its own readings is no difference between source and target.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use crate::document::{Fact, Reading};
 use crate::text::UntrustedText;
@@ -17,7 +18,7 @@ const ROUNDING: f64 = 1e-9;
 #[derive(Debug)]
 pub(crate) struct Readings {
     /// Those of the source: the same model, the same document, two analyses.
-    pub source: [Reading; 2],
+    pub source: [Rc<Reading>; 2],
     /// That of the target.
     pub target: Reading,
 }
@@ -39,9 +40,10 @@ pub(crate) fn compare(readings: &Readings, tolerance: f64) -> Compared {
     let [first, second] = &readings.source;
     let target = &readings.target;
     let mut compared = Compared::default();
-    let places: BTreeSet<_> = [first, second, target].into_iter().flat_map(|reading| reading.facts.keys()).collect();
+    let places: BTreeSet<_> =
+        [&**first, &**second, target].into_iter().flat_map(|reading| reading.facts.keys()).collect();
     for place in places {
-        let [before, again, copy] = [first, second, target].map(|reading| reading.facts.get(place));
+        let [before, again, copy] = [&**first, &**second, target].map(|reading| reading.facts.get(place));
         if !is_same_value(before, again) {
             let what = (described(before), described(again));
             compared.noise.push(format!("{place}: {} in one analysis, {} in another one", what.0, what.1));
@@ -119,7 +121,7 @@ mod tests {
     /// Compares readings of one field.
     fn compared(first: (&str, f64), second: (&str, f64), target: (&str, f64)) -> Compared {
         let one = |(value, confidence)| reading(&[("Total", value, confidence)]);
-        compare(&Readings { source: [one(first), one(second)], target: one(target) }, TOLERANCE)
+        compare(&Readings { source: [one(first).into(), one(second).into()], target: one(target) }, TOLERANCE)
     }
 
     #[test]
@@ -135,19 +137,19 @@ mod tests {
         let source = || reading(&[("Total", "1", 0.9)]);
         let mut target = source();
         target.facts.values_mut().for_each(|fact| fact.kind = Some("string".into()));
-        let found = compare(&Readings { source: [source(), source()], target }, TOLERANCE);
+        let found = compare(&Readings { source: [source().into(), source().into()], target }, TOLERANCE);
         assert_eq!(found.differences, ["Total: number 1 on the source, string 1 on the target"]);
     }
 
     #[test]
     fn a_place_that_only_one_of_the_two_has_differs() {
         let (one, none) = (reading(&[("Total", "1", 0.9)]), Reading::default());
-        let missing = Readings { source: [one.clone(), one.clone()], target: none.clone() };
+        let missing = Readings { source: [one.clone().into(), one.clone().into()], target: none.clone() };
         assert_eq!(
             compare(&missing, TOLERANCE).differences,
             ["Total: number 1 on the source, not found on the target"]
         );
-        let added = Readings { source: [none.clone(), none], target: one };
+        let added = Readings { source: [none.clone().into(), none.into()], target: one };
         assert_eq!(compare(&added, TOLERANCE).differences, ["Total: not found on the source, number 1 on the target"]);
     }
 

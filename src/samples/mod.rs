@@ -1,15 +1,15 @@
 //! Whether copies read documents like their sources: analyzes samples on both resources and compares what was read.
 //!
-//! Each analysis is billed. A document is analyzed twice on the source, and only if that succeeds on the target.
+//! Each analysis is billed. A document is analyzed twice on the source, and only if that succeeds on each target.
 
 mod analyze;
 mod compare;
 mod folder;
+mod source;
 
 use std::cell::Cell;
 
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
 
 use crate::api::version::ApiVersion;
 use crate::client::Client;
@@ -22,6 +22,7 @@ pub(crate) use compare::Compared;
 use compare::{Readings, compare};
 pub(crate) use folder::Samples;
 use folder::{SampleFile, SamplesOfModel};
+pub(crate) use source::SampledSource;
 
 /// How many documents are analyzed at the same time.
 const PARALLEL_DOCUMENTS: usize = 20;
@@ -75,7 +76,7 @@ pub(crate) struct SampleOutcome {
 /// How many documents of how many models are analyzed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Extent {
-    /// Documents, each of which is analyzed three times.
+    /// Documents, each of which is analyzed twice on the source and once on the target.
     pub documents: usize,
     /// Models that have samples.
     pub models: usize,
@@ -104,16 +105,17 @@ impl SamplesPlan {
     /// documents that are done.
     pub(crate) async fn run(
         &self,
-        clients: [&Client<'_>; 2],
+        source: &SampledSource<'_>,
+        target: &Client<'_>,
         pairs: &[Pair],
         on_done: impl Fn(usize),
     ) -> Vec<SamplesOutcome> {
-        let (memory, done) = (Semaphore::new(MAX_MIB_AT_ONCE), Cell::new(0));
+        let done = Cell::new(0);
         let of = |pair: &Pair| self.samples.of(&pair.source);
         let files =
             |(at, pair)| of(pair).into_iter().flat_map(|samples| &samples.files).map(move |file| (at, pair, file));
         let jobs = pairs.iter().enumerate().flat_map(files).map(async |(at, pair, file)| {
-            let outcome = Trial { clients, pair, tolerance: self.tolerance, memory: &memory }.outcome(file).await;
+            let outcome = Trial { source, target, pair, tolerance: self.tolerance }.outcome(file).await;
             done.set(done.get() + 1);
             on_done(done.get());
             (at, outcome)
@@ -176,10 +178,10 @@ impl SamplesOutcome {
 
 /// One pair on two resources.
 struct Trial<'a> {
-    clients: [&'a Client<'a>; 2],
+    source: &'a SampledSource<'a>,
+    target: &'a Client<'a>,
     pair: &'a Pair,
     tolerance: f64,
-    memory: &'a Semaphore,
 }
 
 impl Trial<'_> {
@@ -191,9 +193,9 @@ impl Trial<'_> {
 
     async fn compared(&self, file: &SampleFile, undeleted: &mut Vec<Error>) -> Result<Compared, Error> {
         // The semaphore is never closed.
-        let _memory = self.memory.acquire_many(file.mebibytes()?).await.ok();
+        let _memory = self.source.memory.acquire_many(file.mebibytes()?).await.ok();
         let document = file.document()?;
-        let readings = self.readings(&document, undeleted).await?;
+        let readings = self.readings(file, &document, undeleted).await?;
         let compared = compare(&readings, self.tolerance);
         // How many documents there are is one place, and says nothing of a model.
         if compared.places <= 1 && compared.differences.is_empty() {
@@ -206,16 +208,19 @@ impl Trial<'_> {
     }
 
     /// Analyzes on the source first: what it refuses is not sent, and not billed, again.
-    async fn readings(&self, document: &Document, undeleted: &mut Vec<Error>) -> Result<Readings, Error> {
+    async fn readings(
+        &self,
+        file: &SampleFile,
+        document: &Document,
+        undeleted: &mut Vec<Error>,
+    ) -> Result<Readings, Error> {
         let Pair { kind, version, source, target } = self.pair;
-        let [on_source, on_target] = self.clients;
-        let source = Analyzer { client: on_source, version: *version, kind: *kind, id: source };
-        let target = Analyzer { client: on_target, version: *version, kind: *kind, id: target };
-        let first = source.analyze(document).await;
-        undeleted.extend(first.undeleted);
-        let first = first.reading?;
-        let (again, copy) = tokio::join!(source.analyze(document), target.analyze(document));
-        undeleted.extend(again.undeleted.into_iter().chain(copy.undeleted));
-        Ok(Readings { source: [first, again.reading?], target: copy.reading? })
+        let of_source = self.source.readings(self.pair, file);
+        let source = Analyzer { client: self.source.client, version: *version, kind: *kind, id: source };
+        let target = Analyzer { client: self.target, version: *version, kind: *kind, id: target };
+        let first = of_source.first(&source, document, undeleted).await?;
+        let (again, copy) = tokio::join!(of_source.again(&source, document, undeleted), target.analyze(document));
+        undeleted.extend(copy.undeleted);
+        Ok(Readings { source: [first, again?], target: copy.reading? })
     }
 }

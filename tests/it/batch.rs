@@ -91,7 +91,7 @@ fn the_exit_code_of_a_batch_is_that_of_the_most_urgent_failure() {
     let custom = pair.custom_model();
     let mut command = pair.command(&["copy", "no-such-model", &custom]);
     command.env_remove("FRCOPY_TARGET_REGION");
-    run(&mut command).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
+    run(&mut command).expect(2, &["a v2.1 copy needs the resource id and the region of the target"]);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn bad_input_is_refused_before_any_mutating_request() {
         (&["--all", "--exclude", "nothing-*"], 5, "no model or classifier on the source matches nothing-*"),
         (&["--include", "a["], 2, "is not a pattern"),
         (&["--all", "ab"], 2, "cannot be used with"),
-        (&["--exclude", "ab"], 2, "Usage"),
+        (&["--exclude", "ab"], 2, "the command line lacks"),
         (&["--all", "--jobs", "1001"], 2, "1001 is not in 1..=1000"),
         (&["--from-file", &nofile], 2, "the ids cannot be read from"),
         (&["--from-file", &empty], 2, "there is no id in"),
@@ -362,7 +362,7 @@ fn a_dry_run_only_reads_and_has_the_exit_code_of_the_real_run() {
         (&["--all", "--if-exists", "skip"], 6, &["3 would be copied, 1 already there, 1 failed", "was trained"]),
         (&["--all", "--if-exists", "replace"], 0, &["3 would be copied, 1 would be replaced, 1 already there"]),
         (&["invoices-v3.1-1"], 0, &["would copy model invoices-v3.1-1", "with API v3.1"]),
-        (&["invoices-v3.0-1", "--if-exists", "replace"], 0, &["would replace model invoices-v3.0-1"]),
+        (&["invoices-v3.0-1", "--if-exists", "replace"], 0, &["would replace invoices-v3.0-1 on http"]),
         (&["no-such-model"], 5, &["the source has no model or classifier"]),
     ] {
         let output = pair.copy(&[arguments, &["--dry-run"]].concat()).expect(code, texts);

@@ -120,6 +120,27 @@ fn a_missing_a_changed_and_an_unrecorded_model_of_the_target_are_differences() {
     let output = backup.check_target(&["--one-way", "classifier-v4.0-1"]).expect(0, &[]);
     assert_eq!(output.stdout, "= classifier classifier-v4.0-1\n");
     backup.check_target(&["--include", "no-such-*"]).expect(5, &["matches no-such-*"]);
+    let counts = "2 same as recorded, 1 missing on the target, 1 not in the manifest, 2 changed since";
+    backup.check_target(&[]).expect(9, &[counts]);
+}
+
+#[test]
+fn copies_of_several_sources_and_of_none_are_pointed_out() {
+    let backup = Backup::new();
+    let other = "https://contoso-east.cognitiveservices.azure.com";
+    backup.change(|copy| {
+        if copy["kind"] == "classifier" {
+            copy["source"]["endpoint"] = json!(other);
+        }
+    });
+    let several = "the target has copies of several sources, of which --from selects one: ";
+    let output = backup.check_target(&[]).expect(0, &[several, "5 same"]);
+    assert!(output.stderr.contains(other), "{output:#?}");
+    let output = backup.check_target(&["--source-endpoint", other]).expect(0, &["1 same as recorded"]);
+    assert!(!output.stderr.contains("several sources"), "{output:#?}");
+    // A mistyped endpoint.
+    let none = "warning: the manifest records no such copies on the target";
+    backup.check_target(&["--source-endpoint", "https://contoso-esat.cognitiveservices.azure.com"]).expect(5, &[none]);
 }
 
 #[test]
@@ -130,7 +151,11 @@ fn a_source_that_cannot_be_reached_never_looks_like_a_good_backup() {
     // Nothing listens there.
     let closed = "http://127.0.0.1:1";
     backup.change(|copy| copy["source"]["endpoint"] = json!(closed));
-    let output = run(command.env("FRCOPY_SOURCE_ENDPOINT", closed)).expect(7, &["5 same", "error: "]);
+    let what = "the source is not available: its copies are compared with what the manifest records";
+    let age = "5 same as recorded\nlast verified: just now (20";
+    let output = run(command.args(["--max-age", "26h"]).env("FRCOPY_SOURCE_ENDPOINT", closed))
+        .expect(7, &[what, age, "error: "]);
+    assert!(!output.stderr.contains("too old"), "the target has told its time: {output:#?}");
     assert_eq!(output.stdout.lines().filter(|line| line.starts_with("= ")).count(), 5, "{output:#?}");
     assert!(output.stdout.contains(&format!(" {}\n", backup.ids()[&backup.pair.custom_model()])), "{output:#?}");
     // Without a manifest there is nothing to compare with.
@@ -147,9 +172,11 @@ fn a_copy_that_was_verified_too_long_ago_is_a_difference() {
             _ => json!("2026-01-01T00:00:00Z"),
         }
     });
-    let why = ["last verified 2026-01-01", "was never verified", "5 verified too long ago"];
+    let why = ["too old: verified ", " days ago", "too old: never verified", "5 too old"];
     backup.check_target(&["--max-age", "26h"]).expect(9, &why);
-    backup.check_target(&[]).expect(0, &["5 same"]);
+    let age =
+        ["5 same as recorded\noldest verification: ", "days ago (2026-01-01T00:00:00Z); 1 copies were never verified"];
+    backup.check_target(&[]).expect(0, &age);
     // A check of both sides verifies, and records that.
     backup.check(&["--max-age", "26h"]).expect(0, &["5 same"]);
     backup.check_target(&["--max-age", "26h"]).expect(0, &["5 same"]);
@@ -169,7 +196,9 @@ fn a_check_of_both_sides_records_copies_that_were_made_without_a_manifest() {
     // What differs is not verified.
     backup.change(|copy| copy["verifiedAt"] = json!("2026-01-01T00:00:00Z"));
     backup.pair.retrain("invoices-v4.0-1");
-    backup.check(&["--max-age", "26h"]).expect(9, &["1 different", "1 verified too long ago"]);
+    let why = ["1 different, 1 too old", "invoices-v4.0-1: too old: verified "];
+    let output = backup.check(&["--max-age", "26h", "--output", "json"]).expect(9, &why);
+    assert!(output.stdout.contains(r#""verifiedAt":"2026-01-01T00:00:00Z","tooOld":true"#), "{output:#?}");
     let copies = backup.json();
     let old = copies["copies"].as_array().unwrap().iter().filter(|copy| copy["verifiedAt"] == "2026-01-01T00:00:00Z");
     assert_eq!(old.map(|copy| copy["source"]["modelId"].clone()).collect::<Vec<_>>(), ["invoices-v4.0-1"]);

@@ -144,7 +144,10 @@ fn azure_pipelines_gets_the_same_with_its_own_commands() {
 
     let output = runner.run(pair.command(&["copy", "no-such-model"])).expect(5, &[]);
     let errors = commands(&output, "##vso[task.logissue type=error]");
-    assert!(errors.len() == 1 && errors[0].contains("%0Ahelp: check the model id"), "{output:#?}");
+    assert!(
+        errors.len() == 1 && errors[0].contains("%0Ahelp: frcopy list source shows the ids; check the id"),
+        "{output:#?}"
+    );
 }
 
 #[test]

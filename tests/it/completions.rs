@@ -83,5 +83,6 @@ fn frcopy_and_each_command_have_a_manual_page() {
         assert!(page.contains(&format!(".TH frcopy-{command} 1")), "{page}");
         assert!(words.iter().all(|word| page.contains(word)), "{page}");
     }
-    run(frcopy().args(["man", "nope"])).expect(2, &["there is no command \"nope\"", "choose one of copy, wait"]);
+    run(frcopy().args(["man", "nope"]))
+        .expect(2, &["there is no command or topic \"nope\"", "commands copy, wait", "topics authentication"]);
 }

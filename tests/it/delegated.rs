@@ -291,7 +291,7 @@ fn options_of_the_target_side_are_refused_with_an_authorization() {
         .side("FRCOPY_TARGET_", &["authorize", "--api-version", "2.1", "--out"])
         .arg(parties.file())
         .env_remove("FRCOPY_TARGET_REGION"));
-    without_address.expect(2, &["needs the target's resource id and region"]);
+    without_address.expect(2, &["needs the resource id and the region of the target"]);
 }
 
 #[test]

@@ -140,7 +140,9 @@ fn the_table_has_a_row_per_check_and_the_remedy_below_it() {
     assert!(row("source", "authentication").contains("ok           the key is accepted"));
     assert!(row("target", "authentication").contains("failed       the target refused to count the models (HTTP 401)"));
     assert!(row("target", "room").ends_with("not checked"));
-    for detail in ["  cause: 401: Access denied", "  help: check that FRCOPY_TARGET_KEY", "  request id: "] {
+    for detail in
+        ["  cause: 401: Access denied", "  help: check that the target key from FRCOPY_TARGET_KEY", "  request id: "]
+    {
         assert!(output.stdout.contains(detail), "{detail} is missing in {}", output.stdout);
     }
     assert!(output.stderr.contains("source, target: checks that failed: 1"), "{}", output.stderr);

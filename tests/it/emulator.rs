@@ -119,7 +119,7 @@ fn a_wrong_region_a_wrong_key_and_an_encrypted_source_fail_as_on_the_service() {
     let model = emulator.custom_model();
     emulator
         .copy(&[&model, "--target-region", "westeurope"])
-        .expect(2, &["the target is in westus2, and --target-region is westeurope", "--target-region westus2"]);
+        .expect(2, &["the target is in westus2, and --target-region is westeurope", "set --target-region to westus2"]);
     emulator.copy(&[&model, "--target-region", "narnia"]).expect(2, &["the target is in westus2"]);
     emulator.copy(&[&model, "--source-key", "wrong"]).expect(4, &["401: Access denied"]);
     emulator.copy(&[&model]).expect(3, &["DataProtectionTransformServiceError", "--allow-degrade"]);

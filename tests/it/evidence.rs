@@ -188,8 +188,23 @@ fn an_id_for_another_party_is_released_after_a_lost_answer_only_while_no_copy_ap
         // Another process has authorized and copied meanwhile.
         let copied = ScriptedService::new(version);
         let shown = Model::copy_of_example(version).answer();
-        copied.on(Step::GetTarget, [Model::not_found(version), Model::not_found(version), shown]);
+        copied.on(Step::GetTarget, [Model::not_found(version), shown]);
         authorize_after_a_lost_answer(version, &copied).expect(6, &["is reserved"]);
         assert_eq!((copied.count(Step::Authorize), copied.count(Step::Release)), (2, 0));
+    }
+}
+
+#[test]
+fn an_id_to_which_a_copy_appears_right_before_its_deletion_is_not_deleted() {
+    for version in DOCUMENT_VERSIONS {
+        let service = service_with_clock(version, reply(500));
+        service.on(Step::Authorize, [reply(504), error_reply(409, "Conflict", "ModelExists")]);
+        let empty = || dated(Operation::list([]));
+        // The fourth list is the one right before the deletion.
+        let running = dated(Operation::list([listed(version, "running", &ago(1))]));
+        service.on(Step::ListOperations, [empty(), empty(), empty(), running]);
+        run(&mut service.copy());
+        assert_eq!((service.count(Step::Release), service.count(Step::Start)), (0, 0));
+        assert!(service.count(Step::ListOperations) >= 4);
     }
 }

@@ -84,8 +84,8 @@ fn what_the_source_still_has_is_not_copied_beside_it() {
     let other = "00000000-0000-4000-8000-000000000001";
     twin["modelInfo"]["modelId"] = json!(other);
     lab.pair.emulator.put(SOURCE, Collection::CustomModels, other, twin);
-    let refused = format!("the target already has {original}, of which the manifest records {copy} as a copy");
-    lab.copy_back(&["--all"]).expect(6, &[&refused, "the target already has a model invoices-v3.0-1"]);
+    let refused = format!("east already has {original}, of which the manifest records {copy} as a copy");
+    lab.copy_back(&["--all"]).expect(6, &[&refused, "east already has a model invoices-v3.0-1"]);
     lab.copy_back(&[&copy]).expect(6, &[&refused, "--if-exists skip"]);
     lab.copy_back(&["--all", "--if-exists", "skip"]).expect(0, &["5 already there"]);
     let output = lab.copy_back(&[&copy, "--if-exists", "skip"]).expect(0, &["skipped"]);
@@ -109,7 +109,7 @@ fn what_was_trained_during_the_outage_takes_the_place_of_its_original() {
     new["modelId"] = json!("receipts");
     lab.pair.emulator.put(TARGET, Collection::DocumentModels, "receipts", new);
     lab.check_back(&[]).expect(9, &["1 same, 1 only on the source, 4 different"]);
-    lab.copy_back(&["--all", "--if-exists", "skip"]).expect(6, &["the target has another model invoices-v3.0-1"]);
+    lab.copy_back(&["--all", "--if-exists", "skip"]).expect(6, &["east has another model invoices-v3.0-1"]);
     lab.copy_back(&["--all", "--if-exists", "replace"]).expect(0, &["4 replaced"]);
     lab.check_back(&[]).expect(0, &["6 same"]);
     let expected: BTreeSet<_> = NAMED.iter().copied().chain(["receipts"]).map(str::to_owned).collect();
@@ -174,7 +174,7 @@ fn a_snapshot_in_the_same_resource_leads_back_without_its_template() {
     for model in &NAMED[..3] {
         within(&[model, "--target-model-id", "{id}-snapshot"]).expect(0, &[]);
         lab.pair.retrain(model);
-        within(&[&format!("{model}-snapshot")]).expect(6, &["the target already has a model"]);
+        within(&[&format!("{model}-snapshot")]).expect(6, &["east already has a model"]);
         let output = within(&[&format!("{model}-snapshot"), "--if-exists", "replace"]).expect(0, &["replaced"]);
         assert_eq!(output.stdout.trim(), *model);
     }

@@ -133,7 +133,7 @@ fn at_a_post(class: FaultClass) -> (i32, RangeInclusive<usize>) {
         FaultClass::Redirect => (5, 1..=1),
         FaultClass::RateLimitedForHours => (7, 1..=1),
         FaultClass::RateLimited => (7, 2..=20),
-        FaultClass::Unknown(exit) => (exit, 3..=3),
+        FaultClass::Unknown(exit) => (exit, 3..=6),
     }
 }
 
@@ -147,13 +147,15 @@ fn every_fault_of_authorize() {
         assert_eq!((output.code, service.count(Step::Start)), (exit, 0), "{output:#?}");
         assert!(sent.contains(&service.count(Step::Authorize)), "{output:#?}");
         // An id that may be reserved is released if it is known (v3.0 and later), and else there is a warning.
-        let unknown = matches!(class, FaultClass::Unknown(_));
+        let is_503 = class == FaultClass::RateLimited && output.stderr.contains("(HTTP 503)");
+        let may_be_reserved = is_503 || matches!(class, FaultClass::Unknown(_));
         let accounted = if service.version.is_v2_1() {
-            output.stderr.contains("a blank model may remain")
+            output.stderr.contains("blank model")
         } else {
-            service.count(Step::Release) == 1
+            // Shortly after the deadline the id is named.
+            service.count(Step::Release) == 1 || (is_503 && output.stderr.contains("may remain reserved"))
         };
-        assert_eq!(accounted, unknown, "{output:#?}");
+        assert_eq!(accounted, may_be_reserved, "{output:#?}");
     });
 }
 

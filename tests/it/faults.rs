@@ -471,7 +471,7 @@ fn the_remedy_of_a_failed_operation_names_the_side() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
         service.on(Step::Poll, [Operation::failed(version, "ModelNotFound", "Gone.").answer()]);
-        run(&mut service.copy()).expect(3, &["help: check the model id, that the source endpoint is"]);
+        run(&mut service.copy()).expect(3, &["help: check the model id, that the source endpoint http"]);
     });
 }
 
@@ -513,10 +513,15 @@ fn a_firewall_disabled_keys_and_a_wrong_key_have_different_remedies() {
                 403,
                 "403",
                 "Access denied due to Virtual Network/Firewall rules.",
-                "in the network rules of the source resource",
+                "in the network rules of the source endpoint http",
             ),
             (403, "AuthenticationTypeDisabled", "Key based authentication is disabled.", "use --source-auth entra"),
-            (401, "401", "Access denied due to invalid subscription key.", "check that FRCOPY_SOURCE_KEY"),
+            (
+                401,
+                "401",
+                "Access denied due to invalid subscription key.",
+                "check that the source key from FRCOPY_SOURCE_KEY is a key of",
+            ),
         ] {
             let service = ScriptedService::new(version);
             service.on(Step::GetSource, [error_reply(status, code, message)]);

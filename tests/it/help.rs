@@ -104,12 +104,16 @@ fn a_code_of_the_service_is_explained_with_its_remedy_and_exit_code() {
             "2024",
             &[
                 "meaning: the target's resource id and region do not belong",
-                "help: make --target-resource-id",
+                "help: make the target's resource id and region a true pair",
                 "exit code: 3\n",
             ][..],
         ),
         ("modelexists", &["ModelExists is a code of the service", "exit code: 6 for a refused request"]),
-        ("401", &["meaning: the key is not one of this endpoint's", "FRCOPY_<SIDE>_KEY", "<side> is source or target"]),
+        (
+            "401",
+            &["meaning: the key is not one of this endpoint's", "help: check that the key is a key of the endpoint"],
+        ),
+        ("ModelReadOnly", &["help: choose a custom model"]),
         ("PermissionDenied", &["Cognitive Services User", "exit code: 4"]),
         ("403 Out of call volume quota for FormRecognizer F0 pricing tier.", &["used up", "exit code: 7\n"]),
     ] {
@@ -143,4 +147,26 @@ fn explain_without_a_code_lists_every_code() {
 fn an_unknown_code_is_refused() {
     let output = run(frcopy().args(["explain", "4711"])).expect(2, &["error: \"4711\" is not a known code"]);
     assert_eq!(output.stdout, "");
+}
+
+#[test]
+fn a_misspelt_code_leads_to_the_nearest_one() {
+    run(frcopy().args(["explain", "ModelExist"])).expect(2, &["did you mean ModelExists?"]);
+    run(frcopy().args(["explain", "xyz"])).expect(2, &["give one of the codes that frcopy explain lists"]);
+}
+
+/// The text of an error that the topic network names, as the topic and as the source of the message have it.
+#[test]
+fn the_topic_network_names_the_errors_as_they_are_printed() {
+    let text = run(frcopy().args(["help", "network"])).expect(0, &[]).stdout;
+    let (_, errors) = text.split_once("ERRORS\n").unwrap();
+    let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let names: Vec<_> = errors.lines().filter(is_name).filter_map(|line| line.trim().split("  ").next()).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    let source =
+        include_str!("../../src/client/transport.rs").to_owned() + include_str!("../../src/api/service_error.rs");
+    for name in names {
+        let printed = name.replace("(HTTP 404)", "(HTTP {status})");
+        assert!(source.contains(&printed), "{name} is not printed");
+    }
 }

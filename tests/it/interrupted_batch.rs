@@ -152,3 +152,36 @@ fn skip_waits_for_a_recent_v2_1_model_that_is_still_creating() {
     });
     assert_eq!(pair.mutating_requests(), Vec::<String>::new());
 }
+
+#[test]
+fn with_a_manifest_one_command_waits_for_all_running_copies() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("models.json");
+    let options = Options { models: 1, operation_time: Duration::from_secs(4), ..Options::default() };
+    let pair = EmulatedPair::with_options(&options);
+    let manifest = ["--manifest", path.to_str().unwrap()];
+    let copy = [&["--include", "invoices-v4*", "--include", "invoices-v3*", "--timeout", "2s"][..], &manifest].concat();
+    let output = pair.copy(&copy).expect(8, &["3 still running"]);
+    let command = format!("to wait for the running copies: frcopy wait --manifest {}\n", path.display());
+    assert_eq!(
+        (output.stderr.matches("to wait for").count(), output.stderr.contains(&command)),
+        (1, true),
+        "{output:#?}"
+    );
+    pair.run(&[&["wait"][..], &manifest].concat()).expect(0, &[]);
+    pair.run(&["check", "--include", "invoices-v4*", "--include", "invoices-v3*"]).expect(0, &["3 same"]);
+}
+
+#[test]
+fn more_v2_1_copies_than_the_time_limit_allows_are_announced() {
+    let options = Options { models: 4, operation_time: Duration::ZERO, ..Options::default() };
+    let pair = EmulatedPair::with_options(&options);
+    let text = "4 v2.1 copies take about 4 minutes, one start a minute, and";
+    let arguments = ["--all", "--api-version", "2.1", "--timeout", "150s"];
+    pair.copy(&[&arguments[..], &["--dry-run"]].concat()).expect(0, &[text, "give a longer --timeout"]);
+    let output = pair.copy(&arguments).expect(0, &[text]);
+    assert_eq!(output.stderr.matches("take about").count(), 1, "{output:#?}");
+    // What is there already takes no time.
+    let again = pair.copy(&[&arguments[..], &["--if-exists", "skip", "--dry-run"]].concat()).expect(0, &["4 already"]);
+    assert!(!again.stderr.contains("take about"), "{again:#?}");
+}

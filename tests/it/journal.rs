@@ -197,8 +197,9 @@ fn after_a_kill_during_an_authorize_request_the_reserved_id_is_named_with_its_ti
             scope.spawn(move || {
                 let (killed, model) = Journaled::killed_at(Request::Authorize, model);
                 for _ in 0..2 {
-                    let what =
-                        format!("the target id {model} is reserved by an earlier command, which was killed, until");
+                    let what = format!(
+                        "the id {model} of the target is reserved by an earlier command, which was killed, until"
+                    );
                     killed.copy(&[&model]).expect(6, &[&what]);
                 }
                 assert!(killed.journal().exists());

@@ -71,7 +71,7 @@ fn json_output_of_list_is_one_object_per_model() {
 #[test]
 fn a_list_with_v2_1_models_says_once_when_they_retire() {
     let pair = EmulatedPair::new(2);
-    let note = "v2.1 retires on 15 September 2027: train its 2 models again with v4.0 before that day";
+    let note = "v2.1 retires on 15 September 2027: train its 2 models again with v4.0 before";
     for arguments in [&["list", "source"][..], &["list", "source", "--output", "json"], &["check"]] {
         let output = pair.run(arguments);
         assert_eq!(output.stderr.matches(note).count(), 1, "{output:#?}");

@@ -71,6 +71,8 @@ mod manifest;
 mod manifest_ids;
 #[cfg(feature = "emulator")]
 mod named;
+#[cfg(feature = "emulator")]
+mod named_errors;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
@@ -87,6 +89,8 @@ mod replace;
 mod replay;
 #[cfg(feature = "emulator")]
 mod samples;
+#[cfg(feature = "emulator")]
+mod samples_of_targets;
 mod secrets;
 mod settings;
 #[cfg(unix)]

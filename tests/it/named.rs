@@ -52,7 +52,7 @@ fn table(name: &str, resource: &EmulatedResource, credential: &str) -> String {
 }
 
 /// Two emulated resources, named east (the source) and west.
-fn east_and_west(models: usize) -> (EmulatedPair, ConfigFile) {
+pub(crate) fn east_and_west(models: usize) -> (EmulatedPair, ConfigFile) {
     east_and_west_of(EmulatedPair::new(models))
 }
 
@@ -64,7 +64,7 @@ fn east_and_west_of(pair: EmulatedPair) -> (EmulatedPair, ConfigFile) {
     (pair, file)
 }
 
-fn run_with_keys(pair: &EmulatedPair, command: &mut Command) -> CommandOutput {
+pub(crate) fn run_with_keys(pair: &EmulatedPair, command: &mut Command) -> CommandOutput {
     let [source, target, ..] = pair.emulator.resources() else { panic!("two resources") };
     run_without(&[&source.key, &target.key], command.env("EAST_KEY", &source.key))
 }
@@ -163,7 +163,7 @@ fn variables_define_a_resource_and_take_precedence_over_the_file() {
     let mut copy = file.command(&["copy", &custom, "--from", "east", "--to", "west", "--dry-run"]);
     let without = fs::read_to_string(file.path()).unwrap().replace("region = ", "tenant = ");
     fs::write(file.path(), without).unwrap();
-    run_with_keys(&pair, &mut copy).expect(2, &["needs the target's resource id and region"]);
+    run_with_keys(&pair, &mut copy).expect(2, &["needs the resource id and the region of west"]);
     run_with_keys(&pair, copy.env("FRCOPY_RESOURCE_WEST_REGION", &target.region)).expect(0, &[]);
     let misspelt = run(file.command(&["list", "west"]).env("FRCOPY_RESOURCE_WEST_ENDPONT", "x"));
     misspelt.expect(2, &["FRCOPY_RESOURCE_WEST_ENDPONT is not a setting", "end its name with _ENDPOINT"]);
@@ -254,7 +254,7 @@ fn what_is_missing_is_named_with_the_ways_to_set_it() {
         .expect(2, &["the key of west is missing", "key-env, key-file or key-command", "auth = \"entra\""]);
     run(&mut file.command(&["list", "wets"])).expect(2, &["there is no resource with the name wets", "use west"]);
     run(&mut file.command(&["list", "north"])).expect(2, &["use one of east, west, or define it in"]);
-    run(&mut file.command(&["copy", "a", "--from", "east", "--to", "a b"])).expect(2, &["--to is not usable"]);
+    run(&mut file.command(&["copy", "a", "--from", "east", "--to", "a b"])).expect(2, &["--to \"a b\" is not usable"]);
     fs::write(file.path(), "[resources.east]\nendpoint = \"https://e.example\"\nkey-env = \"EAST_KEY\"\n").unwrap();
     run(&mut file.command(&["list", "east"])).expect(2, &["EAST_KEY is not set", "which key-env names"]);
 }
@@ -302,7 +302,7 @@ fn a_command_that_resumes_a_copy_has_the_names() {
     fs::rename(file.0.path().join("west.key"), folder.join("west.key")).unwrap();
     fs::rename(file.path(), folder.join("my config.toml")).unwrap();
     let mut copy_again = frcopy();
-    copy_again.args(&copy).args(["--if-exists", "skip", "--config", "my config.toml"]).current_dir(&folder);
+    copy_again.args(copy).args(["--if-exists", "skip", "--config", "my config.toml"]).current_dir(&folder);
     let resumed = run_with_keys(&pair, &mut copy_again).expect(8, &["' --from east --to west --config "]);
     for (output, config) in [(output, file.path().display().to_string()), (resumed, "/my files/my config.toml'".into())]
     {

@@ -79,9 +79,10 @@ fn the_nightly_backup_answers_during_an_outage_and_leads_back() {
 
     // East comes back without one of its models.
     drill.lab.emulator.remove(SOURCE, Collection::DocumentModels, INVOICES.1);
-    let [back, check] = &drill.commands("THE SOURCE REGION IS BACK")[..] else { panic!("two commands") };
+    let [back, check, replace] = &drill.commands("THE SOURCE REGION IS BACK")[..] else { panic!("three commands") };
     drill.run(back).expect(0, &["1 copied, 4 already there"]);
     drill.run(check).expect(0, &["5 same"]);
+    drill.run(replace).expect(0, &["skipped"]);
     assert!(drill.lab.ids(SOURCE, Collection::DocumentModels).contains(INVOICES.1));
 }
 

@@ -45,7 +45,7 @@ fn replace_deletes_the_old_copy_after_the_staging_copy_is_ready_and_the_staging_
     make_outdated(&pair);
     let output = pair
         .run(&REPLACE)
-        .expect(0, &["replaced model invoices-v4.0-1", "copying to invoices-v4.0-1.frcopy-staging first"]);
+        .expect(0, &["replaced invoices-v4.0-1 on http", "copying to invoices-v4.0-1.frcopy-staging first"]);
     assert_eq!(output.stdout, format!("{ID}\n"));
     let models = "/documentintelligence/documentModels";
     assert_eq!(
@@ -347,4 +347,20 @@ fn a_staging_copy_is_not_deleted_if_the_copy_is_not_in_its_place() {
         pair.copy(&[id, "--if-exists", "replace"]).expect(0, &[]);
         pair.run(&["check", id]).expect(0, &["1 same"]);
     });
+}
+
+#[test]
+fn a_model_that_was_trained_later_is_replaced_with_a_warning() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&[ID]).expect(0, &[]);
+    // Not the time of the copy, which would make the two look alike.
+    let an_hour_ago = format!("{:.0}", jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1));
+    pair.retrain_at(&an_hour_ago, Collection::DocumentModels, ID);
+    let output = pair.run(&REPLACE).expect(0, &[]);
+    assert!(!output.stderr.contains("trained later"), "{output:#?}");
+    // An older training comes back: the copy that is replaced now is the newer one.
+    pair.retrain_at("2020-01-01T00:00:00Z", Collection::DocumentModels, ID);
+    let warning = format!("warning: {ID} of the target was trained later ({an_hour_ago}) than the model that");
+    pair.run(&[&REPLACE[..], &["--dry-run"]].concat()).expect(0, &[&warning]);
+    pair.run(&REPLACE).expect(0, &[&warning, "replaced "]);
 }

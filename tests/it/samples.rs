@@ -15,7 +15,7 @@ use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{CommandOutput, error_reply, frcopy, mock_server, reply, run};
 
 /// A folder with `count` documents for each of these models.
-fn samples(models: &[&str], count: usize) -> TempDir {
+pub(crate) fn samples(models: &[&str], count: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for model in models {
         fs::create_dir(folder.path().join(model)).unwrap();

@@ -23,22 +23,22 @@ fn an_invalid_value_is_refused_with_its_name_and_a_remedy() {
     for (arguments, what) in [
         (
             &["--source-endpoint", "http://contoso.cognitiveservices.azure.com"][..],
-            "the source endpoint is not usable: http",
+            "the source endpoint (--source-endpoint) is not usable: http",
         ),
         (
             &["--target-endpoint", "https://a.example/formrecognizer/v2.1"],
-            "the target endpoint is not usable: it has a path",
+            "the target endpoint (--target-endpoint) is not usable: it has a path",
         ),
-        (&["--target-endpoint", "https://"], "the target endpoint is not usable"),
-        (&["--source-key", "two words"], "the source key is not usable"),
+        (&["--target-endpoint", "https://"], "the target endpoint (--target-endpoint) is not usable"),
+        (&["--source-key", "two words"], "the source key from --source-key is not usable"),
         (&["--source-key-file", "/nowhere/key"], "the source key cannot be read from /nowhere/key"),
-        (&["--target-resource-id", "contoso"], "the target resource id is not usable"),
-        (&["--target-region", "west-us"], "the target region is not usable"),
+        (&["--target-resource-id", "contoso"], "--target-resource-id is not usable"),
+        (&["--target-region", "west-us"], "--target-region is not usable"),
         (&["--target-model-id", "a b"], "--target-model-id is not usable"),
         (&["--target-model-id", "prebuilt-invoice"], "it is a prebuilt model"),
         (&["--timeout", "30"], "--timeout \"30\" is not a duration"),
         (&["--timeout", "-5s"], "--timeout"),
-        (&["--timeout", "25h"], "--timeout \"25h\" is not a duration"),
+        (&["--timeout", "25h"], "--timeout \"25h\" is longer than 24h"),
         (&["--poll-interval", "1ns"], "--poll-interval \"1ns\" is not a duration"),
         (&["--source-endpoint", "https://https://a.example//"], "it has https:// twice"),
         (&["--poll-interval", "soon"], "--poll-interval \"soon\" is not a duration"),
@@ -76,9 +76,11 @@ fn an_invalid_model_id_or_api_version_is_refused() {
 fn contradicting_options_are_refused() {
     let service = ScriptedService::new(V2_1);
     let half = |arguments: &[&str]| run(service.bare_copy().args([MODEL, "--api-version", "2.1"]).args(arguments));
-    half(&[]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
-    half(&["--target-region", "westus2"]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
-    half(&["--target-resource-id", RESOURCE_ID]).expect(2, &["a v2.1 copy needs the target's resource id and region"]);
+    half(&[]).expect(2, &["a v2.1 copy needs the resource id and the region of the target"]);
+    half(&["--target-region", "westus2"])
+        .expect(2, &["a v2.1 copy needs the resource id and the region of the target"]);
+    half(&["--target-resource-id", RESOURCE_ID])
+        .expect(2, &["a v2.1 copy needs the resource id and the region of the target"]);
     let address = ["--target-resource-id", RESOURCE_ID, "--target-region", "westus2"];
     run(service.bare_copy().args(["my-model", "--api-version", "2.1"]).args(address)).expect(2, &["which is a UUID"]);
     run(service.copy().args(["--kind", "classifier"])).expect(2, &["v2.1 does not copy classifiers", "4.0"]);
@@ -110,7 +112,8 @@ fn resource_id_and_region_of_the_target_can_come_from_the_environment() {
 
 #[test]
 fn a_call_without_a_model_id_or_command_shows_the_usage() {
-    run(frcopy().arg("copy")).expect(2, &["MODEL_ID", "Usage: frcopy copy"]);
+    run(frcopy().arg("copy"))
+        .expect(2, &["error: the command line lacks MODEL_ID or ", "--include <GLOB>\nhelp: frcopy copy --help"]);
     run(&mut frcopy()).expect(2, &["Usage: frcopy <COMMAND>"]);
 }
 

@@ -92,5 +92,19 @@ fn one_named_model_gets_its_id_from_the_template_on_every_version() {
         let output = pair.copy(&[&[model][..], &TEMPLATE].concat()).expect(0, &[]);
         let id = output.stdout.trim();
         assert!(copy.map_or(id != format!("{model}-v2"), |copy| id == copy), "{output:#?}");
+        let note = "--target-model-id does not apply to 1 v2.1 model: the target chooses";
+        assert_eq!(output.stderr.contains(note), copy.is_none(), "{output:#?}");
+    }
+}
+
+#[test]
+fn a_check_with_a_template_leaves_out_what_the_template_cannot_make() {
+    let pair = EmulatedPair::new(1);
+    let id = "invoices-v4.0-1";
+    pair.copy(&[id]).expect(0, &[]);
+    pair.copy(&[&[id][..], &TEMPLATE].concat()).expect(0, &[]);
+    for check in [&["check", id][..], &["check", "--include", "invoices-v4*"]] {
+        let output = pair.run(&[check, &TEMPLATE].concat()).expect(0, &["1 same"]);
+        assert_eq!(output.stdout, format!("= model {id} {id}-v2\n"), "{output:#?}");
     }
 }

@@ -91,7 +91,7 @@ fn an_option_overrides_the_environment_and_two_methods_are_refused() {
     run(both(&pair()).env("FRCOPY_SOURCE_AUTH", "entra")).expect(0, &[]);
     run(both(&pair()).env("FRCOPY_SOURCE_AUTH", "entra").env("FRCOPY_SOURCE_KEY", "wrong")).expect(0, &[]);
     run(both(&pair()).args(["--source-key", "wrong", "--source-auth", "entra"])).expect(2, &["on the command line"]);
-    run(both(&pair()).args(["--source-key", "wrong"])).expect(4, &["FRCOPY_SOURCE_KEY"]);
+    run(both(&pair()).args(["--source-key", "wrong"])).expect(4, &["the source key from --source-key"]);
     run(both(&pair()).env("FRCOPY_SOURCE_AUTH", "magic")).expect(2, &["FRCOPY_SOURCE_AUTH is neither key nor entra"]);
     run(command(&pair()).env("FRCOPY_SOURCE_TOKEN", FIRST).env("FRCOPY_SOURCE_TOKEN_FILE", "x"))
         .expect(2, &["FRCOPY_SOURCE_TOKEN and FRCOPY_SOURCE_TOKEN_FILE are both set"]);

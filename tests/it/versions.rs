@@ -63,7 +63,7 @@ fn a_v2_1_model_without_resource_id_and_region_is_not_authorized() {
     let newest = ScriptedService::new(V4_0);
     newest.on(Step::GetSource, [Model::not_found(V4_0)]);
     service.also(&newest, Step::GetSource);
-    let texts = ["a v2.1 copy needs the target's resource id and region", "--target-resource-id"];
+    let texts = ["a v2.1 copy needs the resource id and the region of the target", "--target-resource-id"];
     run(service.bare_copy().arg(MODEL)).expect(2, &texts);
     assert_eq!(service.count(Step::Authorize), 0);
 }

@@ -76,8 +76,13 @@ impl Plan {
         let mut unrecorded = None;
         for (target, result) in self.targets.iter().zip(results) {
             let Ok(checked) = result else { continue };
-            for one in checked.comparisons.iter_mut().filter(|one| matches!(one.verdict, Verdict::Same)) {
-                one.verified_at = checked.target_time;
+            for one in &mut checked.comparisons {
+                let is_verified = matches!(one.verdict, Verdict::Same) && checked.target_time.is_some();
+                one.verified_at = if is_verified {
+                    checked.target_time
+                } else {
+                    manifest.verified_at(&source.endpoint, &target.endpoint, one)
+                };
             }
             let recorded = manifest.record_checked(&source.endpoint, &target.endpoint, checked);
             unrecorded = unrecorded.or(recorded.err());
@@ -131,7 +136,8 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         console.step(plan.step());
         let observer = |target: Option<usize>, event: CheckEvent<'_>| {
             unread.add(target, &event);
-            show_event(console, target.and_then(|position| plan.targets.get(position)), &event);
+            let target = target.and_then(|position| plan.targets.get(position));
+            show_event(console, target, plan.targets.len() > 1, &event);
         };
         let shown = plan.check(&observer, cancel).await?;
         // After a signal the comparison is incomplete.
@@ -147,6 +153,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             TargetResult {
                 source: plan.source.as_ref(),
                 target,
+                is_recorded: plan.source.is_none() || source_down.is_some(),
                 is_one_of_several: plan.targets.len() > 1,
                 comparisons: result.map(|checked| checked.comparisons),
                 unread: unread.count(position),
@@ -171,6 +178,9 @@ struct Troubles {
 fn finish(args: &CheckArgs, results: &[TargetResult<'_>], troubles: &Troubles, signal: Option<Signal>) -> ExitCode {
     let Troubles { source_down, unrecorded } = troubles;
     if !args.quiet {
+        if source_down.is_some() {
+            console::line("the source is not available: its copies are compared with what the manifest records");
+        }
         for note in retirement_notes(results) {
             console::line(&note);
         }
@@ -200,8 +210,9 @@ fn retirement_notes(results: &[TargetResult<'_>]) -> Vec<String> {
     retirement::notes(models.into_values(), Timestamp::now()).collect()
 }
 
-fn show_event(console: &Console, target: Option<&Resource>, event: &CheckEvent<'_>) {
+fn show_event(console: &Console, target: Option<&Resource>, has_several: bool, event: &CheckEvent<'_>) {
     let name = target.and_then(|target| target.name.as_ref());
+    let one_of_several = name.filter(|_| has_several);
     let resource = |side: Side| match (side, name) {
         (Side::Target, Some(name)) => name.to_string(),
         (side, _) => format!("the {side}"),
@@ -209,11 +220,25 @@ fn show_event(console: &Console, target: Option<&Resource>, event: &CheckEvent<'
     match event {
         CheckEvent::Waiting { error, wait } => console.waiting(error, *wait),
         CheckEvent::Unread { side, count } => console.warn_of_unread(&resource(*side), *count),
+        CheckEvent::Recorded { sources } => {
+            match sources.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice() {
+                [] => console.warning(&format!("the manifest records no such copies on {}", resource(Side::Target))),
+                [_] => {}
+                several => console.note(&format!(
+                    "{} has copies of several sources, of which --from selects one: {}",
+                    resource(Side::Target),
+                    several.join(", ")
+                )),
+            }
+        }
         CheckEvent::Spare { count } => {
             console.note(&format!("{} has {count} additional copies of v2.1 models", resource(Side::Target)));
         }
-        CheckEvent::Sampling(extent) => samples::announce(console, extent),
-        CheckEvent::Sampled { done, of } => console.progress(&format!("analyzed {done} of {of} samples")),
+        CheckEvent::Sampling(extent) => samples::announce(console, extent, one_of_several),
+        CheckEvent::Sampled { done, of } => {
+            let label = one_of_several.map(|name| format!("{name}: ")).unwrap_or_default();
+            console.progress(&format!("{label}analyzed {done} of {of} samples"));
+        }
         CheckEvent::NotReady { side, count } => {
             console.note(&format!("left out, because they are not ready: {count} models of {}", resource(*side)));
         }

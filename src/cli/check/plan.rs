@@ -45,13 +45,6 @@ pub(super) fn plan(args: &CheckArgs) -> Result<Plan, Error> {
     let manifest = args.manifest.as_deref().map(Manifest::read_existing).transpose()?;
     let timeout = parse_timeout(&args.timeout)?;
     let samples = args.samples.plan()?;
-    if samples.is_some() && targets.len() > 1 {
-        // The source would analyze each document once per target, which is billed.
-        return Err(Error::settings(
-            "--samples is for one target",
-            "check one target at a time, or leave out --samples",
-        ));
-    }
     let recorded = |manifest: &Manifest, target: &Resource| RecordedPlan {
         target: target.clone(),
         selection: selection.clone(),
@@ -89,6 +82,7 @@ fn source_endpoint(args: &CheckArgs) -> Result<Option<Endpoint>, Error> {
 /// The source and the targets; the targets alone where the source is not asked.
 fn resources(args: &CheckArgs) -> Result<(Option<Resource>, Vec<Resource>), Error> {
     let sides = Sides::new(&args.config, &process_environment);
+    let sides = sides.with_names(args.from.from.iter().chain(&args.to.to));
     let targets = sides.targets(&args.to.to, &args.target)?;
     let is_asked = !args.target_only;
     let source = is_asked.then(|| sides.source(args.from.from.as_ref(), &args.source)).transpose()?;

@@ -6,11 +6,12 @@ use crate::cli::args::Format;
 use crate::cli::console::{self, Verbosity};
 use crate::cli::json;
 use crate::cli::samples;
+use crate::cli::screen::stdout_width;
 use crate::error::Error;
 use crate::resource::Resource;
 
 use super::args::CheckArgs;
-use super::end_of_life::Expiring;
+use super::end_of_life::{Expiring, age_lines};
 use super::line::{self, EndOfLife};
 
 /// The result of one target.
@@ -18,6 +19,8 @@ pub(super) struct TargetResult<'p> {
     /// None where the target alone was asked.
     pub(super) source: Option<&'p Resource>,
     pub(super) target: &'p Resource,
+    /// Whether it was compared with the manifest, and not with the source.
+    pub(super) is_recorded: bool,
     /// Whether its lines need its name.
     pub(super) is_one_of_several: bool,
     pub(super) comparisons: Result<Vec<Comparison>, Error>,
@@ -84,8 +87,60 @@ impl TargetResult<'_> {
             for one in comparisons {
                 explain(label, one, &self.expiring);
             }
-            console::line(&format!("{label}{}", summary(comparisons, &self.expiring)));
+            console::line(&format!("{label}{}", self.summary(comparisons)));
+            for line in self.age_lines(comparisons) {
+                console::line(&format!("{label}{line}"));
+            }
         }
+    }
+
+    /// How old the copies are, which only the manifest tells.
+    fn age_lines(&self, comparisons: &[Comparison]) -> Vec<String> {
+        let recorded = comparisons.iter().filter(|one| self.is_recorded && one.source.is_some());
+        let verified: Vec<_> = recorded.map(|one| one.verified_at).collect();
+        age_lines(&verified, self.expiring.target_time)
+    }
+
+    fn summary(&self, comparisons: &[Comparison]) -> String {
+        let count = |wanted: char| comparisons.iter().filter(|one| line::sign(&one.verdict) == wanted).count();
+        let verdicts = ['=', '+', '-', '*', '!'].map(|sign| (count(sign), self.meaning(sign)));
+        let ends: Vec<_> = comparisons.iter().map(|one| self.expiring.end_of_life(one)).collect();
+        let ending = |is: &dyn Fn(&&EndOfLife) -> bool| ends.iter().filter(is).count();
+        let ending = [
+            (ending(&|end| end.is_soon && !end.is_past), "about to expire"),
+            (ending(&|end| end.is_past), "expired"),
+            (ending(&|end| end.is_retired), "retired"),
+            (ending(&|end| end.age.is_too_old), "too old"),
+        ];
+        console::counts(comparisons.len(), verdicts.into_iter().chain(ending))
+    }
+
+    /// What a sign means. The manifest does not say what the source has now.
+    fn meaning(&self, sign: char) -> &'static str {
+        match (sign, self.is_recorded) {
+            ('=', false) => "same",
+            ('=', true) => "same as recorded",
+            ('+', false) => "only on the source",
+            ('+', true) => "missing on the target",
+            ('-', false) => "only on the target",
+            ('-', true) => "not in the manifest",
+            ('*', false) => "different",
+            ('*', true) => "changed since",
+            _ => "unread",
+        }
+    }
+
+    /// The row in the CI summary, unless both sides are the same and can be used.
+    fn row(&self, one: &Comparison) -> Option<[String; 3]> {
+        let sign = line::sign(&one.verdict);
+        let verdict = match &one.verdict {
+            Verdict::Same => Vec::new(),
+            Verdict::OnlyOnSource | Verdict::OnlyOnTarget => vec![self.meaning(sign).to_owned()],
+            Verdict::Differs(found) => found.clone(),
+            Verdict::Unread(error) => vec![error.to_string()],
+        };
+        let what: Vec<_> = verdict.into_iter().chain(self.expiring.reasons(one)).collect();
+        (!what.is_empty()).then(|| [sign.to_string(), name(one), what.join("; ")])
     }
 
     /// The rows in the CI summary: what is not the same on both sides, and why the target was not compared.
@@ -93,7 +148,7 @@ impl TargetResult<'_> {
         let label = self.label();
         match &self.comparisons {
             Ok(comparisons) => {
-                let rows = comparisons.iter().filter_map(|one| row(one, &self.expiring));
+                let rows = comparisons.iter().filter_map(|one| self.row(one));
                 rows.map(|[sign, name, what]| [sign, format!("{label}{name}"), what]).collect()
             }
             Err(error) => vec![["!".into(), label.trim_end_matches(": ").to_owned(), error.to_string()]],
@@ -102,7 +157,8 @@ impl TargetResult<'_> {
 
     fn text_lines(&self) -> impl Iterator<Item = String> {
         let target = self.name().map(|name| format!("{name}\t")).unwrap_or_default();
-        self.comparisons.iter().flatten().map(move |one| format!("{target}{}", text_line(one)))
+        let width = stdout_width();
+        self.comparisons.iter().flatten().map(move |one| text_line(&target, one, width))
     }
 
     /// What a line on stderr begins with.
@@ -116,27 +172,20 @@ impl TargetResult<'_> {
     }
 }
 
-/// The line of text: the sign, the kind, the id, and the id of the copy if that is another one.
-fn text_line(one: &Comparison) -> String {
-    let line = format!("{} {}", line::sign(&one.verdict), name(one));
+/// The line of text: the sign, the kind, the id, and the id of the copy if that is another one. A terminal that is too
+/// narrow for both gets two lines, so that no id is broken.
+fn text_line(target: &str, one: &Comparison, width: Option<usize>) -> String {
+    let label = format!("{target}{} {} ", line::sign(&one.verdict), one.kind);
     let of_copy = one.target.as_ref().map(|target| &target.id).or(one.copy_id.as_ref());
-    match of_copy.filter(|copy| copy.as_str() != id(one)) {
-        Some(copy) => format!("{line} {copy}"),
-        None => line,
+    let id = id(one);
+    let Some(copy) = of_copy.filter(|copy| copy.as_str() != id) else { return format!("{label}{id}") };
+    // A tab may take eight columns.
+    let label_width = label.chars().map(|c| if c == '\t' { 8 } else { 1 }).sum::<usize>();
+    if width.is_some_and(|width| label_width + id.len() + 1 + copy.as_str().len() > width) {
+        let indent: String = label.chars().map(|c| if c == '\t' { c } else { ' ' }).collect();
+        return format!("{label}{id}\n{indent}{copy}");
     }
-}
-
-/// The row in the CI summary, unless both sides are the same and can be used.
-fn row(one: &Comparison, expiring: &Expiring) -> Option<[String; 3]> {
-    let verdict = match &one.verdict {
-        Verdict::Same => Vec::new(),
-        Verdict::OnlyOnSource => vec!["only on the source".into()],
-        Verdict::OnlyOnTarget => vec!["only on the target".into()],
-        Verdict::Differs(found) => found.clone(),
-        Verdict::Unread(error) => vec![error.to_string()],
-    };
-    let what: Vec<_> = verdict.into_iter().chain(expiring.reasons(one)).collect();
-    (!what.is_empty()).then(|| [line::sign(&one.verdict).to_string(), name(one), what.join("; ")])
+    format!("{label}{id} {copy}")
 }
 
 /// The id on the source, else the id on the target.
@@ -157,18 +206,21 @@ fn explain(label: &str, one: &Comparison, expiring: &Expiring) {
     samples::explain(&format!("{label}{name}"), one);
 }
 
-fn summary(comparisons: &[Comparison], expiring: &Expiring) -> String {
-    let parts =
-        [('=', "same"), ('+', "only on the source"), ('-', "only on the target"), ('*', "different"), ('!', "unread")];
-    let count = |wanted: char| comparisons.iter().filter(|one| line::sign(&one.verdict) == wanted).count();
-    let ends: Vec<_> = comparisons.iter().map(|one| expiring.end_of_life(one)).collect();
-    let ending = |is: &dyn Fn(&&EndOfLife) -> bool| ends.iter().filter(is).count();
-    let ending = [
-        (ending(&|end| end.is_soon && !end.is_past), "about to expire"),
-        (ending(&|end| end.is_past), "expired"),
-        (ending(&|end| end.is_retired), "retired"),
-        (ending(&|end| end.age.is_too_old), "verified too long ago"),
-    ];
-    let parts = parts.map(|(sign, what)| (count(sign), what)).into_iter().chain(ending);
-    console::counts(comparisons.len(), parts)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+
+    #[test]
+    fn a_narrow_terminal_shows_the_id_of_the_copy_in_a_line_of_its_own() {
+        let [id, copy] = ["33f4d42c-cd2f-4e74-b990-a1aeafab5a5d", "eccc3f13-8289-4020-ba16-9f1d1374e96f"];
+        let target = Some(Model::example(copy));
+        let one = Comparison::new(ApiVersion::V2_1, Model::example(id), target, Verdict::Same);
+        assert_eq!(text_line("", &one, None), format!("= model {id} {copy}"));
+        assert_eq!(text_line("", &one, Some(81)), format!("= model {id} {copy}"));
+        assert_eq!(text_line("", &one, Some(80)), format!("= model {id}\n        {copy}"));
+        assert_eq!(text_line("west\t", &one, Some(80)), format!("west\t= model {id}\n    \t        {copy}"));
+        let same = Comparison::new(ApiVersion::V2_1, Model::example(id), Some(Model::example(id)), Verdict::Same);
+        assert_eq!(text_line("", &same, Some(10)), format!("= model {id}"));
+    }
 }

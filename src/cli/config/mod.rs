@@ -66,7 +66,15 @@ impl Config {
     /// # Errors
     /// When there is none.
     pub(super) fn find(&self, option: &str, text: &str) -> Result<&Definition, Error> {
-        let name: ResourceName = input::parse(option, text)?;
+        if text.contains(',') {
+            let option = Some(option).filter(|option| option.starts_with("--")).unwrap_or("the option");
+            let repeated: Vec<_> = text.split(',').map(|name| format!("{option} {}", name.trim())).collect();
+            return Err(Error::settings(
+                format!("{option} {:?} is not one name", without_keys(text)),
+                format!("repeat it: {}", without_keys(&repeated.join(" "))),
+            ));
+        }
+        let name: ResourceName = input::parse(&format!("{option} {:?}", without_keys(text)), text)?;
         let found = self.definitions.iter().find(|one| one.name.in_variables() == name.in_variables());
         found.ok_or_else(|| self.unknown(text))
     }

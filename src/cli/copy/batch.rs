@@ -12,6 +12,7 @@ use crate::cli::args::Format;
 use crate::cli::ci::Results;
 use crate::cli::console::{self, Console, CopyReporter, RowState, Verbosity};
 use crate::cli::screen::Screen;
+use crate::cli::side_names::SideNames;
 use crate::cli::status::{is_running, name, was_not_begun};
 use crate::cli::{ci, copy_result, exit_code, runner};
 use crate::copy::{BatchEvent, BatchPlan, Outcome, Report, Summary, copy_batches, dry_run_batches};
@@ -24,11 +25,15 @@ use tokio::time::{Instant, sleep};
 
 use super::args::{CopyArgs, IfExistsArg};
 use super::board::{self, Row, Tally};
+use super::estimate;
 
 /// How often the moving lines are drawn at most.
 const DRAW_INTERVAL: Duration = Duration::from_millis(150);
 /// How often the total is printed without a terminal.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// When the copies that the target has already have ended.
+const ESTIMATE_AFTER: Duration = Duration::from_secs(8);
 
 /// The most ids of excluded models that are printed.
 const MAX_NAMED: usize = 5;
@@ -36,6 +41,9 @@ const MAX_NAMED: usize = 5;
 pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifest>) -> anyhow::Result<ExitCode> {
     let verbosity = args.output.verbosity();
     let began = Instant::now();
+    let timeout = plans.first().map(|plan| plan.options.timeout).unwrap_or_default();
+    let deadline = began + timeout;
+    let is_estimated_at_once = args.options.if_exists == IfExistsArg::Fail && !args.options.dry_run;
     let faults = RefCell::new(Vec::new());
     let work = async |console: &Console, cancel: &_| {
         let shared = SharedReporter {
@@ -45,16 +53,23 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
             manifest: RefCell::new(manifest),
             faults: &faults,
             targets: plans.len(),
+            ends: deadline,
+            is_estimated_at_once,
+            has_manifest: args.options.manifest.is_some(),
+            by_the_minute: Cell::default(),
             reporters: RefCell::default(),
             begun: Cell::default(),
             tally: Cell::default(),
             selected_at: Cell::default(),
             drawn: Cell::default(),
         };
-        let of_source = BatchReporter::new(&shared, None);
+        let sides = |plan: &BatchPlan| SideNames::of(&plan.options.source, &plan.options.target);
+        let of_source =
+            BatchReporter::new(&shared, SideNames::of(plans.first().map(|plan| &plan.options.source), None), None);
         // With one target, each line is about it.
         let name = |plan: &BatchPlan| plan.options.target.name.clone().filter(|_| plans.len() > 1);
-        let of_targets: Vec<_> = plans.iter().map(|plan| BatchReporter::new(&shared, name(plan))).collect();
+        let of_targets: Vec<_> =
+            plans.iter().map(|plan| BatchReporter::new(&shared, sides(plan), name(plan))).collect();
         let observer = |target: Option<usize>, event: BatchEvent<'_>| {
             target.and_then(|target| of_targets.get(target)).unwrap_or(&of_source).show(&event);
         };
@@ -67,6 +82,7 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
         let summaries = tokio::select! {
             summaries = copy_batches(plans, &observer, cancel) => summaries,
             never = of_source.write_manifest() => match never {},
+            never = shared.estimate() => match never {},
             never = shared.keep_drawing() => match never {},
         };
         of_source.change_manifest(Manifest::write);
@@ -74,8 +90,14 @@ pub(super) fn run(args: &CopyArgs, plans: &[BatchPlan], manifest: Option<Manifes
     };
     runner::until_signal(verbosity, Results::Copies, work, |summaries, signal| {
         if verbosity >= Verbosity::Normal {
-            for line in summary_lines(plans, &summaries, began, args.options.if_exists) {
+            for line in summary_lines(plans, &summaries, began, args) {
                 console::line(&line);
+            }
+            let planned =
+                summaries.iter().flat_map(|summary| &summary.reports).filter(|report| starts_by_the_minute(report));
+            let planned = planned.filter(|report| matches!(report.result, Ok(Outcome::WouldCopy))).count();
+            if let Some(text) = estimate::too_many(planned, timeout) {
+                console::warning(&text);
             }
         }
         let mut shortages = Vec::new();
@@ -105,6 +127,13 @@ struct SharedReporter<'c> {
     /// Errors that belong to no copy: an unreadable listing, a manifest that cannot be written.
     faults: &'c RefCell<Vec<Error>>,
     targets: usize,
+    /// When the command ends.
+    ends: Instant,
+    /// Whether every selected model is copied, so that it is known at once how long that takes.
+    is_estimated_at_once: bool,
+    has_manifest: bool,
+    /// How many copies with a limit of starts per minute have not ended.
+    by_the_minute: Cell<usize>,
     /// The copies that have begun, each with its number in the order in which they began.
     reporters: RefCell<HashMap<CopyKey, (usize, CopyReporter<'c>)>>,
     begun: Cell<usize>,
@@ -120,6 +149,7 @@ type CopyKey = (Option<ResourceName>, Kind, ModelId);
 struct BatchReporter<'c> {
     shared: &'c SharedReporter<'c>,
     console: &'c Console,
+    sides: SideNames,
     /// The name of the target, if there are several.
     target: Option<ResourceName>,
 }
@@ -142,6 +172,26 @@ impl SharedReporter<'_> {
                 self.console.note(&self.total(&self.rows()));
             }
         }
+    }
+
+    /// Says whether the copies that have not ended can start before the deadline.
+    fn say_estimate(&self) {
+        let left = self.ends.saturating_duration_since(Instant::now());
+        if let Some(text) = estimate::too_many(self.by_the_minute.get(), left) {
+            self.console.warning(&text);
+        }
+    }
+
+    /// Says so when the copies that the target has already have ended, unless it was said at once.
+    async fn estimate(&self) -> Infallible {
+        while self.selected_at.get().is_none() {
+            sleep(DRAW_INTERVAL).await;
+        }
+        sleep(ESTIMATE_AFTER).await;
+        if !self.is_estimated_at_once {
+            self.say_estimate();
+        }
+        std::future::pending().await
     }
 
     fn draw(&self) {
@@ -183,8 +233,8 @@ fn named((target, _, model_id): &CopyKey) -> String {
 }
 
 impl<'c> BatchReporter<'c> {
-    fn new(shared: &'c SharedReporter<'c>, target: Option<ResourceName>) -> Self {
-        Self { shared, console: shared.console, target }
+    fn new(shared: &'c SharedReporter<'c>, sides: SideNames, target: Option<ResourceName>) -> Self {
+        Self { shared, console: shared.console, sides, target }
     }
 }
 
@@ -200,12 +250,12 @@ impl BatchReporter<'_> {
             }
             BatchEvent::MayNotFit { version, room, selected } => self.console.warning(&format!(
                 "{} has room for {room} {}, and {selected} are selected: the service refuses what does not fit",
-                self.target.as_ref().map_or("the target", ResourceName::as_str),
+                self.sides.target,
                 models_of(*version)
             )),
-            BatchEvent::Listing => self.console.step("reading the source"),
+            BatchEvent::Listing => self.console.step(&format!("reading {}", self.sides.source)),
             BatchEvent::Unreadable { count } => {
-                self.console.suspend(|| self.fault(console::unreadable_entries("the source", *count)));
+                self.console.suspend(|| self.fault(console::unreadable_entries(&self.sides.source, *count)));
             }
             BatchEvent::StagingLeftOut { count } => {
                 self.console.note(&format!("left out, because they are staging copies: {count}"));
@@ -217,10 +267,20 @@ impl BatchReporter<'_> {
                 "--description and --tag apply to models only: the copies of {classifiers} classifiers get their \
                  sources' descriptions and no tags"
             )),
-            BatchEvent::Selected { count, not_ready } => self.selected(*count, not_ready),
+            BatchEvent::TemplateNotUsed { count } => self.console.note(&format!(
+                "--target-model-id does not apply to {count} v2.1 {}: the target chooses the ids of their copies",
+                if *count == 1 { "model" } else { "models" }
+            )),
+            BatchEvent::Selected { count, by_the_minute, not_ready } => {
+                self.shared.by_the_minute.set(by_the_minute * self.shared.targets);
+                self.selected(*count, not_ready);
+                if self.shared.is_estimated_at_once {
+                    self.shared.say_estimate();
+                }
+            }
             BatchEvent::Begun { model_id, kind } => {
                 let key = self.key(*kind, model_id);
-                let reporter = self.console.named_reporter(named(&key));
+                let reporter = self.console.named_reporter(self.sides.clone(), named(&key));
                 self.shared.reporters.borrow_mut().insert(key, (self.shared.begun.get(), reporter));
                 self.shared.begun.set(self.shared.begun.get() + 1);
             }
@@ -244,7 +304,10 @@ impl BatchReporter<'_> {
     fn selected(&self, count: usize, not_ready: &[ModelId]) {
         self.shared.tally.set(Tally { selected: count * self.shared.targets, ..Tally::default() });
         self.shared.selected_at.set(Some(Instant::now()));
-        self.console.note(&format!("{count} models and classifiers are selected"));
+        self.console.note(&match count {
+            1 => "1 model or classifier is selected".to_owned(),
+            _ => format!("{count} models and classifiers are selected"),
+        });
         if !not_ready.is_empty() {
             self.left_out("they are not ready", not_ready);
         }
@@ -261,9 +324,12 @@ impl BatchReporter<'_> {
         let tally = self.shared.tally.get();
         let failed = tally.failed + usize::from(report.result.is_err());
         self.shared.tally.set(Tally { finished: tally.finished + 1, failed, ..tally });
+        if starts_by_the_minute(report) {
+            self.shared.by_the_minute.set(self.shared.by_the_minute.get().saturating_sub(1));
+        }
         self.console.suspend(|| {
-            let SharedReporter { format, verbosity, .. } = *self.shared;
-            copy_result::show_named(format, report, verbosity, self.target.as_ref());
+            let SharedReporter { format, verbosity, has_manifest, .. } = *self.shared;
+            copy_result::show_named(format, report, verbosity, self.target.as_ref(), has_manifest);
         });
         self.change_manifest(|manifest| manifest.record(report));
     }
@@ -290,7 +356,7 @@ impl BatchReporter<'_> {
 }
 
 /// Every failure again in one line, because the first ones have scrolled away, and last the counts of each target.
-fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_exists: IfExistsArg) -> Vec<String> {
+fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, args: &CopyArgs) -> Vec<String> {
     let (mut lines, mut totals) = (Vec::new(), Vec::new());
     for (plan, summary) in plans.iter().zip(summaries) {
         let name = plan.options.target.name.as_ref().filter(|_| plans.len() > 1);
@@ -299,11 +365,16 @@ fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_
         totals.push(total_line(summary, began, &name));
     }
     if summaries.iter().flat_map(errors).any(|(_, error)| error.kind() == ErrorKind::Interrupted) {
-        let option = if if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
+        let option = if args.options.if_exists == IfExistsArg::Fail { " with --if-exists skip" } else { "" };
         lines.push(format!("to continue: the same command{option}, which waits for running copies"));
     }
+    if let Some(path) = &args.options.manifest {
+        let is_running = |(report, error): (&Report, &Error)| is_running(error, report);
+        let running = plans.iter().zip(summaries).filter(|(_, summary)| errors(summary).any(is_running));
+        lines.extend(running.map(|(plan, _)| copy_result::wait_for_manifest(path, &plan.options)));
+    }
     for (plan, summary) in plans.iter().zip(summaries) {
-        let target = plan.options.target.name.as_ref().map_or("the target", ResourceName::as_str);
+        let target = &plan.options.target.label;
         lines.extend(summary.capacities.iter().map(|(version, capacity)| {
             let models = models_of(*version);
             match capacity {
@@ -314,6 +385,11 @@ fn summary_lines(plans: &[BatchPlan], summaries: &[Summary], began: Instant, if_
     }
     lines.extend(totals);
     lines
+}
+
+/// Whether a copy starts at a limit per minute.
+fn starts_by_the_minute(report: &Report) -> bool {
+    report.api_version.is_some_and(|version| version.wire().limits_starts_per_minute())
 }
 
 fn errors(summary: &Summary) -> impl Iterator<Item = (&Report, &Error)> {

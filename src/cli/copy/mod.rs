@@ -3,6 +3,7 @@
 mod args;
 mod batch;
 mod board;
+mod estimate;
 mod plan;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ci::Results;
 use super::runner;
+use super::side_names::SideNames;
 pub(super) use args::CopyArgs;
 use plan::CopyPlan;
 
@@ -33,7 +35,8 @@ fn run_one(args: &CopyArgs, plan: &Plan, manifest: Option<Manifest>) -> anyhow::
     let work = async |observer: Observer<'_>, cancel: &CancellationToken| {
         if args.options.dry_run { dry_run(plan, observer, cancel).await } else { copy(plan, observer, cancel).await }
     };
-    runner::one_copy(&args.output, work, |report| record(manifest?, report).err())
+    let sides = SideNames::of(&plan.options.source, &plan.options.target);
+    runner::one_copy(&args.output, sides, work, |report| record(manifest?, report).err())
 }
 
 fn record(mut manifest: Manifest, report: &Report) -> Result<(), Error> {
@@ -46,6 +49,7 @@ fn run_delegated(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(error) => return Ok(runner::refuse_with(Results::Copies, &error)),
     };
+    let sides = SideNames::of(&plan.source, None);
     let work = async |observer: Observer<'_>, cancel: &CancellationToken| {
         if args.options.dry_run {
             dry_run_delegated(&plan, observer, cancel).await
@@ -53,5 +57,5 @@ fn run_delegated(args: &CopyArgs, path: &Path) -> anyhow::Result<ExitCode> {
             copy_delegated(plan, observer, cancel).await
         }
     };
-    runner::one_copy(&args.output, work, |_| None)
+    runner::one_copy(&args.output, sides, work, |_| None)
 }

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::id_template::IdTemplate;
 use crate::manifest::Manifest;
 use crate::model::Kind;
-use crate::resource::TargetAddress;
+use crate::resource::{Resource, Side, TargetAddress};
 use crate::selection::Selection;
 
 use super::args::{BatchArgs, CopyArgs, CopyOptionArgs, IfExistsArg};
@@ -55,11 +55,14 @@ pub(super) fn plan(args: &CopyArgs) -> Result<(CopyPlan, Option<Manifest>), Erro
 }
 
 fn plan_without_manifest(args: &CopyArgs, environment: Environment<'_>) -> Result<CopyPlan, Error> {
-    let sides = Sides::new(&args.config, environment);
+    let sides = Sides::new(&args.config, environment).with_names(args.from.from.iter().chain(&args.to.to));
     let source = sides.source(args.from.from.as_ref(), &args.source)?;
     let targets = sides.targets(&args.to.to, &args.target)?;
     check_stdin(args, &source, &targets)?;
     let selection = selection(args)?;
+    if !args.to.to.is_empty() {
+        refuse_names_as_ids(args, &sides)?;
+    }
     let (target_model_id, template) = match args.options.target_model_id.as_deref() {
         Some(text) if IdTemplate::is_template(text) => (None, Some(parse("--target-model-id", text)?)),
         text => (text.map(|id| parse("--target-model-id", id)).transpose()?, None),
@@ -91,6 +94,17 @@ fn plan_without_manifest(args: &CopyArgs, environment: Environment<'_>) -> Resul
     }
 }
 
+/// Refuses the name of a resource as the id of a model: a second name after one `--to`.
+fn refuse_names_as_ids(args: &CopyArgs, sides: &Sides<'_>) -> Result<(), Error> {
+    match args.model_ids.iter().find(|id| sides.named("the model id", id, Side::Target).is_ok()) {
+        None => Ok(()),
+        Some(name) => Err(Error::settings(
+            format!("{name} is given as the id of a model, and is the name of a resource"),
+            format!("repeat --to for each target: --to {name}; a model with this id is named with --model-id {name}"),
+        )),
+    }
+}
+
 /// Refuses two inputs that both come from stdin.
 fn check_stdin(args: &CopyArgs, source: &SideSettings, targets: &[SideSettings]) -> Result<(), Error> {
     let ids_from_stdin = args.batch.from_file.as_deref().is_some_and(input::is_stdin);
@@ -114,10 +128,13 @@ fn options_of_targets(
     let mut of_targets: Vec<CopyOptions> = Vec::new();
     for target in targets {
         let target_address = args.address.address(target, environment)?;
-        of_targets.push(match of_targets.first() {
-            Some(first) => CopyOptions { target_address, target: target.resource()?, ..first.clone() },
-            None => options(args, source, target, target_address)?,
-        });
+        let resource = || args.address.resource(target, environment);
+        let of_target = if let Some(first) = of_targets.first() {
+            CopyOptions { target_address, target: resource()?, ..first.clone() }
+        } else {
+            options(args, source, resource, target_address)?
+        };
+        of_targets.push(of_target);
     }
     refuse_same_target_twice(of_targets.iter().map(|options| &options.target))?;
     // Reading the credentials has taken time.
@@ -128,7 +145,7 @@ fn options_of_targets(
 fn options(
     args: &CopyArgs,
     source: &SideSettings,
-    target: &SideSettings,
+    target: impl FnOnce() -> Result<Resource, Error>,
     target_address: Option<TargetAddress>,
 ) -> Result<CopyOptions, Error> {
     let CopyOptionArgs { api_version, description, tags, allow_degrade, if_exists, poll, .. } = &args.options;
@@ -142,7 +159,7 @@ fn options(
         verify: !poll.no_verify,
         timeout: poll.timeout()?,
         poll_interval: poll.poll_interval()?,
-        ..CopyOptions::new(source.resource()?, target.resource()?)
+        ..CopyOptions::new(source.resource()?, target()?)
     })
 }
 

@@ -63,7 +63,7 @@ impl ConfigFile {
 }
 
 const NOTICE: &str = "\
-# The keys are in files beside it. When the emulator stops, it removes what it has written and nobody has changed.
+# The keys are in files beside it. When the emulator stops, it removes those files, unless they were changed.
 ";
 
 /// The file with the key of a resource, beside the configuration.

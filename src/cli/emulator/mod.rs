@@ -28,7 +28,7 @@ use settings::{Settings, Shell};
 /// The option for the file that says when the resources listen.
 const READY_FILE: &str = "--ready-file";
 
-/// Runs two or more emulated resources on this machine, with the copy and analyze calls of every version, until Ctrl-C.
+/// Runs emulated resources on this machine, two by default, with the copy and analyze calls of every version, until Ctrl-C.
 ///
 /// The settings for a shell go to stdout, one line per request to stderr. With --ready-file, both are left out, so that a
 /// script can start it in the background. The resources listen on the loopback address

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::auth::{Credential, Key, StaticToken, TokenCache, TokenFile};
 use crate::doctor::AccountQuery;
 use crate::error::Error;
-use crate::label::Label;
+use crate::label::{Label, SettingNames};
 use crate::resource::{Endpoint, Region, Resource, ResourceId, Side, TargetAddress};
 use crate::trace::TraceParent;
 use secrecy::SecretString;
@@ -20,13 +20,14 @@ use secrecy::SecretString;
 use super::account_query::account_query;
 use super::az::{Account, Details};
 use super::ci::{self, Masked};
-use super::input::{Environment, about, is_read_once, is_stdin, parse, read_text, without_keys};
+use super::input::{Environment, about, is_read_once, is_stdin, parse, process_variables, read_text, without_keys};
 use super::key_command;
 use flags::{AuthArg, Flags, Setting, SideArgs, WhichSide};
 pub(super) use flags::{SourceArgs, TargetAddressArgs, TargetArgs, variables};
 pub(super) use named::Sides;
 pub(super) use names::{FromArg, ToArg, ToArgs, target_ids};
 use origin::Origin;
+use setting_origin::{given_name, names_of_side};
 
 /// The largest file of a key or token that is read.
 const MAX_SECRET_FILE: u64 = 64 * 1024;
@@ -35,6 +36,8 @@ const MAX_SECRET_FILE: u64 = 64 * 1024;
 pub(super) struct SideSettings {
     pub(super) endpoint: Option<String>,
     origin: Origin,
+    /// How messages name the settings.
+    names: SettingNames,
     /// The file that defines the named resource, if `--config` gave it.
     config: Option<PathBuf>,
     auth: Option<AuthSource>,
@@ -43,6 +46,8 @@ pub(super) struct SideSettings {
     account: Option<Account>,
     /// The Azure CLI's answer about the account.
     details: Option<Details>,
+    /// What to do about a missing setting, if the other side has a name: choose this one by name as well.
+    named_remedy: Option<String>,
     /// Where it is in Azure, as far as the definition of a named resource says.
     resource_id: Option<String>,
     region: Option<String>,
@@ -102,12 +107,14 @@ pub(super) fn both_from_stdin() -> Error {
 pub(super) fn refuse_same_target_twice<'r>(targets: impl Iterator<Item = &'r Resource>) -> Result<(), Error> {
     let mut seen: Vec<&Resource> = Vec::new();
     for target in targets {
-        if seen.iter().any(|other| other.endpoint == target.endpoint) {
-            let name = target.name.as_ref().map(ToString::to_string).unwrap_or_default();
-            return Err(Error::settings(
-                format!("two of the targets are the same resource: {name} has the endpoint of another one"),
-                "name each target once",
-            ));
+        if let Some(other) = seen.iter().find(|other| other.endpoint == target.endpoint) {
+            let name = &target.label;
+            let what = if other.name == target.name {
+                format!("the target {name} is given twice")
+            } else {
+                format!("{name} and {} are the same resource: both have the endpoint {}", other.label, target.endpoint)
+            };
+            return Err(Error::settings(what, "name each target once"));
         }
         seen.push(target);
     }
@@ -115,6 +122,22 @@ pub(super) fn refuse_same_target_twice<'r>(targets: impl Iterator<Item = &'r Res
 }
 
 impl TargetAddressArgs {
+    /// The target as a resource, whose label names the flag or the variable of its address.
+    pub(super) fn resource(&self, target: &SideSettings, environment: Environment<'_>) -> Result<Resource, Error> {
+        let resource = target.resource()?;
+        if target.origin.name().is_some() {
+            return Ok(resource);
+        }
+        let name = |setting, flag: &Option<String>| given_name(setting, Side::Target, flag.is_some(), environment);
+        let settings = SettingNames {
+            resource_id: name(Setting::ResourceId, &self.resource_id),
+            region: name(Setting::Region, &self.region),
+            ..resource.label.settings().clone()
+        };
+        let label = Label::clone(&resource.label).with(settings);
+        Ok(Resource { label: Arc::new(label), ..resource })
+    }
+
     /// Where the target is in Azure: the flags, else the Azure CLI's answer, else the environment.
     ///
     /// One of the two values alone is of no use. Whether they are needed depends on the API version, so a missing one is
@@ -136,10 +159,13 @@ impl TargetAddressArgs {
         let given = |flag: &Option<String>, setting: Setting| {
             flag.clone().or_else(|| environment(&setting.variable(Side::Target)))
         };
+        let name = |setting, flag: &Option<String>| given_name(setting, Side::Target, flag.is_some(), environment);
         let resource_id = given(&self.resource_id, Setting::ResourceId);
         let region = given(&self.region, Setting::Region);
-        let resource_id: Option<ResourceId> = resource_id.map(|id| parse("the target resource id", &id)).transpose()?;
-        let region: Option<Region> = region.map(|region| parse("the target region", &region)).transpose()?;
+        let resource_id: Option<ResourceId> =
+            resource_id.map(|id| parse(&name(Setting::ResourceId, &self.resource_id), &id)).transpose()?;
+        let region: Option<Region> =
+            region.map(|region| parse(&name(Setting::Region, &self.region), &region)).transpose()?;
         Ok(resource_id.zip(region).map(|(resource_id, region)| TargetAddress { resource_id, region }))
     }
 }
@@ -162,12 +188,14 @@ impl SideSettings {
         Ok(Self {
             endpoint,
             origin,
+            names: names_of_side(side, flags, environment),
             config: None,
             auth,
             tenant,
             trace,
             account,
             details,
+            named_remedy: None,
             resource_id: None,
             region: None,
         })
@@ -209,10 +237,11 @@ impl SideSettings {
     pub(super) fn resource(&self) -> Result<Resource, Error> {
         let origin = &self.origin;
         let endpoint: Endpoint = match &self.endpoint {
-            Some(endpoint) => parse(&origin.part("endpoint"), endpoint)?,
-            None => return Err(missing(origin, "endpoint", Setting::Endpoint)),
+            Some(endpoint) => parse(&self.label(String::new()).endpoint_setting(), endpoint)?,
+            None => return Err(self.missing("endpoint", Setting::Endpoint)),
         };
-        let credential = self.credential(&endpoint)?;
+        let label = self.label(endpoint.to_string());
+        let credential = self.credential(&endpoint, &label)?;
         if matches!(credential, Credential::Tokens(_)) && endpoint.is_regional() {
             let what = origin.part("endpoint");
             return Err(Error::settings(
@@ -222,23 +251,55 @@ impl SideSettings {
         }
         let name = origin.name().cloned();
         let resource = Resource::new(origin.side(), endpoint, credential);
-        let label = name.as_ref().map(|name| Arc::new(Label::of_name(name, self.config.as_deref())));
-        let label = label.unwrap_or_else(|| Arc::clone(&resource.label));
         let limits = self.details.as_ref().map(Details::rate_limits).unwrap_or_default();
-        Ok(Resource { trace: self.trace.clone(), name, label, limits, ..resource })
+        Ok(Resource { trace: self.trace.clone(), name, label: Arc::new(label), limits, ..resource })
     }
 
-    fn credential(&self, endpoint: &Endpoint) -> Result<Credential, Error> {
+    fn key(&self, secret: &SecretString) -> Result<Credential, Error> {
+        ci::mask(secret);
+        Key::new(secret).map(Credential::Key).map_err(|error| about(&self.names.key, &error))
+    }
+
+    fn missing(&self, what: &str, setting: Setting) -> Error {
+        let origin = &self.origin;
+        let or_tokens = match origin {
+            _ if setting != Setting::Key => String::new(),
+            Origin::Side(side) => {
+                format!(", or use {} or {} entra", Setting::KeyFromAz.flag(*side), Setting::Auth.flag(*side))
+            }
+            Origin::Named { .. } => ", or use key-from-az = true or auth = \"entra\"".into(),
+        };
+        let variable = origin.to_set(setting);
+        let remedy = match (&self.named_remedy, misspelt(&variable)) {
+            (Some(remedy), _) => format!("{remedy}; or set {variable}"),
+            (None, Some(other)) => format!("rename {other}, which is set and has no meaning, to {variable}"),
+            (None, None) => {
+                format!("set {variable}; the resource's page Keys and Endpoint in the Azure portal shows it{or_tokens}")
+            }
+        };
+        Error::settings(format!("{} is missing", origin.part(what)), remedy)
+    }
+
+    /// How messages name it.
+    fn label(&self, url: String) -> Label {
+        let label = match self.origin.name() {
+            Some(name) => Label::of_name(name, url, self.config.as_deref()),
+            None => Label::of_side(&self.origin.side().to_string(), url),
+        };
+        label.with(self.names.clone())
+    }
+
+    fn credential(&self, endpoint: &Endpoint, label: &Label) -> Result<Credential, Error> {
         let origin = &self.origin;
         match &self.auth {
-            Some(AuthSource::Key(secret)) => key(origin, &read(origin, "key", secret)?),
-            Some(AuthSource::KeyOfAccount) => key(origin, &key_of(self.account.as_ref(), origin)?),
+            Some(AuthSource::Key(secret)) => self.key(&read(origin, "key", secret)?),
+            Some(AuthSource::KeyOfAccount) => self.key(&key_of(self.account.as_ref(), origin)?),
             Some(AuthSource::Token(secret)) => {
                 let tokens = tokens(origin, secret).map_err(|error| about(&origin.part("token"), &error));
                 tokens.map(Credential::Tokens)
             }
-            Some(AuthSource::Identity) => identity(origin.side(), endpoint, self.tenant.as_deref()),
-            None => Err(missing(origin, "key", Setting::Key)),
+            Some(AuthSource::Identity) => identity(label, endpoint, self.tenant.as_deref()),
+            None => Err(self.missing("key", Setting::Key)),
         }
     }
 }
@@ -345,11 +406,6 @@ fn key_and_token(side: Side, place: &str) -> Error {
     )
 }
 
-fn key(origin: &Origin, secret: &SecretString) -> Result<Credential, Error> {
-    ci::mask(secret);
-    Key::new(secret).map(Credential::Key).map_err(|error| about(&origin.part("key"), &error))
-}
-
 fn tokens(origin: &Origin, secret: &Secret) -> Result<TokenCache, Error> {
     match secret {
         Secret::File(path) if !is_read_once(path) => {
@@ -360,17 +416,28 @@ fn tokens(origin: &Origin, secret: &Secret) -> Result<TokenCache, Error> {
 }
 
 #[cfg(feature = "entra")]
-fn identity(side: Side, endpoint: &Endpoint, tenant: Option<&str>) -> Result<Credential, Error> {
-    let entra = crate::auth::entra::Entra::new(side, endpoint.cloud(), tenant, crate::client::entra_http_clients()?)?;
+fn identity(label: &Label, endpoint: &Endpoint, tenant: Option<&str>) -> Result<Credential, Error> {
+    let http = crate::client::entra_http_clients()?;
+    let entra = crate::auth::entra::Entra::new(label.clone(), endpoint.cloud(), tenant, http)?;
     Ok(Credential::Tokens(TokenCache::new(Masked(entra))))
 }
 
 #[cfg(not(feature = "entra"))]
-fn identity(side: Side, _: &Endpoint, _: Option<&str>) -> Result<Credential, Error> {
+fn identity(label: &Label, _: &Endpoint, _: Option<&str>) -> Result<Credential, Error> {
     Err(Error::settings(
         "this frcopy was built without the feature entra and cannot request tokens",
-        format!("give a token in {}, or use a build with all features", Setting::Token.variable(side)),
+        format!("give a token for {label}, or use a build with all features"),
     ))
+}
+
+/// A variable that is set, means nothing, and differs from this one by a slip of the keyboard.
+fn misspelt(variable: &str) -> Option<String> {
+    const MAX_SLIPS: usize = 2;
+    let is_known = |name: &str| {
+        [Side::Source, Side::Target].into_iter().any(|side| variables(side).any(|(known, _)| known == name))
+    };
+    let is_near = |name: &String| !is_known(name) && strsim::osa_distance(name, variable) <= MAX_SLIPS;
+    process_variables().into_iter().filter(|name| name.len() > MAX_SLIPS * 4).find(is_near)
 }
 
 /// Reads a key or token; one line end after it is removed.
@@ -380,32 +447,17 @@ fn read(origin: &Origin, what: &str, secret: &Secret) -> Result<SecretString, Er
         Secret::Command(words) => key_command::run(words, &origin.part(what)),
         Secret::File(path) => {
             let text = read_text(path, MAX_SECRET_FILE).map_err(|error| {
-                let path = without_keys(&path.to_string_lossy());
-                Error::settings(
-                    format!("{} cannot be read from {path}", origin.part(what)),
-                    format!("check that the file exists, is readable and contains only the {what}"),
-                )
-                .with_source(error)
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let shown = without_keys(&absolute.to_string_lossy());
+                let remedy = if path.starts_with("~") {
+                    "write the whole path: frcopy does not expand ~".to_owned()
+                } else {
+                    format!("check that the file exists, is readable and contains only the {what}")
+                };
+                Error::settings(format!("{} cannot be read from {shown}", origin.part(what)), remedy).with_source(error)
             })?;
             let line = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
             Ok(line.into())
         }
     }
-}
-
-fn missing(origin: &Origin, what: &str, setting: Setting) -> Error {
-    let or_tokens = match origin {
-        _ if setting != Setting::Key => String::new(),
-        Origin::Side(side) => {
-            format!(", or use {} or {} entra", Setting::KeyFromAz.flag(*side), Setting::Auth.flag(*side))
-        }
-        Origin::Named { .. } => ", or use key-from-az = true or auth = \"entra\"".into(),
-    };
-    Error::settings(
-        format!("{} is missing", origin.part(what)),
-        format!(
-            "set {}; the resource's page Keys and Endpoint in the Azure portal shows it{or_tokens}",
-            origin.to_set(setting)
-        ),
-    )
 }

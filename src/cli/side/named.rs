@@ -8,6 +8,7 @@ use crate::resource::Side;
 
 use super::flags::{SideArgs, SourceArgs, TargetArgs, WhichSide};
 use super::origin::Origin;
+use super::setting_origin::names_of_definition;
 use super::{AuthSource, Secret, SideSettings, trace};
 use crate::cli::az::Account;
 use crate::cli::config::{Auth, Config, ConfigArgs, Definition, KeySource, Token};
@@ -18,11 +19,18 @@ pub(in crate::cli) struct Sides<'a> {
     config: &'a ConfigArgs,
     environment: Environment<'a>,
     loaded: OnceCell<Config>,
+    /// Whether one of the sides has a name.
+    has_names: bool,
 }
 
 impl<'a> Sides<'a> {
     pub(in crate::cli) fn new(config: &'a ConfigArgs, environment: Environment<'a>) -> Self {
-        Self { config, environment, loaded: OnceCell::new() }
+        Self { config, environment, loaded: OnceCell::new(), has_names: false }
+    }
+
+    /// The same, where the options of the command name resources on one side or on both.
+    pub(in crate::cli) fn with_names<'n>(self, mut names: impl Iterator<Item = &'n String>) -> Self {
+        Self { has_names: names.next().is_some(), ..self }
     }
 
     /// The settings of the source: those of the name, else those of flags and environment.
@@ -49,10 +57,15 @@ impl<'a> Sides<'a> {
         name: Option<&String>,
         flags: &SideArgs<S>,
     ) -> Result<SideSettings, Error> {
-        match name {
-            Some(name) => self.named(option, name, S::SIDE),
-            None => flags.settings(self.environment),
+        if let Some(name) = name {
+            return self.named(option, name, S::SIDE);
         }
+        let mut settings = flags.settings(self.environment)?;
+        if self.has_names {
+            let names: Vec<_> = self.config()?.definitions().iter().map(|one| one.name.as_str()).collect();
+            settings.named_remedy = Some(format!("give {option} NAME: {}", names.join(", ")));
+        }
+        Ok(settings)
     }
 
     /// The settings of a named resource.
@@ -107,6 +120,7 @@ impl SideSettings {
         };
         Ok(Self {
             endpoint,
+            names: names_of_definition(definition),
             config: None,
             auth: auth_source(definition, environment)?,
             tenant: definition.tenant.clone(),
@@ -116,6 +130,7 @@ impl SideSettings {
             origin,
             account,
             details,
+            named_remedy: None,
         })
     }
 }

@@ -40,7 +40,7 @@ fn copy_all_with(
             jobs: 50,
         };
         let cancel = CancellationToken::new();
-        let service = Rc::new(Service::new(emulator, faults, stop_at, cancel.clone()));
+        let service = Rc::new(Service::new(emulator, faults, stop_at, cancel.clone()).with(behaviour.delays));
         let admitted = RefCell::new(Vec::new());
         let unread = Cell::new(0);
         let observer = |_: Option<usize>, event: BatchEvent<'_>| {

@@ -4,6 +4,7 @@
 //! is virtual.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod answers;
 mod batch;
 mod outage;
 mod replace;
@@ -25,7 +26,7 @@ use crate::emulator::{Collection, EmulatedResource, Options};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::Kind;
 use crate::resource::{Resource, Side, TargetAddress};
-use service::{Fault, SOURCE, Service, TARGET, modelled, resource};
+use service::{Delays, Fault, SOURCE, Service, TARGET, modelled, resource};
 
 const EVERY_FAULT: [Fault; 30] = [
     Fault::NotSent,
@@ -69,6 +70,8 @@ struct Behaviour {
     deletion_keeps_reservation: bool,
     /// The refusal of a start whose authorization was used before; otherwise its operation fails.
     used_authorization: Option<(u16, &'static str, &'static str)>,
+    /// Seconds until the source lists an operation, and until the target shows a copy.
+    delays: Delays,
 }
 
 impl Behaviour {
@@ -95,9 +98,16 @@ fn any_behaviour() -> impl Strategy<Value = Behaviour> {
         Some((403, "Forbidden", "AuthorizationFailed")),
         Some((409, "Conflict", "ModelExists")),
     ]);
-    (clock.clone(), clock, any::<bool>(), used).prop_map(|(source, target, deletion_keeps_reservation, used)| {
-        Behaviour { clocks: [source, target], deletion_keeps_reservation, used_authorization: used }
-    })
+    let delays = (proptest::sample::select(vec![0, 0, 1, 5]), proptest::sample::select(vec![0, 0, 1, 5]));
+    let delays = delays.prop_map(|(listed_after, shown_after)| Delays { listed_after, shown_after });
+    (clock.clone(), clock, any::<bool>(), used, delays).prop_map(
+        |(source, target, deletion_keeps_reservation, used_authorization, delays)| Behaviour {
+            clocks: [source, target],
+            deletion_keeps_reservation,
+            used_authorization,
+            delays,
+        },
+    )
 }
 
 /// The result of one copy with faults.
@@ -141,7 +151,7 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, beh
         };
         let cancel = CancellationToken::new();
         let service = Service::new(emulator, faults, stop_at, cancel.clone());
-        let service = Rc::new(service.watching(1, None));
+        let service = Rc::new(service.watching(1, None).with(behaviour.delays));
         let reserved = RefCell::new(Vec::new());
         let observer = |event: Event<'_>| match event {
             Event::NotReleased { target_model_id, .. } => reserved.borrow_mut().push(Some(target_model_id.to_string())),

@@ -98,7 +98,7 @@ fn assert_completed([first, second]: &[Run; 2]) {
 
 #[test]
 fn a_target_that_cannot_be_reached_ends_its_copies_once_the_first_ones_were_tried() {
-    for (fault, longest) in [(Fault::NotSent, 35), (Fault::LostOnTheWay, 35), (Fault::Hang, 100)] {
+    for (fault, longest) in [(Fault::NotSent, 45), (Fault::LostOnTheWay, 45), (Fault::Hang, 120)] {
         let runs = run_with(fault, [0, FOREVER]);
         let [first, _] = &runs;
         assert!(first.took < Duration::from_secs(longest), "{fault:?}: {:?}", first.took);
@@ -118,7 +118,7 @@ fn a_target_that_goes_down_in_the_middle_ends_what_was_not_begun() {
     for fault in [Fault::NotSent, Fault::LostOnTheWay] {
         let runs = run_with(fault, [1, FOREVER]);
         let [first, _] = &runs;
-        assert!(first.took < Duration::from_secs(40), "{fault:?}: {:?}", first.took);
+        assert!(first.took < Duration::from_secs(60), "{fault:?}: {:?}", first.took);
         assert!(first.succeeded() > 0 && !first.not_tried().is_empty(), "{fault:?}: {}", first.succeeded());
         assert_completed(&runs);
     }

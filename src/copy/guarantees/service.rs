@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{id_in, is_list, name_another_model, retain};
 use crate::api::{Answer, Request};
 use crate::auth::{Credential, Key};
 use crate::client::Connection;
@@ -68,6 +70,15 @@ pub(super) enum Fault {
     OtherId,
 }
 
+/// Seconds after which what has happened is shown. How many is not documented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Delays {
+    /// Until the source lists an operation.
+    pub(super) listed_after: i64,
+    /// Until the target shows a copy (v3.0 and later).
+    pub(super) shown_after: i64,
+}
+
 /// What has happened to one run of the program, as far as its requests show.
 pub(super) type Run = usize;
 
@@ -105,19 +116,18 @@ pub(super) struct Service {
     /// The number of the request at which the command is cancelled.
     pub(super) stop_at: Cell<Option<usize>>,
     pub(super) cancel: CancellationToken,
+    pub(super) delays: Delays,
     /// How many copies may run at the same time.
     pub(super) max_running: usize,
     pub(super) watched: Option<Watched>,
-    /// Whether a run may delete the id to which another run copies, after its own authorization request got no answer.
-    pub(super) tolerates_lost_copies: bool,
-    /// Whether that has happened.
-    pub(super) has_lost_copy: Cell<bool>,
     late: RefCell<Vec<(Instant, usize, Run, Request)>>,
     /// What each run has read of each model of the target.
     read: RefCell<BTreeMap<(Run, String), Value>>,
     /// The runs whose authorization requests reserved an id.
     reserved_by: RefCell<BTreeMap<String, BTreeSet<Run>>>,
     has_lied: Cell<bool>,
+    /// Whether the source has answered a request.
+    has_answered: Cell<bool>,
     violations: RefCell<Vec<String>>,
 }
 
@@ -137,14 +147,14 @@ impl Service {
             sent: RefCell::default(),
             stop_at: Cell::new(stop_at),
             cancel,
+            delays: Delays::default(),
             max_running: usize::MAX,
             watched: None,
-            tolerates_lost_copies: false,
-            has_lost_copy: Cell::new(false),
             late: RefCell::default(),
             read: RefCell::default(),
             reserved_by: RefCell::default(),
             has_lied: Cell::new(false),
+            has_answered: Cell::new(false),
             violations: RefCell::default(),
         }
     }
@@ -154,9 +164,9 @@ impl Service {
         Self { max_running, watched, ..self }
     }
 
-    /// The same, where a run may delete the id to which another run copies.
-    pub(super) fn tolerating_lost_copies(self, tolerates_lost_copies: bool) -> Self {
-        Self { tolerates_lost_copies, ..self }
+    /// The same, where what has happened is shown late.
+    pub(super) fn with(self, delays: Delays) -> Self {
+        Self { delays, ..self }
     }
 
     pub(super) fn at(&self, instant: Instant) -> Timestamp {
@@ -234,9 +244,7 @@ impl Service {
                 let is_own = self.reserved_by.borrow().get(&id).is_some_and(|runs| runs.contains(&run));
                 // With two runs, a run whose authorization got no answer cannot tell its own reservation from the other's.
                 let may_be_of_other_run = self.max_running > 1 && before.is_none() && !is_own;
-                if may_be_of_other_run && self.tolerates_lost_copies {
-                    self.has_lost_copy.set(true);
-                } else if running.contains(&id) && !is_late {
+                if running.contains(&id) && !is_late {
                     violation(format!("the target {id} of a running copy was deleted"));
                 }
                 let was_read = self.read.borrow().get(&(run, id.clone())).cloned();
@@ -258,6 +266,9 @@ impl Service {
                 }
             }
             (&Method::POST, _) if is_success && account == TARGET => {
+                if !self.has_answered.get() {
+                    violation("an id was authorized, and the source had not answered".to_owned());
+                }
                 let body: Value = serde_json::from_slice(&answer.2).unwrap_or_default();
                 let names = ["modelId", "targetModelId", "targetClassifierId"];
                 let reserved = names.iter().find_map(|name| body[name].as_str()).unwrap_or_default().to_owned();
@@ -280,35 +291,6 @@ impl Service {
         let ids = watched.ids.iter();
         let ready: Vec<_> = ids.filter_map(|id| emulator.ready(TARGET, watched.collection, id, now)).collect();
         (ready.len(), ready.iter().filter(|body| watched.is_current(body)).count())
-    }
-}
-
-/// The last segment of the path.
-fn id_in(request: &Request) -> String {
-    let path = request.path_and_query.split('?').next().unwrap();
-    path.rsplit('/').next().unwrap().to_owned()
-}
-
-fn is_list(request: &Request) -> bool {
-    let path = request.path_and_query.split('?').next().unwrap();
-    let collections = ["/operations", "/documentModels", "/documentClassifiers", "/custom/models"];
-    request.method == Method::GET && collections.iter().any(|collection| path.ends_with(collection))
-}
-
-/// Replaces every model id in a body.
-fn name_another_model(body: &mut Value) {
-    match body {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                if ["modelId", "targetModelId", "classifierId", "targetClassifierId"].contains(&name.as_str()) {
-                    *value = json!("11111111-1111-4111-8111-111111111111");
-                } else {
-                    name_another_model(value);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(name_another_model),
-        _ => {}
     }
 }
 
@@ -362,6 +344,7 @@ impl Modelled {
         let (status, headers, body) = service.carry_out(*account, *run, request, service.now(), false);
         let mut answer = Answer { status, body, ..self.answer(resource, request, 200, &[]) };
         answer.headers.extend(headers);
+        self.delay(request, &mut answer);
         match fault {
             Fault::AnswerLost => return Err(unavailable(Delivery::Unanswered)),
             Fault::StatusAfterwards(status) => return Ok(self.answer(resource, request, status, &[])),
@@ -390,6 +373,35 @@ impl Modelled {
             service.read.borrow_mut().insert((*run, id_in(request)), body);
         }
         Ok(answer)
+    }
+
+    /// Leaves out what is not shown yet.
+    fn delay(&self, request: &Request, answer: &mut Answer) {
+        let Delays { listed_after, shown_after } = self.service.delays;
+        let (now, path) = (self.service.now(), request.path_and_query.split('?').next().unwrap());
+        let mut emulator = self.service.emulator.borrow_mut();
+        let is_hidden = |emulator: &mut InMemoryEmulator, id: &str| {
+            let copied = emulator.copied_at(id, now);
+            copied.is_some_and(|copied| now < copied + SignedDuration::from_secs(shown_after))
+        };
+        if path.ends_with("/operations") {
+            let since = emulator.clock(self.account, now) - SignedDuration::from_secs(listed_after);
+            let is_listed = |item: &Value| {
+                let created = item["createdDateTime"].as_str().unwrap().parse::<Timestamp>().unwrap();
+                listed_after == 0 || created <= since
+            };
+            retain(answer, "value", is_listed);
+        } else if request.method == Method::GET && self.account == TARGET && !path.contains("/custom/") {
+            let ids = ["modelId", "classifierId"];
+            let id = |item: &Value| ids.iter().find_map(|name| item[*name].as_str()).unwrap_or_default().to_owned();
+            retain(answer, "value", |item| !is_hidden(&mut emulator, &id(item)));
+            if answer.status.is_success() && is_hidden(&mut emulator, &id_in(request)) {
+                answer.status = http::StatusCode::NOT_FOUND;
+                let inner = json!({"code": "ModelNotFound", "message": "The requested model was not found."});
+                let error = json!({"code": "NotFound", "message": "Resource not found.", "innererror": inner});
+                answer.body = json!({"error": error}).to_string().into();
+            }
+        }
     }
 
     fn damage_list(&self, fault: Fault, request: &Request, answer: &mut Answer) {
@@ -427,7 +439,7 @@ impl Modelled {
         let date = [("date", date.as_str())];
         let headers = headers.iter().chain(&date).map(header);
         Answer {
-            side: resource.side,
+            resource: Arc::clone(&resource.label),
             purpose: request.purpose.clone(),
             auth_method: resource.credential.auth_method(),
             secrets: Redactor::default(),
@@ -441,7 +453,12 @@ impl Modelled {
 
 impl Transport for Modelled {
     fn send<'a>(&'a self, resource: &'a Resource, request: &'a Request, _: Limits) -> Sending<'a> {
-        Box::pin(self.exchange(resource, request))
+        Box::pin(async {
+            let answer = self.exchange(resource, request).await;
+            let is_answered = answer.is_ok() && self.account == SOURCE;
+            self.service.has_answered.set(self.service.has_answered.get() || is_answered);
+            answer
+        })
     }
 }
 

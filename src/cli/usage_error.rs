@@ -1,0 +1,81 @@
+//! The errors of a command line that clap refuses, in the form of all other errors.
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::error::Error;
+
+use super::input::without_keys;
+use super::nearest::nearest;
+
+/// The error in frcopy's own form, if clap's text is not clear enough. `arguments` are those of the command line.
+pub(super) fn of_clap(error: &clap::Error, cli: &Command, arguments: &[String]) -> Option<Error> {
+    let command = arguments.iter().find(|word| cli.find_subcommand(word).is_some());
+    let help = command.map_or_else(|| "frcopy --help".to_owned(), |command| format!("frcopy {command} --help"));
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => Some(no_command(&text(error, ContextKind::InvalidSubcommand)?, cli)),
+        ErrorKind::MissingRequiredArgument => {
+            let missing: Vec<_> = texts(error, ContextKind::InvalidArg)?.iter().map(|one| alternatives(one)).collect();
+            let what = format!("the command line lacks {}", missing.join(", and "));
+            Some(Error::settings(what, format!("{help} shows the arguments, with examples")))
+        }
+        ErrorKind::UnknownArgument => {
+            let option = text(error, ContextKind::InvalidArg)?;
+            let named = match option.as_str() {
+                "--source" => "--from",
+                "--target" => "--to",
+                _ => return None,
+            };
+            // A key must not be given where a name is meant, which is what a similar option would lead to.
+            let what = format!("there is no option {option}");
+            Some(Error::settings(what, format!("choose a named resource with {named} NAME; {help} shows all options")))
+        }
+        ErrorKind::ArgumentConflict => {
+            let names = names_after_to(arguments)?;
+            let repeated: Vec<_> = names.iter().map(|name| format!("--to {name}")).collect();
+            Some(Error::settings(
+                format!("--to takes one name, and {} follow it", names.len()),
+                format!("repeat it: {}", without_keys(&repeated.join(" "))),
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// The error of a command that does not exist.
+pub(super) fn no_command(name: &str, cli: &Command) -> Error {
+    let known: Vec<_> = cli.get_subcommands().map(Command::get_name).collect();
+    let remedy = match nearest(name, &known) {
+        Some(near) => format!("did you mean frcopy {near}? The commands are {}", known.join(", ")),
+        None => format!("choose one of {}", known.join(", ")),
+    };
+    Error::settings(format!("there is no command {:?}", without_keys(name)), remedy)
+}
+
+/// The words after a `--to`, if they are several.
+fn names_after_to(arguments: &[String]) -> Option<Vec<&String>> {
+    let at = arguments.iter().position(|argument| argument == "--to")?;
+    let names: Vec<_> = arguments.iter().skip(at + 1).take_while(|word| !word.starts_with('-')).collect();
+    (names.len() > 1).then_some(names)
+}
+
+/// An argument that is missing, as clap writes it: `<A>`, or `<A|B>` where one of several is needed.
+fn alternatives(argument: &str) -> String {
+    let group = argument.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).filter(|rest| rest.contains('|'));
+    group.map_or_else(|| argument.to_owned(), |group| group.replace('|', " or "))
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn texts(error: &clap::Error, kind: ContextKind) -> Option<Vec<String>> {
+    match error.get(kind)? {
+        ContextValue::Strings(texts) => Some(texts.clone()),
+        ContextValue::String(text) => Some(vec![text.clone()]),
+        _ => None,
+    }
+}
