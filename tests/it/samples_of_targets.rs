@@ -131,9 +131,7 @@ fn an_analysis_of_the_source_whose_answer_is_lost_is_not_repeated_for_another_ta
     lab.mutating_requests();
     let folder = samples(&["invoices-v3.1-1"], 1);
     let lost = |target: &str| {
-        format!(
-            "{target}: model invoices-v3.1-1: 1.pdf: not compared: east did not answer the analysis, which may"
-        )
+        format!("{target}: model invoices-v3.1-1: 1.pdf: not compared: east did not answer the analysis, which may")
     };
     let output = check_samples(&lab, folder.path(), &["invoices-v3.1-1"]).expect(9, &[&lost("west"), &lost("north")]);
     assert_eq!(output.stdout, "west\t! model invoices-v3.1-1\nnorth\t! model invoices-v3.1-1\n");
