@@ -66,6 +66,19 @@ pub enum Delivery {
     Final(Finding),
 }
 
+impl Delivery {
+    /// The wait that the answer asks for.
+    #[must_use]
+    pub fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } | Self::Busy { retry_after } | Self::OutOfQuota { retry_after } => {
+                retry_after
+            }
+            Self::NotSent | Self::WrongHost | Self::Unanswered | Self::NotProcessed | Self::Final(_) => None,
+        }
+    }
+}
+
 /// What a final answer proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
@@ -277,12 +290,7 @@ impl Error {
     /// The wait that the answer asks for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self.delivery {
-            Delivery::Throttled { retry_after }
-            | Delivery::Busy { retry_after }
-            | Delivery::OutOfQuota { retry_after } => retry_after,
-            _ => None,
-        }
+        self.delivery.retry_after()
     }
 
     /// What to do, of this error or of the nearest cause that knows.

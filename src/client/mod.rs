@@ -212,17 +212,16 @@ impl Client<'_> {
     /// Until when a request may be sent, connected and answered.
     fn limits(&self, request: &Request, policy: RetryPolicy) -> Limits {
         let end = policy.deadline(self.context.deadline);
-        let mut limits = Limits { sent: end, connected: end, answered: end };
-        if request.method == Method::GET && !policy.is_cleanup() {
+        let (sent, connected, answered) = if policy.is_cleanup() {
+            (end, end, end)
+        } else if request.method == Method::GET {
             // The last poll is sent at the deadline.
-            limits.sent = end + READ_GRACE / 3;
-            limits.connected = end + READ_GRACE * 2 / 3;
-            limits.answered = end + READ_GRACE;
-        } else if !policy.is_cleanup() {
-            limits.answered = end + MUTATION_GRACE;
-        }
-        limits.connected = policy.connect_by().map_or(limits.connected, |earlier| earlier.min(limits.connected));
-        limits
+            (end + READ_GRACE / 3, end + READ_GRACE * 2 / 3, end + READ_GRACE)
+        } else {
+            (end, end, end + MUTATION_GRACE)
+        };
+        let connected = policy.connect_by().map_or(connected, |earlier| earlier.min(connected));
+        Limits { sent, connected, answered }
     }
 
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
@@ -307,9 +306,7 @@ impl Client<'_> {
     /// # Errors
     /// [`ErrorKind::Interrupted`].
     pub(crate) async fn wait_before_retry(&self, error: &Error, attempt: u32) -> Result<(), Error> {
-        let wait = retry::wait_after(error, attempt);
-        (self.context.on_retry)(error, wait);
-        self.pause(wait).await
+        self.report_and_wait(error, retry::wait_after(error, attempt)).await
     }
 
     /// As [`Client::wait_before_retry`], but at most until the deadline. Returns the failure again.
@@ -322,9 +319,13 @@ impl Client<'_> {
             return Err(error);
         }
         let (error, wait) = retry::wait_within(error, attempt, self.context.deadline)?;
-        (self.context.on_retry)(&error, wait);
-        self.pause(wait).await?;
+        self.report_and_wait(&error, wait).await?;
         Ok(error)
+    }
+
+    async fn report_and_wait(&self, error: &Error, wait: Duration) -> Result<(), Error> {
+        (self.context.on_retry)(error, wait);
+        self.pause(wait).await
     }
 
     /// Waits until the rate limiter would allow a request, so that it can be sent right after a read.

@@ -122,11 +122,7 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
         | Delivery::OutOfQuota { .. }
         | Delivery::Final(_) => return None,
     };
-    let told = match attempt.delivery {
-        Delivery::Throttled { retry_after } | Delivery::Busy { retry_after } => retry_after.unwrap_or_default(),
-        _ => Duration::ZERO,
-    };
-    before_deadline(wait, told, attempt.remaining)
+    before_deadline(wait, attempt.delivery.retry_after().unwrap_or_default(), attempt.remaining)
 }
 
 /// The wait, shortened if it would end after the deadline, so that one more attempt can still be made. None when the
