@@ -15,7 +15,7 @@ use super::batch_event::{BatchEvent, BatchObserver};
 use super::batch_queue::{Candidate, Queue};
 use super::context::{Context, Job, Shared};
 use super::event::Event;
-use super::plan::{CopyOptions, IfExists, Plan, classifiers_need_newer, is_staging};
+use super::plan::{CopyOptions, Plan, classifiers_need_newer, is_staging};
 use super::preflight::{SourceModel, version_of};
 use super::report::{Done, Outcome, Report};
 use super::run::recorder;
@@ -301,11 +301,9 @@ impl<'a> Batch<'a> {
         Scope { api_version: self.plan.options.api_version, kind: self.plan.kind }
     }
 
-    /// Reads the target's lists, unless ids are named. Without them, each id is read; a replacement reads what it replaces
-    /// in any case.
+    /// Reads the target's lists, unless ids are named. Without them, each id is read.
     pub(super) async fn read_target_list(&self) {
         if matches!(self.plan.selection, Selection::Matching(_))
-            && self.plan.options.if_exists != IfExists::Replace
             && let Some(list) = TargetList::read(&self.target, &self.context, self.scope()).await
         {
             // It is set once.

@@ -14,6 +14,7 @@ use super::plan::staging_id;
 use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, MAX_LOST_DELETES};
 use super::report::{Done, Outcome};
+use super::target_list::ListEntry;
 use crate::api::Quota;
 use crate::client::RetryPolicy;
 use crate::error::{Delivery, Error, ErrorKind};
@@ -82,9 +83,15 @@ impl Replacement {
     /// Looks for a staging copy of an earlier command. None where there is nothing to replace and nothing to finish.
     pub(super) async fn find(job: &Job<'_>, source: SourceModel, place: Place) -> Result<Option<Self>, Error> {
         let staging_id = staging_id(job.plan.new_model_id())?;
-        let staged = match job.look_up(job.target, source.shown_by, source.kind, &staging_id).await? {
-            Lookup::Found(model) => Some(model),
-            Lookup::Absent(_) | Lookup::Inconclusive => None,
+        // A list may be minutes old. What it shows is read again before a copy or a deletion.
+        let listed = job.shared.target_list.get();
+        let staged = match listed.and_then(|list| list.look_up(source.kind, &staging_id, source.shown_by)) {
+            Some(ListEntry::Found(model)) => Some(model.clone()),
+            Some(ListEntry::Missing) => None,
+            None => match job.look_up(job.target, source.shown_by, source.kind, &staging_id).await? {
+                Lookup::Found(model) => Some(model),
+                Lookup::Absent(_) | Lookup::Inconclusive => None,
+            },
         };
         let has_work = matches!(place, Place::Other(_)) || staged.is_some();
         Ok(has_work.then_some(Self { source, place, staging_id, staged }))
