@@ -304,7 +304,7 @@ impl ModelInfo {
             created: date(&self.created_date_time),
             modified: date(&self.last_updated_date_time),
             expires: None,
-            document_types: BTreeMap::new(),
+            document_types: Vec::new(),
             components: Vec::new(),
             is_complete: !is_composed,
         })

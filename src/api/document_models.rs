@@ -362,7 +362,7 @@ impl Details {
             created: date(&self.created_date_time),
             modified: date(&self.modified_date_time),
             expires: date(&self.expiration_date_time),
-            document_types: self.document_types().map(|(name, of)| (answer.text(name), document_type(of))).collect(),
+            document_types: self.document_types().map(|(name, of)| document_type(answer.text(name), of)).collect(),
             components: if kind == Kind::Model { self.components(id) } else { Vec::new() },
             is_complete: self.doc_types.is_object(),
         })
@@ -385,9 +385,10 @@ impl Details {
     }
 }
 
-fn document_type(details: &Value) -> DocumentType {
+fn document_type(name: UntrustedText, details: &Value) -> DocumentType {
     let schema = details.get("fieldSchema").filter(|schema| schema.is_object());
     DocumentType {
+        name,
         field_schema: schema.map(|schema| schema.to_string().into()),
         build_mode: details.get("buildMode").and_then(Value::as_str).map(Into::into),
     }

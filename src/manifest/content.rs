@@ -234,7 +234,7 @@ impl CopyRecord {
             created: shown.and_then(|training| training.created),
             modified: shown.and_then(|training| training.modified),
             expires: shown.and_then(|training| training.expires),
-            document_types: BTreeMap::new(),
+            document_types: Vec::new(),
             components: Vec::new(),
             is_complete: false,
         };
