@@ -1,5 +1,6 @@
 //! Requests to one resource: authentication, rate limit, retries, deadline and cancellation.
 
+mod call_context;
 mod rate_limit;
 mod reach;
 mod resource_of_client;
@@ -16,7 +17,6 @@ use http::Method;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::{Answer, Call, Quota, Request, Response};
@@ -25,6 +25,8 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
 use crate::resource::Resource;
 use crate::text::UntrustedText;
+pub(crate) use call_context::CallContext;
+use call_context::MAX_TIMEOUT;
 pub(crate) use rate_limit::RateLimiter;
 use retry::Retries;
 pub(crate) use retry::RetryPolicy;
@@ -41,41 +43,6 @@ const MUTATION_GRACE: Duration = Duration::from_secs(5);
 const RELEASE_GRACE: Duration = Duration::from_secs(10);
 /// How long a mutating request still waits for its answer after cancellation.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
-/// The longest deadline, so that sums of times do not overflow.
-const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// What all requests of one command have in common.
-#[derive(Clone)]
-pub(crate) struct CallContext<'a> {
-    /// No wait goes beyond this.
-    pub deadline: Instant,
-    /// Ends every wait.
-    pub cancel: &'a CancellationToken,
-    /// Called before each wait for a retry.
-    pub on_retry: OnRetry<'a>,
-}
-
-/// Receives why a request will be sent again, and after which wait.
-pub(crate) type OnRetry<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
-
-impl<'a> CallContext<'a> {
-    /// The context of a command that starts now.
-    pub(crate) fn new(
-        timeout: Duration,
-        cancel: &'a CancellationToken,
-        on_retry: impl Fn(&Error, Duration) + 'a,
-    ) -> Self {
-        Self { deadline: Instant::now() + timeout.min(MAX_TIMEOUT), cancel, on_retry: Rc::new(on_retry) }
-    }
-
-    /// The same context with another receiver of retries.
-    pub(crate) fn with_on_retry<'b>(&self, on_retry: impl Fn(&Error, Duration) + 'b) -> CallContext<'b>
-    where
-        'a: 'b,
-    {
-        CallContext { deadline: self.deadline, cancel: self.cancel, on_retry: Rc::new(on_retry) }
-    }
-}
 
 /// The connections to one resource and its rate limiter, shared by all clients of it.
 #[derive(Clone)]
