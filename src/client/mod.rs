@@ -41,8 +41,6 @@ const READ_GRACE: Duration = Duration::from_millis(750);
 const MUTATION_GRACE: Duration = Duration::from_secs(5);
 /// How long after the deadline a release may end.
 const RELEASE_GRACE: Duration = Duration::from_secs(10);
-/// How long a mutating request still waits for its answer after cancellation.
-const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// The connections to one resource and its rate limiter, shared by all clients of it.
 #[derive(Clone)]
@@ -242,7 +240,7 @@ impl Client<'_> {
         } else {
             tokio::select! {
                 answer = sending => answer,
-                () = self.cancelled_and_grace_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
+                () = self.context.mutation_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
             }
         };
         let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
@@ -304,23 +302,20 @@ impl Client<'_> {
         self.interruptible(self.connection.rate_limiter.wait_until_free(quota)).await
     }
 
-    /// When a release that begins now must end: after `longest`, and soon after the deadline of the command.
+    /// When a release that begins now must end: after `longest`, and soon after the deadline or the cancellation of the
+    /// command.
     #[must_use]
     pub(crate) fn release_deadline(&self, longest: Duration) -> Instant {
-        (Instant::now() + longest).min(self.context.deadline + RELEASE_GRACE)
+        let end = (Instant::now() + longest).min(self.context.deadline + RELEASE_GRACE);
+        self.context.cleanup_end().map_or(end, |earlier| earlier.min(end))
     }
 
     /// Completes at a time, or a short time after cancellation.
     pub(crate) async fn cleanup_time(&self, until: Instant) {
         tokio::select! {
-            () = self.cancelled_and_grace_over() => {}
+            () = self.context.cleanup_over() => {}
             () = sleep_until(until) => {}
         }
-    }
-
-    async fn cancelled_and_grace_over(&self) {
-        self.context.cancel.cancelled().await;
-        sleep(CANCEL_GRACE).await;
     }
 
     /// Checks that the rate limiter can allow a request before the deadline.
@@ -396,7 +391,7 @@ impl Client<'_> {
         tokio::select! {
             biased;
             output = future => Ok(output),
-            () = self.context.cancel.cancelled() => Err(interrupted()),
+            _ = self.context.cancelled() => Err(interrupted()),
         }
     }
 
