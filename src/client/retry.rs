@@ -42,6 +42,8 @@ impl RetryPolicy {
         connect_by: None,
         is_cleanup: false,
     };
+    /// For the reads that verify a copy: it is there, so the target is asked until the end.
+    pub(crate) const VERIFY: Self = Self { max_attempts: u32::MAX, is_reserved: true, ..Self::READ };
     /// For one attempt, which the caller repeats by its own rules.
     pub(crate) const ONCE: Self = Self { max_attempts: 1, ..Self::READ };
     /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon. After a 503 an id may be
@@ -258,6 +260,13 @@ mod tests {
         let waits: Vec<_> =
             (1..=3).map(|n| wait(attempt(Delivery::Unanswered, n), RetryPolicy::READ, 0.0).is_some()).collect();
         assert_eq!(waits, [true, true, false]);
+    }
+
+    #[test]
+    fn a_read_that_verifies_a_copy_is_repeated_until_its_end() {
+        for delivery in [Delivery::Unanswered, Delivery::NotSent, Delivery::WrongHost] {
+            assert!(wait(attempt(delivery, 20), RetryPolicy::VERIFY, 0.0).is_some());
+        }
     }
 
     #[test]

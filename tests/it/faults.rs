@@ -365,6 +365,34 @@ fn a_verification_without_an_answer_is_a_warning() {
 }
 
 #[test]
+fn a_verification_is_repeated_while_the_target_answers_with_errors_that_may_pass() {
+    on_every_version(|version| {
+        for status in [408, 429, 500, 502, 503, 504] {
+            let service = ScriptedService::new(version);
+            let ready = Model::copy_of_example(version).answer();
+            service.on(Step::Verify, std::iter::repeat_n(reply(status), 4).chain([ready]));
+            let output = run(service.copy().args(["--output", "json"])).expect(0, &[]);
+            assert_eq!(output.json()["verified"], true, "{status} {output:#?}");
+        }
+    });
+}
+
+#[test]
+fn a_verification_that_gets_no_answer_for_ten_seconds_is_a_warning() {
+    on_every_version(|version| {
+        for (last_said, code) in [(None, 0), (Some(Model::reserved(version)), 8)] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Verify, last_said.into_iter().chain([reply(500)]));
+            let began = Instant::now();
+            let output = run(service.copy().args(["--output", "json"])).expect(code, &["the copy succeeded"]);
+            assert_eq!(output.json()["verified"], false, "{output:#?}");
+            let took = began.elapsed().as_secs_f64();
+            assert!((8.0..13.0).contains(&took), "{took} {output:#?}");
+        }
+    });
+}
+
+#[test]
 fn an_unreachable_server_is_reported_within_the_deadline() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
