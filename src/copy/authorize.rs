@@ -74,7 +74,7 @@ pub(super) async fn authorize<'a>(
     let queued = Instant::now();
     job.cx.emit_waiting(version);
     let slot = job.cx.source.interruptible(job.shared.slot(version, job.cx.source, job.target));
-    let slot = job.while_reachable(slot).await?;
+    let slot = job.until_given_up(slot).await?;
     if queued.elapsed() > NOT_QUEUED {
         job.cx.emit(Event::LeftQueue);
     }

@@ -161,8 +161,8 @@ pub(super) struct Batch<'a> {
     pub(super) observer: BatchObserver<'a>,
     context: CallContext<'a>,
     active: ActiveTargets,
-    /// Whether it was said that the target cannot be reached.
-    pub(super) has_given_up: Cell<bool>,
+    /// Whether it was reported that the rest is not tried.
+    pub(super) is_given_up_reported: Cell<bool>,
 }
 
 impl<'a> Batch<'a> {
@@ -175,8 +175,8 @@ impl<'a> Batch<'a> {
     ) -> Self {
         let on_retry = move |error: &Error, wait| observer(BatchEvent::Retrying { error, wait });
         let context = CallContext::new(plan.options.timeout, cancel, on_retry);
-        let (shared, has_given_up) = (Shared::default(), Cell::default());
-        Self { plan, source, target, shared, observer, context, active, has_given_up }
+        let (shared, is_given_up_reported) = (Shared::default(), Cell::default());
+        Self { plan, source, target, shared, observer, context, active, is_given_up_reported }
     }
 
     /// Reads everything that is selected. An id that the source does not have fails later, as a copy of its own; a pattern
@@ -224,7 +224,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Reads each model by its id. The first one is read alone: if the source cannot be reached, the others are not tried.
+    /// Reads each model by its id. The first one is read alone: if the source cannot be
+    /// reached or refuses the credentials, the others are not tried.
     async fn find_each(&self, ids: &[ModelId]) -> Vec<Candidate> {
         let [first, others @ ..] = ids else { return Vec::new() };
         let report_retries = |event: &Event<'_>| {
@@ -234,11 +235,11 @@ impl<'a> Batch<'a> {
         };
         let first = Candidate::new(first.clone(), self.find(first, &report_retries).await);
         if let Err(error) = &first.found
-            && error.kind() == ErrorKind::Unavailable
-            && error.service().is_none()
+            && (error.kind() == ErrorKind::Credentials
+                || (error.kind() == ErrorKind::Unavailable && error.service().is_none()))
         {
-            (self.observer)(BatchEvent::SourceUnreachable(error));
-            return ids.iter().map(|id| Candidate::unreachable(id.clone(), error.duplicate())).collect();
+            (self.observer)(BatchEvent::SourceGivenUp(error));
+            return ids.iter().map(|id| Candidate::not_tried(id.clone(), error.duplicate())).collect();
         }
         let find = async |id: &ModelId| Candidate::new(id.clone(), self.find(id, &|_| {}).await);
         let others: Vec<_> = futures_util::stream::iter(others).map(find).buffered(PARALLEL_READS).collect().await;
@@ -335,7 +336,7 @@ impl<'a> Batch<'a> {
                 ended = running.next() => ended,
                 // There may be more room before the next copy ends.
                 () = sleep(ROOM_INTERVAL) => {
-                    reports.extend(self.give_up_if_unreachable(&mut queue));
+                    reports.extend(self.give_up_if_useless(&mut queue, &reports));
                     continue;
                 }
             };
@@ -343,7 +344,7 @@ impl<'a> Batch<'a> {
             queue.done(position);
             self.end(&report);
             reports.push(report);
-            reports.extend(self.give_up_if_unreachable(&mut queue));
+            reports.extend(self.give_up_if_useless(&mut queue, &reports));
         }
     }
 

@@ -13,11 +13,11 @@ mod batch_event;
 mod batch_ids;
 mod batch_queue;
 mod batch_targets;
-mod batch_unreachable;
 mod context;
 mod copy_to;
 mod delegated;
 mod event;
+mod give_up;
 #[cfg(all(test, feature = "emulator"))]
 mod guarantees;
 mod if_exists;

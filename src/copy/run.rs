@@ -102,7 +102,7 @@ impl Job<'_> {
             Rest::Nothing(done) => return Ok(done.at(self.cx.source.service_time(), self.target.service_time())),
             Rest::Copy { found, reserved_until } => (found.map(|found| *found), Self { reserved_until, ..*self }),
         };
-        let done = match job.while_reachable(Box::pin(job.prepare(found))).await?.0 {
+        let done = match job.until_given_up(Box::pin(job.prepare(found))).await?.0 {
             Action::Copy(preflight) => {
                 let copied = copy_to(&job, &preflight.source, &preflight.target).await?;
                 Done::with_copy(Outcome::Copied, copied)
@@ -116,7 +116,7 @@ impl Job<'_> {
 
     /// Preflight and decide, by reads only.
     pub(super) async fn plan_only(&self, found: Option<SourceModel>) -> Result<(Done, SourceModel), Error> {
-        let (action, source) = self.while_reachable(Box::pin(self.prepare(found))).await?;
+        let (action, source) = self.until_given_up(Box::pin(self.prepare(found))).await?;
         let new_id = Some(self.plan.new_model_id().clone());
         let (outcome, target_model_id) = match action {
             Action::Nothing(id) => (Outcome::AlreadyThere, Some(id)),

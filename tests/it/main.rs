@@ -83,6 +83,7 @@ mod readme;
 #[cfg(target_os = "linux")]
 #[cfg(feature = "emulator")]
 mod recipes;
+mod refused_credentials;
 mod release;
 #[cfg(all(unix, feature = "emulator"))]
 mod replace;

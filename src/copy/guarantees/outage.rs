@@ -74,7 +74,7 @@ fn run_with_journal(fault: Fault, outage: [u64; 2], journal: Rc<dyn Journal>) ->
         let run = async || {
             let (began, said) = (Instant::now(), Cell::new(0));
             let observer = |_: Option<usize>, event: BatchEvent<'_>| {
-                said.set(said.get() + usize::from(matches!(event, BatchEvent::TargetUnreachable(_))));
+                said.set(said.get() + usize::from(matches!(event, BatchEvent::GivenUp(_))));
             };
             let plans = std::slice::from_ref(&plan);
             let reports = copy_batches_over(plans, &observer, &cancel, &connect).await.unwrap().remove(0).reports;
