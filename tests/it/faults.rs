@@ -117,7 +117,7 @@ fn code_2024_gets_the_remedy_for_a_wrong_resource_id_or_region() {
     let failed = Operation::failed(V2_1, "2024", "Could not retrieve authorization metadata.");
     service.on(Step::Poll, [failed.answer()]);
     run(&mut service.copy())
-        .expect(3, &["2024: Could not", "help: make --target-resource-id and --target-region a true pair"]);
+        .expect(3, &["2024: Could not", "help: set --target-resource-id and --target-region to those of the target"]);
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn a_code_of_the_service_is_explained_with_its_remedy_and_exit_code() {
             "2024",
             &[
                 "meaning: the target's resource id and region do not belong",
-                "help: make the target's resource id and region a true pair",
+                "help: set the target's resource id and region to those of the target",
                 "exit code: 3\n",
             ][..],
         ),

@@ -225,7 +225,8 @@ fn a_damaged_or_foreign_file_is_refused_and_not_changed() {
     };
     for (text, what) in [
         (good[..good.len() / 2].to_owned(), "is damaged"),
-        (String::new(), "is damaged"),
+        (String::new(), "is empty"),
+        ("invoices\n".to_owned(), "is not a manifest of frcopy"),
         ("[]".to_owned(), "is not a manifest of frcopy"),
         (r#"{"name":"package","version":"1.0.0"}"#.to_owned(), "is not a manifest of frcopy"),
         (
