@@ -37,8 +37,6 @@ pub(crate) use transport::{Http, Limits, Stage, Transport, failed_stage};
 
 /// How long after the deadline a read may still be answered. With the output it stays under a second.
 const READ_GRACE: Duration = Duration::from_millis(750);
-/// How long after the deadline a mutating request still waits for its answer: without it, its effect is not known.
-const MUTATION_GRACE: Duration = Duration::from_secs(5);
 /// How long after the deadline a release may end.
 const RELEASE_GRACE: Duration = Duration::from_secs(10);
 
@@ -183,7 +181,7 @@ impl Client<'_> {
             // The last poll is sent at the deadline.
             (end + READ_GRACE / 3, end + READ_GRACE * 2 / 3, end + READ_GRACE)
         } else {
-            (end, end, end + MUTATION_GRACE)
+            (end, end, end + policy.answer_grace())
         };
         let connected = policy.connect_by().map_or(connected, |earlier| earlier.min(connected));
         Limits { sent, connected, answered }

@@ -12,6 +12,8 @@ use crate::error::{Delivery, Error};
 const UNREACHABLE_TIME: Duration = Duration::from_secs(30);
 /// When the last attempt is made, so that it can end in time.
 const LAST_ATTEMPT: Duration = Duration::from_secs(28);
+/// How long after the end a mutating request still waits for its answer: without it, its effect is not known.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// How long before the deadline a last attempt is made where the backoff would go beyond it.
 const TIME_FOR_LAST: Duration = Duration::from_millis(500);
 
@@ -26,6 +28,8 @@ pub(crate) struct RetryPolicy {
     repeats_after_503: bool,
     /// When to end, if that is before the deadline; for a cleanup also if it is later.
     until: Option<Instant>,
+    /// How long after the end a mutating request still waits for its answer.
+    answer_grace: Duration,
     /// When a new connection must be there, if that is before the end.
     connect_by: Option<Instant>,
     /// Whether the request ignores the deadline and cancellation.
@@ -39,6 +43,7 @@ impl RetryPolicy {
         is_reserved: false,
         repeats_after_503: true,
         until: None,
+        answer_grace: ANSWER_GRACE,
         connect_by: None,
         is_cleanup: false,
     };
@@ -68,6 +73,12 @@ impl RetryPolicy {
         Self { until: Some(until), ..self }
     }
 
+    /// The same policy for a mutating request whose answer is waited for until this time after the end.
+    #[must_use]
+    pub(crate) fn answered_within(self, answer_grace: Duration) -> Self {
+        Self { answer_grace, ..self }
+    }
+
     /// When to end, given the deadline of the command.
     pub(super) fn deadline(self, deadline: Instant) -> Instant {
         match self.until {
@@ -75,6 +86,10 @@ impl RetryPolicy {
             Some(until) => until.min(deadline),
             None => deadline,
         }
+    }
+
+    pub(super) fn answer_grace(self) -> Duration {
+        self.answer_grace
     }
 
     pub(super) fn connect_by(self) -> Option<Instant> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::SemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::context::Job;
 use super::event::{Event, Observer};
@@ -33,9 +33,9 @@ const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
 const MAX_UNUSABLE: u32 = 3;
 /// How long after the deadline an id may be released that only a 503 may have reserved. It is very likely that it was not.
 const BUSY_GRACE: Duration = Duration::from_millis(500);
-
-/// With little time left, the looks for a copy of another process take this part of it.
-const PART_FOR_LOOKS: u32 = 3;
+/// How long after the deadline an authorize request with an id still waits for its answer. Without it, the looks for a copy
+/// of another process need almost all of the time for a release.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
 /// A shorter wait for a turn is none.
 const NOT_QUEUED: Duration = Duration::from_millis(50);
@@ -176,6 +176,10 @@ struct Attempts<'r> {
 impl Attempts<'_> {
     async fn send_until_answered(&mut self) -> Result<Response<CopyAuthorization>, Error> {
         let call = self.request.version.wire().authorize(&self.request.copy);
+        let policy = match self.free_id() {
+            Some(_) => RetryPolicy::AUTHORIZE.answered_within(ANSWER_GRACE),
+            None => RetryPolicy::AUTHORIZE,
+        };
         // How often a conflict may still be about an own lost request.
         let mut own_conflicts = MAX_ATTEMPTS;
         let mut last = None;
@@ -187,7 +191,7 @@ impl Attempts<'_> {
             }
             let sent = Instant::now();
             let mut is_unusable = false;
-            let error = match self.target.send(&call, RetryPolicy::AUTHORIZE).await {
+            let error = match self.target.send(&call, policy).await {
                 Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
                     return Ok(Response { value, request_id, date, region });
                 }
@@ -261,22 +265,21 @@ impl Attempts<'_> {
         (released != Released::InUse).then_some(released)
     }
 
-    /// Whether no copy to the id appears for some seconds: how soon the source lists one is not known. After the deadline
-    /// and after cancellation one look must do. Where the source belongs to another party, only the target can show a copy,
-    /// which the release reads at the end.
+    /// Whether no copy to the id appears in several looks over some seconds: how soon the source lists one is not known.
+    /// Where they do not fit before the end of a release, nothing is proved. Where the source belongs to another party, only
+    /// the target can show a copy, which the release reads at the end.
     async fn is_unused(&self, id: &ModelId) -> bool {
-        let remaining = self.target.deadline().saturating_duration_since(Instant::now());
-        let interval = (remaining / PART_FOR_LOOKS / (LOOKS_FOR_PROOF - 1)).min(PROOF_INTERVAL);
+        if Instant::now() + PROOF_INTERVAL * (LOOKS_FOR_PROOF - 1) >= self.release_deadline() {
+            return false;
+        }
         for look in 1..=LOOKS_FOR_PROOF {
-            match self.request.source {
-                Some(source) if !self.is_without_operation(source, id).await => return false,
-                _ if look == LOOKS_FOR_PROOF => break,
-                source => {
-                    let is_too_late = self.target.is_cancelled() || self.target.is_past_deadline();
-                    if is_too_late || self.target.pause(interval).await.is_err() {
-                        return source.is_some();
-                    }
-                }
+            if look > 1 && self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_err() {
+                return false;
+            }
+            if let Some(source) = self.request.source
+                && !self.is_without_operation(source, id).await
+            {
+                return false;
             }
         }
         true
@@ -369,10 +372,11 @@ impl Attempts<'_> {
                     )
                     .with_source(error)
             }
-            _ if error.delivery() == Delivery::Unanswered => {
+            _ if error.delivery() == Delivery::Unanswered || (self.lost > 0 && self.target.is_cancelled()) => {
                 let target = self.target.label();
                 let what = format!("whether {target} has reserved an id is not known, and nothing was started");
-                Error::new(error.kind(), what).with_source(error)
+                let kind = if self.target.is_cancelled() { ErrorKind::Interrupted } else { error.kind() };
+                Error::new(kind, what).with_source(error)
             }
             _ => error,
         }

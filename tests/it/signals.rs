@@ -124,6 +124,17 @@ fn a_request_in_flight_and_the_release_after_it_take_five_seconds_in_all() {
 }
 
 #[test]
+fn after_a_signal_the_id_of_a_lost_authorize_is_named_and_not_deleted_without_proof() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [reply(500).set_delay(Duration::from_millis(500))]);
+        let output = interrupt_at(Step::Authorize, &service).expect(130, &["may remain"]);
+        assert!(version.is_v2_1() || output.stderr.contains(version.copy_id()), "{output:#?}");
+        assert_eq!(service.count(Step::Release), 0, "{output:#?}");
+    });
+}
+
+#[test]
 fn if_everything_hangs_the_command_ends_five_seconds_after_the_signal() {
     on_every_version(|version| {
         for step in [Step::Authorize, Step::Start] {
