@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{
     ACCESS_TOKEN, Authorization, CommandOutput, MODEL as MODEL_ID, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService,
-    Step, V2_1, V4_0, frcopy, on_every_version, reply, run,
+    Step, TARGET_KEY, V2_1, V4_0, frcopy, on_every_version, reply, run,
 };
 
 const MODEL: &str = "invoices-v4.0-1";
@@ -102,6 +102,38 @@ fn a_model_of_every_version_is_copied_between_parties_that_share_no_key() {
         let changes = parties.pair.mutating_requests();
         assert_eq!(changes.len(), 2, "{changes:?}");
         assert!(changes[0].starts_with("target POST") && changes[1].starts_with("source POST"), "{changes:?}");
+    }
+}
+
+#[test]
+fn a_region_that_is_not_the_targets_is_refused_before_an_authorization_for_another_party() {
+    let parties = Parties::new();
+    let text = "the target is in westus2, and --target-region is westeurope";
+    parties.authorize(&["--api-version", "2.1", "--target-region", "westeurope"]).expect(2, &[text]);
+    assert_eq!((parties.pair.mutating_requests(), parties.file().exists()), (Vec::new(), false));
+
+    // A target whose answers have no region proves nothing.
+    let service = ScriptedService::new(V2_1);
+    let address = ["--target-resource-id", RESOURCE_ID, "--target-region", "westeurope"];
+    let mut command = frcopy();
+    command.env("FRCOPY_TARGET_ENDPOINT", service.target.uri()).env("FRCOPY_TARGET_KEY", TARGET_KEY);
+    command.args(["authorize", "--api-version", "2.1", "--out", "-"]).args(address);
+    // Stdout has the access token.
+    CommandOutput::of(&mut command).expect(0, &[]);
+}
+
+#[test]
+fn an_authorization_for_another_id_than_that_of_the_model_is_not_used_silently() {
+    for (version, model) in [("3.0", "invoices-v3.0-1"), ("3.1", "invoices-v3.1-1"), ("4.0", MODEL)] {
+        let text = "the authorization is for the id backup, which the copy gets";
+        let parties = Parties::new();
+        parties.authorize(&["backup", "--api-version", version]).expect(0, &[]);
+        parties.copy(&[model, "--dry-run"]).expect(0, &[text]);
+        parties.copy(&[model]).expect(0, &[text]);
+        fs::remove_file(parties.file()).unwrap();
+        parties.authorize(&[model, "--api-version", version]).expect(0, &[]);
+        let output = parties.copy(&[model]).expect(0, &[]);
+        assert!(!output.stderr.contains("which the copy gets"), "{output:#?}");
     }
 }
 

@@ -12,12 +12,14 @@
 mod az;
 #[cfg(feature = "emulator")]
 mod batch;
+mod blank_models;
 #[cfg(feature = "emulator")]
 mod check;
 #[cfg(feature = "emulator")]
 mod check_recorded;
 #[cfg(feature = "emulator")]
 mod ci;
+mod clocks;
 mod completions;
 mod connection_faults;
 mod copy;
@@ -53,6 +55,7 @@ mod guarantees;
 mod help;
 #[cfg(feature = "emulator")]
 mod hostile_text;
+mod identity;
 #[cfg(feature = "emulator")]
 mod interrupted_batch;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
@@ -73,6 +76,7 @@ mod manifest_ids;
 mod named;
 #[cfg(feature = "emulator")]
 mod named_errors;
+mod proof;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
