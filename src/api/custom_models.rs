@@ -16,7 +16,7 @@ use super::analysis::read_custom_analysis;
 use super::service_error::words;
 use super::{
     Analysis, Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, NewCopy, Page, Quota, Request,
-    WireFormat, check_id, date, not_pollable, read_start, readable_models,
+    WireFormat, check_id, date, not_pollable, read_deletion, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::document::Document;
@@ -87,7 +87,7 @@ impl WireFormat for CustomModels {
         // Two strings and JSON that was parsed before always serialize.
         let body = serde_json::to_string(&body).unwrap_or_default();
         let request = Request::post(format!("{MODELS}/{source_id}/copy"), Some(body), "start the copy");
-        Call::new(request.counted_as(Quota::CustomModelCopy), |answer| read_start(answer, source))
+        Call::new(request.counted_as(Quota::CustomModelCopy).answered_by_head(), |answer| read_start(answer, source))
     }
 
     fn operation(&self, url: &OperationUrl) -> Call<'static, Operation> {
@@ -127,7 +127,7 @@ impl WireFormat for CustomModels {
     }
 
     fn delete(&self, _: Kind, id: &ModelId) -> Call<'static, ()> {
-        Call::new(Request::delete(format!("{MODELS}/{id}"), format!("delete model {id}")), |_| Ok(()))
+        Call::new(Request::delete(format!("{MODELS}/{id}"), format!("delete model {id}")), read_deletion)
     }
 
     fn capacity(&self) -> Call<'static, Capacity> {
@@ -150,7 +150,7 @@ impl WireFormat for CustomModels {
         resource: &'a Endpoint,
     ) -> Call<'a, OperationUrl> {
         let request = Request::post_document(format!("{MODELS}/{id}/analyze"), document, "analyze a document");
-        Call::new(request, |answer| read_start(answer, resource))
+        Call::new(request.answered_by_head(), |answer| read_start(answer, resource))
     }
 
     fn analysis(&self, id: &ModelId, url: &OperationUrl) -> Call<'static, Analysis> {

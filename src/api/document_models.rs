@@ -15,7 +15,7 @@ use super::analysis::read_document_analysis;
 use super::service_error::words;
 use super::{
     Analysis, Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, Naming, NewCopy, Page, Quota, Request,
-    WireFormat, check_id, date, not_pollable, read_start, readable_models,
+    WireFormat, check_id, date, not_pollable, read_deletion, read_start, readable_models,
 };
 use crate::authorization::CopyAuthorization;
 use crate::document::Document;
@@ -101,7 +101,7 @@ impl WireFormat for DocumentModels {
     ) -> Call<'a, OperationUrl> {
         let path = self.path(copy.kind, &format!("/{source_id}:copyTo"));
         let request = Request::post(path, Some(authorization.payload().get().to_owned()), "start the copy");
-        Call::new(request, |answer| read_start(answer, source))
+        Call::new(request.answered_by_head(), |answer| read_start(answer, source))
     }
 
     fn operation(&self, url: &OperationUrl) -> Call<'static, Operation> {
@@ -125,7 +125,7 @@ impl WireFormat for DocumentModels {
     }
 
     fn delete(&self, kind: Kind, id: &ModelId) -> Call<'static, ()> {
-        Call::new(Request::delete(self.path(kind, &format!("/{id}")), format!("delete {kind} {id}")), |_| Ok(()))
+        Call::new(Request::delete(self.path(kind, &format!("/{id}")), format!("delete {kind} {id}")), read_deletion)
     }
 
     fn capacity(&self) -> Call<'static, Capacity> {
@@ -150,7 +150,7 @@ impl WireFormat for DocumentModels {
     ) -> Call<'a, OperationUrl> {
         let path = self.path(kind, &format!("/{id}:analyze"));
         let request = Request::post_document(path, document, "analyze a document");
-        Call::new(request, |answer| read_start(answer, resource))
+        Call::new(request.answered_by_head(), |answer| read_start(answer, resource))
     }
 
     fn analysis(&self, id: &ModelId, url: &OperationUrl) -> Call<'static, Analysis> {

@@ -319,6 +319,12 @@ fn read_start(answer: &Answer, source: &Endpoint) -> Result<OperationUrl, Error>
     Ok(url.redacted(&answer.secrets))
 }
 
+/// Reads the answer to a DELETE. A success with an HTML page is the answer of a proxy: the service sends no content.
+fn read_deletion(answer: &Answer) -> Result<(), Error> {
+    let is_page = answer.header("content-type").is_some_and(|media_type| media_type.starts_with("text/html"));
+    if is_page { Err(answer.unusable("an HTML page")) } else { Ok(()) }
+}
+
 /// The entries of a list that can be read, and how many cannot. Prebuilt models are neither: they cannot be copied.
 fn readable_models<T: DeserializeOwned>(list: Vec<Value>, read: impl Fn(T) -> Option<Model>) -> (Vec<Model>, usize) {
     let custom = list.into_iter().filter(|item| !is_prebuilt(item));

@@ -33,6 +33,8 @@ pub struct Request {
     pub purpose: String,
     /// The rate limit that the request counts against.
     pub quota: Quota,
+    /// Whether status and headers of a success say everything. Its body is not waited for: it may be cut off, or hang.
+    pub is_answered_by_head: bool,
 }
 
 /// Requests that the service counts together for its rate limits.
@@ -58,7 +60,7 @@ impl Request {
     }
 
     pub(super) fn delete(path_and_query: String, purpose: impl Into<String>) -> Self {
-        Self::new(Method::DELETE, path_and_query, purpose)
+        Self::new(Method::DELETE, path_and_query, purpose).answered_by_head()
     }
 
     pub(super) fn post(path_and_query: String, body: Option<String>, purpose: impl Into<String>) -> Self {
@@ -74,7 +76,12 @@ impl Request {
     fn new(method: Method, path_and_query: String, purpose: impl Into<String>) -> Self {
         let quota = if method == Method::GET { Quota::Get } else { Quota::Management };
         let (headers, purpose) = (HeaderMap::new(), purpose.into());
-        Self { method, path_and_query, headers, body: None, document: None, purpose, quota }
+        Self { method, path_and_query, headers, body: None, document: None, purpose, quota, is_answered_by_head: false }
+    }
+
+    /// The same request, where the body of a success says nothing.
+    pub(super) fn answered_by_head(self) -> Self {
+        Self { is_answered_by_head: true, ..self }
     }
 
     pub(super) fn counted_as(self, quota: Quota) -> Self {

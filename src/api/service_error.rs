@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::Value;
 
 use super::Answer;
@@ -118,6 +119,7 @@ pub(crate) fn refusal(answer: &Answer) -> Error {
         429 => Delivery::Throttled { retry_after: retry_after(answer) },
         503 => Delivery::Busy { retry_after: retry_after(answer) },
         408 | 500..=599 => Delivery::Unanswered,
+        _ if !says_what_became_of_it(answer.status) => Delivery::Unanswered,
         _ => Delivery::Final(finding),
     };
     let kind = match (delivery, entry, status) {
@@ -139,11 +141,23 @@ pub(crate) fn refusal(answer: &Answer) -> Error {
     }
 }
 
+/// Whether a status that is no success says that the request was not carried out: a refusal does (4xx), and so does a
+/// redirect to where the request belongs. A status that HTTP does not define for such a request says nothing (101, 304,
+/// 600), nor does one that leads to the result of a request (303).
+fn says_what_became_of_it(status: StatusCode) -> bool {
+    status.is_client_error() || is_redirect(status)
+}
+
+/// Whether the request belongs to another address.
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 307 | 308)
+}
+
 fn what_happened(answer: &Answer, delivery: Delivery) -> String {
     let Answer { resource, purpose, .. } = answer;
     let status = answer.status.as_u16();
     match (delivery, status) {
-        (_, 300..=399) => {
+        _ if is_redirect(answer.status) => {
             let elsewhere =
                 answer.header("location").map_or_else(|| "another address".into(), |location| answer.text(location));
             format!("asked to {purpose}, {resource} redirects to {elsewhere}, which is not followed (HTTP {status})")
@@ -176,7 +190,7 @@ fn remedy_for(
         }
         (Delivery::OutOfQuota { .. }, _) => RAISE_VOLUME,
         (_, Some(entry)) => entry.remedy,
-        (_, None) if answer.status.is_redirection() => "check {endpoint}: it must be the resource's own address",
+        (_, None) if is_redirect(answer.status) => "check {endpoint}: it must be the resource's own address",
         (_, None) => match kind {
             ErrorKind::NotFound => CHECK_ENDPOINT,
             ErrorKind::Exists => "choose another id with --target-model-id",
@@ -253,6 +267,10 @@ mod tests {
             (502, ErrorKind::Unavailable, Delivery::Unanswered),
             (503, ErrorKind::Unavailable, Delivery::Busy { retry_after: None }),
             (504, ErrorKind::Unavailable, Delivery::Unanswered),
+            (101, ErrorKind::Unavailable, Delivery::Unanswered),
+            (303, ErrorKind::Unavailable, Delivery::Unanswered),
+            (304, ErrorKind::Unavailable, Delivery::Unanswered),
+            (600, ErrorKind::Unavailable, Delivery::Unanswered),
         ] {
             let error = refused(status, "<html>");
             assert_eq!((error.kind(), error.delivery()), (kind, delivery), "{status}");

@@ -101,12 +101,14 @@ impl Transport for Http {
             let sending = self.build(resource, request, timeout)?.send();
             let response = sending.await.map_err(|error| no_answer(resource, request, &error))?;
             let (status, headers) = (response.status(), response.headers().clone());
+            let is_complete = status.is_success() && request.is_answered_by_head;
+            let body = if is_complete { Vec::new() } else { body(resource, request, response).await? };
             Ok(Answer {
                 resource: Arc::clone(&resource.label),
                 purpose: request.purpose.clone(),
                 auth_method: resource.credential.auth_method(),
                 secrets: Redactor::default(),
-                body: body(resource, request, response).await?,
+                body,
                 received: Timestamp::now(),
                 status,
                 headers,

@@ -153,7 +153,8 @@ async fn recover(
 fn looks_before_repeat(authorized: &Authorized<'_>, last: &Error) -> &'static [u64] {
     let lists_operations = authorized.version.wire().lists_operations();
     match last.http_status() {
-        Some(409 | 500 | 502 | 503) => &LOOKS_AFTER_ANSWER,
+        // A gateway that timed out is no answer of the service.
+        Some(status) if !matches!(status, 408 | 504) => &LOOKS_AFTER_ANSWER,
         _ if lists_operations => &LOOKS_WITH_LIST,
         _ => &LOOKS_WITHOUT_LIST,
     }

@@ -19,6 +19,8 @@ enum ConnectionFault {
     Truncate,
     /// The answer is sent byte by byte.
     Drip,
+    /// The body of the answer is shorter than its head says.
+    CutBody,
 }
 
 /// A proxy that forwards every request to a server and damages the first one that matches.
@@ -52,6 +54,10 @@ impl FaultyProxy {
             _ if !is_hit => drop(client.write_all(&answer)),
             ConnectionFault::Truncate => drop(client.write_all(&answer[..answer.len() / 2])),
             ConnectionFault::Drip => answer.iter().for_each(|byte| drop(client.write_all(&[*byte]))),
+            ConnectionFault::CutBody => {
+                let text = String::from_utf8(answer).unwrap();
+                drop(client.write_all(text.replacen("content-length: 0", "content-length: 9", 1).as_bytes()));
+            }
             ConnectionFault::CloseBefore | ConnectionFault::CloseAfter => {}
         }
     }
@@ -120,4 +126,17 @@ fn copy_with_fault(version: Version, step: Step, fault: ConnectionFault) {
     assert_eq!(service.count(Step::Start), 1, "{context}");
     let authorizations = if step == Step::Authorize { 2 } else { 1 };
     assert!(service.count(Step::Authorize) <= authorizations, "{context}");
+}
+
+#[test]
+fn a_start_is_accepted_by_the_head_of_its_answer() {
+    for version in VERSIONS {
+        let service = ScriptedService::new(version);
+        let is_start = |line: &str| line.starts_with("POST");
+        let source = FaultyProxy::start(*service.source.address(), ConnectionFault::CutBody, is_start);
+        let location = format!("http://{source}{}", version.operation());
+        service.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
+        let output = run(service.copy().env("FRCOPY_SOURCE_ENDPOINT", format!("http://{source}"))).expect(0, &[]);
+        assert!(!output.stderr.contains("looking for the copy"), "{version:?} {output:#?}");
+    }
 }

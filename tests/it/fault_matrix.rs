@@ -56,6 +56,9 @@ fn faults(elsewhere: &str) -> Vec<(&'static str, ResponseTemplate, FaultClass)> 
             FaultClass::Unknown(1),
         ),
         ("17 MiB", reply(200).set_body_bytes(vec![b'x'; 17 << 20]), FaultClass::Unknown(1)),
+        ("303", reply(303).insert_header("Location", "/"), FaultClass::Unknown(7)),
+        ("304", reply(304), FaultClass::Unknown(7)),
+        ("600", reply(600), FaultClass::Unknown(7)),
         ("redirect", reply(307).insert_header("Location", elsewhere), FaultClass::Redirect),
         ("redirect to itself", reply(302).insert_header("Location", "/"), FaultClass::Redirect),
     ]

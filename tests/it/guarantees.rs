@@ -15,12 +15,15 @@ fn operations(version: Version, created: &str) -> ResponseTemplate {
 }
 
 /// Answers that do not tell whether the start was accepted.
-fn ambiguous_answers() -> [ResponseTemplate; 6] {
+fn ambiguous_answers() -> [ResponseTemplate; 9] {
     [
         reply(408),
         reply(500),
         error_reply(502, "502", "Bad gateway."),
         reply(504),
+        reply(303).insert_header("Location", "/"),
+        reply(304),
+        reply(600),
         reply(202),
         reply(202).insert_header("Operation-Location", "https://evil.example/x"),
     ]
@@ -49,7 +52,7 @@ fn a_lost_start_is_found_in_the_operations_and_polled_and_never_repeated() {
 #[test]
 fn a_lost_start_is_repeated_with_the_same_authorization() {
     on_every_version(|version| {
-        for answer in [reply(500), reply(502), reply(503)] {
+        for answer in [reply(500), reply(502), reply(503), reply(304), reply(600)] {
             let service = ScriptedService::new(version);
             service.on(Step::Start, [answer, service.accepted()]);
             let ready = Model::copy_of_example(version).answer();
