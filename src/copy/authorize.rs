@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::context::Job;
 use super::event::{Event, Observer};
-use super::journal::{AuthorizeEntry, EntryId};
+use super::journal::{AuthorizeEntry, EntryId, RESERVATION_TIME};
+use super::plan::IfExists;
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
 use super::running::{DATE_ROUNDING, LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
@@ -22,6 +23,9 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::inventory::{Inventory, Scope};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::text::UntrustedText;
+
+const CHOOSE_ANOTHER_ID: &str = "choose another target id (--target-model-id of a copy), or wait until then";
+const WAIT_FOR_EXPIRY: &str = "wait until then; with --manifest, a run that was killed is finished without a wait";
 
 /// How often the list is read for blank models, and the delay in between.
 const BLANK_LOOKS: u32 = 2;
@@ -82,12 +86,17 @@ pub(super) async fn authorize<'a>(
     job.cx.source.check_may_mutate()?;
     let quota = if version.wire().limits_starts_per_minute() { Quota::CustomModelCopy } else { Quota::Management };
     job.cx.source.check_turn_before_deadline(quota, "start the copy")?;
+    let copy = job.plan.new_copy(version, model.kind, model.model.as_ref(), target.id())?;
     let request = AuthorizeRequest {
         version,
-        copy: job.plan.new_copy(version, model.kind, model.model.as_ref(), target.id())?,
         is_free: is_free(job, model, target).await?,
-        reserved_until: job.reserved_until,
+        reserved_until: job.reserved_until(copy.id()),
+        copy,
         source: Some(job.cx.source),
+        if_reserved: match job.plan.options.if_exists {
+            IfExists::Replace => WAIT_FOR_EXPIRY,
+            IfExists::Fail | IfExists::Skip => CHOOSE_ANOTHER_ID,
+        },
     };
     let entry = job.cx.journal.before_authorize(&AuthorizeEntry {
         source: job.cx.source.endpoint(),
@@ -131,6 +140,15 @@ pub(super) struct AuthorizeRequest<'a> {
     pub(super) reserved_until: Option<Timestamp>,
     /// The source, where it can be asked which copies run.
     pub(super) source: Option<&'a Client<'a>>,
+    /// What to do where the id is reserved.
+    if_reserved: &'static str,
+}
+
+impl AuthorizeRequest<'_> {
+    /// The request of a target whose source belongs to another party.
+    pub(super) fn without_source(version: ApiVersion, copy: NewCopy, is_free: bool) -> Self {
+        Self { version, copy, is_free, reserved_until: None, source: None, if_reserved: CHOOSE_ANOTHER_ID }
+    }
 }
 
 /// Sends an authorize request until it has an answer.
@@ -139,7 +157,9 @@ pub(super) async fn reserve(
     observer: Observer<'_>,
     request: AuthorizeRequest<'_>,
 ) -> Result<(Authorized<'static>, Reservation), Error> {
-    let mut attempts = Attempts { target, observer, request: &request, lost: 0, unanswered: 0, first_lost: None };
+    let is_left = request.reserved_until.is_some();
+    let mut attempts =
+        Attempts { target, observer, request: &request, is_left, lost: 0, unanswered: 0, first_lost: None };
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
@@ -165,6 +185,8 @@ struct Attempts<'r> {
     target: &'r Client<'r>,
     observer: Observer<'r>,
     request: &'r AuthorizeRequest<'r>,
+    /// Whether a run that was killed may have reserved the id.
+    is_left: bool,
     /// How many requests may have reserved an id: their answers were lost, or were a 503.
     lost: u32,
     /// How many of the answers were lost.
@@ -217,13 +239,13 @@ impl Attempts<'_> {
                 last = Some(self.target.wait_before_repetition(error, self.lost).await?);
             } else if let Some(id) = self.free_id()
                 && error.is_conflict()
-                && self.lost > 0
+                && (self.lost > 0 || self.is_left)
                 && own_conflicts > 0
             {
-                // The id was free, so the own request without an answer may have reserved it.
+                // The id was free, so an own request without an answer may have reserved it.
                 own_conflicts -= 1;
                 match self.release_unless_running(id).await {
-                    Some(Released::Deleted) => (self.lost, self.unanswered) = (0, 0),
+                    Some(Released::Deleted) => (self.lost, self.unanswered, self.is_left) = (0, 0, false),
                     Some(Released::NothingThere) => own_conflicts = 0,
                     Some(Released::Ready | Released::InUse | Released::Failed) | None => return Err(error),
                 }
@@ -355,22 +377,29 @@ impl Attempts<'_> {
         (self.observer)(Event::MayBeReserved { candidates: &candidates, requests: self.lost as usize });
     }
 
+    /// By what an id is reserved that was free.
+    fn reserved_by(&self) -> String {
+        if self.lost > 0 {
+            return "perhaps by this command's own request, whose authorization expires within an hour".into();
+        }
+        if let Some(until) = self.request.reserved_until {
+            return format!(
+                "by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
+            );
+        }
+        let expiry = match self.target.service_time() {
+            Some(now) => format!("by {:.0} (the target's clock)", now + RESERVATION_TIME),
+            None => "within an hour".to_owned(),
+        };
+        format!("by an authorization that was not used, and that expires {expiry}")
+    }
+
     /// Tells an id that exists from one that is reserved, and says what a lost answer may have left.
     fn explain(&self, error: Error) -> Error {
         match self.free_id() {
             Some(id) if error.is_conflict() => {
-                let by = match (self.lost, self.request.reserved_until) {
-                    (0, Some(until)) => format!(
-                        "by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
-                    ),
-                    (0, None) => "by an authorization that was not used".into(),
-                    _ => "perhaps by this command's own request".into(),
-                };
-                Error::new(ErrorKind::Exists, format!("the id {id} of {} is reserved {by}", self.target.label()))
-                    .with_remedy(
-                        "choose another target id (--target-model-id of a copy), or wait until the authorization has expired (an hour at most)",
-                    )
-                    .with_source(error)
+                let what = format!("the id {id} of {} is reserved {}", self.target.label(), self.reserved_by());
+                Error::new(ErrorKind::Exists, what).with_remedy(self.request.if_reserved).with_source(error)
             }
             _ if error.delivery() == Delivery::Unanswered || (self.lost > 0 && self.target.is_cancelled()) => {
                 let target = self.target.label();

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::active_targets::ActiveTargets;
 use super::batch_event::{BatchEvent, BatchObserver};
 use super::batch_queue::{Candidate, Queue};
-use super::context::{Context, Job, Shared};
+use super::context::{Context, Job, LostAuthorizations, Shared};
 use super::event::Event;
 use super::plan::{CopyOptions, Plan, classifiers_need_newer, is_staging};
 use super::preflight::{SourceModel, version_of};
@@ -400,7 +400,7 @@ impl<'a> Batch<'a> {
         let (source, target) = (&self.source.client(context.clone()), &self.target.client(context));
         let (options, journal) = (plan.options.step_options(), &*plan.options.journal);
         let cx = Context { source, target: Some(target), options, observer: &observer, journal };
-        let output = work(Job { plan, target, shared: &self.shared, reserved_until: None, cx }).await;
+        let output = work(Job { plan, target, shared: &self.shared, lost: LostAuthorizations::default(), cx }).await;
         (self.observer)(BatchEvent::Left { model_id, kind });
         output
     }

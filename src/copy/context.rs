@@ -59,12 +59,26 @@ pub(super) struct Job<'a> {
     pub(super) plan: &'a Plan,
     pub(super) target: &'a Client<'a>,
     pub(super) shared: &'a Shared,
-    /// Until when an authorization of an earlier run, which was killed, may reserve the target id, by the target's clock.
-    pub(super) reserved_until: Option<Timestamp>,
+    pub(super) lost: LostAuthorizations,
     pub(super) cx: Context<'a>,
 }
 
+/// Until when authorizations of an earlier run, which was killed, may reserve the ids that this copy uses, by the target's
+/// clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LostAuthorizations {
+    /// The target id.
+    pub(super) copy: Option<Timestamp>,
+    /// The id of its staging copy.
+    pub(super) staging_copy: Option<Timestamp>,
+}
+
 impl Job<'_> {
+    /// Until when an authorization of an earlier run, which was killed, may reserve an id, by the target's clock.
+    pub(super) fn reserved_until(&self, id: Option<&ModelId>) -> Option<Timestamp> {
+        if id == Some(self.plan.new_model_id()) { self.lost.copy } else { self.lost.staging_copy }
+    }
+
     /// Reads or waits before anything is reserved, but only until the batch gives the target up.
     ///
     /// # Errors

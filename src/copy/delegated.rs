@@ -140,8 +140,7 @@ pub(crate) async fn authorize(
     let (version, kind) = (plan.api_version, plan.kind);
     let is_free = plan.check_free(target, &copy, observer).await?;
     let (authorized, _kept) =
-        reserve(target, observer, AuthorizeRequest { version, copy, is_free, reserved_until: None, source: None })
-            .await?;
+        reserve(target, observer, AuthorizeRequest::without_source(version, copy, is_free)).await?;
     let authorization = authorized.authorization;
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::api::version::ApiVersion;
@@ -12,6 +12,9 @@ use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
 use crate::resource::{Endpoint, TargetAddress};
+
+/// For how long an authorization of v3.0 and later reserves an id, and so may one that is lost.
+pub(super) const RESERVATION_TIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// The entry of one authorization in a [`Journal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

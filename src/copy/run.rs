@@ -1,6 +1,6 @@
 //! One copy from the preflight to its end: preflight, decide, then transfer or replace.
 
-use super::context::{Context, Job, Shared};
+use super::context::{Context, Job, LostAuthorizations, Shared};
 use super::copy_to::copy_to;
 use super::event::{Event, Observer};
 use super::if_exists::Action;
@@ -70,7 +70,7 @@ pub(super) async fn with_job(
             observer: &record,
             journal: &*options.journal,
         };
-        work(Job { plan, target, shared: &Shared::default(), reserved_until: None, cx }).await
+        work(Job { plan, target, shared: &Shared::default(), lost: LostAuthorizations::default(), cx }).await
     };
     let result = result.await;
     recorder.finish(result)
@@ -100,7 +100,7 @@ impl Job<'_> {
     pub(super) async fn run(&self, found: Option<SourceModel>) -> Result<Done, Error> {
         let (found, job) = match self.finish_open(found).await? {
             Rest::Nothing(done) => return Ok(done.at(self.cx.source.service_time(), self.target.service_time())),
-            Rest::Copy { found, reserved_until } => (found.map(|found| *found), Self { reserved_until, ..*self }),
+            Rest::Copy { found, lost } => (found.map(|found| *found), Self { lost, ..*self }),
         };
         let done = match job.until_given_up(Box::pin(job.prepare(found))).await?.0 {
             Action::Copy(preflight) => {

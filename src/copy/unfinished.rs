@@ -10,9 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::authorize::{Authorized, blank_models};
-use super::context::Job;
+use super::context::{Job, LostAuthorizations};
 use super::event::Event;
-use super::journal::{CopyOf, EntryId, OpenCopy, OpenStep, Unfinished, owned_by_other};
+use super::journal::{CopyOf, EntryId, OpenCopy, OpenStep, RESERVATION_TIME, Unfinished, owned_by_other};
 use super::plan::IfExists;
 use super::poll::{Polling, Verdict, poll};
 use super::preflight::{Lookup, SourceModel};
@@ -29,8 +29,6 @@ use crate::error::{Delivery, Error};
 use crate::model::{Kind, Readiness};
 use crate::operation::OperationUrl;
 
-/// For how long an authorization of v3.0 and later reserves an id, and so may one that is lost.
-const RESERVATION_TIME: SignedDuration = SignedDuration::from_hours(1);
 /// How long after its authorization has expired a copy may still be running.
 const LATE_COPY_TIME: SignedDuration = SignedDuration::from_mins(10);
 /// How long an authorize request may have been on its way.
@@ -46,8 +44,8 @@ pub(super) enum Rest {
     Copy {
         /// The source model, if it was read.
         found: Option<Box<SourceModel>>,
-        /// Until when an authorization that is lost may reserve the target id, by the target's clock.
-        reserved_until: Option<Timestamp>,
+        /// The authorizations that may reserve its ids.
+        lost: LostAuthorizations,
     },
 }
 
@@ -65,13 +63,14 @@ impl Job<'_> {
     /// # Errors
     /// When there is no verdict yet, or the earlier copy has failed.
     pub(super) async fn finish_open(&self, found: Option<SourceModel>) -> Result<Rest, Error> {
-        let (mut earlier, mut reserved_until) = (None, None);
+        let (mut earlier, mut lost) = (None, LostAuthorizations::default());
         for open in self.take_over(found.as_ref()).await? {
             let is_wanted = self.is_wanted(&open);
             match open.step {
                 OpenStep::Authorizing(since) => {
                     let until = self.lost_authorization(&open, since).await;
-                    reserved_until = reserved_until.max(until.filter(|_| is_wanted));
+                    let reserved_until = if is_wanted { &mut lost.copy } else { &mut lost.staging_copy };
+                    *reserved_until = until.max(*reserved_until);
                 }
                 OpenStep::Starting { ref file, .. } => {
                     let (entry, version, kind) = (open.id, file.version, file.kind);
@@ -79,6 +78,8 @@ impl Job<'_> {
                         Ok(Some(copied)) if is_wanted => earlier = Some(EarlierCopy { copied, entry, version, kind }),
                         // It is a staging copy: the next read of the target shows it.
                         Ok(_) => self.cx.journal.ended(entry),
+                        // It was deleted at the end of the replacement, before the entry could be ended.
+                        Err(error) if !is_wanted && error.is_no_such_model() => self.cx.journal.ended(entry),
                         // It is proved that no copy was started, and the release of the id was tried.
                         Err(error) if error.delivery() == Delivery::NotProcessed => self.cx.emit(Event::StartingOver),
                         Err(error) => return Err(error),
@@ -88,8 +89,8 @@ impl Job<'_> {
         }
         // A replacement goes on from what the target shows.
         match earlier.filter(|_| self.plan.options.if_exists != IfExists::Replace) {
-            Some(earlier) => self.unless_trained_again(found, earlier, reserved_until).await,
-            None => Ok(Rest::Copy { found: found.map(Box::new), reserved_until }),
+            Some(earlier) => self.unless_trained_again(found, earlier, lost).await,
+            None => Ok(Rest::Copy { found: found.map(Box::new), lost }),
         }
     }
 
@@ -218,7 +219,7 @@ impl Job<'_> {
         &self,
         found: Option<SourceModel>,
         earlier: EarlierCopy,
-        reserved_until: Option<Timestamp>,
+        lost: LostAuthorizations,
     ) -> Result<Rest, Error> {
         let EarlierCopy { copied, entry, version, kind } = earlier;
         let source = if let Some(found) = &found {
@@ -241,7 +242,7 @@ impl Job<'_> {
             return Ok(Rest::Nothing(Done::with_copy(Outcome::Copied, copied)));
         }
         self.cx.journal.ended(entry);
-        Ok(Rest::Copy { found: found.map(Box::new), reserved_until })
+        Ok(Rest::Copy { found: found.map(Box::new), lost })
     }
 }
 

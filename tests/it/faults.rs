@@ -479,14 +479,15 @@ fn an_exhausted_call_volume_while_polling_prints_the_operation_url() {
 #[test]
 fn after_the_deadline_nothing_is_authorized_or_started() {
     on_every_version(|version| {
-        let slow = |answer: ResponseTemplate| answer.set_delay(Duration::from_secs(4));
+        let slow = |answer: ResponseTemplate, seconds| answer.set_delay(Duration::from_secs(seconds));
         let service = ScriptedService::new(version);
-        service.on(Step::GetSource, [slow(Model::example(version).answer())]);
+        service.on(Step::GetSource, [slow(Model::example(version).answer(), 4)]);
         run(service.copy().args(["--timeout", "2s"])).expect(7, &["the deadline passed before the copy was started"]);
         assert_eq!(service.count(Step::Authorize), 0);
 
         let service = ScriptedService::new(version);
-        service.on(Step::Authorize, [slow(Authorization::answer(version, version.copy_id()))]);
+        // It comes within a second after the deadline: later answers are not waited for.
+        service.on(Step::Authorize, [slow(Authorization::answer(version, version.copy_id()), 3)]);
         service.on(Step::GetTarget, [Model::not_found(version)]);
         let texts = ["the deadline passed before the copy was started", "released: the target has deleted"];
         run(service.copy().args(["--timeout", "3s"])).expect(7, &texts);

@@ -113,7 +113,8 @@ fn after_a_kill_at_any_request_a_good_copy_remains_and_the_next_run_finishes() {
         let held = changes.last().is_some_and(|change| change.contains(":authorizeCopy"));
         if held {
             // The reservation may belong to another process, so it is kept.
-            pair.run(&REPLACE).expect(6, &["reserved by an authorization that was not used", "wait"]);
+            let what = ["reserved by an authorization that was not used, and that expires by 20", "wait until then"];
+            pair.run(&REPLACE).expect(6, &[&what[..], &["run the same command again", "--manifest"]].concat());
             assert!(!on_target(&pair).is_empty(), "{n}");
         } else {
             pair.run(&REPLACE).expect(0, &[]);
@@ -121,6 +122,29 @@ fn after_a_kill_at_any_request_a_good_copy_remains_and_the_next_run_finishes() {
         }
         assert!(code.is_none_or(|code| code == 0), "{n}: {code:?} {changes:?}");
     }
+}
+
+#[test]
+fn with_a_manifest_the_next_run_finishes_after_a_kill_at_any_request() {
+    std::thread::scope(|scope| {
+        for n in 1..REQUESTS {
+            scope.spawn(move || {
+                let folder = tempfile::TempDir::new().unwrap();
+                let manifest = format!("--manifest={}", folder.path().join("models.json").display());
+                let command = [&REPLACE[..], &[&manifest]].concat();
+                let (pair, process) = pair_that_stops(n, "-KILL");
+                // Not copied by a command: a copy that has just ended may be one that the target does not show yet.
+                let old = pair.emulator.get(SOURCE, Collection::DocumentModels, ID).unwrap();
+                pair.emulator.put(TARGET, Collection::DocumentModels, ID, old);
+                pair.retrain(ID);
+                process.run(&pair.command(&command));
+                let held = pair.mutating_requests().last().is_some_and(|change| change.contains(":authorizeCopy"));
+                let output = pair.run(&command).expect(0, &[]);
+                assert!(!held || output.stderr.contains("released: the target has deleted"), "{n}: {output:#?}");
+                assert_finished(&pair);
+            });
+        }
+    });
 }
 
 #[test]
