@@ -15,7 +15,7 @@ use super::plan::{
     StepOptions, check_id, classifiers_need_newer, needs_target_address, not_with_copies_named_by_service,
     refuse_for_classifiers,
 };
-use super::preflight::check_ready;
+use super::preflight::{check_ready, check_region};
 use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
@@ -89,13 +89,16 @@ impl AuthorizePlan {
         self.target_address.clone().ok_or_else(|| needs_target_address(version, &self.target.label))
     }
 
-    /// Whether the target says that the id is free.
+    /// Whether the target says that the id is free. Where the target chooses it, its region is compared.
     ///
     /// # Errors
-    /// When the target has such a model, or refuses.
+    /// When the target has such a model, is in another region, or refuses.
     async fn check_free(&self, target: &Client<'_>, copy: &NewCopy, observer: Observer<'_>) -> Result<bool, Error> {
-        let Some(id) = copy.id() else { return Ok(false) };
         observer(Event::PreflightOf(Side::Target));
+        let Some(id) = copy.id() else {
+            check_region(target, self.api_version, copy.address(), observer).await?;
+            return Ok(false);
+        };
         match target.read(&self.api_version.wire().model(self.kind, id)).await {
             Ok(_) => Err(Error::new(ErrorKind::Exists, format!("{} already has a {} {id}", target.label(), self.kind))
                 .with_remedy("choose another id, or delete the model from that resource")),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{
     ACCESS_TOKEN, Authorization, CommandOutput, MODEL as MODEL_ID, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService,
-    Step, V2_1, V4_0, frcopy, on_every_version, reply, run,
+    Step, TARGET_KEY, V2_1, V4_0, frcopy, on_every_version, reply, run,
 };
 
 const MODEL: &str = "invoices-v4.0-1";
@@ -103,6 +103,23 @@ fn a_model_of_every_version_is_copied_between_parties_that_share_no_key() {
         assert_eq!(changes.len(), 2, "{changes:?}");
         assert!(changes[0].starts_with("target POST") && changes[1].starts_with("source POST"), "{changes:?}");
     }
+}
+
+#[test]
+fn a_region_that_is_not_the_targets_is_refused_before_an_authorization_for_another_party() {
+    let parties = Parties::new();
+    let text = "the target is in westus2, and --target-region is westeurope";
+    parties.authorize(&["--api-version", "2.1", "--target-region", "westeurope"]).expect(2, &[text]);
+    assert_eq!((parties.pair.mutating_requests(), parties.file().exists()), (Vec::new(), false));
+
+    // A target whose answers have no region proves nothing.
+    let service = ScriptedService::new(V2_1);
+    let address = ["--target-resource-id", RESOURCE_ID, "--target-region", "westeurope"];
+    let mut command = frcopy();
+    command.env("FRCOPY_TARGET_ENDPOINT", service.target.uri()).env("FRCOPY_TARGET_KEY", TARGET_KEY);
+    command.args(["authorize", "--api-version", "2.1", "--out", "-"]).args(address);
+    // Stdout has the access token.
+    CommandOutput::of(&mut command).expect(0, &[]);
 }
 
 #[test]
