@@ -313,6 +313,9 @@ impl CopyReporter<'_> {
             Event::SeemsExpired { expires } => self.warning(&format!(
                 "the authorization expired at {expires:.0}, by this machine's clock; the service decides"
             )),
+            Event::NamedByOtherParty { target_model_id } => {
+                self.note(&format!("the authorization is for the id {target_model_id}, which the copy gets"));
+            }
             Event::Capacity(Capacity { count, limit }) => {
                 self.note(&format!("{target} has {count} of at most {limit} models"));
             }

@@ -260,6 +260,10 @@ impl DelegatedPlan {
             Err(error) => return Err(error),
         };
         observer(Event::Found { version, kind, shown_by: version, model: model.as_ref() });
+        let id = &self.file.authorization.target_model_id;
+        if !version.wire().service_names_the_copy() && *id != self.model_id {
+            observer(Event::NamedByOtherParty { target_model_id: id });
+        }
         Ok(())
     }
 

@@ -123,6 +123,21 @@ fn a_region_that_is_not_the_targets_is_refused_before_an_authorization_for_anoth
 }
 
 #[test]
+fn an_authorization_for_another_id_than_that_of_the_model_is_not_used_silently() {
+    for (version, model) in [("3.0", "invoices-v3.0-1"), ("3.1", "invoices-v3.1-1"), ("4.0", MODEL)] {
+        let text = "the authorization is for the id backup, which the copy gets";
+        let parties = Parties::new();
+        parties.authorize(&["backup", "--api-version", version]).expect(0, &[]);
+        parties.copy(&[model, "--dry-run"]).expect(0, &[text]);
+        parties.copy(&[model]).expect(0, &[text]);
+        fs::remove_file(parties.file()).unwrap();
+        parties.authorize(&[model, "--api-version", version]).expect(0, &[]);
+        let output = parties.copy(&[model]).expect(0, &[]);
+        assert!(!output.stderr.contains("which the copy gets"), "{output:#?}");
+    }
+}
+
+#[test]
 fn the_authorization_file_is_private_and_has_a_schema() {
     let parties = Parties::new();
     let json =
