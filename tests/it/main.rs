@@ -73,6 +73,7 @@ mod manifest_ids;
 mod named;
 #[cfg(feature = "emulator")]
 mod named_errors;
+mod proof;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
