@@ -18,6 +18,7 @@ mod check;
 mod check_recorded;
 #[cfg(feature = "emulator")]
 mod ci;
+mod clocks;
 mod completions;
 mod connection_faults;
 mod copy;
@@ -53,6 +54,7 @@ mod guarantees;
 mod help;
 #[cfg(feature = "emulator")]
 mod hostile_text;
+mod identity;
 #[cfg(feature = "emulator")]
 mod interrupted_batch;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
