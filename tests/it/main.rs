@@ -12,6 +12,7 @@
 mod az;
 #[cfg(feature = "emulator")]
 mod batch;
+mod blank_models;
 #[cfg(feature = "emulator")]
 mod check;
 #[cfg(feature = "emulator")]
