@@ -6,7 +6,8 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    Authorization, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, Version, on_every_version, reply, run,
+    Authorization, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, Version, error_reply, on_every_version,
+    reply, run,
 };
 
 /// The time of the source: decades from the local one.
@@ -96,4 +97,24 @@ fn an_authorization_that_is_valid_by_the_clock_of_the_target_is_used_again() {
             assert_eq!((service.count(Step::Start), service.count(Step::Authorize)), (2, 1));
         }
     });
+}
+
+#[test]
+fn a_copy_that_has_just_ended_by_the_clock_of_the_source_is_adopted_and_an_older_one_is_not() {
+    for version in DOCUMENT_VERSIONS {
+        for (ended, is_adopted) in [(-2, true), (-60, false)] {
+            let service = service_with_clocks(version, 400 * 86_400);
+            let location = format!("{}/documentModels/{}?api-version=1", service.target.uri(), version.copy_id());
+            let mut item = Operation::list_item(version, &after(ended).to_string());
+            (item["status"], item["resourceLocation"]) = (json!("succeeded"), json!(location));
+            service.on(Step::Authorize, [dated(error_reply(409, "Conflict", "ModelExists"), after(0))]);
+            service.on(Step::ListOperations, [dated(Operation::list([item]), after(0))]);
+            service.on(Step::Poll, [Operation::with_status(version, "succeeded").located_at(&location).answer()]);
+            let shown = Model::copy_of_example(version).answer();
+            service.on(Step::GetTarget, [Model::not_found(version), Model::not_found(version), shown]);
+            let output = run(copy(&service).args(["--if-exists", "skip"]));
+            let code = if is_adopted { 0 } else { 6 };
+            assert_eq!((output.code, service.count(Step::Poll) > 0), (code, is_adopted), "{output:#?}");
+        }
+    }
 }
