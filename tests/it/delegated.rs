@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use frcopy::emulator::{Collection, Options};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -289,6 +290,21 @@ fn an_authorization_that_expired_by_the_local_clock_is_used_with_a_warning() {
     // The changed date is no longer the target's own, so this service refuses it.
     parties.copy(&[MODEL]).expect(3, &[warning, "ask the target's operator for another authorization"]);
     assert!(!parties.pair.mutating_requests().is_empty());
+}
+
+#[test]
+fn an_authorization_is_valid_by_the_clocks_of_the_resources_whatever_the_local_clock_says() {
+    for (version, model) in [("2.1", ""), ("3.0", "invoices-v3.0-1"), ("3.1", "invoices-v3.1-1"), ("4.0", MODEL)] {
+        // The local clock is two days ahead.
+        let behind = |name: &str| (name.to_owned(), SignedDuration::from_hours(-48));
+        let clock_skew = vec![behind("source"), behind("target")];
+        let options = Options { operation_time: Duration::ZERO, clock_skew, ..Options::default() };
+        let parties = Parties { pair: EmulatedPair::with_options(&options), folder: TempDir::new().unwrap() };
+        let model = if model.is_empty() { parties.v2_1_model() } else { model.to_owned() };
+        let id = (version != "2.1").then_some("backup");
+        parties.authorize(&["--api-version", version].into_iter().chain(id).collect::<Vec<_>>()).expect(0, &[]);
+        parties.copy(&[&model]).expect(0, &["by this machine's clock; the service decides", "copied"]);
+    }
 }
 
 #[test]
