@@ -65,6 +65,14 @@ impl Authorized<'static> {
     }
 }
 
+/// What a copy may be made with.
+pub(super) enum Permission<'a> {
+    /// A new authorization.
+    New(Box<Authorized<'a>>, Reservation),
+    /// Nothing: another process has made the copy meanwhile, with this id.
+    NotNeeded(ModelId),
+}
+
 /// Asks the target to authorize a copy.
 ///
 /// # Errors
@@ -73,7 +81,7 @@ pub(super) async fn authorize<'a>(
     job: &Job<'a>,
     model: &SourceModel,
     target: &TargetId,
-) -> Result<(Authorized<'a>, Reservation), Error> {
+) -> Result<Permission<'a>, Error> {
     let version = model.version;
     let queued = Instant::now();
     job.cx.emit_waiting(version);
@@ -98,25 +106,30 @@ pub(super) async fn authorize<'a>(
             IfExists::Fail | IfExists::Skip => CHOOSE_ANOTHER_ID,
         },
     };
-    let entry = job.cx.journal.before_authorize(&AuthorizeEntry {
-        source: job.cx.source.endpoint(),
-        target: job.target.endpoint(),
-        kind: model.kind,
-        source_id: &model.id,
-        target_id: request.copy.id(),
-        version,
-        target_time: job.target.service_time(),
-    })?;
-    match reserve(job.target, job.cx.observer, request).await {
-        Ok((authorized, reservation)) => {
+    let announce = || {
+        job.cx.journal.before_authorize(&AuthorizeEntry {
+            source: job.cx.source.endpoint(),
+            target: job.target.endpoint(),
+            kind: model.kind,
+            source_id: &model.id,
+            target_id: request.copy.id(),
+            version,
+            target_time: job.target.service_time(),
+        })
+    };
+    let entry = job.unless_owned_by_other(announce).await?;
+    let permission = match job.copied_meanwhile(model).await {
+        Ok(Some(id)) => Ok(Permission::NotNeeded(id)),
+        Ok(None) => reserve(job.target, job.cx.observer, request).await.map(|(authorized, reservation)| {
             job.cx.source.redact(&authorized.authorization.access_token);
-            Ok((Authorized { entry, _slot: slot, ..authorized }, reservation.with_entry(entry)))
-        }
-        Err(error) => {
-            job.cx.journal.ended(entry);
-            Err(error)
-        }
+            Permission::New(Box::new(Authorized { entry, _slot: slot, ..authorized }), reservation.with_entry(entry))
+        }),
+        Err(error) => Err(error),
+    };
+    if !matches!(permission, Ok(Permission::New(..))) {
+        job.cx.journal.ended(entry);
     }
+    permission
 }
 
 /// Whether the target says that it has no such model. After a list, which may be minutes old, it is asked right before the

@@ -141,11 +141,11 @@ pub(crate) trait Journal: fmt::Debug {
     /// Whether earlier runs left a copy open. It changes nothing. Where the journal cannot be read, one may be open.
     fn has_open(&self, copy: &CopyOf<'_>) -> bool;
 
-    /// Announces an authorize request and its repetitions.
+    /// Announces an authorize request and its repetitions. None where another process that still runs is making the copy.
     ///
     /// # Errors
     /// When the line cannot be written: then the request must not be sent.
-    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<EntryId, Error>;
+    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error>;
 
     /// Announces a start request and its repetitions.
     ///
@@ -180,8 +180,8 @@ impl Journal for NoJournal {
         false
     }
 
-    fn before_authorize(&self, _: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {
-        Ok(EntryId::default())
+    fn before_authorize(&self, _: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
+        Ok(Some(EntryId::default()))
     }
 
     fn before_start(&self, _: EntryId, _: &StartEntry<'_>) -> Result<(), Error> {

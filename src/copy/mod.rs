@@ -49,7 +49,6 @@ pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegat
 pub use event::{Event, Observer};
 pub(crate) use journal::{
     AuthorizeEntry, CopyOf, EntryId, Journal, OpenCopy, OpenOperations, OpenStep, StartEntry, Unfinished,
-    owned_by_other,
 };
 pub use plan::{CopyOptions, IfExists, Plan};
 pub(crate) use plan::{is_staging, staging_id};

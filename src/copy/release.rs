@@ -41,6 +41,15 @@ pub(super) struct Copied {
     pub(super) id: ModelId,
     /// Whether the target itself showed it, ready.
     pub(super) verified: bool,
+    /// Whether another process made it, while this one waited for its turn.
+    pub(super) is_of_other: bool,
+}
+
+impl Copied {
+    /// A copy that the target shows, and that another process made.
+    pub(super) fn by_other(id: ModelId) -> Self {
+        Self { id, verified: true, is_of_other: true }
+    }
 }
 
 /// What became of a reservation. Only the methods of [`Reservation`] construct it.
@@ -117,7 +126,7 @@ impl Reservation {
 
     /// Gives up the reservation because the copy is there.
     pub(super) fn copied(self, verified: bool) -> Ended {
-        Ended(Ok(Copied { id: self.id, verified }))
+        Ended(Ok(Copied { id: self.id, verified, is_of_other: false }))
     }
 
     /// Leaves the id reserved because the copy is running, or may be.

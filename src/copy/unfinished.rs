@@ -103,20 +103,33 @@ impl Job<'_> {
             source_id: &self.plan.model_id,
             target_id: self.plan.new_model_id(),
         };
+        self.unless_owned_by_other(|| match self.cx.journal.take_over(&copy)? {
+            Unfinished::Taken(open) => Ok(Some(open)),
+            Unfinished::OwnedByOther => Ok(None),
+        })
+        .await
+    }
+
+    /// Asks the journal, and again while it says that another process is making the copy (none).
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written, or the other process has not ended before the deadline.
+    pub(super) async fn unless_owned_by_other<T>(
+        &self,
+        ask: impl Fn() -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
         let mut is_first = true;
         loop {
-            match self.cx.journal.take_over(&copy)? {
-                Unfinished::Taken(open) => return Ok(open),
-                Unfinished::OwnedByOther if self.cx.source.is_past_deadline() => {
-                    return Err(owned_by_other(&self.plan.model_id));
-                }
-                Unfinished::OwnedByOther => {
-                    if std::mem::take(&mut is_first) {
-                        self.cx.emit(Event::WaitingForOther);
-                    }
-                    self.cx.source.pause(OTHER_INTERVAL).await?;
-                }
+            if let Some(answer) = ask()? {
+                return Ok(answer);
             }
+            if self.cx.source.is_past_deadline() {
+                return Err(owned_by_other(&self.plan.model_id));
+            }
+            if std::mem::take(&mut is_first) {
+                self.cx.emit(Event::WaitingForOther);
+            }
+            self.cx.source.pause(OTHER_INTERVAL).await?;
         }
     }
 

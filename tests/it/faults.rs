@@ -221,6 +221,18 @@ fn a_429_is_retried_with_the_same_authorization() {
 }
 
 #[test]
+fn a_poll_is_repeated_when_the_service_asks_for_it_and_not_later() {
+    on_every_version(|version| {
+        let throttled = error_reply(429, "429", "Rate limit is exceeded.").insert_header("Retry-After", "1");
+        let service = ScriptedService::new(version);
+        let succeeded = Operation::with_status(version, "succeeded").answer();
+        service.on(Step::Poll, std::iter::repeat_n(throttled, 5).chain([succeeded]));
+        // With a growing backoff, the sixth poll would be sent after half a minute.
+        run(service.copy().args(["--timeout", "12s"])).expect(0, &[]);
+    });
+}
+
+#[test]
 fn a_retry_after_beyond_the_deadline_is_not_waited_for() {
     on_every_version(|version| {
         for step in [Step::GetSource, Step::Authorize, Step::Start] {

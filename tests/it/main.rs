@@ -100,6 +100,8 @@ mod secrets;
 mod settings;
 #[cfg(unix)]
 mod signals;
+#[cfg(feature = "emulator")]
+mod simultaneous;
 mod snapshots;
 mod support;
 #[cfg(feature = "emulator")]

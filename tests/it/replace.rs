@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use frcopy::emulator::{Collection, Options};
+use serde_json::json;
 
 use crate::support::child_process::{Exit, SignalTarget};
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET, without_query};
@@ -324,6 +325,28 @@ fn a_deletion_is_not_repeated_if_another_process_has_finished_the_replacement() 
         output.expect(0, &[]);
         assert_eq!(proxy.sent(), 1, "{answer:?} {id}");
         pair.run(&["check", id]).expect(0, &["1 same"]);
+    });
+}
+
+#[test]
+fn a_model_that_another_process_has_changed_is_not_deleted() {
+    let change = |pair: &EmulatedPair, id: &str, collection| {
+        // Where the first deletion was carried out, there is another model now.
+        let body = pair.emulator.get(TARGET, collection, id).or_else(|| pair.emulator.get(SOURCE, collection, id));
+        let mut body = body.unwrap();
+        match id {
+            "invoices-v3.1-1" => body["docTypes"] = json!({"other": {"fieldSchema": {"Total": {"type": "number"}}}}),
+            ID => body["description"] = json!("of another process"),
+            _ => body["createdDateTime"] = json!("2022-02-02T02:02:02Z"),
+        }
+        pair.emulator.put(TARGET, collection, id, body);
+    };
+    replace_with_lost_deletion(str::to_owned, change, |answer, pair, proxy, output, id| {
+        assert_eq!(proxy.sent(), 1, "{answer:?} {id} {output:#?}");
+        if answer != NoVerdict::AnswerLost {
+            output.expect(7, &["was changed while it was being replaced", "run the same command again"]);
+            pair.copy(&[id, "--if-exists", "replace"]).expect(0, &[]);
+        }
     });
 }
 

@@ -28,8 +28,9 @@ use crate::model::Kind;
 use crate::resource::{Resource, Side, TargetAddress};
 use service::{Delays, Fault, SOURCE, Service, TARGET, modelled, resource};
 
-const EVERY_FAULT: [Fault; 30] = [
+const EVERY_FAULT: [Fault; 31] = [
     Fault::NotSent,
+    Fault::UnknownHost,
     Fault::LostOnTheWay,
     Fault::AnswerLost,
     Fault::LateEffect(1),

@@ -157,7 +157,7 @@ impl Journal for OneOpen {
         NoJournal.open_operations(source, target)
     }
 
-    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {
+    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
         NoJournal.before_authorize(entry)
     }
 

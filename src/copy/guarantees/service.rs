@@ -35,6 +35,8 @@ pub(super) enum Fault {
     Nothing,
     /// No connection.
     NotSent,
+    /// The host name could not be resolved.
+    UnknownHost,
     /// Sent, and never received.
     LostOnTheWay,
     /// Received and carried out; the answer is lost.
@@ -323,6 +325,7 @@ impl Modelled {
         let unavailable = |delivery| Error::new(ErrorKind::Unavailable, format!("{fault:?}")).with_delivery(delivery);
         match fault {
             Fault::NotSent => return Err(unavailable(Delivery::NotSent)),
+            Fault::UnknownHost => return Err(unavailable(Delivery::WrongHost)),
             Fault::LostOnTheWay => return Err(unavailable(Delivery::Unanswered)),
             Fault::Hang => {
                 sleep(Duration::from_secs(30)).await;
