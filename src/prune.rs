@@ -176,7 +176,8 @@ async fn staging_copy(
 
 /// Whether the final copy makes the staging copy needless.
 fn is_superseded(staging: &Model, copy: &Model) -> bool {
-    copy.readiness == Readiness::Ready && differences(staging, copy).is_empty()
+    let is_readable = [staging, copy].iter().all(|model| model.unreadable.is_none());
+    is_readable && copy.readiness == Readiness::Ready && differences(staging, copy).is_empty()
 }
 
 /// None where the resource says that there is no such model.
