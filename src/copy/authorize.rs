@@ -358,12 +358,12 @@ impl Attempts<'_> {
             Some(id) if error.is_conflict() => {
                 let by = match (self.lost, self.request.reserved_until) {
                     (0, Some(until)) => format!(
-                        "by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
+                        " by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
                     ),
-                    (0, None) => "by an authorization that was not used".into(),
-                    _ => "perhaps by this command's own request".into(),
+                    (0, None) => " by an authorization that was not used".into(),
+                    _ => ", perhaps by this command's own request, whose answer was lost".into(),
                 };
-                Error::new(ErrorKind::Exists, format!("the id {id} of {} is reserved {by}", self.target.label()))
+                Error::new(ErrorKind::Exists, format!("the id {id} of {} is reserved{by}", self.target.label()))
                     .with_remedy(
                         "choose another target id (--target-model-id of a copy), or wait until the authorization has expired (an hour at most)",
                     )
