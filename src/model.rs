@@ -117,6 +117,8 @@ pub struct Model {
     pub components: Vec<Component>,
     /// Whether all fields are known. A list may leave out fields that a GET of the model has.
     pub is_complete: bool,
+    /// A field that tells trainings apart, and that the resource shows in an unknown form.
+    pub unreadable: Option<&'static str>,
 }
 
 /// One type of documents of a model.
@@ -187,6 +189,7 @@ impl Model {
             document_types: Vec::new(),
             components: Vec::new(),
             is_complete: true,
+            unreadable: None,
         }
     }
 }

@@ -4,11 +4,12 @@
 //! v3.1 the date of creation, in v4.0 the source's date of modification, while it is created anew.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use jiff::Timestamp;
 use ring::digest;
 
+use crate::error::{Error, ErrorKind};
 use crate::model::{DocumentType, Model, ModelId};
 use crate::text::UntrustedText;
 
@@ -125,6 +126,17 @@ pub(crate) fn differences(source: &Model, copy: &Model) -> Vec<String> {
     let mut found = of_source.other_name_and_dates(&of_copy, "the source");
     compare_document_types(source, copy, &mut found);
     found
+}
+
+/// Checks that a model can be compared: two fields that cannot be read are not the same.
+///
+/// # Errors
+/// When a field that tells trainings apart has an unknown form.
+pub(crate) fn check_comparable(model: &Model, resource: impl Display) -> Result<(), Error> {
+    let Some(field) = model.unreadable else { return Ok(()) };
+    let Model { kind, id, .. } = model;
+    let what = format!("{resource} shows the {field} of the {kind} {id} in an unknown form, so it cannot be compared");
+    Err(Error::new(ErrorKind::Unforeseen, what).with_remedy("run the command again, and update frcopy if it stays"))
 }
 
 /// Whether a model is the one that was shown before. The service writes the same date with and without fractions of a

@@ -176,7 +176,8 @@ async fn staging_copy(
 
 /// Whether the final copy makes the staging copy needless.
 fn is_superseded(staging: &Model, copy: &Model) -> bool {
-    copy.readiness == Readiness::Ready && differences(staging, copy).is_empty()
+    let is_readable = [staging, copy].iter().all(|model| model.unreadable.is_none());
+    is_readable && copy.readiness == Readiness::Ready && differences(staging, copy).is_empty()
 }
 
 /// None where the resource says that there is no such model.
@@ -252,10 +253,18 @@ async fn look_once(client: &Client<'_>, leftover: &Leftover) -> Result<bool, Err
             let (copy, staging) = tokio::try_join!(read(of), read(&model.id))?;
             let Some(staging) = staging else { return Ok(false) };
             let may_go = copy.is_some_and(|copy| is_superseded(&staging, &copy));
+            if !may_go {
+                return Err(no_longer_superseded(&model.id, of));
+            }
             (staging, may_go)
         }
     };
     if may_go && is_unchanged(model, &now) { Ok(true) } else { Err(changed(&model.id)) }
+}
+
+fn no_longer_superseded(id: &ModelId, of: &ModelId) -> Error {
+    let what = format!("{of} is no longer a ready copy of the same training as {id}, which is kept");
+    Error::new(ErrorKind::Unavailable, what).with_remedy("run the command again, which shows what it is now")
 }
 
 fn changed(id: &ModelId) -> Error {

@@ -11,7 +11,7 @@ use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, PARALLEL_READS, Scope, complete};
 use crate::model::{Model, ModelId};
-use crate::model_diff::Training;
+use crate::model_diff::{Training, check_comparable};
 use crate::resource::{Endpoint, Resource, Side};
 use crate::selection::Selection;
 use tokio::time::Instant;
@@ -165,6 +165,7 @@ async fn verdict(target: &Client<'_>, copy: &RecordedCopy, listed: Listed) -> Re
     } else {
         target.read(&version.wire().model(listed.model.kind, &listed.model.id)).await?
     };
+    check_comparable(&model, target.label())?;
     let found = training.differences(&Training::of(&model, &copy.source.id));
     Ok(if found.is_empty() { Verdict::Same } else { Verdict::Differs(found) })
 }

@@ -307,6 +307,7 @@ impl ModelInfo {
             document_types: Vec::new(),
             components: Vec::new(),
             is_complete: !is_composed,
+            unreadable: None,
         })
     }
 }

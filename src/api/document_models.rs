@@ -365,7 +365,25 @@ impl Details {
             document_types: self.document_types().map(|(name, of)| document_type(answer.text(name), of)).collect(),
             components: if kind == Kind::Model { self.components(id) } else { Vec::new() },
             is_complete: self.doc_types.is_object(),
+            unreadable: self.unreadable(),
         })
+    }
+
+    /// A field that tells trainings apart, and that has an unknown form.
+    fn unreadable(&self) -> Option<&'static str> {
+        let is_date = |value: &Value| value.is_null() || date(value).is_some();
+        let is_readable = |of: &Value| {
+            let [schema, mode] = ["fieldSchema", "buildMode"].map(|name| of.get(name).unwrap_or(&Value::Null));
+            of.is_object() && (schema.is_null() || schema.is_object()) && (mode.is_null() || mode.is_string())
+        };
+        let types = self.doc_types.is_null() || self.doc_types.is_object();
+        let fields = [
+            ("date of creation", is_date(&self.created_date_time)),
+            ("date of modification", is_date(&self.modified_date_time)),
+            ("date of expiry", is_date(&self.expiration_date_time)),
+            ("document types", types && self.document_types().all(|(_, of)| is_readable(of))),
+        ];
+        fields.into_iter().find_map(|(field, is_readable)| (!is_readable).then_some(field))
     }
 
     fn document_types(&self) -> impl Iterator<Item = (&String, &Value)> {

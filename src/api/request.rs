@@ -121,6 +121,7 @@ impl Request {
     pub fn next_page(&self, link: &str, endpoint: &Endpoint) -> Result<Self, Error> {
         let url = endpoint.resolve(link).ok().filter(|url| endpoint.is_origin_of(url)).ok_or_else(|| {
             Error::new(ErrorKind::Unforeseen, format!("the nextLink of a list does not lead to {endpoint}"))
+                .with_remedy("check that no proxy answers instead of the service, and run the command again")
         })?;
         let path_and_query = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
         Ok(Self { path_and_query, ..self.clone() })

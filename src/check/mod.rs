@@ -17,7 +17,7 @@ use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
 use crate::inventory::{Inventory, Listed, PARALLEL_READS, complete};
 use crate::model::{Kind, Model, ModelId};
-use crate::model_diff::{Training, differences};
+use crate::model_diff::{Training, check_comparable, differences};
 use crate::resource::Side;
 use crate::samples::SampledSource;
 use tokio_util::sync::CancellationToken;
@@ -223,7 +223,13 @@ async fn tell_apart(
     if is_named_by_service(on_source) {
         return verdict(on_source, on_target);
     }
-    match tokio::try_join!(source.complete(on_source), complete(target, on_target.clone())) {
+    let complete = async {
+        let (on_source, on_target) = tokio::try_join!(source.complete(on_source), complete(target, on_target.clone()))?;
+        check_comparable(&on_source.model, source.client.label())?;
+        check_comparable(&on_target.model, target.label())?;
+        Ok((on_source, on_target))
+    };
+    match complete.await {
         Ok((on_source, on_target)) => verdict(&on_source, &on_target),
         Err(error) => (Verdict::Unread(error), None),
     }

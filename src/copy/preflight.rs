@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::inventory;
 use crate::label::{Label, SettingNames};
 use crate::model::{Kind, Model, ModelId, Readiness};
-use crate::model_diff::differences;
+use crate::model_diff::{check_comparable, differences};
 use crate::resource::{Region, Side, TargetAddress};
 
 /// What the reads have shown.
@@ -42,7 +42,7 @@ impl SourceModel {
     /// The differences between this model and another one; none where they come from the same training.
     ///
     /// # Errors
-    /// When the source does not show its model.
+    /// When the source does not show its model, or one of the two cannot be compared.
     pub(super) fn differences(&self, other: &Model) -> Result<Vec<String>, Error> {
         let model = self.model.as_ref().ok_or_else(|| {
             let what = format!("the source does not show {}, so it cannot be compared with another one", self.id);
@@ -50,13 +50,15 @@ impl SourceModel {
                 "run the command again later, or leave out --if-exists and choose another --target-model-id",
             )
         })?;
+        check_comparable(model, "the source")?;
+        check_comparable(other, "the target")?;
         Ok(differences(model, other))
     }
 
     /// Whether another model comes from the same training.
     ///
     /// # Errors
-    /// When the source does not show its model.
+    /// As those of [`SourceModel::differences`].
     pub(super) fn is_same_training(&self, other: &Model) -> Result<bool, Error> {
         Ok(self.differences(other)?.is_empty())
     }

@@ -361,7 +361,9 @@ fn but_staged(error: Error, what: String, staging_id: &ModelId) -> Error {
 
 /// An error in the middle of a replacement: its own remedy comes first, then what finishes the work.
 fn half_done(error: Error, what: String, finish: &str) -> Error {
-    let first = error.remedy().map(|remedy| format!("{remedy}; then ")).unwrap_or_default();
+    // The same advice is not given twice.
+    let first = error.remedy().filter(|remedy| !remedy.starts_with("run the "));
+    let first = first.map(|remedy| format!("{remedy}; then ")).unwrap_or_default();
     let remedy = format!("{first}{finish}");
     Error::new(error.kind(), what).with_delivery(error.delivery()).with_source(error).with_remedy(remedy)
 }

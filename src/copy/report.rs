@@ -265,7 +265,7 @@ impl Recorder {
             done.outcome
         });
         if let (Some((version, model)), Some(copy)) = (self.found.into_inner(), &report.target_model_id) {
-            report.training = Some((version, Training::of(&model, copy)));
+            report.training = model.unreadable.is_none().then(|| (version, Training::of(&model, copy)));
         }
         report
     }

@@ -237,6 +237,7 @@ impl CopyRecord {
             document_types: Vec::new(),
             components: Vec::new(),
             is_complete: false,
+            unreadable: None,
         };
         let target_id = self.target.model_id.parse().ok()?;
         let version = self.api_version.parse().ok()?;

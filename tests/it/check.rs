@@ -167,3 +167,28 @@ fn an_unreadable_model_is_reported_and_the_others_are_compared() {
     let quiet = run(command.arg("-q")).expect(9, &["error: model bad-1: ", "Forbidden: Not this one."]);
     assert!(!quiet.stderr.contains("same"), "{quiet:#?}");
 }
+
+#[test]
+fn fields_that_cannot_be_read_are_not_the_same() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["invoices-v4.0-1"]).expect(0, &[]);
+    let id = "invoices-v4.0-1";
+    let schema = "/docTypes/invoices-v4.0-1/fieldSchema";
+    for (path, value, field) in
+        [("/expirationDateTime", json!("soon"), "date of expiry"), (schema, json!(5), "document types")]
+    {
+        let before = pair.emulator.get(SOURCE, Collection::DocumentModels, id).unwrap();
+        for side in [SOURCE, TARGET] {
+            pair.set(side, Collection::DocumentModels, id, path, value.clone());
+        }
+        let why = format!("shows the {field} of the model {id} in an unknown form");
+        let output = pair.run(&["check", id]).expect(9, &[&why]);
+        assert_eq!(output.stdout, format!("! model {id}\n"));
+        pair.copy(&[id, "--if-exists", "skip"]).expect(1, &[&why]);
+        pair.copy(&[id, "--if-exists", "replace"]).expect(1, &[&why]);
+        for side in [SOURCE, TARGET] {
+            pair.set(side, Collection::DocumentModels, id, path, before.pointer(path).unwrap().clone());
+        }
+    }
+    pair.run(&["check", id]).expect(0, &[]);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use frcopy::emulator::{AnswerTo, Collection, Options, Tier};
@@ -160,22 +160,39 @@ fn only_the_ids_that_are_given_are_deleted_and_other_ids_stop_it_before_anything
     assert_eq!(deletions(&pair), BTreeSet::from([format!("target DELETE /formrecognizer/v2.1/custom/models/{BLANK}")]));
 }
 
+/// A proxy whose answers to all reads of one id but the first have another text in the place of one.
+fn changing_server(server: SocketAddr, id: &'static str, [old, new]: [&'static str; 2]) -> SocketAddr {
+    let reads = AtomicUsize::new(0);
+    serve_each(move |mut client: TcpStream| {
+        let Some(request) = read_request(&mut client) else { return };
+        let mut answer = forwarded(server, &request);
+        let is_read = request.starts_with("GET ") && request.lines().next().unwrap().contains(&format!("/{id}"));
+        if is_read && !request.contains("staging") && reads.fetch_add(1, Ordering::Relaxed) > 0 {
+            answer = String::from_utf8(answer).unwrap().replace(old, new).into_bytes();
+        }
+        let _ = client.write_all(&answer);
+    })
+}
+
+#[test]
+fn a_staging_copy_is_kept_if_its_model_has_changed_since_it_was_listed() {
+    let pair = EmulatedPair::new(1);
+    stage(&pair, ID);
+    let server = pair.emulator.resources()[TARGET].endpoint.replace("http://", "").parse().unwrap();
+    let proxy = changing_server(server, ID, ["DateTime\":\"20", "DateTime\":\"19"]);
+    let mut command = pair.command(&["prune", "target", "--yes"]);
+    command.env("FRCOPY_TARGET_ENDPOINT", format!("http://{proxy}"));
+    run(&mut command).expect(7, &[&format!("{ID} is no longer a ready copy of the same training"), "1 failed"]);
+    assert_eq!(deletions(&pair), BTreeSet::new());
+}
+
 #[test]
 fn a_model_that_has_changed_since_it_was_listed_is_kept() {
     let pair = EmulatedPair::new(1);
     put_creating(&pair, BLANK, 48, json!({}));
     let server = pair.emulator.resources()[TARGET].endpoint.replace("http://", "").parse().unwrap();
-    let reads = AtomicUsize::new(0);
     // The second read by its id, right before the deletion, shows that a copy has ended.
-    let proxy = serve_each(move |mut client: TcpStream| {
-        let Some(request) = read_request(&mut client) else { return };
-        let mut answer = forwarded(server, &request);
-        if request.starts_with("GET ") && request.contains(BLANK) && reads.fetch_add(1, Ordering::Relaxed) > 0 {
-            let text = String::from_utf8(answer).unwrap().replace("\"creating\"", "\"ready\"   ");
-            answer = text.into_bytes();
-        }
-        let _ = client.write_all(&answer);
-    });
+    let proxy = changing_server(server, BLANK, ["\"creating\"", "\"ready\"   "]);
     let mut command = pair.command(&["prune", "target", "--yes"]);
     command.env("FRCOPY_TARGET_ENDPOINT", format!("http://{proxy}"));
     run(&mut command).expect(7, &[&format!("{BLANK} has changed since it was read, and is kept"), "1 failed"]);
