@@ -106,7 +106,7 @@ pub(super) async fn authorize<'a>(
             IfExists::Fail | IfExists::Skip => CHOOSE_ANOTHER_ID,
         },
     };
-    let announce = || {
+    let write_entry = || {
         job.cx.journal.before_authorize(&AuthorizeEntry {
             source: job.cx.source.endpoint(),
             target: job.target.endpoint(),
@@ -117,7 +117,7 @@ pub(super) async fn authorize<'a>(
             target_time: job.target.service_time(),
         })
     };
-    let entry = job.unless_owned_by_other(announce).await?;
+    let entry = job.unless_owned_by_other(write_entry).await?;
     let permission = match job.copied_meanwhile(model).await {
         Ok(Some(id)) => Ok(Permission::NotNeeded(id)),
         Ok(None) => reserve(job.target, job.cx.observer, request).await.map(|(authorized, reservation)| {
