@@ -33,7 +33,7 @@ pub(super) async fn adopt(
             return Err(conflict);
         }
         return Err(match running_copy(job, source, id).await {
-            Some(operation) => running(id, &operation, job.cx.source, conflict),
+            Some(operation) => running(id, &operation, job.cx.source).with_source(conflict),
             None => conflict,
         });
     }
@@ -85,10 +85,23 @@ async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Opti
     }
 }
 
+/// Checks that no copy to an id that the target does not show is running. It only reads.
+///
+/// # Errors
+/// The conflict with which a copy would end, unless it would adopt the running one.
+pub(super) async fn check_not_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Result<(), Error> {
+    if job.plan.options.if_exists != IfExists::Fail {
+        return Ok(());
+    }
+    match running_copy(job, source, id).await {
+        Some(operation) => Err(running(id, &operation, job.cx.source)),
+        None => Ok(()),
+    }
+}
+
 /// The conflict with a running copy, which the caller did not want to adopt.
-fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>, conflict: Error) -> Error {
+fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>) -> Error {
     Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running, or has just ended"))
-        .with_source(conflict)
         .with_remedy(format!(
             "wait for it: frcopy wait '{operation}'{}; or run the command again with --if-exists skip",
             name_options([("--from", source.label())])

@@ -18,7 +18,7 @@ use super::plan::{
 use super::preflight::{check_ready, check_region};
 use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
-use super::run::call_context;
+use super::run::{Connect, call_context};
 use super::start::start;
 use super::transfer::finish;
 use crate::api::version::ApiVersion;
@@ -134,9 +134,20 @@ pub(crate) async fn authorize(
     cancel: &CancellationToken,
     keep: impl FnOnce(&AuthorizationFile) -> Result<(), Error>,
 ) -> Result<AuthorizationFile, Error> {
+    authorize_over(plan, observer, cancel, &Connection::http, keep).await
+}
+
+/// [`authorize`] over another transport.
+pub(super) async fn authorize_over(
+    plan: &AuthorizePlan,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+    connect: Connect<'_>,
+    keep: impl FnOnce(&AuthorizationFile) -> Result<(), Error>,
+) -> Result<AuthorizationFile, Error> {
     let copy = plan.copy()?;
     let address = copy.address().cloned();
-    let target = &Connection::http(&plan.target)?.client(call_context(plan.timeout, observer, cancel));
+    let target = &connect(&plan.target)?.client(call_context(plan.timeout, observer, cancel));
     let (version, kind) = (plan.api_version, plan.kind);
     let is_free = plan.check_free(target, &copy, observer).await?;
     let (authorized, _kept) =
@@ -218,11 +229,16 @@ impl DelegatedPlan {
         check_id(self.file.version, &self.model_id)
     }
 
-    fn connect<'a>(&self, observer: Observer<'a>, cancel: &'a CancellationToken) -> Result<Client<'a>, Error> {
+    fn connect<'a>(
+        &self,
+        connect: Connect<'_>,
+        observer: Observer<'a>,
+        cancel: &'a CancellationToken,
+    ) -> Result<Client<'a>, Error> {
         if self.file.seems_expired(Timestamp::now()) {
             observer(Event::SeemsExpired { expires: self.file.authorization.expires });
         }
-        let source = Connection::http(&self.source)?.client(call_context(self.timeout, observer, cancel));
+        let source = connect(&self.source)?.client(call_context(self.timeout, observer, cancel));
         source.redact(&self.file.authorization.access_token);
         Ok(source)
     }
@@ -283,13 +299,23 @@ impl DelegatedPlan {
 /// Copies a model with an authorization file, until there is a verdict or the command is cancelled. No request is sent to
 /// the target.
 pub(crate) async fn copy_delegated(plan: DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    copy_delegated_over(plan, observer, cancel, &Connection::http).await
+}
+
+/// [`copy_delegated`] over another transport.
+pub(super) async fn copy_delegated_over(
+    plan: DelegatedPlan,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+    connect: Connect<'_>,
+) -> Report {
     let recorder = plan.recorder();
     let record = |event: Event<'_>| {
         recorder.record(&event);
         observer(event);
     };
     let result = async {
-        let source = &plan.connect(&record, cancel)?;
+        let source = &plan.connect(connect, &record, cancel)?;
         plan.preflight(source, &record).await?;
         let DelegatedPlan { allow_degrade, poll_interval, .. } = plan;
         let options = StepOptions { allow_degrade, verify: false, poll_interval };
@@ -306,7 +332,7 @@ pub(crate) async fn dry_run_delegated(
     cancel: &CancellationToken,
 ) -> Report {
     let result = async {
-        let source = &plan.connect(observer, cancel)?;
+        let source = &plan.connect(&Connection::http, observer, cancel)?;
         plan.preflight(source, observer).await
     };
     let target_model_id = Some(plan.file.authorization.target_model_id.clone());

@@ -1,5 +1,6 @@
 //! One copy from the preflight to its end: preflight, decide, then transfer or replace.
 
+use super::adopt::check_not_running;
 use super::context::{Context, Job, LostAuthorizations, Shared};
 use super::copy_to::copy_to;
 use super::event::{Event, Observer};
@@ -29,6 +30,9 @@ pub async fn copy(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToke
 pub async fn dry_run(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     let work = async |job: Job<'_>| {
         let (done, source) = job.plan_only(None).await?;
+        if let (Outcome::WouldCopy, Some(id)) = (done.outcome, &done.target_model_id) {
+            check_not_running(&job, &source, id).await?;
+        }
         job.check_capacity(done.outcome, &source).await.map(|()| done)
     };
     with_job(plan, observer, cancel, &Connection::http, work).await

@@ -7,6 +7,7 @@
 mod answers;
 mod batch;
 mod outage;
+mod parties;
 mod replace;
 mod service;
 

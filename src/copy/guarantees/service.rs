@@ -166,6 +166,12 @@ impl Service {
         Self { max_running, watched, ..self }
     }
 
+    /// The same, where the source belongs to another party, which is not asked before an id is authorized.
+    pub(super) fn between_parties(self) -> Self {
+        self.has_answered.set(true);
+        self
+    }
+
     /// The same, where what has happened is shown late.
     pub(super) fn with(self, delays: Delays) -> Self {
         Self { delays, ..self }
