@@ -171,6 +171,11 @@ impl Emulator {
         }
     }
 
+    /// Lets the ids of unused authorizations stay reserved after a deletion. What the service does is not documented.
+    pub fn keep_reserved_ids(&self) {
+        lock(&self.service).accounts.iter_mut().for_each(|account| account.deletion_frees_reserved_id = false);
+    }
+
     /// Deletes a model or classifier from a resource.
     pub fn remove(&self, resource: usize, collection: Collection, id: &str) {
         if let Some(account) = lock(&self.service).accounts.get_mut(resource) {

@@ -195,11 +195,26 @@ fn after_a_kill_during_the_polls_the_same_command_goes_on_polling() {
 }
 
 #[test]
-fn after_a_kill_during_an_authorize_request_the_reserved_id_is_named_with_its_time() {
+fn after_a_kill_during_an_authorize_request_the_reserved_id_is_released_and_the_model_copied() {
     thread::scope(|scope| {
         for model in models().into_iter().skip(1) {
             scope.spawn(move || {
                 let (killed, model) = Journaled::killed_at(Request::Authorize, model);
+                let released = format!("released: the target has deleted the reserved {model}");
+                killed.copy(&[&model]).expect(0, &[&released, "copied"]);
+                killed.assert_copied_once(&model);
+            });
+        }
+    });
+}
+
+#[test]
+fn after_a_kill_during_an_authorize_request_an_id_that_stays_reserved_is_named_with_its_time() {
+    thread::scope(|scope| {
+        for model in models().into_iter().skip(1) {
+            scope.spawn(move || {
+                let (killed, model) = Journaled::killed_at(Request::Authorize, model);
+                killed.pair.emulator.keep_reserved_ids();
                 for _ in 0..2 {
                     let what = format!(
                         "the id {model} of the target is reserved by an earlier command, which was killed, until"
@@ -251,6 +266,7 @@ fn until_when_an_id_is_reserved_is_judged_by_the_clock_of_the_target() {
                 scope.spawn(move || {
                     let options = options_with_clocks(hours);
                     let (killed, model) = Journaled::killed_with(&options, Request::Authorize, model);
+                    killed.pair.emulator.keep_reserved_ids();
                     let text = "is reserved by an earlier command, which was killed, until ";
                     let output = killed.copy(&[&model]).expect(6, &[text]);
                     let (_, until) = output.stderr.split_once(text).unwrap();
