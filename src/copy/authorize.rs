@@ -10,11 +10,12 @@ use tokio::time::{Instant, sleep};
 
 use super::context::Job;
 use super::event::{Event, Observer};
-use super::journal::{AuthorizeEntry, EntryId, RESERVATION_TIME};
+use super::journal::{EntryId, RESERVATION_TIME};
 use super::plan::IfExists;
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
 use super::running::{DATE_ROUNDING, LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
+use super::turn::Turn;
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
@@ -41,9 +42,6 @@ const BUSY_GRACE: Duration = Duration::from_millis(500);
 /// of another process need almost all of the time for a release.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
-/// A shorter wait for a turn is none.
-const NOT_QUEUED: Duration = Duration::from_millis(50);
-
 /// An authorization, and the copy that it is for.
 pub(super) struct Authorized<'a> {
     pub(super) version: ApiVersion,
@@ -65,38 +63,36 @@ impl Authorized<'static> {
     }
 }
 
-/// What a copy may be made with.
-pub(super) enum Permission<'a> {
-    /// A new authorization.
-    New(Box<Authorized<'a>>, Reservation),
-    /// Nothing: another process has made the copy meanwhile, with this id.
-    NotNeeded(ModelId),
-}
-
 /// Asks the target to authorize a copy.
 ///
 /// # Errors
 /// When there is no authorization. An id that a lost answer may have reserved is released, or named in a warning.
 pub(super) async fn authorize<'a>(
-    job: &Job<'a>,
+    job: &Job<'_>,
     model: &SourceModel,
     target: &TargetId,
-) -> Result<Permission<'a>, Error> {
-    let version = model.version;
-    let queued = Instant::now();
-    job.cx.emit_waiting(version);
-    let slot = job.cx.source.interruptible(job.shared.slot(version, job.cx.source, job.target));
-    let slot = job.until_given_up(slot).await?;
-    if queued.elapsed() > NOT_QUEUED {
-        job.cx.emit(Event::LeftQueue);
+    Turn { entry, slot }: Turn<'a>,
+) -> Result<(Authorized<'a>, Reservation), Error> {
+    match authorize_now(job, model, target).await {
+        Ok((authorized, reservation)) => {
+            job.cx.source.redact(&authorized.authorization.access_token);
+            Ok((Authorized { entry, _slot: slot, ..authorized }, reservation.with_entry(entry)))
+        }
+        Err(error) => {
+            job.cx.journal.ended(entry);
+            Err(error)
+        }
     }
-    // A model whose start is not allowed before the deadline must not be authorized.
-    job.cx.source.check_may_mutate()?;
-    let quota = if version.wire().limits_starts_per_minute() { Quota::CustomModelCopy } else { Quota::Management };
-    job.cx.source.check_turn_before_deadline(quota, "start the copy")?;
-    let copy = job.plan.new_copy(version, model.kind, model.model.as_ref(), target.id())?;
+}
+
+async fn authorize_now(
+    job: &Job<'_>,
+    model: &SourceModel,
+    target: &TargetId,
+) -> Result<(Authorized<'static>, Reservation), Error> {
+    let copy = job.plan.new_copy(model.version, model.kind, model.model.as_ref(), target.id())?;
     let request = AuthorizeRequest {
-        version,
+        version: model.version,
         is_free: is_free(job, model, target).await?,
         reserved_until: job.reserved_until(copy.id()),
         copy,
@@ -106,30 +102,7 @@ pub(super) async fn authorize<'a>(
             IfExists::Fail | IfExists::Skip => CHOOSE_ANOTHER_ID,
         },
     };
-    let write_entry = || {
-        job.cx.journal.before_authorize(&AuthorizeEntry {
-            source: job.cx.source.endpoint(),
-            target: job.target.endpoint(),
-            kind: model.kind,
-            source_id: &model.id,
-            target_id: request.copy.id(),
-            version,
-            target_time: job.target.service_time(),
-        })
-    };
-    let entry = job.unless_owned_by_other(write_entry).await?;
-    let permission = match job.copied_meanwhile(model).await {
-        Ok(Some(id)) => Ok(Permission::NotNeeded(id)),
-        Ok(None) => reserve(job.target, job.cx.observer, request).await.map(|(authorized, reservation)| {
-            job.cx.source.redact(&authorized.authorization.access_token);
-            Permission::New(Box::new(Authorized { entry, _slot: slot, ..authorized }), reservation.with_entry(entry))
-        }),
-        Err(error) => Err(error),
-    };
-    if !matches!(permission, Ok(Permission::New(..))) {
-        job.cx.journal.ended(entry);
-    }
-    permission
+    reserve(job.target, job.cx.observer, request).await
 }
 
 /// Whether the target says that it has no such model. After a list, which may be minutes old, it is asked right before the

@@ -110,15 +110,15 @@ impl Job<'_> {
         }
     }
 
-    /// The copy of a v2.1 model that another process has made since the target's list was read: a copy may wait for its
-    /// turn for minutes. With a journal, no other process begins one after this.
+    /// The copy of a v2.1 model that another process with the same journal has made since the target's list was read: a copy
+    /// may wait for its turn for minutes. Without a journal, one could be begun right after this, too.
     ///
     /// # Errors
     /// When the target does not show its list, or an entry of it cannot be read.
     pub(super) async fn copied_meanwhile(&self, source: &SourceModel) -> Result<Option<ModelId>, Error> {
         let is_named_by_service = source.version.wire().service_names_the_copy();
         let Some(model) = source.model.as_ref().filter(|_| is_named_by_service) else { return Ok(None) };
-        if self.plan.options.if_exists == IfExists::Fail {
+        if self.plan.options.if_exists == IfExists::Fail || !self.cx.journal.excludes_others() {
             return Ok(None);
         }
         let copies = Inventory::read(self.target, named_by_service(source)).await?;

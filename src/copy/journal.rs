@@ -141,6 +141,9 @@ pub(crate) trait Journal: fmt::Debug {
     /// Whether earlier runs left a copy open. It changes nothing. Where the journal cannot be read, one may be open.
     fn has_open(&self, copy: &CopyOf<'_>) -> bool;
 
+    /// Whether another process with the same journal begins no copy that this one has announced.
+    fn excludes_others(&self) -> bool;
+
     /// Announces an authorize request and its repetitions. None where another process that still runs is making the copy.
     ///
     /// # Errors
@@ -177,6 +180,10 @@ impl Journal for NoJournal {
     }
 
     fn has_open(&self, _: &CopyOf<'_>) -> bool {
+        false
+    }
+
+    fn excludes_others(&self) -> bool {
         false
     }
 

@@ -2,7 +2,7 @@
 //! ([`authorize()`], [`copy_delegated`], [`revoke`]).
 //!
 //! The three calls of a copy are in `transfer`, from top to bottom. `run` does what comes before: preflight, and the
-//! decision where the target already has the id. The steps are `authorize`, `start`, `poll` and `settle`; `release` and
+//! decision where the target already has the id. `turn` waits until the copy may begin. The steps are `authorize`, `start`, `poll` and `settle`; `release` and
 //! `verify` belong to the last one.
 
 mod active_targets;
@@ -37,6 +37,7 @@ mod settle;
 mod start;
 mod target_list;
 mod transfer;
+mod turn;
 mod unfinished;
 mod verify;
 mod watch;

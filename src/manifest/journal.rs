@@ -373,6 +373,10 @@ impl Journal for FileJournal {
         is_open.unwrap_or(true)
     }
 
+    fn excludes_others(&self) -> bool {
+        true
+    }
+
     fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
         let id = EntryId(Uuid::new_v4());
         let written = self.locked(|state| {

@@ -157,6 +157,10 @@ impl Journal for OneOpen {
         NoJournal.open_operations(source, target)
     }
 
+    fn excludes_others(&self) -> bool {
+        NoJournal.excludes_others()
+    }
+
     fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
         NoJournal.before_authorize(entry)
     }
