@@ -138,6 +138,17 @@ fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
 
 /// The same, cancelled at a request.
 fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, behaviour: Behaviour) -> Shown {
+    copy_polling(version, faults, stop_at, behaviour, Duration::from_secs(1))
+}
+
+/// The same with another delay between polls.
+fn copy_polling(
+    version: ApiVersion,
+    faults: &[Fault],
+    stop_at: Option<usize>,
+    behaviour: Behaviour,
+    poll_interval: Duration,
+) -> Shown {
     in_virtual_time(async {
         let mut emulator = InMemoryEmulator::new(&Options::default());
         behaviour.apply(&mut emulator);
@@ -146,7 +157,11 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, beh
             if version.wire().service_names_the_copy() { Collection::CustomModels } else { Collection::DocumentModels };
         let suffix = if version.wire().service_names_the_copy() { String::new() } else { format!("{version}-1") };
         let plan = Plan {
-            options: Rc::new(CopyOptions { api_version: Some(version), ..options_for(&source, &target) }),
+            options: Rc::new(CopyOptions {
+                api_version: Some(version),
+                poll_interval,
+                ..options_for(&source, &target)
+            }),
             model_id: emulator.model(collection, &suffix).parse().unwrap(),
             kind: Some(Kind::Model),
             target_model_id: None,
@@ -343,6 +358,25 @@ fn after_any_fault_that_passes_at_any_request_the_copy_succeeds() {
                     shown.check().unwrap();
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_lost_start_is_looked_for_as_long_whatever_the_poll_interval() {
+    for version in ApiVersion::all() {
+        for poll_interval in [10, 100, 1000, 30_000].map(Duration::from_millis) {
+            // The start is the fourth request.
+            let faults = [Fault::Nothing, Fault::Nothing, Fault::Nothing, Fault::LostOnTheWay];
+            let shown = copy_polling(version, &faults, None, Behaviour::default(), poll_interval);
+            assert!(shown.outcome.result.is_ok(), "{}", shown.log());
+            let sent = shown.service.sent.borrow();
+            let is_start = |line: &&String| line.contains("source POST");
+            let seconds = |line: &String| line.split(' ').next().unwrap().parse::<f64>().unwrap();
+            let starts: Vec<_> = sent.iter().filter(is_start).map(seconds).collect();
+            // As long as the looks take: with a list of operations, and without one.
+            let looked = if version.wire().lists_operations() { 7.0 } else { 60.0 };
+            assert!(starts.len() == 2 && starts[1] - starts[0] >= looked, "{version} {poll_interval:?} {starts:?}");
         }
     }
 }
