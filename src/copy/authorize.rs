@@ -12,7 +12,7 @@ use super::context::Job;
 use super::event::{Event, Observer};
 use super::journal::{AuthorizeEntry, EntryId};
 use super::preflight::{SourceModel, TargetId};
-use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
+use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, Use, release};
 use super::running::{DATE_ROUNDING, LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
@@ -33,6 +33,9 @@ const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
 const MAX_UNUSABLE: u32 = 3;
 /// How long after the deadline an id may be released that only a 503 may have reserved. It is very likely that it was not.
 const BUSY_GRACE: Duration = Duration::from_millis(500);
+
+/// How often the source is asked at most whether a copy is running, before that counts as not known.
+const MAX_LOOKS: u32 = 8;
 
 /// With little time left, the looks for a copy of another process take this part of it.
 const PART_FOR_LOOKS: u32 = 3;
@@ -252,52 +255,54 @@ impl Attempts<'_> {
             return None;
         }
         // The read of the target may have taken long, so the list is read again right before each deletion.
-        let is_still_unused = async || match self.request.source {
-            Some(source) => self.is_without_operation(source, id).await,
-            None => true,
-        };
-        let released =
-            Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), is_still_unused)).await;
+        let look = async || self.look_for_use(id).await;
+        let released = Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), look)).await;
         (released != Released::InUse).then_some(released)
     }
 
-    /// Whether no copy to the id appears for some seconds: how soon the source lists one is not known. After the deadline
-    /// and after cancellation one look must do. Where the source belongs to another party, only the target can show a copy,
-    /// which the release reads at the end.
+    /// Whether no copy to the id appears for some seconds: how soon the source lists one is not known. Only looks in a row
+    /// that could read everything are a proof, and a failed one is repeated. After the deadline and after cancellation one
+    /// look must do. Where the source belongs to another party, only the target can show a copy, which the release reads at
+    /// the end.
     async fn is_unused(&self, id: &ModelId) -> bool {
         let remaining = self.target.deadline().saturating_duration_since(Instant::now());
         let interval = (remaining / PART_FOR_LOOKS / (LOOKS_FOR_PROOF - 1)).min(PROOF_INTERVAL);
-        for look in 1..=LOOKS_FOR_PROOF {
-            match self.request.source {
-                Some(source) if !self.is_without_operation(source, id).await => return false,
-                _ if look == LOOKS_FOR_PROOF => break,
-                source => {
-                    let is_too_late = self.target.is_cancelled() || self.target.is_past_deadline();
-                    if is_too_late || self.target.pause(interval).await.is_err() {
-                        return source.is_some();
-                    }
-                }
+        let mut proofs = 0;
+        for _ in 0..MAX_LOOKS {
+            proofs = match self.look_for_use(id).await {
+                Use::None => proofs + 1,
+                Use::Unknown => 0,
+                Use::Running => return false,
+            };
+            if proofs == LOOKS_FOR_PROOF {
+                return true;
+            }
+            let is_too_late = self.target.is_cancelled() || self.target.is_past_deadline();
+            if is_too_late || self.target.pause(interval).await.is_err() {
+                return self.request.source.is_some() && proofs > 0;
             }
         }
-        true
+        false
     }
 
-    /// Whether the source's list proves that no copy to the id is running.
-    async fn is_without_operation(&self, source: &Client<'_>, id: &ModelId) -> bool {
+    /// Whether the source's list shows a copy to the id.
+    async fn look_for_use(&self, id: &ModelId) -> Use {
+        let Some(source) = self.request.source else { return Use::None };
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
         let until = self.release_deadline();
         // Whatever the location: another host name may be that of the same target.
         let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
         let running = tokio::select! {
             running = running => running,
-            () = source.cleanup_time(until) => return false,
+            () = source.cleanup_time(until) => return Use::Unknown,
         };
         match running {
-            Ok(RunningCopy::Absent) => true,
-            Ok(RunningCopy::Found(_) | RunningCopy::NotProved) => false,
+            Ok(RunningCopy::Absent) => Use::None,
+            Ok(RunningCopy::Found(_)) => Use::Running,
+            Ok(RunningCopy::NotProved) => Use::Unknown,
             Err(error) => {
                 (self.observer)(Event::Inconclusive { error: &error });
-                false
+                Use::Unknown
             }
         }
     }
@@ -336,7 +341,7 @@ impl Attempts<'_> {
             && is_blank_since(&model, since)
         {
             let until = self.target.release_deadline(RELEASE_TIME);
-            release(&self.reserved(id), self.observer, until, async || true).await;
+            release(&self.reserved(id), self.observer, until, async || Use::None).await;
             return;
         }
         (self.observer)(Event::MayBeReserved { candidates: id.as_slice(), requests: 1 });
