@@ -1,5 +1,7 @@
 //! Adopts a copy to the target id that an earlier command started and that is still running, or has just ended.
 
+use std::time::Duration;
+
 use super::context::Job;
 use super::event::Event;
 use super::plan::IfExists;
@@ -14,6 +16,10 @@ use crate::label::name_options;
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
 use crate::text::UntrustedText;
+
+/// How often the source is asked at most while its answer proves nothing, and the delay in between.
+const MAX_LOOKS: u32 = 3;
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks for the reason of a conflict about an id that was free before: a copy to it that is running or has just ended.
 /// It is polled, and it counts if it brings the source's model.
@@ -33,12 +39,13 @@ pub(super) async fn adopt(
             return Err(conflict);
         }
         return Err(match running_copy(job, source, id).await {
-            Some(operation) => running(id, &operation, job.cx.source).with_source(conflict),
-            None => conflict,
+            RunningCopy::Found(operation) => running(id, &operation, job.cx.source).with_source(conflict),
+            RunningCopy::Absent => conflict,
+            RunningCopy::NotProved => not_known(id, job.cx.source, conflict),
         });
     }
     let reservation = || Reservation::new(source.version, source.kind, id.clone(), Owner::OtherRun);
-    if let Some(operation) = running_copy(job, source, id).await {
+    if let RunningCopy::Found(operation) = running_copy(job, source, id).await {
         job.cx.emit(Event::Adopted { target_model_id: id, operation: &operation });
         let verdict = poll(&job.cx, &Polling::accepted(source.version, &operation)).await;
         match settle(&job.cx, reservation(), verdict).await.result() {
@@ -71,18 +78,38 @@ pub(super) async fn adopt(
     reservation().copied(true).result()
 }
 
-/// A copy to this id on this target that is running, or that the target may not show yet.
-async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Option<OperationUrl> {
-    // Another process may copy a model of the same id to another target.
-    let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
-    match find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await {
-        Ok(RunningCopy::Found(operation)) => Some(operation),
-        Ok(RunningCopy::Absent | RunningCopy::NotProved) => None,
-        Err(error) => {
-            job.cx.emit_inconclusive(&error);
-            None
+/// A copy to this id on this target that is running, or that the target may not show yet. A look that proves nothing is
+/// repeated.
+async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {
+    for _ in 1..MAX_LOOKS {
+        match look_for_running(job, source, id).await {
+            RunningCopy::NotProved => {}
+            running => return running,
+        }
+        if job.cx.source.pause(LOOK_INTERVAL).await.is_err() {
+            return RunningCopy::NotProved;
         }
     }
+    look_for_running(job, source, id).await
+}
+
+async fn look_for_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {
+    // Another process may copy a model of the same id to another target.
+    let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
+    let found = find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await;
+    found.unwrap_or_else(|error| {
+        job.cx.emit_inconclusive(&error);
+        RunningCopy::NotProved
+    })
+}
+
+/// The conflict, where the source does not show whether a copy causes it.
+fn not_known(id: &ModelId, source: &Client<'_>, conflict: Error) -> Error {
+    let what =
+        format!("the target id {id} is in use, and {} does not show whether a copy to it is running", source.label());
+    Error::new(ErrorKind::Exists, what).with_source(conflict).with_remedy(
+        "run the command again in a few minutes with --if-exists skip, or choose another --target-model-id",
+    )
 }
 
 /// Checks that no copy to an id that the target does not show is running. It only reads.
@@ -93,9 +120,9 @@ pub(super) async fn check_not_running(job: &Job<'_>, source: &SourceModel, id: &
     if job.plan.options.if_exists != IfExists::Fail {
         return Ok(());
     }
-    match running_copy(job, source, id).await {
-        Some(operation) => Err(running(id, &operation, job.cx.source)),
-        None => Ok(()),
+    match look_for_running(job, source, id).await {
+        RunningCopy::Found(operation) => Err(running(id, &operation, job.cx.source)),
+        RunningCopy::Absent | RunningCopy::NotProved => Ok(()),
     }
 }
 

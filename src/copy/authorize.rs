@@ -13,7 +13,7 @@ use super::event::{Event, Observer};
 use super::journal::{EntryId, RESERVATION_TIME};
 use super::plan::IfExists;
 use super::preflight::{SourceModel, TargetId};
-use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
+use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, Use, release};
 use super::running::{DATE_ROUNDING, LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
 use super::turn::Turn;
 use crate::api::version::ApiVersion;
@@ -41,6 +41,8 @@ const BUSY_GRACE: Duration = Duration::from_millis(500);
 /// How long after the deadline an authorize request with an id still waits for its answer. Without it, the looks for a copy
 /// of another process need almost all of the time for a release.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
+/// How often the source is asked at most whether a copy is running, before that counts as not known.
+const MAX_LOOKS: u32 = 8;
 
 /// An authorization, and the copy that it is for.
 pub(super) struct Authorized<'a> {
@@ -264,51 +266,54 @@ impl Attempts<'_> {
             return None;
         }
         // The read of the target may have taken long, so the list is read again right before each deletion.
-        let is_still_unused = async || match self.request.source {
-            Some(source) => self.is_without_operation(source, id).await,
-            None => true,
-        };
-        let released =
-            Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), is_still_unused)).await;
+        let look = async || self.look_for_use(id).await;
+        let released = Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), look)).await;
         (released != Released::InUse).then_some(released)
     }
 
     /// Whether no copy to the id appears in several looks over some seconds: how soon the source lists one is not known.
-    /// Where they do not fit before the end of a release, nothing is proved. Where the source belongs to another party, only
-    /// the target can show a copy, which the release reads at the end.
+    /// Only looks in a row that could read everything are a proof, and a failed one is repeated. Where they do not fit before
+    /// the end of a release, nothing is proved. Where the source belongs to another party, only the target can show a copy,
+    /// which the release reads at the end.
     async fn is_unused(&self, id: &ModelId) -> bool {
-        if Instant::now() + PROOF_INTERVAL * (LOOKS_FOR_PROOF - 1) >= self.release_deadline() {
-            return false;
-        }
-        for look in 1..=LOOKS_FOR_PROOF {
-            if look > 1 && self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_err() {
+        let mut proofs = 0;
+        for _ in 0..MAX_LOOKS {
+            if Instant::now() + PROOF_INTERVAL * (LOOKS_FOR_PROOF - 1 - proofs) >= self.release_deadline() {
                 return false;
             }
-            if let Some(source) = self.request.source
-                && !self.is_without_operation(source, id).await
-            {
+            proofs = match self.look_for_use(id).await {
+                Use::None => proofs + 1,
+                Use::Unknown => 0,
+                Use::Running => return false,
+            };
+            if proofs == LOOKS_FOR_PROOF {
+                return true;
+            }
+            if self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_err() {
                 return false;
             }
         }
-        true
+        false
     }
 
-    /// Whether the source's list proves that no copy to the id is running.
-    async fn is_without_operation(&self, source: &Client<'_>, id: &ModelId) -> bool {
+    /// Whether the source's list shows a copy to the id.
+    async fn look_for_use(&self, id: &ModelId) -> Use {
+        let Some(source) = self.request.source else { return Use::None };
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
         let until = self.release_deadline();
         // Whatever the location: another host name may be that of the same target.
         let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
         let running = tokio::select! {
             running = running => running,
-            () = source.cleanup_time(until) => return false,
+            () = source.cleanup_time(until) => return Use::Unknown,
         };
         match running {
-            Ok(RunningCopy::Absent) => true,
-            Ok(RunningCopy::Found(_) | RunningCopy::NotProved) => false,
+            Ok(RunningCopy::Absent) => Use::None,
+            Ok(RunningCopy::Found(_)) => Use::Running,
+            Ok(RunningCopy::NotProved) => Use::Unknown,
             Err(error) => {
                 (self.observer)(Event::Inconclusive { error: &error });
-                false
+                Use::Unknown
             }
         }
     }
@@ -347,7 +352,7 @@ impl Attempts<'_> {
             && is_blank_since(&model, since)
         {
             let until = self.target.release_deadline(RELEASE_TIME);
-            release(&self.reserved(id), self.observer, until, async || true).await;
+            release(&self.reserved(id), self.observer, until, async || Use::None).await;
             return;
         }
         (self.observer)(Event::MayBeReserved { candidates: id.as_slice(), requests: 1 });

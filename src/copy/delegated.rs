@@ -16,7 +16,7 @@ use super::plan::{
     refuse_for_classifiers,
 };
 use super::preflight::{check_ready, check_region};
-use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, delete_unless_ready, release};
+use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, Use, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::{Connect, call_context};
 use super::start::start;
@@ -157,7 +157,7 @@ pub(super) async fn authorize_over(
     if let Err(error) = keep(&file) {
         let until = target.release_deadline(RELEASE_TIME);
         let reserved = Reserved { target, version, kind, id: &file.authorization.target_model_id };
-        release(&reserved, observer, until, async || true).await;
+        release(&reserved, observer, until, async || Use::None).await;
         return Err(error);
     }
     Ok(file)
@@ -179,7 +179,7 @@ pub(crate) async fn revoke(
     let client = &Connection::http(target)?.client(call_context(timeout, observer, cancel));
     let until = client.release_deadline(RELEASE_TIME);
     let reserved = Reserved { target: client, version: *version, kind: *kind, id };
-    match client.interruptible(delete_unless_ready(&reserved, until, async || true)).await? {
+    match client.interruptible(delete_unless_ready(&reserved, until, async || Use::None)).await? {
         Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });
             Ok(())

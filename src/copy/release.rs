@@ -19,6 +19,9 @@ use crate::text::UntrustedText;
 
 /// The time for a release, with its read and its deletion. After the deadline and after cancellation it is much shorter.
 pub(super) const RELEASE_TIME: Duration = Duration::from_secs(60);
+/// How often it is asked at most whether an id is used while the answer is not known, and the delay in between.
+const MAX_UNKNOWN: u32 = 3;
+const UNKNOWN_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a deletion is sent at most while its answers are lost.
 pub(crate) const MAX_LOST_DELETES: u32 = 3;
 
@@ -147,7 +150,7 @@ impl Reservation {
             (Owner::ThisRun, Some(target)) => {
                 let until = target.release_deadline(RELEASE_TIME);
                 let reserved = Reserved { target, version: self.version, kind: self.kind, id: &self.id };
-                let released = release(&reserved, cx.observer, until, async || true).await;
+                let released = release(&reserved, cx.observer, until, async || Use::None).await;
                 if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
                     return self.copied(true);
                 }
@@ -200,8 +203,19 @@ pub(super) enum Released {
     Failed,
 }
 
-/// Deletes one reserved id until a time, after a read that does not show a ready model. `is_unused` is asked before each
-/// sending.
+/// Whether another process uses an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// No.
+    None,
+    /// A copy to it is running, or has just ended.
+    Running,
+    /// The source does not show it.
+    Unknown,
+}
+
+/// Deletes one reserved id until a time, after a read that does not show a ready model. `look_for_use` is called before
+/// each sending.
 ///
 /// Whether that frees an id of v3.0 and later is not documented: the event reports the target's answer and promises
 /// nothing.
@@ -209,11 +223,11 @@ pub(super) async fn release(
     reserved: &Reserved<'_>,
     observer: Observer<'_>,
     until: Instant,
-    is_unused: impl AsyncFn() -> bool,
+    look_for_use: impl AsyncFn() -> Use,
 ) -> Released {
     let Reserved { target, version, id, .. } = *reserved;
     let deletion = tokio::select! {
-        deletion = delete_unless_ready(reserved, until, is_unused) => deletion,
+        deletion = delete_unless_ready(reserved, until, look_for_use) => deletion,
         () = target.cleanup_time(until) => {
             Err(Error::new(ErrorKind::Unavailable, format!("{} did not answer in time", target.label())))
         }
@@ -250,16 +264,16 @@ pub(super) enum Deletion {
 
 /// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
-/// The target is read before each sending, and `is_unused` is asked: after a 429, a 503, a lost answer or a slow read another
-/// process may have copied to the id.
+/// The target is read before each sending, and `look_for_use` is called: after a 429, a 503, a lost answer or a slow read
+/// another process may have copied to the id. While a use is not known, both are repeated.
 pub(super) async fn delete_unless_ready(
     reserved: &Reserved<'_>,
     until: Instant,
-    is_unused: impl AsyncFn() -> bool,
+    look_for_use: impl AsyncFn() -> Use,
 ) -> Result<Deletion, Error> {
     let Reserved { target, version, kind, id } = *reserved;
     let policy = RetryPolicy::cleanup(until);
-    let (mut attempts, mut lost) = (0, 0);
+    let (mut attempts, mut lost, mut unknown) = (0, 0, 0);
     loop {
         match target.send(&version.wire().model(kind, id), policy).await {
             Ok(model) if model.value.readiness == Readiness::Ready => return Ok(Deletion::Ready),
@@ -267,8 +281,14 @@ pub(super) async fn delete_unless_ready(
             Err(error) if error.is_no_such_model() => {}
             Err(error) => return Err(error),
         }
-        if !is_unused().await {
-            return Ok(Deletion::InUse);
+        match look_for_use().await {
+            Use::None => {}
+            Use::Unknown if unknown + 1 < MAX_UNKNOWN && Instant::now() + UNKNOWN_INTERVAL < until => {
+                unknown += 1;
+                sleep(UNKNOWN_INTERVAL).await;
+                continue;
+            }
+            Use::Running | Use::Unknown => return Ok(Deletion::InUse),
         }
         let Err(error) = target.send_once(&version.wire().delete(kind, id), RetryPolicy::cleanup(until)).await else {
             return Ok(Deletion::Deleted);

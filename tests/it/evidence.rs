@@ -208,3 +208,31 @@ fn an_id_to_which_a_copy_appears_right_before_its_deletion_is_not_deleted() {
         assert!(service.count(Step::ListOperations) >= 4);
     }
 }
+
+#[test]
+fn a_failed_look_for_a_running_copy_is_repeated_before_an_id_is_given_up() {
+    for version in DOCUMENT_VERSIONS {
+        // The third look is right before the deletion.
+        for failed in [0, 2, 3] {
+            let service = ScriptedService::new(version);
+            let conflict = error_reply(409, "ModelExists", "It exists.");
+            service.on(Step::Authorize, [reply(500), conflict, Authorization::answer(version, version.copy_id())]);
+            service.on(Step::Release, [reply(204)]);
+            let empty = || Operation::list([]);
+            let lists = std::iter::repeat_with(empty).take(failed).chain([reply(404), empty()]);
+            service.on(Step::ListOperations, lists);
+            run(&mut service.copy()).expect(0, &[]);
+            assert_eq!((service.count(Step::Release), service.count(Step::Authorize)), (1, 3), "{version:?} {failed}");
+        }
+    }
+}
+
+#[test]
+fn an_id_whose_running_copy_cannot_be_looked_for_is_not_called_unused() {
+    for version in DOCUMENT_VERSIONS {
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [error_reply(409, "ModelExists", "It exists.")]);
+        service.on(Step::ListOperations, [reply(404)]);
+        run(&mut service.copy()).expect(6, &["does not show whether a copy to it is running", "--if-exists skip"]);
+    }
+}
