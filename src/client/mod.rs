@@ -94,7 +94,7 @@ impl Connection {
     /// A client over this connection.
     #[must_use]
     pub(crate) fn client<'a>(&self, context: CallContext<'a>) -> Client<'a> {
-        Client { connection: self.clone(), context, redactor: Mutex::default() }
+        Client { connection: self.clone(), context, redactor: Mutex::default(), is_persistent: Cell::default() }
     }
 
     /// Whether a limit of v2.1 starts per minute was met.
@@ -116,6 +116,8 @@ pub(crate) struct Client<'a> {
     context: CallContext<'a>,
     /// Secrets that an answer may repeat.
     redactor: Mutex<Redactor>,
+    /// Whether a connection is tried until the deadline, also by requests before which nothing is reserved.
+    is_persistent: Cell<bool>,
 }
 
 impl Client<'_> {
@@ -124,6 +126,7 @@ impl Client<'_> {
     /// # Errors
     /// The last attempt's, or [`ErrorKind::Interrupted`].
     pub(crate) async fn send<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
+        let policy = if self.is_persistent.get() { policy.while_reserved() } else { policy };
         let mut retries = Retries::new(policy, policy.deadline(self.context.deadline));
         loop {
             let error = match Box::pin(self.send_once(call, retries.next_attempt())).await {
@@ -133,6 +136,11 @@ impl Client<'_> {
             let wait = retries.wait_after(error, &*self.context.on_retry)?;
             self.unless_cancelled(policy, sleep(wait)).await?;
         }
+    }
+
+    /// From now on, a connection is tried until the deadline, because work is half done.
+    pub(crate) fn persist(&self) {
+        self.is_persistent.set(true);
     }
 
     /// Sends a call that only reads, and returns what it read.

@@ -67,6 +67,12 @@ impl RetryPolicy {
         Self { until: Some(until), is_cleanup: true, is_reserved: true, ..Self::READ }
     }
 
+    /// The same policy once an id is reserved, or may be: a connection is tried until the end.
+    #[must_use]
+    pub(crate) fn while_reserved(self) -> Self {
+        Self { is_reserved: true, ..self }
+    }
+
     /// The same policy with an earlier end.
     #[must_use]
     pub(crate) fn until(self, until: Instant) -> Self {

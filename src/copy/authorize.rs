@@ -201,6 +201,7 @@ impl Attempts<'_> {
             }
             let sent = Instant::now();
             let mut is_unusable = false;
+            let policy = if self.lost > 0 { policy.while_reserved() } else { policy };
             let error = match self.target.send(&call, policy).await {
                 Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
                     return Ok(Response { value, request_id, date, region });

@@ -124,7 +124,10 @@ impl Job<'_> {
                     }
                 }
             }
-            (Place::Empty, staged) => (staged.clone(), None),
+            (Place::Empty, staged) => {
+                self.persist();
+                (staged.clone(), None)
+            }
         };
         let copied = self.copy_when_free(source, id).await;
         let copied =
@@ -189,6 +192,7 @@ impl Job<'_> {
             let id = self.plan.new_model_id();
             half_done(error, format!("nothing was replaced yet: the old {id} is in its place"), FINISH)
         })?;
+        self.persist();
         self.cx.emit(Event::Staged);
         if copied.verified
             && let Lookup::Found(staged) = self.look_up(self.target, source.shown_by, source.kind, staging_id).await?
@@ -198,6 +202,12 @@ impl Job<'_> {
         let what =
             format!("{} does not show the staging copy {staging_id}, and the old model is kept", self.target.label());
         Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH))
+    }
+
+    /// Tries connections until the deadline from now on: the replacement has begun.
+    fn persist(&self) {
+        self.cx.source.persist();
+        self.target.persist();
     }
 
     /// Copies to an id that should be free by now.

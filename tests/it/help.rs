@@ -162,7 +162,7 @@ fn the_topic_network_names_the_errors_as_they_are_printed() {
     let (_, errors) = text.split_once("ERRORS\n").unwrap();
     let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
     let names: Vec<_> = errors.lines().filter(is_name).filter_map(|line| line.trim().split("  ").next()).collect();
-    assert_eq!(names.len(), 5, "{names:?}");
+    assert_eq!(names.len(), 6, "{names:?}");
     let source =
         include_str!("../../src/client/transport.rs").to_owned() + include_str!("../../src/api/service_error.rs");
     for name in names {

@@ -76,6 +76,8 @@ mod manifest_ids;
 mod named;
 #[cfg(feature = "emulator")]
 mod named_errors;
+#[cfg(all(feature = "emulator", target_os = "linux"))]
+mod network;
 mod proof;
 #[cfg(target_os = "linux")]
 mod proxy;

@@ -381,6 +381,37 @@ fn a_lost_start_is_looked_for_as_long_whatever_the_poll_interval() {
     }
 }
 
+#[test]
+fn an_unknown_host_ends_a_copy_at_once_before_an_id_is_reserved_and_never_afterwards() {
+    for version in ApiVersion::all() {
+        let faultless = copy_with(version, &[]);
+        let sent = faultless.service.sent.borrow();
+        let authorize = sent.iter().position(|request| request.contains("POST")).unwrap();
+        for at in 0..sent.len() {
+            for times in [1, 4] {
+                let faults = [vec![Fault::Nothing; at], vec![Fault::UnknownHost; times]].concat();
+                let shown = copy_with(version, &faults);
+                assert_eq!(shown.outcome.result.is_ok(), at > authorize, "{version} {at} {times}: {}", shown.log());
+                let took = shown.outcome.elapsed;
+                assert!(at > authorize || took < Duration::from_secs(1), "{version} {at} {took:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_authorize_request_is_repeated_although_the_host_becomes_unknown() {
+    for version in ApiVersion::all() {
+        let faultless = copy_with(version, &[]);
+        let at = faultless.service.sent.borrow().iter().position(|request| request.contains("POST")).unwrap();
+        for lost in [Fault::LostOnTheWay, Fault::AnswerLost, Fault::Status(503)] {
+            let faults = [vec![Fault::Nothing; at], vec![lost], vec![Fault::UnknownHost; 3]].concat();
+            let shown = copy_with(version, &faults);
+            assert!(shown.outcome.result.is_ok(), "{version} {lost:?}: {}", shown.log());
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases(600)) })]
 

@@ -35,7 +35,7 @@ pub(super) enum Fault {
     Nothing,
     /// No connection.
     NotSent,
-    /// The host name could not be resolved.
+    /// No address for the host, or a certificate that is not trusted.
     UnknownHost,
     /// Sent, and never received.
     LostOnTheWay,
