@@ -122,7 +122,7 @@ pub struct Model {
 /// One type of documents of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentType {
-    /// The fields, as JSON in one spelling: keys in order, no blanks. Classifiers have none.
+    /// A digest of the fields, which may be megabytes of JSON. Classifiers have none.
     pub field_schema: Option<Box<str>>,
     /// How it was trained: `template`, `neural`.
     pub build_mode: Option<UntrustedText>,
