@@ -126,7 +126,7 @@ pub struct Model {
 pub struct DocumentType {
     /// Its name: in a simple model that of the model.
     pub name: UntrustedText,
-    /// The fields, as JSON in one spelling: keys in order, no blanks. Classifiers have none.
+    /// A digest of the fields, which may be megabytes of JSON. Classifiers have none.
     pub field_schema: Option<Box<str>>,
     /// How it was trained: `template`, `neural`.
     pub build_mode: Option<UntrustedText>,

@@ -256,8 +256,9 @@ struct CustomModel {
 /// `Models`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ModelList {
-    model_list: Vec<Value>,
+struct ModelList<'a> {
+    #[serde(borrow)]
+    model_list: Vec<&'a RawValue>,
     next_link: Option<String>,
 }
 

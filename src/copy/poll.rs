@@ -291,6 +291,7 @@ mod tests {
         let (result, sent) = poll(1800, (0..500).map(|_| failed(Delivery::Unanswered))).await;
         assert_eq!(result.unwrap_err().kind(), ErrorKind::UnderWay);
         assert!((60..200).contains(&sent.len()), "{}", sent.len());
+        assert_eq!(sent.last(), Some(&1800.0), "the backoff does not end it before the deadline");
     }
 
     #[tokio::test(start_paused = true)]

@@ -67,6 +67,8 @@ fn a_model_that_may_not_be_that_of_the_unusable_answer_is_named_and_not_deleted(
     for model in [
         Model::copy_of_example(V2_1).answer(),
         dated(Model::copy_of_example(V2_1).status("invalid").answer()),
+        dated(Model::blank_v2_1(COPY_OF_V2_1, &now(0)).status("invalid").answer()),
+        dated(Model::blank_v2_1(COPY_OF_V2_1, &now(0)).status("ready").answer()),
         // By the local clock it is new.
         blank(&format!("{:.0}", Timestamp::now())),
         blank(&now(-3600)),

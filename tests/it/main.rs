@@ -72,6 +72,8 @@ mod list_faults;
 mod manifest;
 #[cfg(feature = "emulator")]
 mod manifest_ids;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod memory;
 #[cfg(feature = "emulator")]
 mod named;
 #[cfg(feature = "emulator")]

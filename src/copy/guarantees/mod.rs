@@ -303,8 +303,9 @@ fn any_single_fault_and_any_repeated_one_at_any_request_ends_well_or_is_named() 
 }
 
 /// Faults after which the service can still make the copy.
-const PASSING: [Fault; 22] = [
+const PASSING: [Fault; 23] = [
     Fault::NotSent,
+    Fault::UnknownHost,
     Fault::LostOnTheWay,
     Fault::AnswerLost,
     Fault::LateEffect(1),
@@ -351,8 +352,10 @@ fn after_any_fault_that_passes_at_any_request_the_copy_succeeds() {
                     let shown = copy_until(version, &faults, None, behaviour);
                     let request = shown.service.sent.borrow().get(at).cloned().unwrap_or_default();
                     let is_authorize = request.contains("/copyAuthorization") || request.contains(":authorizeCopy");
-                    let is_lost =
-                        is_authorize && is_lost_with_its_authorization(version, fault, deletion_keeps_reservation);
+                    // While nothing is reserved, a name that cannot be resolved ends the command at once.
+                    let is_wrong_host = fault == Fault::UnknownHost && at <= 2;
+                    let is_lost = is_wrong_host
+                        || (is_authorize && is_lost_with_its_authorization(version, fault, deletion_keeps_reservation));
                     let result = &shown.outcome.result;
                     assert_eq!(result.is_ok(), !is_lost, "{version} {request}: {result:?}");
                     shown.check().unwrap();
