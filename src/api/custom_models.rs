@@ -184,7 +184,7 @@ fn read_authorization(answer: &Answer) -> Result<CopyAuthorization, Error> {
 
 fn read_model(answer: &Answer) -> Result<Model, Error> {
     let CustomModel { model_info, composed_train_results, .. } = answer.json()?;
-    let id = |part: &Value| part.get("modelId")?.as_str()?.parse().ok();
+    let id = |part: &Value| answer.id(part.get("modelId")?.as_str()?);
     let parts = composed_train_results.as_array().into_iter().flatten().filter_map(id);
     let components = parts.map(|id| Component { kind: Kind::Model, id }).collect();
     let model = model_info.model(answer).ok_or_else(|| answer.unusable("a body that is not a model"))?;
@@ -204,7 +204,7 @@ fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     Ok(Operation {
         status: OperationStatus::new(&answer.text(&status)),
         error: words(answer, errors.into_iter().flatten()),
-        target_model_id: copy_result.get("modelId").and_then(Value::as_str).and_then(|id| id.parse().ok()),
+        target_model_id: copy_result.get("modelId").and_then(Value::as_str).and_then(|id| answer.id(id)),
         target_location: None,
         kind: None,
     })
@@ -290,7 +290,7 @@ impl ModelInfo {
     fn model(self, answer: &Answer) -> Option<Model> {
         let is_composed = self.attributes.get("isComposed").and_then(Value::as_bool).unwrap_or_default();
         Some(Model {
-            id: self.model_id.as_str()?.parse().ok()?,
+            id: answer.id(self.model_id.as_str()?)?,
             kind: Kind::Model,
             readiness: match self.status.as_str() {
                 "ready" => Readiness::Ready,

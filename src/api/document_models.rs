@@ -190,7 +190,7 @@ fn read_authorization(copy: &NewCopy, answer: &Answer) -> Result<CopyAuthorizati
         target_model_id,
         target_resource_id: body.target_resource_id.map(|id| answer.text(&id)),
         target_region: body.target_resource_region.map(|region| answer.text(&region)),
-        target_location: location.map(|location| without_query(&location).into()),
+        target_location: location.map(|location| answer.text(without_query(&location))),
         issued,
         expires: date(&body.expiration_date_time).unwrap_or(issued + LIFETIME),
         access_token: body.access_token,
@@ -216,8 +216,8 @@ fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     Ok(Operation {
         status: OperationStatus::new(&answer.text(&status)),
         error: words(answer, error),
-        target_model_id: target_of(&resource_location).and_then(|id| id.parse().ok()),
-        target_location: resource_location.as_str().map(|location| without_query(location).into()),
+        target_model_id: target_of(&resource_location).and_then(|id| answer.id(id)),
+        target_location: resource_location.as_str().map(|location| answer.text(without_query(location))),
         kind: copied_kind(&kind),
     })
 }
@@ -257,10 +257,10 @@ fn is_other_operation(item: &Value) -> bool {
 fn read_listed_copy(item: &Value, answer: &Answer) -> Option<ListedCopy> {
     let location = item.get("resourceLocation")?;
     Some(ListedCopy {
-        id: item.get("operationId")?.as_str()?.into(),
+        id: answer.text(item.get("operationId")?.as_str()?),
         kind: copied_kind(item.get("kind")?)?,
-        target_model_id: target_of(location)?.parse().ok()?,
-        target_location: without_query(location.as_str()?).into(),
+        target_model_id: answer.id(target_of(location)?)?,
+        target_location: answer.text(without_query(location.as_str()?)),
         created: date(item.get("createdDateTime")?)?,
         updated: item.get("lastUpdatedDateTime").and_then(date),
         status: OperationStatus::new(&answer.text(item.get("status")?.as_str()?)),
@@ -357,7 +357,7 @@ impl Details<'_> {
         let tags = self.tags.as_object().into_iter().flatten();
         let types = self.document_types();
         Some(Model {
-            id: id.parse().ok()?,
+            id: answer.id(id)?,
             kind,
             readiness: Readiness::Ready,
             api_version: text(&self.api_version),
@@ -367,7 +367,7 @@ impl Details<'_> {
             created: date(&self.created_date_time),
             modified: date(&self.modified_date_time),
             expires: date(&self.expiration_date_time),
-            components: if kind == Kind::Model { self.components(id, &types) } else { Vec::new() },
+            components: if kind == Kind::Model { self.components(id, &types, answer) } else { Vec::new() },
             unreadable: self.unreadable(&types),
             document_types: types.iter().map(|(name, of)| of.document_type(answer.text(name))).collect(),
             is_complete: self.doc_types.is_some_and(is_object),
@@ -395,13 +395,13 @@ impl Details<'_> {
     }
 
     /// v4.0 names the model of each document type; before, the document types have the names of their models.
-    fn components(&self, own_id: &str, types: &BTreeMap<String, TypeDetails<'_>>) -> Vec<Component> {
+    fn components(&self, own_id: &str, types: &BTreeMap<String, TypeDetails<'_>>, answer: &Answer) -> Vec<Component> {
         let named = |(name, details): (&String, &TypeDetails<'_>)| {
             let id = details.model_id.as_str().unwrap_or(name);
-            let id = Some(id).filter(|id| *id != own_id)?.parse().ok()?;
+            let id = answer.id(Some(id).filter(|id| *id != own_id)?)?;
             Some(Component { kind: Kind::Model, id })
         };
-        let classifier = self.classifier_id.as_str().and_then(|id| id.parse().ok());
+        let classifier = self.classifier_id.as_str().and_then(|id| answer.id(id));
         let classifier = classifier.map(|id| Component { kind: Kind::Classifier, id });
         types.iter().filter_map(named).chain(classifier).collect()
     }

@@ -96,6 +96,11 @@ impl Answer {
         self.secrets.redact(text).into()
     }
 
+    /// An id of this answer; none where it is not valid, or repeats a secret.
+    pub(super) fn id(&self, id: &str) -> Option<ModelId> {
+        self.text(id).raw().parse().ok()
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -114,7 +119,7 @@ impl Answer {
 
     /// Checks the id that an authorization has reserved: it goes into paths.
     pub(super) fn reserved_id(&self, id: &str) -> Result<ModelId, Error> {
-        id.parse().map_err(|error: Error| {
+        self.text(id).raw().parse().map_err(|error: Error| {
             self.unusable("an authorization whose model id is not valid").with_source(error.to_string())
         })
     }

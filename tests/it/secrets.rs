@@ -5,8 +5,8 @@ use std::io::Write;
 use serde_json::json;
 
 use crate::support::{
-    ACCESS_TOKEN, MODEL, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS, Version, error_reply, frcopy,
-    on_every_version, reply, run,
+    ACCESS_TOKEN, DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS,
+    Version, error_reply, frcopy, on_every_version, reply, run,
 };
 
 /// `run` checks every output for secrets. Here the service echoes them in its answers.
@@ -146,5 +146,27 @@ fn help_prints_no_key_of_the_environment() {
     for arguments in [&["copy", "--help"][..], &["--help"], &["copy", "-h"]] {
         run(frcopy().env("FRCOPY_SOURCE_KEY", SOURCE_KEY).env("FRCOPY_TARGET_KEY", TARGET_KEY).args(arguments))
             .expect(0, &[]);
+    }
+}
+
+#[test]
+fn an_id_or_a_location_that_repeats_a_key_is_not_printed() {
+    for version in DOCUMENT_VERSIONS {
+        for (step, key) in [(Step::GetSource, SOURCE_KEY), (Step::GetTarget, TARGET_KEY), (Step::Verify, TARGET_KEY)] {
+            let service = ScriptedService::new(version);
+            let model = json!({"modelId": key, "createdDateTime": "2026-11-22T10:00:00Z", "docTypes": {}});
+            service.on(step, [reply(200).set_body_json(model)]);
+            run(service.copy().args(["-vv", "--timeout", "3s"]));
+        }
+        let service = ScriptedService::new(version);
+        service.on(Step::Poll, [Operation::with_status(version, "succeeded").on_target(SOURCE_KEY).answer()]);
+        service.on(Step::Verify, [Model::reserved(version)]);
+        run(service.copy().args(["-vv", "--timeout", "10s"])).expect(8, &["the operation names another target"]);
+        let service = ScriptedService::new(version);
+        let mut item = Operation::list_item(version, "2999-01-01T00:00:00Z");
+        item["operationId"] = json!(SOURCE_KEY);
+        service.on(Step::Start, [reply(500)]);
+        service.on(Step::ListOperations, [Operation::list([item])]);
+        run(service.copy().args(["-vv", "--timeout", "3s"]));
     }
 }
