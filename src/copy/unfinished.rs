@@ -79,6 +79,8 @@ impl Job<'_> {
                         Ok(Some(copied)) if is_wanted => earlier = Some(EarlierCopy { copied, entry, version, kind }),
                         // It is a staging copy: the next read of the target shows it.
                         Ok(_) => self.cx.journal.ended(entry),
+                        // A staging copy that has succeeded and is gone: the earlier run deleted it at its end.
+                        Err(error) if !is_wanted && error.is_no_such_model() => self.cx.journal.ended(entry),
                         // It is proved that no copy was started, and the release of the id was tried.
                         Err(error) if error.delivery() == Delivery::NotProcessed => self.cx.emit(Event::StartingOver),
                         Err(error) => return Err(error),

@@ -27,6 +27,7 @@ pub(crate) enum Request {
     Authorize,
     Start,
     Poll,
+    DeleteStaging,
 }
 
 fn is(request: Request, served: &ServedRequest) -> bool {
@@ -35,6 +36,7 @@ fn is(request: Request, served: &ServedRequest) -> bool {
     match request {
         Request::Authorize => ends_with(&["/copyAuthorization", ":authorizeCopy"]),
         Request::Start => served.method == "POST" && ends_with(&[":copyTo", "/copy"]),
+        Request::DeleteStaging => served.method == "DELETE" && path.ends_with("staging"),
         Request::Poll => served.method == "GET" && (path.contains("/operations/") || path.contains("/copyresults/")),
     }
 }
@@ -54,6 +56,14 @@ impl Journaled {
 
     /// Copies a model and kills the command when the emulator gets a request. The emulator carries it out.
     pub(crate) fn killed_at(request: Request, model: impl Fn(&EmulatedPair) -> String) -> (Self, String) {
+        Self::killed_with(&[], request, model)
+    }
+
+    fn killed_with(
+        options_of_copy: &[&str],
+        request: Request,
+        model: impl Fn(&EmulatedPair) -> String,
+    ) -> (Self, String) {
         let process = SignalTarget::default();
         let observed = process.clone();
         let pair = EmulatedPair::with_observer(&options(), move |served| {
@@ -65,6 +75,7 @@ impl Journaled {
         let model = model(&one.pair);
         let manifest = one.manifest();
         let arguments = ["copy", &model, "--poll-interval", "20ms", "--manifest", manifest.to_str().unwrap()];
+        let arguments = [&arguments, options_of_copy].concat();
         assert_eq!(process.run(&one.pair.command(&arguments)).code, None, "it was killed");
         one.pair.mutating_requests();
         (one, model)
@@ -283,16 +294,35 @@ fn an_unfinished_copy_under_another_id_is_left_to_the_command_that_names_it() {
     }
 }
 
+/// Gives the target a model of an older training.
+fn put_older(pair: &EmulatedPair, model: &str) {
+    let mut other = pair.emulator.get(SOURCE, Collection::DocumentModels, model).unwrap();
+    other["createdDateTime"] = json!("2025-01-01T00:00:00Z");
+    other["modifiedDateTime"] = json!("2025-01-01T00:00:00Z");
+    pair.emulator.put(TARGET, Collection::DocumentModels, model, other);
+}
+
+#[test]
+fn after_a_kill_during_the_deletion_of_the_staging_copy_the_same_command_ends_the_replacement() {
+    let replace = ["--if-exists", "replace"];
+    for model in ["invoices-v3.0-1", "invoices-v4.0-1"] {
+        let (journaled, model) = Journaled::killed_with(&replace, Request::DeleteStaging, |pair| {
+            put_older(pair, model);
+            model.into()
+        });
+        assert_eq!(journaled.pair.ids(TARGET, Collection::DocumentModels).len(), 1, "the staging copy is gone");
+        journaled.copy(&[&[model.as_str()], &replace[..]].concat()).expect(0, &[]);
+        journaled.assert_copied_once(&model);
+    }
+}
+
 #[test]
 fn a_staging_copy_that_is_waited_for_is_not_recorded() {
     let operation_time = Duration::from_secs(8);
     let pair = EmulatedPair::with_options(&Options { operation_time, ..Options::default() });
     let journaled = Journaled { pair, folder: tempdir().unwrap() };
     let model = "invoices-v4.0-1";
-    let mut other = journaled.pair.emulator.get(SOURCE, Collection::DocumentModels, model).unwrap();
-    other["createdDateTime"] = json!("2025-01-01T00:00:00Z");
-    other["modifiedDateTime"] = json!("2025-01-01T00:00:00Z");
-    journaled.pair.emulator.put(TARGET, Collection::DocumentModels, model, other);
+    put_older(&journaled.pair, model);
     let replace = [model, "--if-exists", "replace"];
     journaled.copy(&[&replace[..], &["--timeout", "4s"]].concat()).expect(8, &["frcopy wait"]);
     let manifest = journaled.manifest();
