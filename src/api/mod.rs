@@ -187,7 +187,7 @@ impl AuthorizeAnswer {
             Ok(authorization) => return Self::Authorized(authorization),
             Err(error) => error,
         };
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(answer.text_of_body()).unwrap_or_default();
         let id = ["modelId", "targetModelId", "targetClassifierId"].iter().find_map(|name| body.get(name)?.as_str());
         let location = answer.header("location").map(|location| answer.text(location));
         Self::Unusable { error, id: id.and_then(|id| answer.id(id)), location }

@@ -105,9 +105,14 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The body without a byte order mark, which a parser of JSON may ignore.
+    pub(super) fn text_of_body(&self) -> &[u8] {
+        self.body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.body)
+    }
+
     /// Reads the body. What is read may borrow from it.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error))
+        serde_json::from_slice(self.text_of_body()).map_err(|error| self.unreadable(&error))
     }
 
     /// Reads the body, and keeps it as it came.

@@ -103,7 +103,7 @@ pub(crate) fn names_free_tier(error: &Error) -> bool {
 #[must_use]
 pub(crate) fn refusal(answer: &Answer) -> Error {
     let status = answer.status.as_u16();
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let body: Value = serde_json::from_slice(answer.text_of_body()).unwrap_or_default();
     let said = words(answer, body.get("error"));
     let entry = said.as_ref().and_then(look_up);
     let out_of_quota =

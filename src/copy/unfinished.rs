@@ -78,7 +78,7 @@ impl Job<'_> {
                         Ok(Some(copied)) if is_wanted => earlier = Some(EarlierCopy { copied, entry, version, kind }),
                         // It is a staging copy: the next read of the target shows it.
                         Ok(_) => self.cx.journal.ended(entry),
-                        // It was deleted at the end of the replacement, before the entry could be ended.
+                        // A staging copy that has succeeded and is gone: the earlier run deleted it at its end.
                         Err(error) if !is_wanted && error.is_no_such_model() => self.cx.journal.ended(entry),
                         // It is proved that no copy was started, and the release of the id was tried.
                         Err(error) if error.delivery() == Delivery::NotProcessed => self.cx.emit(Event::StartingOver),

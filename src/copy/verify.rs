@@ -51,11 +51,11 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
             }
             Err(error) if error.is_interrupted() => return Err(continues(error, cx.source.label())),
             Err(error) => {
-                if let Some(not_ready) = not_ready {
-                    return Err(not_ready);
-                }
-                cx.emit(Event::NotVerified { error: &error });
-                return Ok(false);
+                let Some(not_ready) = not_ready.take() else {
+                    cx.emit(Event::NotVerified { error: &error });
+                    return Ok(false);
+                };
+                not_ready
             }
         };
         let pause = cx.options.poll_interval.min(VERIFY_INTERVAL);

@@ -236,3 +236,25 @@ fn an_id_whose_running_copy_cannot_be_looked_for_is_not_called_unused() {
         run(&mut service.copy()).expect(6, &["does not show whether a copy to it is running", "--if-exists skip"]);
     }
 }
+
+#[test]
+fn a_failed_read_does_not_end_a_verification_that_waits_for_the_copy() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        let ready = Model::copy_of_example(version).answer();
+        service.on(Step::Verify, [Model::reserved(version), reply(404), reply(405), ready]);
+        let output = run(service.copy().args(["--output", "json"])).expect(0, &[]);
+        assert_eq!(output.json()["verified"], true, "{version:?}");
+    });
+}
+
+#[test]
+fn an_answer_may_begin_with_a_byte_order_mark() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        let body = format!("\u{feff}{}", Authorization::json(version, version.copy_id()));
+        service.on(Step::Authorize, [reply(if version.is_v2_1() { 201 } else { 200 }).set_body_string(body)]);
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!(service.count(Step::Authorize), 1);
+    });
+}

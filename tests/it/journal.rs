@@ -27,6 +27,7 @@ pub(crate) enum Request {
     Authorize,
     Start,
     Poll,
+    DeleteStaging,
 }
 
 fn is(request: Request, served: &ServedRequest) -> bool {
@@ -35,6 +36,7 @@ fn is(request: Request, served: &ServedRequest) -> bool {
     match request {
         Request::Authorize => ends_with(&["/copyAuthorization", ":authorizeCopy"]),
         Request::Start => served.method == "POST" && ends_with(&[":copyTo", "/copy"]),
+        Request::DeleteStaging => served.method == "DELETE" && path.ends_with("staging"),
         Request::Poll => served.method == "GET" && (path.contains("/operations/") || path.contains("/copyresults/")),
     }
 }
@@ -54,10 +56,15 @@ impl Journaled {
 
     /// Copies a model and kills the command when the emulator gets a request. The emulator carries it out.
     pub(crate) fn killed_at(request: Request, model: impl Fn(&EmulatedPair) -> String) -> (Self, String) {
-        Self::killed_with(&options(), request, model)
+        Self::killed_with(&options(), &[], request, model)
     }
 
-    fn killed_with(options: &Options, request: Request, model: impl Fn(&EmulatedPair) -> String) -> (Self, String) {
+    fn killed_with(
+        options: &Options,
+        options_of_copy: &[&str],
+        request: Request,
+        model: impl Fn(&EmulatedPair) -> String,
+    ) -> (Self, String) {
         let process = SignalTarget::default();
         let observed = process.clone();
         let pair = EmulatedPair::with_observer(options, move |served| {
@@ -69,6 +76,7 @@ impl Journaled {
         let model = model(&one.pair);
         let manifest = one.manifest();
         let arguments = ["copy", &model, "--poll-interval", "20ms", "--manifest", manifest.to_str().unwrap()];
+        let arguments = [&arguments, options_of_copy].concat();
         assert_eq!(process.run(&one.pair.command(&arguments)).code, None, "it was killed");
         one.pair.mutating_requests();
         (one, model)
@@ -248,7 +256,8 @@ fn whether_an_authorization_and_a_start_are_old_is_judged_by_the_clocks_of_the_r
         for hours in [-48, 48] {
             for model in models() {
                 scope.spawn(move || {
-                    let (killed, model) = Journaled::killed_with(&options_with_clocks(hours), Request::Start, model);
+                    let (killed, model) =
+                        Journaled::killed_with(&options_with_clocks(hours), &[], Request::Start, model);
                     killed.copy(&[&model]).expect(0, &["continuing the copy", "copied"]);
                     assert_eq!(killed.pair.mutating_requests(), Vec::<String>::new(), "{hours}");
                     killed.assert_copied_once(&model);
@@ -265,7 +274,7 @@ fn until_when_an_id_is_reserved_is_judged_by_the_clock_of_the_target() {
             for model in models().into_iter().skip(1) {
                 scope.spawn(move || {
                     let options = options_with_clocks(hours);
-                    let (killed, model) = Journaled::killed_with(&options, Request::Authorize, model);
+                    let (killed, model) = Journaled::killed_with(&options, &[], Request::Authorize, model);
                     killed.pair.emulator.keep_reserved_ids();
                     let text = "is reserved by an earlier command, which was killed, until ";
                     let output = killed.copy(&[&model]).expect(6, &[text]);
@@ -347,16 +356,35 @@ fn an_unfinished_copy_under_another_id_is_left_to_the_command_that_names_it() {
     }
 }
 
+/// Gives the target a model of an older training.
+fn put_older(pair: &EmulatedPair, model: &str) {
+    let mut other = pair.emulator.get(SOURCE, Collection::DocumentModels, model).unwrap();
+    other["createdDateTime"] = json!("2025-01-01T00:00:00Z");
+    other["modifiedDateTime"] = json!("2025-01-01T00:00:00Z");
+    pair.emulator.put(TARGET, Collection::DocumentModels, model, other);
+}
+
+#[test]
+fn after_a_kill_during_the_deletion_of_the_staging_copy_the_same_command_ends_the_replacement() {
+    let replace = ["--if-exists", "replace"];
+    for model in ["invoices-v3.0-1", "invoices-v4.0-1"] {
+        let (journaled, model) = Journaled::killed_with(&options(), &replace, Request::DeleteStaging, |pair| {
+            put_older(pair, model);
+            model.into()
+        });
+        assert_eq!(journaled.pair.ids(TARGET, Collection::DocumentModels).len(), 1, "the staging copy is gone");
+        journaled.copy(&[&[model.as_str()], &replace[..]].concat()).expect(0, &[]);
+        journaled.assert_copied_once(&model);
+    }
+}
+
 #[test]
 fn a_staging_copy_that_is_waited_for_is_not_recorded() {
     let operation_time = Duration::from_secs(8);
     let pair = EmulatedPair::with_options(&Options { operation_time, ..Options::default() });
     let journaled = Journaled { pair, folder: tempdir().unwrap() };
     let model = "invoices-v4.0-1";
-    let mut other = journaled.pair.emulator.get(SOURCE, Collection::DocumentModels, model).unwrap();
-    other["createdDateTime"] = json!("2025-01-01T00:00:00Z");
-    other["modifiedDateTime"] = json!("2025-01-01T00:00:00Z");
-    journaled.pair.emulator.put(TARGET, Collection::DocumentModels, model, other);
+    put_older(&journaled.pair, model);
     let replace = [model, "--if-exists", "replace"];
     journaled.copy(&[&replace[..], &["--timeout", "4s"]].concat()).expect(8, &["frcopy wait"]);
     let manifest = journaled.manifest();
