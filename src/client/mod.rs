@@ -197,7 +197,7 @@ impl Client<'_> {
 
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
         let header = timeout_at(until, self.connection.resource.credential.header()).await.map_err(|_| {
-            Error::new(ErrorKind::Unavailable, format!("no token for {} came before the deadline", self.label()))
+            Error::new(ErrorKind::Unavailable, format!("no token for {} came in time", self.label()))
                 .with_delivery(Delivery::NotSent)
                 .with_remedy("run the command again later, or with a longer --timeout")
         })??;
