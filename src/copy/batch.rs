@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::active_targets::ActiveTargets;
 use super::batch_event::{BatchEvent, BatchObserver};
@@ -169,12 +168,12 @@ impl<'a> Batch<'a> {
     pub(super) fn new(
         plan: &'a BatchPlan,
         observer: BatchObserver<'a>,
-        cancel: &'a CancellationToken,
+        context: &CallContext<'a>,
         (source, target): (Connection, Connection),
         active: ActiveTargets,
     ) -> Self {
         let on_retry = move |error: &Error, wait| observer(BatchEvent::Retrying { error, wait });
-        let context = CallContext::new(plan.options.timeout, cancel, on_retry);
+        let context = context.with_on_retry(on_retry);
         let (shared, is_given_up_reported) = (Shared::default(), Cell::default());
         Self { plan, source, target, shared, observer, context, active, is_given_up_reported }
     }

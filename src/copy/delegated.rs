@@ -147,7 +147,8 @@ pub(super) async fn authorize_over(
 ) -> Result<AuthorizationFile, Error> {
     let copy = plan.copy()?;
     let address = copy.address().cloned();
-    let target = &connect(&plan.target)?.client(call_context(plan.timeout, observer, cancel));
+    let context = call_context(plan.timeout, observer, cancel);
+    let target = &connect(&plan.target)?.client(context);
     let (version, kind) = (plan.api_version, plan.kind);
     let is_free = plan.check_free(target, &copy, observer).await?;
     let (authorized, _kept) =
@@ -176,8 +177,10 @@ pub(crate) async fn revoke(
 ) -> Result<(), Error> {
     let AuthorizationFile { version, kind, authorization, .. } = file;
     let id = &authorization.target_model_id;
-    let client = &Connection::http(target)?.client(call_context(timeout, observer, cancel));
-    let until = client.release_deadline(RELEASE_TIME);
+    let context = call_context(timeout, observer, cancel);
+    let client = &Connection::http(target)?.client(context);
+    // It is the whole work of the command, so it ends with its deadline.
+    let until = client.release_deadline(RELEASE_TIME).min(client.deadline());
     let reserved = Reserved { target: client, version: *version, kind: *kind, id };
     match client.interruptible(delete_unless_ready(&reserved, until, async || Use::None)).await? {
         Ok(Deletion::Deleted) => {
@@ -238,7 +241,8 @@ impl DelegatedPlan {
         if self.file.seems_expired(Timestamp::now()) {
             observer(Event::SeemsExpired { expires: self.file.authorization.expires });
         }
-        let source = connect(&self.source)?.client(call_context(self.timeout, observer, cancel));
+        let context = call_context(self.timeout, observer, cancel);
+        let source = connect(&self.source)?.client(context);
         source.redact(&self.file.authorization.access_token);
         Ok(source)
     }
