@@ -311,6 +311,21 @@ fn a_ready_model_is_never_deleted_and_an_id_that_stays_reserved_is_named() {
 }
 
 #[test]
+fn a_release_is_repeated_only_after_the_target_was_read_again() {
+    on_every_version(|version| {
+        for answer in [reply(503), error_reply(429, "429", "Later.").insert_header("Retry-After", "1"), reply(500)] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Poll, [Operation::failed(version, "AuthorizationFailed", "No.").answer()]);
+            // Another process copies to the id between two sendings.
+            service.on(Step::Verify, [Model::reserved(version), Model::copy_of_example(version).answer()]);
+            service.on(Step::Release, [answer, reply(204)]);
+            run(&mut service.copy()).expect(3, &["the target has a ready model", "it is not deleted"]);
+            assert_eq!(service.count(Step::Release), 1);
+        }
+    });
+}
+
+#[test]
 fn the_id_of_a_running_copy_is_not_released() {
     on_every_version(|version| {
         for answer in [error_reply(401, "401", "Access denied."), Operation::with_status(version, "running").answer()] {
