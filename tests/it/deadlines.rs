@@ -9,7 +9,8 @@ use assert_cmd::Command;
 
 use crate::support::raw_server::{read_request, serve_each};
 use crate::support::{
-    CommandOutput, Operation, SOURCE_KEY, ScriptedService, Step, V2_1, frcopy, on_every_version, reply, run,
+    CommandOutput, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, V2_1, frcopy,
+    on_every_version, reply, run,
 };
 
 /// The value of `--timeout` in these tests.
@@ -169,4 +170,30 @@ fn an_authorize_request_that_cannot_be_connected_is_not_taken_for_one_that_was_s
     command.env("FRCOPY_TARGET_ENDPOINT", format!("https://{server}"));
     let output = run_within(WITHOUT_RELEASE, &mut command).expect(7, &["cannot be reached"]);
     assert!(!output.stderr.contains("may"), "{output:#?}");
+}
+
+#[test]
+fn the_revocation_of_an_authorization_ends_with_the_deadline() {
+    on_every_version(|version| {
+        for step in [Step::GetTarget, Step::Release] {
+            let folder = tempfile::TempDir::new().unwrap();
+            let file = folder.path().join("authorization.json");
+            let service = ScriptedService::new(version);
+            let command = |arguments: &[&str]| {
+                let mut command = frcopy();
+                command.env("FRCOPY_TARGET_ENDPOINT", service.target.uri()).env("FRCOPY_TARGET_KEY", TARGET_KEY);
+                command.arg("authorize").args(arguments).arg(&file);
+                command
+            };
+            let copy = if version.is_v2_1() {
+                vec!["--target-resource-id", RESOURCE_ID, "--target-region", "westus2"]
+            } else {
+                vec![version.copy_id()]
+            };
+            let arguments = [&copy[..], &["--api-version", version.number, "--out"]].concat();
+            run(&mut command(&arguments)).expect(0, &[]);
+            hang(&service, step);
+            run_within(WITHOUT_RELEASE, &mut command(&["--revoke"])).expect(7, &["did not answer"]);
+        }
+    });
 }

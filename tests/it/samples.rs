@@ -1,6 +1,7 @@
 //! `frcopy check --samples`: whether a copy reads documents like its source.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 #[cfg(unix)]
 use crate::support::child_process::SignalTarget;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
+use crate::support::raw_server::{forwarded, read_request, serve_each};
 use crate::support::{CommandOutput, error_reply, frcopy, mock_server, reply, run};
 
 /// A folder with `count` documents for each of these models.
@@ -356,4 +358,26 @@ fn a_manifest_records_that_samples_agreed_and_no_model_that_reads_otherwise() {
     pair.run(&[&["check"], &with_manifest[..]].concat()).expect(0, &[]);
     assert!(fs::read_to_string(&manifest).unwrap().contains("samplesAgreedAt"));
     check(&pair, folder.path(), &[&with_manifest[..], &["--target-only"]].concat()).expect(2, &["--target-only"]);
+}
+
+#[test]
+fn an_analysis_that_hangs_ends_with_the_deadline() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&["--all"]).expect(0, &[]);
+    let server = pair.emulator.resources()[SOURCE].endpoint.trim_start_matches("http://").parse().unwrap();
+    let proxy = serve_each(move |mut stream| {
+        let Some(request) = read_request(&mut stream) else { return };
+        if request.starts_with("POST") {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        let _ = stream.write_all(&forwarded(server, &request));
+    });
+    for (model, version) in [(pair.custom_model(), "2.1"), ("invoices-v4.0-1".to_owned(), "4.0")] {
+        let folder = samples(&[&model], 1);
+        let mut command = pair.command(&["check", &model, "--api-version", version, "--timeout", "4s", "--samples"]);
+        command.arg(folder.path()).env("FRCOPY_SOURCE_ENDPOINT", format!("http://{proxy}"));
+        let began = Instant::now();
+        run(&mut command).expect(9, &["may have been carried out and billed"]);
+        assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    }
 }
