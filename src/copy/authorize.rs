@@ -142,7 +142,8 @@ pub(super) async fn reserve(
     observer: Observer<'_>,
     request: AuthorizeRequest<'_>,
 ) -> Result<(Authorized<'static>, Reservation), Error> {
-    let mut attempts = Attempts { target, observer, request: &request, lost: 0, unanswered: 0, first_lost: None };
+    let mut attempts =
+        Attempts { target, observer, request: &request, lost: 0, unanswered: 0, is_own: false, first_lost: None };
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
@@ -172,6 +173,8 @@ struct Attempts<'r> {
     lost: u32,
     /// How many of the answers were lost.
     unanswered: u32,
+    /// Whether a request may have reserved the id, although a deletion was said to have freed it.
+    is_own: bool,
     /// When the first of them was sent, by the monotonic clock.
     first_lost: Option<Instant>,
 }
@@ -207,6 +210,7 @@ impl Attempts<'_> {
             };
             if error.may_have_been_processed() {
                 self.lost += 1;
+                self.is_own = true;
                 self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
                 self.first_lost.get_or_insert(sent);
                 let max_attempts = if is_unusable { MAX_UNUSABLE } else { self.max_attempts() };
@@ -361,12 +365,12 @@ impl Attempts<'_> {
     fn explain(&self, error: Error) -> Error {
         match self.free_id() {
             Some(id) if error.is_conflict() => {
-                let by = match (self.lost, self.request.reserved_until) {
-                    (0, Some(until)) => format!(
+                let by = match (self.is_own, self.request.reserved_until) {
+                    (false, Some(until)) => format!(
                         " by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
                     ),
-                    (0, None) => " by an authorization that was not used".into(),
-                    _ => ", perhaps by this command's own request, whose answer was lost".into(),
+                    (false, None) => " by an authorization that was not used".into(),
+                    (true, _) => ", perhaps by this command's own request, whose answer was lost".into(),
                 };
                 Error::new(ErrorKind::Exists, format!("the id {id} of {} is reserved{by}", self.target.label()))
                     .with_remedy(
