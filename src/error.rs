@@ -40,8 +40,8 @@ pub enum ErrorKind {
 pub enum Delivery {
     /// The request was not sent: no connection could be made, but a later one may succeed.
     NotSent,
-    /// The request was not sent: the host name has no address, or the TLS handshake failed. A repetition helps only if
-    /// that is temporary.
+    /// The request was not sent: the host name has no address, the TLS handshake failed, or the proxy wants a password. A
+    /// repetition helps only if that is temporary.
     WrongHost,
     /// The service refused it unprocessed because of a rate limit (429).
     Throttled {

@@ -7,7 +7,7 @@ use crate::api::{Call, Capacity, Page};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::label::Label;
-use crate::model::{Kind, Model, Readiness};
+use crate::model::{DocumentType, Kind, Model, Readiness};
 
 /// How many models are read at the same time, where a list does not have all fields.
 pub(crate) const PARALLEL_READS: usize = 20;
@@ -229,11 +229,12 @@ fn missing_list(resource: &Label, version: ApiVersion, kind: Option<Kind>) -> Er
 
 /// Roughly how many bytes of memory a model takes.
 fn estimated_size(model: &Model) -> usize {
-    let schemas = model.document_types.values().filter_map(|document_type| document_type.field_schema.as_ref());
+    let schemas = model.document_types.iter().filter_map(|document_type| document_type.field_schema.as_ref());
     let texts = schemas.map(|schema| schema.len()).sum::<usize>();
-    // The maps of tags and document types are allocated for eleven entries at once.
-    let map = if model.document_types.is_empty() { 0 } else { 1024 };
-    size_of::<Listed>() + 128 + map + texts
+    let types = model.document_types.len() * (size_of::<DocumentType>() + 64);
+    // The map of tags is allocated for eleven entries at once.
+    let tags = if model.tags.is_empty() { 0 } else { 1024 };
+    size_of::<Listed>() + 128 + types + tags + texts
 }
 
 /// The error of a list that cannot be read to its end.

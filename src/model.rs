@@ -111,8 +111,8 @@ pub struct Model {
     pub modified: Option<Timestamp>,
     /// When it expires (v3.1 and later). A copy has the date of its source.
     pub expires: Option<Timestamp>,
-    /// Its document types (v3.0 and later), by name.
-    pub document_types: BTreeMap<UntrustedText, DocumentType>,
+    /// Its document types (v3.0 and later), in the order of their names.
+    pub document_types: Vec<DocumentType>,
     /// The models, and from v4.0 on the classifier, that it is composed of.
     pub components: Vec<Component>,
     /// Whether all fields are known. A list may leave out fields that a GET of the model has.
@@ -124,7 +124,9 @@ pub struct Model {
 /// One type of documents of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentType {
-    /// The fields, as JSON in one spelling: keys in order, no blanks. Classifiers have none.
+    /// Its name: in a simple model that of the model.
+    pub name: UntrustedText,
+    /// A digest of the fields, which may be megabytes of JSON. Classifiers have none.
     pub field_schema: Option<Box<str>>,
     /// How it was trained: `template`, `neural`.
     pub build_mode: Option<UntrustedText>,
@@ -184,7 +186,7 @@ impl Model {
             created: None,
             modified: None,
             expires: None,
-            document_types: BTreeMap::new(),
+            document_types: Vec::new(),
             components: Vec::new(),
             is_complete: true,
             unreadable: None,

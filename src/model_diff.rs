@@ -102,7 +102,7 @@ pub(crate) fn trained_at(model: &Model) -> Option<Timestamp> {
 /// SHA-256 over names, fields and build modes. Each text follows its length, so that no two lists have the same input.
 fn fingerprint(types: &BTreeMap<UntrustedText, &DocumentType>) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);
-    for (name, DocumentType { field_schema, build_mode }) in types {
+    for (name, DocumentType { field_schema, build_mode, .. }) in types {
         for text in [Some(name.raw()), field_schema.as_deref(), build_mode.as_ref().map(UntrustedText::raw)] {
             let text = text.map(str::as_bytes);
             hash.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
@@ -194,8 +194,9 @@ fn compare_document_types(source: &Model, copy: &Model, found: &mut Vec<String>)
 /// The one document type of a simple model has the name of the model: in a copy of v3.0 the source's, later its own.
 fn by_neutral_name<'m>(model: &'m Model, own_names: [&'m str; 2]) -> BTreeMap<UntrustedText, &'m DocumentType> {
     let [neutral, _] = own_names;
-    let named = model.document_types.iter();
-    named.map(|(name, of)| (if own_names.contains(&name.raw()) { neutral.into() } else { name.clone() }, of)).collect()
+    let neutral_name =
+        |name: &UntrustedText| if own_names.contains(&name.raw()) { neutral.into() } else { name.clone() };
+    model.document_types.iter().map(|of| (neutral_name(&of.name), of)).collect()
 }
 
 fn day(date: Option<Timestamp>) -> String {
@@ -208,12 +209,13 @@ mod tests {
 
     fn model(id: &str, created: &str, modified: Option<&str>) -> Model {
         let date = |text: &str| text.parse().unwrap();
-        let fields = DocumentType { field_schema: Some("{}".into()), build_mode: Some("template".into()) };
+        let fields =
+            DocumentType { name: id.into(), field_schema: Some("{}".into()), build_mode: Some("template".into()) };
         Model {
             api_version: Some("2023-07-31".into()),
             created: Some(date(created)),
             modified: modified.map(date),
-            document_types: BTreeMap::from([(id.into(), fields)]),
+            document_types: vec![fields],
             ..Model::example(id)
         }
     }
@@ -222,7 +224,7 @@ mod tests {
         Model {
             api_version: None,
             name: name.map(Into::into),
-            document_types: BTreeMap::new(),
+            document_types: Vec::new(),
             ..model("33f4d42c-cd2f-4e74-b990-a1aeafab5a5d", created, Some(modified))
         }
     }
@@ -272,8 +274,9 @@ mod tests {
         let renamed = Model { id: "backup".parse().unwrap(), ..source.clone() };
         assert_eq!(training, Training::of(&renamed, &source.id), "v3.0 keeps the source's name");
         assert_eq!(training, Training::of(&model("backup", TRAINED, None), &source.id), "later it is the copy's");
-        let fields = DocumentType { field_schema: Some("{}".into()), build_mode: Some("neural".into()) };
-        let other = Model { document_types: BTreeMap::from([("invoices".into(), fields)]), ..source.clone() };
+        let name = "invoices".into();
+        let fields = DocumentType { name, field_schema: Some("{}".into()), build_mode: Some("neural".into()) };
+        let other = Model { document_types: vec![fields], ..source.clone() };
         assert_ne!(training.fingerprint, Training::of(&other, &source.id).fingerprint);
         assert_eq!(training.fingerprint.unwrap().len(), "sha256:".len() + 64);
         assert_eq!(Training::of(&custom(None, TRAINED, COPIED), &source.id).fingerprint, None);
@@ -283,13 +286,14 @@ mod tests {
     fn fields_build_mode_document_types_and_expiry_tell_trainings_apart() {
         let source = Model { expires: Some(TRAINED.parse().unwrap()), ..model("invoices", TRAINED, None) };
         let with = |field_schema: &str, build_mode: &str| {
-            let fields = DocumentType { field_schema: Some(field_schema.into()), build_mode: Some(build_mode.into()) };
-            Model { document_types: BTreeMap::from([("invoices".into(), fields)]), ..source.clone() }
+            let (name, field_schema) = ("invoices".into(), Some(field_schema.into()));
+            let fields = DocumentType { name, field_schema, build_mode: Some(build_mode.into()) };
+            Model { document_types: vec![fields], ..source.clone() }
         };
         for (copy, what) in [
             (with(r#"{"Total":{}}"#, "template"), "the fields of document type invoices differ"),
             (with("{}", "neural"), "document type invoices is template on the source, neural on the target"),
-            (Model { document_types: BTreeMap::new(), ..source.clone() }, "the target has no document type invoices"),
+            (Model { document_types: Vec::new(), ..source.clone() }, "the target has no document type invoices"),
             (Model { expires: Some(COPIED.parse().unwrap()), ..source.clone() }, "the source expires 2026-10-01"),
         ] {
             let found = differences(&source, &copy);

@@ -87,7 +87,7 @@ pub(super) const CATALOGUE: &[Entry] = &[
         ErrorKind::Refused,
         "the target's resource id and region do not belong together, or, less often, the authorization was used \
          before or was changed (v2.1)",
-        "make {address} a true pair (`az cognitiveservices account show` prints both \
+        "set {address} to those of the target (`az cognitiveservices account show` prints both \
          as id and location), then run the command again; a used or changed authorization is the rarer cause",
     ),
     entry(

@@ -256,8 +256,9 @@ struct CustomModel {
 /// `Models`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ModelList {
-    model_list: Vec<Value>,
+struct ModelList<'a> {
+    #[serde(borrow)]
+    model_list: Vec<&'a RawValue>,
     next_link: Option<String>,
 }
 
@@ -304,7 +305,7 @@ impl ModelInfo {
             created: date(&self.created_date_time),
             modified: date(&self.last_updated_date_time),
             expires: None,
-            document_types: BTreeMap::new(),
+            document_types: Vec::new(),
             components: Vec::new(),
             is_complete: !is_composed,
             unreadable: None,

@@ -10,8 +10,10 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::analysis::read_document_analysis;
+use super::json_digest::json_digest;
 use super::service_error::words;
 use super::{
     Analysis, Answer, AuthorizeAnswer, Call, Capacity, ListedCopy, MaybeBlank, Naming, NewCopy, Page, Quota, Request,
@@ -197,14 +199,14 @@ fn read_authorization(copy: &NewCopy, answer: &Answer) -> Result<CopyAuthorizati
 }
 
 fn read_model(kind: Kind, answer: &Answer) -> Result<Model, Error> {
-    let details: Details = answer.json()?;
+    let details: Details<'_> = answer.json()?;
     let model = details.model(kind, answer).ok_or_else(|| answer.unusable(&format!("a body that is not a {kind}")))?;
     Ok(Model { is_complete: true, ..model })
 }
 
 fn read_models(kind: Kind, answer: &Answer) -> Result<Page<Model>, Error> {
     let ListPage { value, next_link } = answer.json()?;
-    let (items, unreadable) = readable_models(value, |details: Details| details.model(kind, answer));
+    let (items, unreadable) = readable_models(value, |details: Details<'_>| details.model(kind, answer));
     Ok(Page { items, unreadable, next_link: next_link.filter(|link| !link.is_empty()) })
 }
 
@@ -239,7 +241,7 @@ fn copied_kind(kind: &Value) -> Option<Kind> {
 }
 
 fn read_operations(answer: &Answer) -> Result<Page<ListedCopy>, Error> {
-    let ListPage { value, next_link } = answer.json()?;
+    let ListPage::<Value> { value, next_link } = answer.json()?;
     // Most operations are not copies.
     let copies: Vec<_> = value.iter().filter(|item| !is_other_operation(item)).collect();
     let items: Vec<_> = copies.iter().filter_map(|item| read_listed_copy(item, answer)).collect();
@@ -268,8 +270,8 @@ fn read_listed_copy(item: &Value, answer: &Answer) -> Option<ListedCopy> {
 /// `GetOperationsResponse`, `GetDocumentModelsResponse`, `GetDocumentClassifiersResponse`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ListPage {
-    value: Vec<Value>,
+struct ListPage<T> {
+    value: Vec<T>,
     next_link: Option<String>,
 }
 
@@ -328,7 +330,7 @@ struct Authorization {
 /// The fields may have any form: a new form must not make the model unreadable.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Details {
+struct Details<'a> {
     model_id: Value,
     classifier_id: Value,
     api_version: Value,
@@ -337,10 +339,12 @@ struct Details {
     created_date_time: Value,
     modified_date_time: Value,
     expiration_date_time: Value,
-    doc_types: Value,
+    /// It may be large, and so is read piece by piece.
+    #[serde(borrow)]
+    doc_types: Option<&'a RawValue>,
 }
 
-impl Details {
+impl Details<'_> {
     /// None where the id is missing or belongs to another kind.
     fn model(&self, kind: Kind, answer: &Answer) -> Option<Model> {
         // A composed model of v4.0 has both: its own id, and that of its classifier.
@@ -351,6 +355,7 @@ impl Details {
         let id = id.as_str()?;
         let text = |value: &Value| value.as_str().map(|text| answer.text(text));
         let tags = self.tags.as_object().into_iter().flatten();
+        let types = self.document_types();
         Some(Model {
             id: answer.id(id)?,
             kind,
@@ -362,53 +367,80 @@ impl Details {
             created: date(&self.created_date_time),
             modified: date(&self.modified_date_time),
             expires: date(&self.expiration_date_time),
-            document_types: self.document_types().map(|(name, of)| (answer.text(name), document_type(of))).collect(),
-            components: if kind == Kind::Model { self.components(id, answer) } else { Vec::new() },
-            is_complete: self.doc_types.is_object(),
-            unreadable: self.unreadable(),
+            components: if kind == Kind::Model { self.components(id, &types, answer) } else { Vec::new() },
+            unreadable: self.unreadable(&types),
+            document_types: types.iter().map(|(name, of)| of.document_type(answer.text(name))).collect(),
+            is_complete: self.doc_types.is_some_and(is_object),
         })
     }
 
     /// A field that tells trainings apart, and that has an unknown form.
-    fn unreadable(&self) -> Option<&'static str> {
+    fn unreadable(&self, types: &BTreeMap<String, TypeDetails<'_>>) -> Option<&'static str> {
         let is_date = |value: &Value| value.is_null() || date(value).is_some();
-        let is_readable = |of: &Value| {
-            let [schema, mode] = ["fieldSchema", "buildMode"].map(|name| of.get(name).unwrap_or(&Value::Null));
-            of.is_object() && (schema.is_null() || schema.is_object()) && (mode.is_null() || mode.is_string())
-        };
-        let types = self.doc_types.is_null() || self.doc_types.is_object();
+        let are_types = self.doc_types.is_none_or(is_object) && types.values().all(TypeDetails::is_readable);
         let fields = [
             ("date of creation", is_date(&self.created_date_time)),
             ("date of modification", is_date(&self.modified_date_time)),
             ("date of expiry", is_date(&self.expiration_date_time)),
-            ("document types", types && self.document_types().all(|(_, of)| is_readable(of))),
+            ("document types", are_types),
         ];
         fields.into_iter().find_map(|(field, is_readable)| (!is_readable).then_some(field))
     }
 
-    fn document_types(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.doc_types.as_object().into_iter().flatten()
+    fn document_types(&self) -> BTreeMap<String, TypeDetails<'_>> {
+        let types: Option<BTreeMap<String, &RawValue>> =
+            self.doc_types.and_then(|types| serde_json::from_str(types.get()).ok());
+        let types = types.unwrap_or_default().into_iter();
+        types.map(|(name, of)| (name, TypeDetails::of(of))).collect()
     }
 
     /// v4.0 names the model of each document type; before, the document types have the names of their models.
-    fn components(&self, own_id: &str, answer: &Answer) -> Vec<Component> {
-        let named = |(name, details): (&String, &Value)| {
-            let id = details.get("modelId").and_then(Value::as_str).unwrap_or(name);
+    fn components(&self, own_id: &str, types: &BTreeMap<String, TypeDetails<'_>>, answer: &Answer) -> Vec<Component> {
+        let named = |(name, details): (&String, &TypeDetails<'_>)| {
+            let id = details.model_id.as_str().unwrap_or(name);
             let id = answer.id(Some(id).filter(|id| *id != own_id)?)?;
             Some(Component { kind: Kind::Model, id })
         };
         let classifier = self.classifier_id.as_str().and_then(|id| answer.id(id));
         let classifier = classifier.map(|id| Component { kind: Kind::Classifier, id });
-        self.document_types().filter_map(named).chain(classifier).collect()
+        types.iter().filter_map(named).chain(classifier).collect()
     }
 }
 
-fn document_type(details: &Value) -> DocumentType {
-    let schema = details.get("fieldSchema").filter(|schema| schema.is_object());
-    DocumentType {
-        field_schema: schema.map(|schema| schema.to_string().into()),
-        build_mode: details.get("buildMode").and_then(Value::as_str).map(Into::into),
+/// `DocumentTypeDetails`. The fields may have any form.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct TypeDetails<'a> {
+    model_id: Value,
+    build_mode: Value,
+    #[serde(borrow)]
+    field_schema: Option<&'a RawValue>,
+    #[serde(skip)]
+    is_object: bool,
+}
+
+impl<'a> TypeDetails<'a> {
+    fn of(json: &'a RawValue) -> Self {
+        let details = serde_json::from_str(json.get()).ok().filter(|_| is_object(json));
+        details.map(|details| Self { is_object: true, ..details }).unwrap_or_default()
     }
+
+    fn is_readable(&self) -> bool {
+        let is_mode = self.build_mode.is_null() || self.build_mode.is_string();
+        self.is_object && is_mode && self.field_schema.is_none_or(is_object)
+    }
+
+    fn document_type(&self, name: UntrustedText) -> DocumentType {
+        DocumentType {
+            name,
+            field_schema: self.field_schema.filter(|schema| is_object(schema)).map(json_digest),
+            build_mode: self.build_mode.as_str().map(Into::into),
+        }
+    }
+}
+
+fn is_object(json: &RawValue) -> bool {
+    json.get().starts_with('{')
 }
 
 /// `OperationDetails`, as far as a copy needs it. `percentCompleted` is absent until the end, and 100 on a failure.

@@ -9,6 +9,7 @@ mod call_rate_limit;
 pub(crate) mod catalogue;
 mod custom_models;
 mod document_models;
+mod json_digest;
 mod request;
 mod response;
 pub(crate) mod service_error;
@@ -20,8 +21,8 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::auth::AuthMethod;
 use crate::authorization::CopyAuthorization;
@@ -326,20 +327,29 @@ fn read_deletion(answer: &Answer) -> Result<(), Error> {
 }
 
 /// The entries of a list that can be read, and how many cannot. Prebuilt models are neither: they cannot be copied.
-fn readable_models<T: DeserializeOwned>(list: Vec<Value>, read: impl Fn(T) -> Option<Model>) -> (Vec<Model>, usize) {
+fn readable_models<'a, T: Deserialize<'a>>(
+    list: Vec<&'a RawValue>,
+    read: impl Fn(T) -> Option<Model>,
+) -> (Vec<Model>, usize) {
     let custom = list.into_iter().filter(|item| !is_prebuilt(item));
     let mut unreadable = 0;
     let items = custom.filter_map(|item| {
-        let model = serde_json::from_value(item).ok().and_then(&read);
+        let model = serde_json::from_str(item.get()).ok().and_then(&read);
         unreadable += usize::from(model.is_none());
         model
     });
     (items.collect(), unreadable)
 }
 
-fn is_prebuilt(item: &Value) -> bool {
-    let ids = ["modelId", "classifierId"].iter().filter_map(|name| item.get(name)?.as_str());
-    ids.into_iter().any(|id| id.starts_with("prebuilt-"))
+fn is_prebuilt(item: &RawValue) -> bool {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Ids {
+        model_id: Value,
+        classifier_id: Value,
+    }
+    let Ids { model_id, classifier_id } = serde_json::from_str(item.get()).unwrap_or_default();
+    [model_id, classifier_id].iter().filter_map(Value::as_str).any(|id| id.starts_with("prebuilt-"))
 }
 
 /// A date in a body; none where it cannot be read.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -109,8 +110,8 @@ impl Answer {
         self.body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.body)
     }
 
-    /// Reads the body.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+    /// Reads the body. What is read may borrow from it.
+    pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         serde_json::from_slice(self.text_of_body()).map_err(|error| self.unreadable(&error))
     }
 

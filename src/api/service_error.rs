@@ -387,7 +387,7 @@ mod tests {
         assert!(
             remedy(&error, &source, Some(&target))
                 .unwrap()
-                .starts_with("make --target-resource-id and --target-region a true pair")
+                .starts_with("set --target-resource-id and --target-region to those of the target")
         );
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::ci;
 use super::error_text;
+use super::request_log;
 use super::screen::{Screen, print};
 use super::side_names::SideNames;
 
@@ -156,15 +157,7 @@ impl Console {
         let screen = Screen::new(verbosity >= Verbosity::Normal);
         if verbosity >= Verbosity::Requests {
             let level = if verbosity == Verbosity::Requests { tracing::Level::INFO } else { tracing::Level::DEBUG };
-            tracing_subscriber::fmt()
-                .with_max_level(level)
-                .with_target(false)
-                .with_level(false)
-                .without_time()
-                // A stderr without a reader does not stop a copy.
-                .log_internal_errors(false)
-                .with_writer(screen.clone())
-                .init();
+            request_log::start(level, screen.clone());
         }
         Self { verbosity, screen }
     }
@@ -313,6 +306,9 @@ impl CopyReporter<'_> {
             Event::SeemsExpired { expires } => self.warning(&format!(
                 "the authorization expired at {expires:.0}, by this machine's clock; the service decides"
             )),
+            Event::NamedByOtherParty { target_model_id } => {
+                self.note(&format!("the authorization is for the id {target_model_id}, which the copy gets"));
+            }
             Event::Capacity(Capacity { count, limit }) => {
                 self.note(&format!("{target} has {count} of at most {limit} models"));
             }

@@ -143,9 +143,12 @@ fn show(args: &ListArgs, listed: &[Listed], resource: &Resource) {
     match args.format {
         Format::Json => json::print_lines(listed.iter().map(|listed| json::model(listed, resource))),
         Format::Text if args.quiet => json::print_lines(listed.iter().map(|listed| listed.model.id.to_string())),
-        Format::Text => json::print_lines(table::lines(HEAD, listed.iter().map(|listed| row(listed, now)).collect())),
+        Format::Text => table::print(HEAD, listed.iter().map(|listed| row(listed, now)).collect()),
     }
 }
+
+/// From which time on it is printed how long a model can be used.
+const SOON_IN_DAYS: i64 = 90;
 
 const HEAD: [&str; 6] = ["MODEL ID", "KIND", "API", "CREATED", "EXPIRES", "DESCRIPTION"];
 
@@ -156,9 +159,15 @@ fn row(Listed { version, model }: &Listed, now: Timestamp) -> [String; HEAD.len(
         model.kind.to_string(),
         json::trained_with(*version, model),
         model.created.map(day).unwrap_or_default(),
-        model.expires.map(|date| format!("{} ({})", day(date), days_left(date, now))).unwrap_or_default(),
+        model.expires.map(|date| day(date) + &left(date, now)).unwrap_or_default(),
         description(model),
     ]
+}
+
+/// The time that is left, if it is short.
+fn left(expires: Timestamp, now: Timestamp) -> String {
+    let is_soon = now.duration_until(expires).as_hours() < SOON_IN_DAYS * 24;
+    if is_soon { format!(" ({})", days_left(expires, now)) } else { String::new() }
 }
 
 /// The description, or the name of a v2.1 model, after the status of a model that is not ready or cannot be used.

@@ -33,6 +33,7 @@ mod list;
 mod nearest;
 mod program;
 mod prune;
+mod request_log;
 mod resources;
 mod retirement;
 mod runner;

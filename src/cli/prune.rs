@@ -199,7 +199,7 @@ fn show(args: &PruneArgs, plan: &PrunePlan, pruned: &[Pruned]) {
             let ids = pruned.iter().filter(|one| ["removable", "deleted"].contains(&one.status()));
             json::print_lines(ids.map(|one| one.leftover.model.id.to_string()));
         }
-        Format::Text => json::print_lines(table::lines(HEAD, pruned.iter().map(row).collect())),
+        Format::Text => table::print(HEAD, pruned.iter().map(row).collect()),
     }
     for Pruned { leftover, deletion } in pruned {
         if let Some(Err(error)) = deletion {

@@ -51,7 +51,7 @@ pub(super) fn run(args: &ResourcesArgs) -> ExitCode {
             };
             let rows =
                 definitions.iter().map(|one| row(one.name.as_str(), &one.address(), one.authentication(), &one.place));
-            json::print_lines(table::lines(HEAD, rows.collect()));
+            table::print(HEAD, rows.collect());
         }
     }
     if definitions.is_empty() && !args.quiet {

@@ -18,10 +18,11 @@ pub(super) fn notes(shown_by: impl Iterator<Item = ApiVersion>, now: Timestamp) 
         let date = version.models_retire()?;
         let newest = ApiVersion::newest();
         let day = date.strftime("%-d %B %Y");
+        let models = if count == 1 { "its model".to_owned() } else { format!("its {count} models") };
         Some(if today < date {
-            format!("{version} retires on {day}: train its {count} models again with {newest} before")
+            format!("{version} retires on {day}: train {models} again with {newest} before")
         } else {
-            format!("{version} retired on {day}: train its {count} models again with {newest}")
+            format!("{version} retired on {day}: train {models} again with {newest}")
         })
     })
 }
@@ -41,5 +42,8 @@ mod tests {
             ["v2.1 retires on 15 September 2027: train its 2 models again with v4.0 before"]
         );
         assert_eq!(notes("2027-09-15"), ["v2.1 retired on 15 September 2027: train its 2 models again with v4.0"]);
+        let of_one: Vec<_> =
+            super::notes(std::iter::once(ApiVersion::V2_1), "2027-09-14T12:00:00Z".parse().unwrap()).collect();
+        assert_eq!(of_one, ["v2.1 retires on 15 September 2027: train its model again with v4.0 before"]);
     }
 }

@@ -1,7 +1,7 @@
 //! The errors of a command line that clap refuses, in the form of all other errors.
 
-use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command};
 
 use crate::error::Error;
 
@@ -20,15 +20,15 @@ pub(super) fn of_clap(error: &clap::Error, cli: &Command, arguments: &[String]) 
             Some(Error::settings(what, format!("{help} shows the arguments, with examples")))
         }
         ErrorKind::UnknownArgument => {
-            let option = text(error, ContextKind::InvalidArg)?;
-            let named = match option.as_str() {
-                "--source" => "--from",
-                "--target" => "--to",
-                _ => return None,
+            let option = text(error, ContextKind::InvalidArg).filter(|option| option.starts_with("--"))?;
+            let subcommand = command.and_then(|command| cli.find_subcommand(command));
+            let hint = hint_for_option(&option, subcommand).map(|hint| format!("{hint} ")).unwrap_or_default();
+            let option = without_keys(&option);
+            let what = match command {
+                Some(command) => format!("{command} has no option {option}"),
+                None => format!("there is no option {option}"),
             };
-            // A key must not be given where a name is meant, which is what a similar option would lead to.
-            let what = format!("there is no option {option}");
-            Some(Error::settings(what, format!("choose a named resource with {named} NAME; {help} shows all options")))
+            Some(Error::settings(what, format!("{hint}{help} shows all options")))
         }
         ErrorKind::ArgumentConflict => {
             let names = names_after_to(arguments)?;
@@ -40,6 +40,20 @@ pub(super) fn of_clap(error: &clap::Error, cli: &Command, arguments: &[String]) 
         }
         _ => None,
     }
+}
+
+/// What is probably meant by an option that a command does not have.
+fn hint_for_option(option: &str, command: Option<&Command>) -> Option<String> {
+    match (option, command?.get_name()) {
+        // A key must not be given where a name is meant, which is what a similar option would lead to.
+        ("--source", _) => return Some("choose a named resource with --from NAME;".to_owned()),
+        ("--target", _) => return Some("choose a named resource with --to NAME;".to_owned()),
+        ("--target-model-id", "authorize") => return Some("give the id of the copy without an option;".to_owned()),
+        _ => {}
+    }
+    let options: Vec<_> = command?.get_arguments().filter_map(Arg::get_long).collect();
+    let near = nearest(option.trim_start_matches('-'), &options)?;
+    Some(format!("did you mean --{near}?"))
 }
 
 /// The error of a command that does not exist.

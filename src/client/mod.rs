@@ -1,5 +1,6 @@
 //! Requests to one resource: authentication, rate limit, retries, deadline and cancellation.
 
+mod call_context;
 mod rate_limit;
 mod reach;
 mod resource_of_client;
@@ -16,7 +17,6 @@ use http::Method;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::{Answer, Call, Quota, Request, Response};
@@ -25,6 +25,8 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::redactor::Redactor;
 use crate::resource::Resource;
 use crate::text::UntrustedText;
+pub(crate) use call_context::CallContext;
+use call_context::MAX_TIMEOUT;
 pub(crate) use rate_limit::RateLimiter;
 use retry::Retries;
 pub(crate) use retry::RetryPolicy;
@@ -35,47 +37,8 @@ pub(crate) use transport::{Http, Limits, Stage, Transport, failed_stage};
 
 /// How long after the deadline a read may still be answered. With the output it stays under a second.
 const READ_GRACE: Duration = Duration::from_millis(750);
-/// How long after the deadline a mutating request still waits for its answer: without it, its effect is not known.
-const MUTATION_GRACE: Duration = Duration::from_secs(5);
 /// How long after the deadline a release may end.
 const RELEASE_GRACE: Duration = Duration::from_secs(10);
-/// How long a mutating request still waits for its answer after cancellation.
-const CANCEL_GRACE: Duration = Duration::from_secs(5);
-/// The longest deadline, so that sums of times do not overflow.
-const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// What all requests of one command have in common.
-#[derive(Clone)]
-pub(crate) struct CallContext<'a> {
-    /// No wait goes beyond this.
-    pub deadline: Instant,
-    /// Ends every wait.
-    pub cancel: &'a CancellationToken,
-    /// Called before each wait for a retry.
-    pub on_retry: OnRetry<'a>,
-}
-
-/// Receives why a request will be sent again, and after which wait.
-pub(crate) type OnRetry<'a> = Rc<dyn Fn(&Error, Duration) + 'a>;
-
-impl<'a> CallContext<'a> {
-    /// The context of a command that starts now.
-    pub(crate) fn new(
-        timeout: Duration,
-        cancel: &'a CancellationToken,
-        on_retry: impl Fn(&Error, Duration) + 'a,
-    ) -> Self {
-        Self { deadline: Instant::now() + timeout.min(MAX_TIMEOUT), cancel, on_retry: Rc::new(on_retry) }
-    }
-
-    /// The same context with another receiver of retries.
-    pub(crate) fn with_on_retry<'b>(&self, on_retry: impl Fn(&Error, Duration) + 'b) -> CallContext<'b>
-    where
-        'a: 'b,
-    {
-        CallContext { deadline: self.deadline, cancel: self.cancel, on_retry: Rc::new(on_retry) }
-    }
-}
 
 /// The connections to one resource and its rate limiter, shared by all clients of it.
 #[derive(Clone)]
@@ -131,7 +94,7 @@ impl Connection {
     /// A client over this connection.
     #[must_use]
     pub(crate) fn client<'a>(&self, context: CallContext<'a>) -> Client<'a> {
-        Client { connection: self.clone(), context, redactor: Mutex::default() }
+        Client { connection: self.clone(), context, redactor: Mutex::default(), is_persistent: Cell::default() }
     }
 
     /// Whether a limit of v2.1 starts per minute was met.
@@ -153,6 +116,8 @@ pub(crate) struct Client<'a> {
     context: CallContext<'a>,
     /// Secrets that an answer may repeat.
     redactor: Mutex<Redactor>,
+    /// Whether a connection is tried until the deadline, also by requests before which nothing is reserved.
+    is_persistent: Cell<bool>,
 }
 
 impl Client<'_> {
@@ -161,6 +126,7 @@ impl Client<'_> {
     /// # Errors
     /// The last attempt's, or [`ErrorKind::Interrupted`].
     pub(crate) async fn send<T>(&self, call: &Call<'_, T>, policy: RetryPolicy) -> Result<Response<T>, Error> {
+        let policy = if self.is_persistent.get() { policy.while_reserved() } else { policy };
         let mut retries = Retries::new(policy, policy.deadline(self.context.deadline));
         loop {
             let error = match Box::pin(self.send_once(call, retries.next_attempt())).await {
@@ -170,6 +136,11 @@ impl Client<'_> {
             let wait = retries.wait_after(error, &*self.context.on_retry)?;
             self.unless_cancelled(policy, sleep(wait)).await?;
         }
+    }
+
+    /// From now on, a connection is tried until the deadline, because work is half done.
+    pub(crate) fn persist(&self) {
+        self.is_persistent.set(true);
     }
 
     /// Sends a call that only reads, and returns what it read.
@@ -218,7 +189,7 @@ impl Client<'_> {
             // The last poll is sent at the deadline.
             (end + READ_GRACE / 3, end + READ_GRACE * 2 / 3, end + READ_GRACE)
         } else {
-            (end, end, end + MUTATION_GRACE)
+            (end, end, end + policy.answer_grace())
         };
         let connected = policy.connect_by().map_or(connected, |earlier| earlier.min(connected));
         Limits { sent, connected, answered }
@@ -226,7 +197,7 @@ impl Client<'_> {
 
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
         let header = timeout_at(until, self.connection.resource.credential.header()).await.map_err(|_| {
-            Error::new(ErrorKind::Unavailable, format!("no token for {} came before the deadline", self.label()))
+            Error::new(ErrorKind::Unavailable, format!("no token for {} came in time", self.label()))
                 .with_delivery(Delivery::NotSent)
                 .with_remedy("run the command again later, or with a longer --timeout")
         })??;
@@ -275,7 +246,7 @@ impl Client<'_> {
         } else {
             tokio::select! {
                 answer = sending => answer,
-                () = self.cancelled_and_grace_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
+                () = self.context.mutation_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
             }
         };
         let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
@@ -337,23 +308,20 @@ impl Client<'_> {
         self.interruptible(self.connection.rate_limiter.wait_until_free(quota)).await
     }
 
-    /// When a release that begins now must end: after `longest`, and soon after the deadline of the command.
+    /// When a release that begins now must end: after `longest`, and soon after the deadline or the cancellation of the
+    /// command.
     #[must_use]
     pub(crate) fn release_deadline(&self, longest: Duration) -> Instant {
-        (Instant::now() + longest).min(self.context.deadline + RELEASE_GRACE)
+        let end = (Instant::now() + longest).min(self.context.deadline + RELEASE_GRACE);
+        self.context.cleanup_end().map_or(end, |earlier| earlier.min(end))
     }
 
     /// Completes at a time, or a short time after cancellation.
     pub(crate) async fn cleanup_time(&self, until: Instant) {
         tokio::select! {
-            () = self.cancelled_and_grace_over() => {}
+            () = self.context.cleanup_over() => {}
             () = sleep_until(until) => {}
         }
-    }
-
-    async fn cancelled_and_grace_over(&self) {
-        self.context.cancel.cancelled().await;
-        sleep(CANCEL_GRACE).await;
     }
 
     /// Checks that the rate limiter can allow a request before the deadline.
@@ -429,7 +397,7 @@ impl Client<'_> {
         tokio::select! {
             biased;
             output = future => Ok(output),
-            () = self.context.cancel.cancelled() => Err(interrupted()),
+            _ = self.context.cancelled() => Err(interrupted()),
         }
     }
 

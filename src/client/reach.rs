@@ -28,6 +28,16 @@ impl Client<'_> {
         Ok(self.send(call, RetryPolicy::READ.until(Instant::now() + READ_TIME)).await?.value)
     }
 
+    /// Gets a key or token, and leaves half of the time to reach the resource without one.
+    ///
+    /// # Errors
+    /// When there is no token, or that of a cancellation.
+    pub(crate) async fn authenticate(&self) -> Result<(), Error> {
+        let now = Instant::now();
+        let until = now + self.deadline().saturating_duration_since(now) / 2;
+        self.interruptible(self.auth_header(until)).await?.map(drop)
+    }
+
     /// Sends a read without its credential. Any answer, such as 401, shows that the resource can be reached.
     ///
     /// # Errors

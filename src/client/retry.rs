@@ -12,6 +12,8 @@ use crate::error::{Delivery, Error};
 const UNREACHABLE_TIME: Duration = Duration::from_secs(30);
 /// When the last attempt is made, so that it can end in time.
 const LAST_ATTEMPT: Duration = Duration::from_secs(28);
+/// How long after the end a mutating request still waits for its answer: without it, its effect is not known.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// How long before the deadline a last attempt is made where the backoff would go beyond it.
 const TIME_FOR_LAST: Duration = Duration::from_millis(500);
 
@@ -26,6 +28,8 @@ pub(crate) struct RetryPolicy {
     repeats_after_503: bool,
     /// When to end, if that is before the deadline; for a cleanup also if it is later.
     until: Option<Instant>,
+    /// How long after the end a mutating request still waits for its answer.
+    answer_grace: Duration,
     /// When a new connection must be there, if that is before the end.
     connect_by: Option<Instant>,
     /// Whether the request ignores the deadline and cancellation.
@@ -39,9 +43,12 @@ impl RetryPolicy {
         is_reserved: false,
         repeats_after_503: true,
         until: None,
+        answer_grace: ANSWER_GRACE,
         connect_by: None,
         is_cleanup: false,
     };
+    /// For the reads that verify a copy: it is there, so the target is asked until the end.
+    pub(crate) const VERIFY: Self = Self { max_attempts: u32::MAX, is_reserved: true, ..Self::READ };
     /// For one attempt, which the caller repeats by its own rules.
     pub(crate) const ONCE: Self = Self { max_attempts: 1, ..Self::READ };
     /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon. After a 503 an id may be
@@ -60,10 +67,22 @@ impl RetryPolicy {
         Self { until: Some(until), is_cleanup: true, is_reserved: true, ..Self::READ }
     }
 
+    /// The same policy once an id is reserved, or may be: a connection is tried until the end.
+    #[must_use]
+    pub(crate) fn while_reserved(self) -> Self {
+        Self { is_reserved: true, ..self }
+    }
+
     /// The same policy with an earlier end.
     #[must_use]
     pub(crate) fn until(self, until: Instant) -> Self {
         Self { until: Some(until), ..self }
+    }
+
+    /// The same policy for a mutating request whose answer is waited for until this time after the end.
+    #[must_use]
+    pub(crate) fn answered_within(self, answer_grace: Duration) -> Self {
+        Self { answer_grace, ..self }
     }
 
     /// When to end, given the deadline of the command.
@@ -73,6 +92,10 @@ impl RetryPolicy {
             Some(until) => until.min(deadline),
             None => deadline,
         }
+    }
+
+    pub(super) fn answer_grace(self) -> Duration {
+        self.answer_grace
     }
 
     pub(super) fn connect_by(self) -> Option<Instant> {
@@ -258,6 +281,13 @@ mod tests {
         let waits: Vec<_> =
             (1..=3).map(|n| wait(attempt(Delivery::Unanswered, n), RetryPolicy::READ, 0.0).is_some()).collect();
         assert_eq!(waits, [true, true, false]);
+    }
+
+    #[test]
+    fn a_read_that_verifies_a_copy_is_repeated_until_its_end() {
+        for delivery in [Delivery::Unanswered, Delivery::NotSent, Delivery::WrongHost] {
+            assert!(wait(attempt(delivery, 20), RetryPolicy::VERIFY, 0.0).is_some());
+        }
     }
 
     #[test]

@@ -244,6 +244,8 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
             let what = format!("the host name of the proxy {host} for {label} could not be resolved");
             (Delivery::WrongHost, Stage::Name, what, "check HTTPS_PROXY and NO_PROXY".to_owned())
         }
+    } else if let Some(refusal) = ProxyRefusal::of(cause) {
+        refusal.explain(resource)
     } else {
         match tls_problem(error) {
             Some(rustls::Error::InvalidCertificate(_)) => {
@@ -267,6 +269,43 @@ fn no_answer(resource: &Resource, request: &Request, error: &reqwest::Error) -> 
     };
     let source = NoAnswer { stage, cause: cause.to_string() };
     Error::new(ErrorKind::Unavailable, what).with_delivery(delivery).with_source(source).with_remedy(remedy)
+}
+
+/// How a proxy refused to connect to a resource.
+enum ProxyRefusal {
+    /// It answered 407.
+    WantsPassword,
+    /// It gave another answer than success, or none.
+    NotConnected,
+}
+
+impl ProxyRefusal {
+    /// The HTTP client does not export the type of this error, so its text is compared.
+    fn of(cause: &(dyn StdError + 'static)) -> Option<Self> {
+        match &*cause.to_string() {
+            "tunnel error: proxy authorization required" => Some(Self::WantsPassword),
+            "tunnel error: unsuccessful" | "tunnel error: unexpected end of file" => Some(Self::NotConnected),
+            _ => None,
+        }
+    }
+
+    fn explain(&self, resource: &Resource) -> (Delivery, Stage, String, String) {
+        let Resource { label, endpoint, .. } = resource;
+        match self {
+            Self::WantsPassword => (
+                Delivery::WrongHost,
+                Stage::Connection,
+                format!("the proxy for {label} {endpoint} requires authentication (HTTP 407)"),
+                "put the user name and the password of the proxy into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or the host of the endpoint into NO_PROXY".to_owned(),
+            ),
+            Self::NotConnected => (
+                Delivery::NotSent,
+                Stage::Connection,
+                format!("the proxy did not connect to {label} {endpoint}"),
+                "ask the operator of the proxy to allow the endpoint, or put its host into NO_PROXY".to_owned(),
+            ),
+        }
+    }
 }
 
 /// Converts an error while the body of an answer was received.

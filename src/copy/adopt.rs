@@ -40,7 +40,7 @@ pub(super) async fn adopt(
             return Err(conflict);
         }
         return Err(match running_copy(job, source, id).await {
-            RunningCopy::Found(operation) => running(id, &operation, job.cx.source, conflict),
+            RunningCopy::Found(operation) => running(id, &operation, job.cx.source).with_source(conflict),
             RunningCopy::Absent => conflict,
             RunningCopy::NotProved => not_known(id, job.cx.source, conflict),
         });
@@ -82,21 +82,15 @@ pub(super) async fn adopt(
 /// A copy to this id on this target that is running, or that the target may not show yet. How soon the source lists a copy
 /// is not known, so that only looks in a row that could read everything are a proof that there is none.
 async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {
-    // Another process may copy a model of the same id to another target.
-    let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
     let remaining = job.cx.source.deadline().saturating_duration_since(Instant::now());
     let interval = (remaining / PART_FOR_LOOKS / (LOOKS_FOR_PROOF - 1)).min(PROOF_INTERVAL);
     let mut proofs = 0;
     for _ in 0..MAX_LOOKS {
-        match find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await {
-            Ok(RunningCopy::Absent) => proofs += 1,
-            Ok(RunningCopy::NotProved) => proofs = 0,
-            Ok(found @ RunningCopy::Found(_)) => return found,
-            Err(error) => {
-                job.cx.emit_inconclusive(&error);
-                proofs = 0;
-            }
-        }
+        proofs = match look_for_running(job, source, id).await {
+            RunningCopy::Absent => proofs + 1,
+            RunningCopy::NotProved => 0,
+            found @ RunningCopy::Found(_) => return found,
+        };
         if proofs == LOOKS_FOR_PROOF {
             return RunningCopy::Absent;
         }
@@ -105,6 +99,16 @@ async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Runn
         }
     }
     RunningCopy::NotProved
+}
+
+async fn look_for_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {
+    // Another process may copy a model of the same id to another target.
+    let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
+    let found = find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await;
+    found.unwrap_or_else(|error| {
+        job.cx.emit_inconclusive(&error);
+        RunningCopy::NotProved
+    })
 }
 
 /// The conflict, where the source does not show whether a copy causes it.
@@ -116,10 +120,23 @@ fn not_known(id: &ModelId, source: &Client<'_>, conflict: Error) -> Error {
     )
 }
 
+/// Checks that no copy to an id that the target does not show is running. It only reads.
+///
+/// # Errors
+/// The conflict with which a copy would end, unless it would adopt the running one.
+pub(super) async fn check_not_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Result<(), Error> {
+    if job.plan.options.if_exists != IfExists::Fail {
+        return Ok(());
+    }
+    match look_for_running(job, source, id).await {
+        RunningCopy::Found(operation) => Err(running(id, &operation, job.cx.source)),
+        RunningCopy::Absent | RunningCopy::NotProved => Ok(()),
+    }
+}
+
 /// The conflict with a running copy, which the caller did not want to adopt.
-fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>, conflict: Error) -> Error {
+fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>) -> Error {
     Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running, or has just ended"))
-        .with_source(conflict)
         .with_remedy(format!(
             "wait for it: frcopy wait '{operation}'{}; or run the command again with --if-exists skip",
             name_options([("--from", source.label())])

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::SemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::context::Job;
 use super::event::{Event, Observer};
-use super::journal::{AuthorizeEntry, EntryId};
+use super::journal::{EntryId, RESERVATION_TIME};
+use super::plan::IfExists;
 use super::preflight::{SourceModel, TargetId};
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, Use, release};
 use super::running::{DATE_ROUNDING, LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
+use super::turn::Turn;
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Quota, Response};
 use crate::authorization::CopyAuthorization;
@@ -22,6 +24,9 @@ use crate::error::{Delivery, Error, ErrorKind};
 use crate::inventory::{Inventory, Scope};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::text::UntrustedText;
+
+const CHOOSE_ANOTHER_ID: &str = "choose another target id (--target-model-id of a copy), or wait until then";
+const WAIT_FOR_EXPIRY: &str = "wait until then; with --manifest, a run that was killed is finished without a wait";
 
 /// How often the list is read for blank models, and the delay in between.
 const BLANK_LOOKS: u32 = 2;
@@ -33,15 +38,11 @@ const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
 const MAX_UNUSABLE: u32 = 3;
 /// How long after the deadline an id may be released that only a 503 may have reserved. It is very likely that it was not.
 const BUSY_GRACE: Duration = Duration::from_millis(500);
-
+/// How long after the deadline an authorize request with an id still waits for its answer. Without it, the looks for a copy
+/// of another process need almost all of the time for a release.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
 /// How often the source is asked at most whether a copy is running, before that counts as not known.
 const MAX_LOOKS: u32 = 8;
-
-/// With little time left, the looks for a copy of another process take this part of it.
-const PART_FOR_LOOKS: u32 = 3;
-
-/// A shorter wait for a turn is none.
-const NOT_QUEUED: Duration = Duration::from_millis(50);
 
 /// An authorization, and the copy that it is for.
 pub(super) struct Authorized<'a> {
@@ -69,39 +70,12 @@ impl Authorized<'static> {
 /// # Errors
 /// When there is no authorization. An id that a lost answer may have reserved is released, or named in a warning.
 pub(super) async fn authorize<'a>(
-    job: &Job<'a>,
+    job: &Job<'_>,
     model: &SourceModel,
     target: &TargetId,
+    Turn { entry, slot }: Turn<'a>,
 ) -> Result<(Authorized<'a>, Reservation), Error> {
-    let version = model.version;
-    let queued = Instant::now();
-    job.cx.emit_waiting(version);
-    let slot = job.cx.source.interruptible(job.shared.slot(version, job.cx.source, job.target));
-    let slot = job.while_reachable(slot).await?;
-    if queued.elapsed() > NOT_QUEUED {
-        job.cx.emit(Event::LeftQueue);
-    }
-    // A model whose start is not allowed before the deadline must not be authorized.
-    job.cx.source.check_may_mutate()?;
-    let quota = if version.wire().limits_starts_per_minute() { Quota::CustomModelCopy } else { Quota::Management };
-    job.cx.source.check_turn_before_deadline(quota, "start the copy")?;
-    let request = AuthorizeRequest {
-        version,
-        copy: job.plan.new_copy(version, model.kind, model.model.as_ref(), target.id())?,
-        is_free: is_free(job, model, target).await?,
-        reserved_until: job.reserved_until,
-        source: Some(job.cx.source),
-    };
-    let entry = job.cx.journal.before_authorize(&AuthorizeEntry {
-        source: job.cx.source.endpoint(),
-        target: job.target.endpoint(),
-        kind: model.kind,
-        source_id: &model.id,
-        target_id: request.copy.id(),
-        version,
-        target_time: job.target.service_time(),
-    })?;
-    match reserve(job.target, job.cx.observer, request).await {
+    match authorize_now(job, model, target).await {
         Ok((authorized, reservation)) => {
             job.cx.source.redact(&authorized.authorization.access_token);
             Ok((Authorized { entry, _slot: slot, ..authorized }, reservation.with_entry(entry)))
@@ -111,6 +85,26 @@ pub(super) async fn authorize<'a>(
             Err(error)
         }
     }
+}
+
+async fn authorize_now(
+    job: &Job<'_>,
+    model: &SourceModel,
+    target: &TargetId,
+) -> Result<(Authorized<'static>, Reservation), Error> {
+    let copy = job.plan.new_copy(model.version, model.kind, model.model.as_ref(), target.id())?;
+    let request = AuthorizeRequest {
+        version: model.version,
+        is_free: is_free(job, model, target).await?,
+        reserved_until: job.reserved_until(copy.id()),
+        copy,
+        source: Some(job.cx.source),
+        if_reserved: match job.plan.options.if_exists {
+            IfExists::Replace => WAIT_FOR_EXPIRY,
+            IfExists::Fail | IfExists::Skip => CHOOSE_ANOTHER_ID,
+        },
+    };
+    reserve(job.target, job.cx.observer, request).await
 }
 
 /// Whether the target says that it has no such model. After a list, which may be minutes old, it is asked right before the
@@ -134,6 +128,15 @@ pub(super) struct AuthorizeRequest<'a> {
     pub(super) reserved_until: Option<Timestamp>,
     /// The source, where it can be asked which copies run.
     pub(super) source: Option<&'a Client<'a>>,
+    /// What to do where the id is reserved.
+    if_reserved: &'static str,
+}
+
+impl AuthorizeRequest<'_> {
+    /// The request of a target whose source belongs to another party.
+    pub(super) fn without_source(version: ApiVersion, copy: NewCopy, is_free: bool) -> Self {
+        Self { version, copy, is_free, reserved_until: None, source: None, if_reserved: CHOOSE_ANOTHER_ID }
+    }
 }
 
 /// Sends an authorize request until it has an answer.
@@ -142,8 +145,17 @@ pub(super) async fn reserve(
     observer: Observer<'_>,
     request: AuthorizeRequest<'_>,
 ) -> Result<(Authorized<'static>, Reservation), Error> {
-    let mut attempts =
-        Attempts { target, observer, request: &request, lost: 0, unanswered: 0, is_own: false, first_lost: None };
+    let is_left = request.reserved_until.is_some();
+    let mut attempts = Attempts {
+        target,
+        observer,
+        request: &request,
+        is_left,
+        lost: 0,
+        unanswered: 0,
+        is_own: false,
+        first_lost: None,
+    };
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
@@ -169,11 +181,13 @@ struct Attempts<'r> {
     target: &'r Client<'r>,
     observer: Observer<'r>,
     request: &'r AuthorizeRequest<'r>,
+    /// Whether a run that was killed may have reserved the id.
+    is_left: bool,
     /// How many requests may have reserved an id: their answers were lost, or were a 503.
     lost: u32,
     /// How many of the answers were lost.
     unanswered: u32,
-    /// Whether a request may have reserved the id, although a deletion was said to have freed it.
+    /// Whether an own request may have reserved the id, although a deletion was said to have freed it.
     is_own: bool,
     /// When the first of them was sent, by the monotonic clock.
     first_lost: Option<Instant>,
@@ -182,6 +196,10 @@ struct Attempts<'r> {
 impl Attempts<'_> {
     async fn send_until_answered(&mut self) -> Result<Response<CopyAuthorization>, Error> {
         let call = self.request.version.wire().authorize(&self.request.copy);
+        let policy = match self.free_id() {
+            Some(_) => RetryPolicy::AUTHORIZE.answered_within(ANSWER_GRACE),
+            None => RetryPolicy::AUTHORIZE,
+        };
         // How often a conflict may still be about an own lost request.
         let mut own_conflicts = MAX_ATTEMPTS;
         let mut last = None;
@@ -193,7 +211,8 @@ impl Attempts<'_> {
             }
             let sent = Instant::now();
             let mut is_unusable = false;
-            let error = match self.target.send(&call, RetryPolicy::AUTHORIZE).await {
+            let policy = if self.lost > 0 { policy.while_reserved() } else { policy };
+            let error = match self.target.send(&call, policy).await {
                 Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
                     return Ok(Response { value, request_id, date, region });
                 }
@@ -220,13 +239,13 @@ impl Attempts<'_> {
                 last = Some(self.target.wait_before_repetition(error, self.lost).await?);
             } else if let Some(id) = self.free_id()
                 && error.is_conflict()
-                && self.lost > 0
+                && (self.lost > 0 || self.is_left)
                 && own_conflicts > 0
             {
-                // The id was free, so the own request without an answer may have reserved it.
+                // The id was free, so an own request without an answer may have reserved it.
                 own_conflicts -= 1;
                 match self.release_unless_running(id).await {
-                    Some(Released::Deleted) => (self.lost, self.unanswered) = (0, 0),
+                    Some(Released::Deleted) => (self.lost, self.unanswered, self.is_left) = (0, 0, false),
                     Some(Released::NothingThere) => own_conflicts = 0,
                     Some(Released::Ready | Released::InUse | Released::Failed) | None => return Err(error),
                 }
@@ -264,15 +283,16 @@ impl Attempts<'_> {
         (released != Released::InUse).then_some(released)
     }
 
-    /// Whether no copy to the id appears for some seconds: how soon the source lists one is not known. Only looks in a row
-    /// that could read everything are a proof, and a failed one is repeated. After the deadline and after cancellation one
-    /// look must do. Where the source belongs to another party, only the target can show a copy, which the release reads at
-    /// the end.
+    /// Whether no copy to the id appears in several looks over some seconds: how soon the source lists one is not known.
+    /// Only looks in a row that could read everything are a proof, and a failed one is repeated. Where they do not fit before
+    /// the end of a release, nothing is proved. Where the source belongs to another party, only the target can show a copy,
+    /// which the release reads at the end.
     async fn is_unused(&self, id: &ModelId) -> bool {
-        let remaining = self.target.deadline().saturating_duration_since(Instant::now());
-        let interval = (remaining / PART_FOR_LOOKS / (LOOKS_FOR_PROOF - 1)).min(PROOF_INTERVAL);
         let mut proofs = 0;
         for _ in 0..MAX_LOOKS {
+            if Instant::now() + PROOF_INTERVAL * (LOOKS_FOR_PROOF - 1 - proofs) >= self.release_deadline() {
+                return false;
+            }
             proofs = match self.look_for_use(id).await {
                 Use::None => proofs + 1,
                 Use::Unknown => 0,
@@ -281,9 +301,8 @@ impl Attempts<'_> {
             if proofs == LOOKS_FOR_PROOF {
                 return true;
             }
-            let is_too_late = self.target.is_cancelled() || self.target.is_past_deadline();
-            if is_too_late || self.target.pause(interval).await.is_err() {
-                return self.request.source.is_some() && proofs > 0;
+            if self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_err() {
+                return false;
             }
         }
         false
@@ -361,27 +380,35 @@ impl Attempts<'_> {
         (self.observer)(Event::MayBeReserved { candidates: &candidates, requests: self.lost as usize });
     }
 
+    /// By what an id is reserved that was free.
+    fn reserved_by(&self) -> String {
+        if self.is_own {
+            return "perhaps by this command's own request, whose authorization expires within an hour".into();
+        }
+        if let Some(until) = self.request.reserved_until {
+            return format!(
+                "by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
+            );
+        }
+        let expiry = match self.target.service_time() {
+            Some(now) => format!("by {:.0} (the target's clock)", now + RESERVATION_TIME),
+            None => "within an hour".to_owned(),
+        };
+        format!("by an authorization that was not used, and that expires {expiry}")
+    }
+
     /// Tells an id that exists from one that is reserved, and says what a lost answer may have left.
     fn explain(&self, error: Error) -> Error {
         match self.free_id() {
             Some(id) if error.is_conflict() => {
-                let by = match (self.is_own, self.request.reserved_until) {
-                    (false, Some(until)) => format!(
-                        " by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
-                    ),
-                    (false, None) => " by an authorization that was not used".into(),
-                    (true, _) => ", perhaps by this command's own request, whose answer was lost".into(),
-                };
-                Error::new(ErrorKind::Exists, format!("the id {id} of {} is reserved{by}", self.target.label()))
-                    .with_remedy(
-                        "choose another target id (--target-model-id of a copy), or wait until the authorization has expired (an hour at most)",
-                    )
-                    .with_source(error)
+                let what = format!("the id {id} of {} is reserved {}", self.target.label(), self.reserved_by());
+                Error::new(ErrorKind::Exists, what).with_remedy(self.request.if_reserved).with_source(error)
             }
-            _ if error.delivery() == Delivery::Unanswered => {
+            _ if error.delivery() == Delivery::Unanswered || (self.lost > 0 && self.target.is_cancelled()) => {
                 let target = self.target.label();
                 let what = format!("whether {target} has reserved an id is not known, and nothing was started");
-                Error::new(error.kind(), what).with_source(error)
+                let kind = if self.target.is_cancelled() { ErrorKind::Interrupted } else { error.kind() };
+                Error::new(kind, what).with_source(error)
             }
             _ => error,
         }

@@ -8,14 +8,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::active_targets::ActiveTargets;
 use super::batch_event::{BatchEvent, BatchObserver};
 use super::batch_queue::{Candidate, Queue};
-use super::context::{Context, Job, Shared};
+use super::context::{Context, Job, LostAuthorizations, Shared};
 use super::event::Event;
-use super::plan::{CopyOptions, IfExists, Plan, classifiers_need_newer, is_staging};
+use super::plan::{CopyOptions, Plan, classifiers_need_newer, is_staging};
 use super::preflight::{SourceModel, version_of};
 use super::report::{Done, Outcome, Report};
 use super::run::recorder;
@@ -161,22 +160,22 @@ pub(super) struct Batch<'a> {
     pub(super) observer: BatchObserver<'a>,
     context: CallContext<'a>,
     active: ActiveTargets,
-    /// Whether it was said that the target cannot be reached.
-    pub(super) has_given_up: Cell<bool>,
+    /// Whether it was reported that the rest is not tried.
+    pub(super) is_given_up_reported: Cell<bool>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(
         plan: &'a BatchPlan,
         observer: BatchObserver<'a>,
-        cancel: &'a CancellationToken,
+        context: &CallContext<'a>,
         (source, target): (Connection, Connection),
         active: ActiveTargets,
     ) -> Self {
         let on_retry = move |error: &Error, wait| observer(BatchEvent::Retrying { error, wait });
-        let context = CallContext::new(plan.options.timeout, cancel, on_retry);
-        let (shared, has_given_up) = (Shared::default(), Cell::default());
-        Self { plan, source, target, shared, observer, context, active, has_given_up }
+        let context = context.with_on_retry(on_retry);
+        let (shared, is_given_up_reported) = (Shared::default(), Cell::default());
+        Self { plan, source, target, shared, observer, context, active, is_given_up_reported }
     }
 
     /// Reads everything that is selected. An id that the source does not have fails later, as a copy of its own; a pattern
@@ -224,7 +223,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Reads each model by its id. The first one is read alone: if the source cannot be reached, the others are not tried.
+    /// Reads each model by its id. The first one is read alone: if the source cannot be
+    /// reached or refuses the credentials, the others are not tried.
     async fn find_each(&self, ids: &[ModelId]) -> Vec<Candidate> {
         let [first, others @ ..] = ids else { return Vec::new() };
         let report_retries = |event: &Event<'_>| {
@@ -234,11 +234,11 @@ impl<'a> Batch<'a> {
         };
         let first = Candidate::new(first.clone(), self.find(first, &report_retries).await);
         if let Err(error) = &first.found
-            && error.kind() == ErrorKind::Unavailable
-            && error.service().is_none()
+            && (error.kind() == ErrorKind::Credentials
+                || (error.kind() == ErrorKind::Unavailable && error.service().is_none()))
         {
-            (self.observer)(BatchEvent::SourceUnreachable(error));
-            return ids.iter().map(|id| Candidate::unreachable(id.clone(), error.duplicate())).collect();
+            (self.observer)(BatchEvent::SourceGivenUp(error));
+            return ids.iter().map(|id| Candidate::not_tried(id.clone(), error.duplicate())).collect();
         }
         let find = async |id: &ModelId| Candidate::new(id.clone(), self.find(id, &|_| {}).await);
         let others: Vec<_> = futures_util::stream::iter(others).map(find).buffered(PARALLEL_READS).collect().await;
@@ -301,11 +301,9 @@ impl<'a> Batch<'a> {
         Scope { api_version: self.plan.options.api_version, kind: self.plan.kind }
     }
 
-    /// Reads the target's lists, unless ids are named. Without them, each id is read; a replacement reads what it replaces
-    /// in any case.
+    /// Reads the target's lists, unless ids are named. Without them, each id is read.
     pub(super) async fn read_target_list(&self) {
         if matches!(self.plan.selection, Selection::Matching(_))
-            && self.plan.options.if_exists != IfExists::Replace
             && let Some(list) = TargetList::read(&self.target, &self.context, self.scope()).await
         {
             // It is set once.
@@ -337,7 +335,7 @@ impl<'a> Batch<'a> {
                 ended = running.next() => ended,
                 // There may be more room before the next copy ends.
                 () = sleep(ROOM_INTERVAL) => {
-                    reports.extend(self.give_up_if_unreachable(&mut queue));
+                    reports.extend(self.give_up_if_useless(&mut queue, &reports));
                     continue;
                 }
             };
@@ -345,7 +343,7 @@ impl<'a> Batch<'a> {
             queue.done(position);
             self.end(&report);
             reports.push(report);
-            reports.extend(self.give_up_if_unreachable(&mut queue));
+            reports.extend(self.give_up_if_useless(&mut queue, &reports));
         }
     }
 
@@ -401,7 +399,7 @@ impl<'a> Batch<'a> {
         let (source, target) = (&self.source.client(context.clone()), &self.target.client(context));
         let (options, journal) = (plan.options.step_options(), &*plan.options.journal);
         let cx = Context { source, target: Some(target), options, observer: &observer, journal };
-        let output = work(Job { plan, target, shared: &self.shared, reserved_until: None, cx }).await;
+        let output = work(Job { plan, target, shared: &self.shared, lost: LostAuthorizations::default(), cx }).await;
         (self.observer)(BatchEvent::Left { model_id, kind });
         output
     }

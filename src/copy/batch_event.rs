@@ -18,10 +18,10 @@ pub(crate) enum BatchEvent<'a> {
         /// After how long.
         wait: Duration,
     },
-    /// The source cannot be reached, and no copy is begun.
-    SourceUnreachable(&'a Error),
-    /// The target cannot be reached, and the models that wait for it are not tried. It is said once.
-    TargetUnreachable(&'a Error),
+    /// The source cannot be reached or refuses the credentials, and no copy is begun.
+    SourceGivenUp(&'a Error),
+    /// Why the models that wait for the target are not tried. It is reported once.
+    GivenUp(&'a Error),
     /// The target has less room than is needed if none of the selected models is there already.
     MayNotFit {
         /// The newest version of those that share the limit.

@@ -13,7 +13,7 @@ pub(super) struct Candidate {
     pub(super) found: Result<SourceModel, Error>,
     /// The id of the copy, if a template makes it.
     pub(super) target_model_id: Option<ModelId>,
-    /// Whether the source was asked for it, or gave an answer at all.
+    /// Whether the source was asked for it, or let the command in at all.
     pub(super) is_begun: bool,
 }
 
@@ -22,8 +22,8 @@ impl Candidate {
         Self { model_id, found, target_model_id: None, is_begun: true }
     }
 
-    /// A model that was not asked for, because the source cannot be reached.
-    pub(super) fn unreachable(model_id: ModelId, error: Error) -> Self {
+    /// A model that was not asked for, because the source cannot be reached or refuses the credentials.
+    pub(super) fn not_tried(model_id: ModelId, error: Error) -> Self {
         Self { model_id, found: Err(error), target_model_id: None, is_begun: false }
     }
 

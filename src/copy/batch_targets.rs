@@ -12,7 +12,7 @@ use super::context::Job;
 use super::preflight::SourceModel;
 use super::report::Done;
 use super::run::Connect;
-use crate::client::Connection;
+use crate::client::{CallContext, Connection};
 use crate::error::Error;
 
 /// Receives each event, with the position of the target that it belongs to; none for events of the source.
@@ -75,6 +75,8 @@ async fn for_each_target(
     run: impl AsyncFn(&Batch<'_>, Vec<Candidate>) -> Summary,
 ) -> Result<Vec<Summary>, Error> {
     let Some(first) = plans.first() else { return Ok(Vec::new()) };
+    // The time counts from here: each connection reads the trusted certificates.
+    let context = &CallContext::new(first.options.timeout, cancel, |_, _| {});
     let source = connect(&first.options.source)?;
     let active = ActiveTargets::new(plans.len());
     let of_source = |event: BatchEvent<'_>| observer(None, event);
@@ -83,11 +85,10 @@ async fn for_each_target(
     let connections = plans.iter().map(|plan| Ok(connect(&plan.options.target)?.sharing_limits_with(&source)));
     let connections: Vec<_> = connections.collect::<Result<_, Error>>()?;
     let Some(first_target) = connections.first().cloned() else { return Ok(Vec::new()) };
-    let reader = Batch::new(first, &of_source, cancel, (source.clone(), first_target), active.clone());
-    let batches =
-        plans.iter().zip(&of_targets).zip(connections).map(|((plan, observer), target)| {
-            Batch::new(plan, observer, cancel, (source.clone(), target), active.clone())
-        });
+    let reader = Batch::new(first, &of_source, context, (source.clone(), first_target), active.clone());
+    let batches = plans.iter().zip(&of_targets).zip(connections).map(|((plan, observer), target)| {
+        Batch::new(plan, observer, context, (source.clone(), target), active.clone())
+    });
     let batches: Vec<_> = batches.collect();
     let found = SetOnce::new();
     let find = async {

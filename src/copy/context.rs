@@ -59,20 +59,34 @@ pub(super) struct Job<'a> {
     pub(super) plan: &'a Plan,
     pub(super) target: &'a Client<'a>,
     pub(super) shared: &'a Shared,
-    /// Until when an authorization of an earlier run, which was killed, may reserve the target id, by the target's clock.
-    pub(super) reserved_until: Option<Timestamp>,
+    pub(super) lost: LostAuthorizations,
     pub(super) cx: Context<'a>,
 }
 
+/// Until when authorizations of an earlier run, which was killed, may reserve the ids that this copy uses, by the target's
+/// clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LostAuthorizations {
+    /// The target id.
+    pub(super) copy: Option<Timestamp>,
+    /// The id of its staging copy.
+    pub(super) staging_copy: Option<Timestamp>,
+}
+
 impl Job<'_> {
-    /// Reads or waits before anything is reserved, but only until another copy finds the target unreachable.
+    /// Until when an authorization of an earlier run, which was killed, may reserve an id, by the target's clock.
+    pub(super) fn reserved_until(&self, id: Option<&ModelId>) -> Option<Timestamp> {
+        if id == Some(self.plan.new_model_id()) { self.lost.copy } else { self.lost.staging_copy }
+    }
+
+    /// Reads or waits before anything is reserved, but only until the batch gives the target up.
     ///
     /// # Errors
     /// That of the work, or why the copy is not tried.
-    pub(super) async fn while_reachable<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(super) async fn until_given_up<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
             biased;
-            error = self.shared.unreachable.wait() => {
+            error = self.shared.given_up.wait() => {
                 self.cx.emit(Event::NotTried);
                 Err(error.duplicate())
             }
@@ -90,7 +104,7 @@ pub(super) struct Shared {
     /// What the target's lists show, where a batch has read them.
     pub(super) target_list: OnceCell<TargetList>,
     /// Why nothing more is tried on the target. What has reserved an id goes on.
-    pub(super) unreachable: SetOnce<Error>,
+    pub(super) given_up: SetOnce<Error>,
     slots: Semaphore,
     /// How many slots there are, whether taken or not.
     slot_count: Cell<usize>,
@@ -104,7 +118,7 @@ impl Default for Shared {
             named_by_service: OnceCell::new(),
             source_ids: OnceCell::new(),
             target_list: OnceCell::new(),
-            unreachable: SetOnce::new(),
+            given_up: SetOnce::new(),
             slots: Semaphore::new(UNUSED_AUTHORIZATIONS),
             slot_count: Cell::new(UNUSED_AUTHORIZATIONS),
             slots_per_minute: Semaphore::new(1),

@@ -1,4 +1,4 @@
-//! Copies a model to one target id: transfers it, with a second authorization where that is allowed.
+//! Copies a model to one target id: waits for its turn and transfers it, with a second authorization where that is allowed.
 
 use super::adopt::adopt;
 use super::context::Job;
@@ -6,6 +6,7 @@ use super::event::Event;
 use super::preflight::{SourceModel, TargetId};
 use super::release::Copied;
 use super::transfer::transfer;
+use super::turn::{Waited, wait_for_turn};
 use crate::error::{Delivery, Error};
 
 /// How often a copy is transferred at most, each time with a new authorization.
@@ -15,7 +16,11 @@ const MAX_TRANSFERS: u32 = 3;
 pub(super) async fn copy_to(job: &Job<'_>, model: &SourceModel, target: &TargetId) -> Result<Copied, Error> {
     let mut transfers = 1;
     loop {
-        let error = match transfer(job, model, target).await {
+        let turn = match wait_for_turn(job, model, target).await? {
+            Waited::ForTurn(turn) => turn,
+            Waited::ForOther(id) => return Ok(Copied::by_other(id)),
+        };
+        let error = match transfer(job, model, target, turn).await {
             Ok(copied) => return Ok(copied),
             Err(error) => error,
         };

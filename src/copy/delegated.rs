@@ -15,10 +15,10 @@ use super::plan::{
     StepOptions, check_id, classifiers_need_newer, needs_target_address, not_with_copies_named_by_service,
     refuse_for_classifiers,
 };
-use super::preflight::check_ready;
+use super::preflight::{check_ready, check_region};
 use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, Use, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
-use super::run::call_context;
+use super::run::{Connect, call_context};
 use super::start::start;
 use super::transfer::finish;
 use crate::api::version::ApiVersion;
@@ -89,13 +89,16 @@ impl AuthorizePlan {
         self.target_address.clone().ok_or_else(|| needs_target_address(version, &self.target.label))
     }
 
-    /// Whether the target says that the id is free.
+    /// Whether the target says that the id is free. Where the target chooses it, its region is compared.
     ///
     /// # Errors
-    /// When the target has such a model, or refuses.
+    /// When the target has such a model, is in another region, or refuses.
     async fn check_free(&self, target: &Client<'_>, copy: &NewCopy, observer: Observer<'_>) -> Result<bool, Error> {
-        let Some(id) = copy.id() else { return Ok(false) };
         observer(Event::PreflightOf(Side::Target));
+        let Some(id) = copy.id() else {
+            check_region(target, self.api_version, copy.address(), observer).await?;
+            return Ok(false);
+        };
         match target.read(&self.api_version.wire().model(self.kind, id)).await {
             Ok(_) => Err(Error::new(ErrorKind::Exists, format!("{} already has a {} {id}", target.label(), self.kind))
                 .with_remedy("choose another id, or delete the model from that resource")),
@@ -131,14 +134,25 @@ pub(crate) async fn authorize(
     cancel: &CancellationToken,
     keep: impl FnOnce(&AuthorizationFile) -> Result<(), Error>,
 ) -> Result<AuthorizationFile, Error> {
+    authorize_over(plan, observer, cancel, &Connection::http, keep).await
+}
+
+/// [`authorize`] over another transport.
+pub(super) async fn authorize_over(
+    plan: &AuthorizePlan,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+    connect: Connect<'_>,
+    keep: impl FnOnce(&AuthorizationFile) -> Result<(), Error>,
+) -> Result<AuthorizationFile, Error> {
     let copy = plan.copy()?;
     let address = copy.address().cloned();
-    let target = &Connection::http(&plan.target)?.client(call_context(plan.timeout, observer, cancel));
+    let context = call_context(plan.timeout, observer, cancel);
+    let target = &connect(&plan.target)?.client(context);
     let (version, kind) = (plan.api_version, plan.kind);
     let is_free = plan.check_free(target, &copy, observer).await?;
     let (authorized, _kept) =
-        reserve(target, observer, AuthorizeRequest { version, copy, is_free, reserved_until: None, source: None })
-            .await?;
+        reserve(target, observer, AuthorizeRequest::without_source(version, copy, is_free)).await?;
     let authorization = authorized.authorization;
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {
@@ -163,8 +177,10 @@ pub(crate) async fn revoke(
 ) -> Result<(), Error> {
     let AuthorizationFile { version, kind, authorization, .. } = file;
     let id = &authorization.target_model_id;
-    let client = &Connection::http(target)?.client(call_context(timeout, observer, cancel));
-    let until = client.release_deadline(RELEASE_TIME);
+    let context = call_context(timeout, observer, cancel);
+    let client = &Connection::http(target)?.client(context);
+    // It is the whole work of the command, so it ends with its deadline.
+    let until = client.release_deadline(RELEASE_TIME).min(client.deadline());
     let reserved = Reserved { target: client, version: *version, kind: *kind, id };
     match client.interruptible(delete_unless_ready(&reserved, until, async || Use::None)).await? {
         Ok(Deletion::Deleted) => {
@@ -216,11 +232,17 @@ impl DelegatedPlan {
         check_id(self.file.version, &self.model_id)
     }
 
-    fn connect<'a>(&self, observer: Observer<'a>, cancel: &'a CancellationToken) -> Result<Client<'a>, Error> {
+    fn connect<'a>(
+        &self,
+        connect: Connect<'_>,
+        observer: Observer<'a>,
+        cancel: &'a CancellationToken,
+    ) -> Result<Client<'a>, Error> {
         if self.file.seems_expired(Timestamp::now()) {
             observer(Event::SeemsExpired { expires: self.file.authorization.expires });
         }
-        let source = Connection::http(&self.source)?.client(call_context(self.timeout, observer, cancel));
+        let context = call_context(self.timeout, observer, cancel);
+        let source = connect(&self.source)?.client(context);
         source.redact(&self.file.authorization.access_token);
         Ok(source)
     }
@@ -257,6 +279,10 @@ impl DelegatedPlan {
             Err(error) => return Err(error),
         };
         observer(Event::Found { version, kind, shown_by: version, model: model.as_ref() });
+        let id = &self.file.authorization.target_model_id;
+        if !version.wire().service_names_the_copy() && *id != self.model_id {
+            observer(Event::NamedByOtherParty { target_model_id: id });
+        }
         Ok(())
     }
 
@@ -277,13 +303,23 @@ impl DelegatedPlan {
 /// Copies a model with an authorization file, until there is a verdict or the command is cancelled. No request is sent to
 /// the target.
 pub(crate) async fn copy_delegated(plan: DelegatedPlan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
+    copy_delegated_over(plan, observer, cancel, &Connection::http).await
+}
+
+/// [`copy_delegated`] over another transport.
+pub(super) async fn copy_delegated_over(
+    plan: DelegatedPlan,
+    observer: Observer<'_>,
+    cancel: &CancellationToken,
+    connect: Connect<'_>,
+) -> Report {
     let recorder = plan.recorder();
     let record = |event: Event<'_>| {
         recorder.record(&event);
         observer(event);
     };
     let result = async {
-        let source = &plan.connect(&record, cancel)?;
+        let source = &plan.connect(connect, &record, cancel)?;
         plan.preflight(source, &record).await?;
         let DelegatedPlan { allow_degrade, poll_interval, .. } = plan;
         let options = StepOptions { allow_degrade, verify: false, poll_interval };
@@ -300,7 +336,7 @@ pub(crate) async fn dry_run_delegated(
     cancel: &CancellationToken,
 ) -> Report {
     let result = async {
-        let source = &plan.connect(observer, cancel)?;
+        let source = &plan.connect(&Connection::http, observer, cancel)?;
         plan.preflight(source, observer).await
     };
     let target_model_id = Some(plan.file.authorization.target_model_id.clone());

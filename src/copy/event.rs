@@ -135,6 +135,11 @@ pub enum Event<'a> {
         /// When, by the target's clock.
         expires: Timestamp,
     },
+    /// The authorization of another party gives the copy another id than that of its source.
+    NamedByOtherParty {
+        /// The id of the copy.
+        target_model_id: &'a ModelId,
+    },
     /// How many models the target has and may have.
     Capacity(Capacity),
     /// The target has recent blank v2.1 models that may become copies: the command waits for them.

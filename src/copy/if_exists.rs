@@ -110,6 +110,25 @@ impl Job<'_> {
         }
     }
 
+    /// The copy of a v2.1 model that another process with the same journal has made since the target's list was read: a copy
+    /// may wait for its turn for minutes. Without a journal, one could be begun right after this, too.
+    ///
+    /// # Errors
+    /// When the target does not show its list, or an entry of it cannot be read.
+    pub(super) async fn copied_meanwhile(&self, source: &SourceModel) -> Result<Option<ModelId>, Error> {
+        let is_named_by_service = source.version.wire().service_names_the_copy();
+        let Some(model) = source.model.as_ref().filter(|_| is_named_by_service) else { return Ok(None) };
+        if self.plan.options.if_exists == IfExists::Fail || !self.cx.journal.excludes_others() {
+            return Ok(None);
+        }
+        let copies = Inventory::read(self.target, named_by_service(source)).await?;
+        let known = self.known_copies(source).iter().chain(self.original(source));
+        match self.copy_among(model, known, &copies) {
+            None if copies.unreadable > 0 => Err(unreadable(self.target.label(), copies.unreadable)),
+            copy => Ok(copy),
+        }
+    }
+
     /// The ids of the known copies of a model, the preferred one first.
     fn known_copies(&self, source: &SourceModel) -> &[ModelId] {
         self.plan.options.known_copies.of(&Identity::new(source.version, source.kind, &source.id))
@@ -166,11 +185,10 @@ impl Job<'_> {
     /// The v2.1 models of the target. A recent blank one may become a copy that an earlier command started: the command
     /// waits for it, or the model would be copied twice.
     async fn models_named_by_service(&self, source: &SourceModel) -> Result<Inventory, Error> {
-        let scope = Scope { api_version: Some(source.version), kind: Some(Kind::Model) };
         let until = Instant::now() + BLANK_MAY_BE_COPY.unsigned_abs();
         let mut is_first = true;
         loop {
-            let inventory = Inventory::read(self.target, scope).await?;
+            let inventory = Inventory::read(self.target, named_by_service(source)).await?;
             // The local clock may be wrong: ages are those by the target's own clock.
             let now = self.target.service_time();
             let models = inventory.listed.iter().map(|listed| &listed.model);
@@ -186,6 +204,11 @@ impl Job<'_> {
             self.target.check_may_mutate()?;
         }
     }
+}
+
+/// The models of the version of a source model, whose ids the service chooses.
+fn named_by_service(source: &SourceModel) -> Scope {
+    Scope { api_version: Some(source.version), kind: Some(Kind::Model) }
 }
 
 fn unreadable(target: &Label, count: usize) -> Error {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::api::version::ApiVersion;
@@ -12,6 +12,9 @@ use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
 use crate::resource::{Endpoint, TargetAddress};
+
+/// For how long an authorization of v3.0 and later reserves an id, and so may one that is lost.
+pub(super) const RESERVATION_TIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// The entry of one authorization in a [`Journal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -138,11 +141,14 @@ pub(crate) trait Journal: fmt::Debug {
     /// Whether earlier runs left a copy open. It changes nothing. Where the journal cannot be read, one may be open.
     fn has_open(&self, copy: &CopyOf<'_>) -> bool;
 
-    /// Announces an authorize request and its repetitions.
+    /// Whether another process with the same journal begins no copy that this one has announced.
+    fn excludes_others(&self) -> bool;
+
+    /// Announces an authorize request and its repetitions. None where another process that still runs is making the copy.
     ///
     /// # Errors
     /// When the line cannot be written: then the request must not be sent.
-    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<EntryId, Error>;
+    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error>;
 
     /// Announces a start request and its repetitions.
     ///
@@ -177,8 +183,12 @@ impl Journal for NoJournal {
         false
     }
 
-    fn before_authorize(&self, _: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {
-        Ok(EntryId::default())
+    fn excludes_others(&self) -> bool {
+        false
+    }
+
+    fn before_authorize(&self, _: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
+        Ok(Some(EntryId::default()))
     }
 
     fn before_start(&self, _: EntryId, _: &StartEntry<'_>) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 //! ([`authorize()`], [`copy_delegated`], [`revoke`]).
 //!
 //! The three calls of a copy are in `transfer`, from top to bottom. `run` does what comes before: preflight, and the
-//! decision where the target already has the id. The steps are `authorize`, `start`, `poll` and `settle`; `release` and
+//! decision where the target already has the id. `turn` waits until the copy may begin. The steps are `authorize`, `start`, `poll` and `settle`; `release` and
 //! `verify` belong to the last one.
 
 mod active_targets;
@@ -13,11 +13,11 @@ mod batch_event;
 mod batch_ids;
 mod batch_queue;
 mod batch_targets;
-mod batch_unreachable;
 mod context;
 mod copy_to;
 mod delegated;
 mod event;
+mod give_up;
 #[cfg(all(test, feature = "emulator"))]
 mod guarantees;
 mod if_exists;
@@ -37,6 +37,7 @@ mod settle;
 mod start;
 mod target_list;
 mod transfer;
+mod turn;
 mod unfinished;
 mod verify;
 mod watch;
@@ -49,7 +50,6 @@ pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegat
 pub use event::{Event, Observer};
 pub(crate) use journal::{
     AuthorizeEntry, CopyOf, EntryId, Journal, OpenCopy, OpenOperations, OpenStep, StartEntry, Unfinished,
-    owned_by_other,
 };
 pub use plan::{CopyOptions, IfExists, Plan};
 pub(crate) use plan::{is_staging, staging_id};

@@ -133,8 +133,9 @@ pub(super) async fn poll_until_terminal(
         let told = error.and_then(Error::retry_after);
         let waits_too_long = told.is_some_and(|told| Instant::now() + told > schedule.deadline);
         let is_out_of_quota = error.is_some_and(|error| matches!(error.delivery(), Delivery::OutOfQuota { .. }));
-        if Instant::now() >= schedule.deadline || waits_too_long || is_out_of_quota {
-            return Err(no_verdict(answer, waits_too_long || is_out_of_quota));
+        let is_over = Instant::now() >= schedule.deadline;
+        if is_over || waits_too_long || is_out_of_quota {
+            return Err(no_verdict(answer, (waits_too_long && !is_over) || is_out_of_quota));
         }
         on_answer(&answer);
         sleep_until(next.min(schedule.deadline)).await;
@@ -290,6 +291,7 @@ mod tests {
         let (result, sent) = poll(1800, (0..500).map(|_| failed(Delivery::Unanswered))).await;
         assert_eq!(result.unwrap_err().kind(), ErrorKind::UnderWay);
         assert!((60..200).contains(&sent.len()), "{}", sent.len());
+        assert_eq!(sent.last(), Some(&1800.0), "the backoff does not end it before the deadline");
     }
 
     #[tokio::test(start_paused = true)]
@@ -300,6 +302,25 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::UnderWay);
         assert!(error.causes().next().unwrap().to_string().contains("asks to wait 61 s"));
         assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_asks_to_wait_a_second_is_polled_each_second_until_the_deadline() {
+        let (result, sent) = poll(60, (0..100).map(|_| throttled(1))).await;
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), sent.len()), (ErrorKind::UnderWay, 61));
+        let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
+        assert!(!format!("{error} {causes:?}").contains("asks to wait"), "{error} {causes:?}");
+        let busy = || failed(Delivery::Busy { retry_after: Some(Duration::from_secs(1)) });
+        let (result, _) = poll(60, (0..59).map(|_| busy()).chain([operation("succeeded")])).await;
+        assert_eq!(result.unwrap().value.status, OperationStatus::Succeeded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_name_that_cannot_be_resolved_for_a_while_ends_no_poll() {
+        let failures = (0..5).map(|_| failed(Delivery::WrongHost));
+        let (result, _) = poll(1800, failures.chain([operation("succeeded")])).await;
+        assert_eq!(result.unwrap().value.status, OperationStatus::Succeeded);
     }
 
     #[tokio::test(start_paused = true)]

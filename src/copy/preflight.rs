@@ -4,7 +4,7 @@
 //! one, the service decides when it is asked to copy.
 
 use super::context::Job;
-use super::event::Event;
+use super::event::{Event, Observer};
 use super::plan::{Plan, classifiers_need_newer};
 use super::target_list::ListEntry;
 use crate::api::version::ApiVersion;
@@ -14,7 +14,7 @@ use crate::inventory;
 use crate::label::{Label, SettingNames};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::model_diff::{check_comparable, differences};
-use crate::resource::{Region, Side};
+use crate::resource::{Region, Side, TargetAddress};
 
 /// What the reads have shown.
 pub(super) struct Preflight {
@@ -306,31 +306,9 @@ impl Job<'_> {
         })
     }
 
-    /// Compares the given region of the target with the one that its answers name: with a wrong one, the copy would fail
-    /// minutes later. An answer without a region proves nothing.
+    /// Compares the given region of the target with the one that its answers name.
     async fn check_target(&self, version: ApiVersion) -> Result<(), Error> {
-        if self.target.service_region().is_none() {
-            match inventory::capacity(self.target, version).await {
-                Ok(_) => {}
-                Err(error)
-                    if error.is_inconclusive() || is_about_one_of_several_versions(self.plan, &error, Side::Target) =>
-                {
-                    self.cx.emit_inconclusive(&error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let label = self.target.label();
-        let SettingNames { region, resource_id, .. } = label.settings();
-        let given = self.plan.options.target_address.as_ref().map(|address| &address.region);
-        let named = self.target.service_region();
-        match (given, named.as_ref().and_then(|region| region.raw().parse::<Region>().ok())) {
-            (Some(given), Some(named)) if *given != named => Err(Error::settings(
-                format!("{label} is in {}, and {region} is {}", named.as_str(), given.as_str()),
-                format!("set {region} to {}, and check that {resource_id} is that of {label} as well", named.as_str()),
-            )),
-            _ => Ok(()),
-        }
+        check_region(self.target, version, self.plan.options.target_address.as_ref(), self.cx.observer).await
     }
 
     /// Reads one model of one resource.
@@ -367,6 +345,38 @@ impl Job<'_> {
             return Ok(Lookup::Inconclusive);
         }
         Err(error)
+    }
+}
+
+/// Compares the given region of the target with the one that its answers name: with a wrong one, the copy would fail
+/// minutes later. An answer without a region proves nothing.
+///
+/// # Errors
+/// When the regions differ, or the target refuses.
+pub(super) async fn check_region(
+    target: &Client<'_>,
+    version: ApiVersion,
+    given: Option<&TargetAddress>,
+    observer: Observer<'_>,
+) -> Result<(), Error> {
+    if target.service_region().is_none()
+        && let Err(error) = inventory::capacity(target, version).await
+    {
+        // The version may not be offered, which the authorize request shows.
+        if !error.is_inconclusive() && !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Refused) {
+            return Err(error);
+        }
+        observer(Event::Inconclusive { error: &error });
+    }
+    let label = target.label();
+    let SettingNames { region, resource_id, .. } = label.settings();
+    let named = target.service_region();
+    match (given.map(|given| &given.region), named.as_ref().and_then(|region| region.raw().parse::<Region>().ok())) {
+        (Some(given), Some(named)) if *given != named => Err(Error::settings(
+            format!("{label} is in {}, and {region} is {}", named.as_str(), given.as_str()),
+            format!("set {region} to {}, and check that {resource_id} is that of {label} as well", named.as_str()),
+        )),
+        _ => Ok(()),
     }
 }
 

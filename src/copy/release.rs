@@ -44,6 +44,15 @@ pub(super) struct Copied {
     pub(super) id: ModelId,
     /// Whether the target itself showed it, ready.
     pub(super) verified: bool,
+    /// Whether another process made it, while this one waited for its turn.
+    pub(super) is_of_other: bool,
+}
+
+impl Copied {
+    /// A copy that the target shows, and that another process made.
+    pub(super) fn by_other(id: ModelId) -> Self {
+        Self { id, verified: true, is_of_other: true }
+    }
 }
 
 /// What became of a reservation. Only the methods of [`Reservation`] construct it.
@@ -120,7 +129,7 @@ impl Reservation {
 
     /// Gives up the reservation because the copy is there.
     pub(super) fn copied(self, verified: bool) -> Ended {
-        Ended(Ok(Copied { id: self.id, verified }))
+        Ended(Ok(Copied { id: self.id, verified, is_of_other: false }))
     }
 
     /// Leaves the id reserved because the copy is running, or may be.
@@ -255,8 +264,8 @@ pub(super) enum Deletion {
 
 /// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
-/// The target is read before each sending, and `look_for_use` is called, both again while a use is not known: after a 429, a 503, a lost answer or a slow read another
-/// process may have copied to the id.
+/// The target is read before each sending, and `look_for_use` is called: after a 429, a 503, a lost answer or a slow read
+/// another process may have copied to the id. While a use is not known, both are repeated.
 pub(super) async fn delete_unless_ready(
     reserved: &Reserved<'_>,
     until: Instant,

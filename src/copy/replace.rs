@@ -14,6 +14,7 @@ use super::plan::staging_id;
 use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, MAX_LOST_DELETES};
 use super::report::{Done, Outcome};
+use super::target_list::ListEntry;
 use crate::api::Quota;
 use crate::client::RetryPolicy;
 use crate::error::{Delivery, Error, ErrorKind};
@@ -82,9 +83,15 @@ impl Replacement {
     /// Looks for a staging copy of an earlier command. None where there is nothing to replace and nothing to finish.
     pub(super) async fn find(job: &Job<'_>, source: SourceModel, place: Place) -> Result<Option<Self>, Error> {
         let staging_id = staging_id(job.plan.new_model_id())?;
-        let staged = match job.look_up(job.target, source.shown_by, source.kind, &staging_id).await? {
-            Lookup::Found(model) => Some(model),
-            Lookup::Absent(_) | Lookup::Inconclusive => None,
+        // A list may be minutes old. What it shows is read again before a copy or a deletion.
+        let listed = job.shared.target_list.get();
+        let staged = match listed.and_then(|list| list.look_up(source.kind, &staging_id, source.shown_by)) {
+            Some(ListEntry::Found(model)) => Some(model.clone()),
+            Some(ListEntry::Missing) => None,
+            None => match job.look_up(job.target, source.shown_by, source.kind, &staging_id).await? {
+                Lookup::Found(model) => Some(model),
+                Lookup::Absent(_) | Lookup::Inconclusive => None,
+            },
         };
         let has_work = matches!(place, Place::Other(_)) || staged.is_some();
         Ok(has_work.then_some(Self { source, place, staging_id, staged }))
@@ -117,7 +124,10 @@ impl Job<'_> {
                     }
                 }
             }
-            (Place::Empty, staged) => (staged.clone(), None),
+            (Place::Empty, staged) => {
+                self.persist();
+                (staged.clone(), None)
+            }
         };
         let copied = self.copy_when_free(source, id).await;
         let copied =
@@ -182,6 +192,7 @@ impl Job<'_> {
             let id = self.plan.new_model_id();
             half_done(error, format!("nothing was replaced yet: the old {id} is in its place"), FINISH)
         })?;
+        self.persist();
         self.cx.emit(Event::Staged);
         if copied.verified
             && let Lookup::Found(staged) = self.look_up(self.target, source.shown_by, source.kind, staging_id).await?
@@ -191,6 +202,12 @@ impl Job<'_> {
         let what =
             format!("{} does not show the staging copy {staging_id}, and the old model is kept", self.target.label());
         Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH))
+    }
+
+    /// Tries connections until the deadline from now on: the replacement has begun.
+    fn persist(&self) {
+        self.cx.source.persist();
+        self.target.persist();
     }
 
     /// Copies to an id that should be free by now.

@@ -115,8 +115,9 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// A copy that was made.
-    pub(super) fn with_copy(outcome: Outcome, Copied { id, verified }: Copied) -> Self {
+    /// A copy that was made, with this outcome unless another process made it.
+    pub(super) fn with_copy(outcome: Outcome, Copied { id, verified, is_of_other }: Copied) -> Self {
+        let outcome = if is_of_other { Outcome::AlreadyThere } else { outcome };
         Self { verified, ..Self::unverified(outcome, Some(id)) }
     }
 

@@ -120,7 +120,9 @@ pub(super) async fn wait_over(
     connect: Connect<'_>,
 ) -> Report {
     let version = ApiVersion::of_operation(&plan.operation);
-    let recorder = Recorder::new(Kind::Model, &plan.source);
+    // The URL of a version that copies classifiers as well does not say what is copied.
+    let is_model = version.is_some_and(|version| !version.wire().copies(Kind::Classifier));
+    let recorder = Recorder::new(is_model.then_some(Kind::Model), &plan.source);
     let recorder = plan.target.iter().fold(recorder, Recorder::to).with(|report| {
         report.operation = Some(plan.operation.clone());
         report.source_model_id = plan.operation.source_model_id();

@@ -1,6 +1,7 @@
 //! One copy from the preflight to its end: preflight, decide, then transfer or replace.
 
-use super::context::{Context, Job, Shared};
+use super::adopt::check_not_running;
+use super::context::{Context, Job, LostAuthorizations, Shared};
 use super::copy_to::copy_to;
 use super::event::{Event, Observer};
 use super::if_exists::Action;
@@ -29,6 +30,9 @@ pub async fn copy(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToke
 pub async fn dry_run(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     let work = async |job: Job<'_>| {
         let (done, source) = job.plan_only(None).await?;
+        if let (Outcome::WouldCopy, Some(id)) = (done.outcome, &done.target_model_id) {
+            check_not_running(&job, &source, id).await?;
+        }
         job.check_capacity(done.outcome, &source).await.map(|()| done)
     };
     with_job(plan, observer, cancel, &Connection::http, work).await
@@ -70,7 +74,7 @@ pub(super) async fn with_job(
             observer: &record,
             journal: &*options.journal,
         };
-        work(Job { plan, target, shared: &Shared::default(), reserved_until: None, cx }).await
+        work(Job { plan, target, shared: &Shared::default(), lost: LostAuthorizations::default(), cx }).await
     };
     let result = result.await;
     recorder.finish(result)
@@ -100,9 +104,9 @@ impl Job<'_> {
     pub(super) async fn run(&self, found: Option<SourceModel>) -> Result<Done, Error> {
         let (found, job) = match self.finish_open(found).await? {
             Rest::Nothing(done) => return Ok(done.at(self.cx.source.service_time(), self.target.service_time())),
-            Rest::Copy { found, reserved_until } => (found.map(|found| *found), Self { reserved_until, ..*self }),
+            Rest::Copy { found, lost } => (found.map(|found| *found), Self { lost, ..*self }),
         };
-        let done = match job.while_reachable(Box::pin(job.prepare(found))).await?.0 {
+        let done = match job.until_given_up(Box::pin(job.prepare(found))).await?.0 {
             Action::Copy(preflight) => {
                 let copied = copy_to(&job, &preflight.source, &preflight.target).await?;
                 Done::with_copy(Outcome::Copied, copied)
@@ -116,7 +120,7 @@ impl Job<'_> {
 
     /// Preflight and decide, by reads only.
     pub(super) async fn plan_only(&self, found: Option<SourceModel>) -> Result<(Done, SourceModel), Error> {
-        let (action, source) = self.while_reachable(Box::pin(self.prepare(found))).await?;
+        let (action, source) = self.until_given_up(Box::pin(self.prepare(found))).await?;
         let new_id = Some(self.plan.new_model_id().clone());
         let (outcome, target_model_id) = match action {
             Action::Nothing(id) => (Outcome::AlreadyThere, Some(id)),

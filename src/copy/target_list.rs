@@ -32,7 +32,7 @@ impl TargetList {
             Delivery::NotSent => give_up.cancel(),
             _ => (context.on_retry)(error, wait),
         };
-        let context = CallContext { cancel: &give_up, ..context.with_on_retry(on_retry) };
+        let context = context.with_on_retry(on_retry).with_cancel(&give_up);
         let inventory = Inventory::read_named_by_caller(&target.client(context), scope).await.ok()?;
         let complete = if inventory.unreadable == 0 { inventory.lists } else { Vec::new() };
         let models = inventory.listed.into_iter().map(|listed| {

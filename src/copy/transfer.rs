@@ -7,6 +7,7 @@ use super::preflight::{SourceModel, TargetId};
 use super::release::{Copied, Ended, Reservation};
 use super::settle::settle;
 use super::start::{Start, start};
+use super::turn::Turn;
 use crate::error::Error;
 
 /// Copies one model to one target id.
@@ -18,8 +19,13 @@ use crate::error::Error;
 /// # Errors
 /// The service's refusal or verdict, or why there is none. [`Delivery::NotProcessed`](crate::error::Delivery) means that
 /// the start was not carried out and the release of the id was tried: a second authorization may be asked for.
-pub(super) async fn transfer(job: &Job<'_>, model: &SourceModel, target: &TargetId) -> Result<Copied, Error> {
-    let (authorized, reservation) = authorize(job, model, target).await?; // POST to the target
+pub(super) async fn transfer(
+    job: &Job<'_>,
+    model: &SourceModel,
+    target: &TargetId,
+    turn: Turn<'_>,
+) -> Result<Copied, Error> {
+    let (authorized, reservation) = authorize(job, model, target, turn).await?; // POST to the target
     let start = start(&job.cx, &model.id, authorized).await; // POST to the source
     finish(&job.cx, start, reservation).await.result()
 }

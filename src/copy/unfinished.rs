@@ -10,9 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::authorize::{Authorized, blank_models};
-use super::context::Job;
+use super::context::{Job, LostAuthorizations};
 use super::event::Event;
-use super::journal::{CopyOf, EntryId, OpenCopy, OpenStep, Unfinished, owned_by_other};
+use super::journal::{CopyOf, EntryId, OpenCopy, OpenStep, RESERVATION_TIME, Unfinished, owned_by_other};
 use super::plan::IfExists;
 use super::poll::{Polling, Verdict, poll};
 use super::preflight::{Lookup, SourceModel};
@@ -29,8 +29,6 @@ use crate::error::{Delivery, Error};
 use crate::model::{Kind, Readiness};
 use crate::operation::OperationUrl;
 
-/// For how long an authorization of v3.0 and later reserves an id, and so may one that is lost.
-const RESERVATION_TIME: SignedDuration = SignedDuration::from_hours(1);
 /// How long after its authorization has expired a copy may still be running.
 const LATE_COPY_TIME: SignedDuration = SignedDuration::from_mins(10);
 /// How long an authorize request may have been on its way.
@@ -46,8 +44,8 @@ pub(super) enum Rest {
     Copy {
         /// The source model, if it was read.
         found: Option<Box<SourceModel>>,
-        /// Until when an authorization that is lost may reserve the target id, by the target's clock.
-        reserved_until: Option<Timestamp>,
+        /// The authorizations that may reserve its ids.
+        lost: LostAuthorizations,
     },
 }
 
@@ -65,13 +63,14 @@ impl Job<'_> {
     /// # Errors
     /// When there is no verdict yet, or the earlier copy has failed.
     pub(super) async fn finish_open(&self, found: Option<SourceModel>) -> Result<Rest, Error> {
-        let (mut earlier, mut reserved_until) = (None, None);
+        let (mut earlier, mut lost) = (None, LostAuthorizations::default());
         for open in self.take_over(found.as_ref()).await? {
             let is_wanted = self.is_wanted(&open);
             match open.step {
                 OpenStep::Authorizing(since) => {
                     let until = self.lost_authorization(&open, since).await;
-                    reserved_until = reserved_until.max(until.filter(|_| is_wanted));
+                    let reserved_until = if is_wanted { &mut lost.copy } else { &mut lost.staging_copy };
+                    *reserved_until = until.max(*reserved_until);
                 }
                 OpenStep::Starting { ref file, .. } => {
                     let (entry, version, kind) = (open.id, file.version, file.kind);
@@ -90,8 +89,8 @@ impl Job<'_> {
         }
         // A replacement goes on from what the target shows.
         match earlier.filter(|_| self.plan.options.if_exists != IfExists::Replace) {
-            Some(earlier) => self.unless_trained_again(found, earlier, reserved_until).await,
-            None => Ok(Rest::Copy { found: found.map(Box::new), reserved_until }),
+            Some(earlier) => self.unless_trained_again(found, earlier, lost).await,
+            None => Ok(Rest::Copy { found: found.map(Box::new), lost }),
         }
     }
 
@@ -104,20 +103,33 @@ impl Job<'_> {
             source_id: &self.plan.model_id,
             target_id: self.plan.new_model_id(),
         };
+        self.unless_owned_by_other(|| match self.cx.journal.take_over(&copy)? {
+            Unfinished::Taken(open) => Ok(Some(open)),
+            Unfinished::OwnedByOther => Ok(None),
+        })
+        .await
+    }
+
+    /// Asks the journal, and again while it says that another process is making the copy (none).
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written, or the other process has not ended before the deadline.
+    pub(super) async fn unless_owned_by_other<T>(
+        &self,
+        ask: impl Fn() -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
         let mut is_first = true;
         loop {
-            match self.cx.journal.take_over(&copy)? {
-                Unfinished::Taken(open) => return Ok(open),
-                Unfinished::OwnedByOther if self.cx.source.is_past_deadline() => {
-                    return Err(owned_by_other(&self.plan.model_id));
-                }
-                Unfinished::OwnedByOther => {
-                    if std::mem::take(&mut is_first) {
-                        self.cx.emit(Event::WaitingForOther);
-                    }
-                    self.cx.source.pause(OTHER_INTERVAL).await?;
-                }
+            if let Some(answer) = ask()? {
+                return Ok(answer);
             }
+            if self.cx.source.is_past_deadline() {
+                return Err(owned_by_other(&self.plan.model_id));
+            }
+            if std::mem::take(&mut is_first) {
+                self.cx.emit(Event::WaitingForOther);
+            }
+            self.cx.source.pause(OTHER_INTERVAL).await?;
         }
     }
 
@@ -220,7 +232,7 @@ impl Job<'_> {
         &self,
         found: Option<SourceModel>,
         earlier: EarlierCopy,
-        reserved_until: Option<Timestamp>,
+        lost: LostAuthorizations,
     ) -> Result<Rest, Error> {
         let EarlierCopy { copied, entry, version, kind } = earlier;
         let source = if let Some(found) = &found {
@@ -243,7 +255,7 @@ impl Job<'_> {
             return Ok(Rest::Nothing(Done::with_copy(Outcome::Copied, copied)));
         }
         self.cx.journal.ended(entry);
-        Ok(Rest::Copy { found: found.map(Box::new), reserved_until })
+        Ok(Rest::Copy { found: found.map(Box::new), lost })
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
     // What the target last said. It counts until the target says something else: a failed read is no answer.
     let mut not_ready = None;
     loop {
-        let error = match target.send(&call, RetryPolicy::READ.until(until)).await {
+        let error = match target.send(&call, RetryPolicy::VERIFY.until(until)).await {
             Ok(answer) => {
                 let error = match answer.value.readiness {
                     Readiness::Ready => return Ok(true),

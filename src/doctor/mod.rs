@@ -114,7 +114,7 @@ impl Examination {
 
     async fn read(&mut self, subject: &Subject, client: &Client<'_>) {
         let started = Instant::now();
-        let FirstExchange { unanswered, refused, answer } = FirstExchange::of(subject, client).await;
+        let FirstExchange { unanswered, refused, answer } = FirstExchange::of(client).await;
         let took = started.elapsed();
         let failed_at = unanswered.as_ref().map(|error| failed_stage(error).unwrap_or(Stage::Connection));
         if failed_at != Some(Stage::Name) {
@@ -157,10 +157,9 @@ struct FirstExchange {
 }
 
 impl FirstExchange {
-    async fn of(subject: &Subject, client: &Client<'_>) -> Self {
+    async fn of(client: &Client<'_>) -> Self {
         let call = ApiVersion::newest().wire().capacity();
-        let header = client.interruptible(subject.resource.credential.header()).await;
-        if let Err(error) | Ok(Err(error)) = header {
+        if let Err(error) = client.authenticate().await {
             return Self { unanswered: client.reach(&call).await.err(), refused: Some(error), answer: None };
         }
         match client.read_soon(&call).await {

@@ -1,21 +1,30 @@
 //! Connections that can be closed without an answer.
 
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
 use super::outage::Outage;
+
+/// Delay after a failure to accept connections, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The times in which a resource is down.
 #[derive(Clone)]
@@ -45,27 +54,62 @@ pub(super) struct FaultyListener {
     pub(super) tls: Option<TlsAcceptor>,
 }
 
-impl Listener for FaultyListener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+impl FaultyListener {
+    async fn accept(&self) -> Connection {
         loop {
-            let (stream, address) = Listener::accept(&mut self.listener).await;
-            if !self.downtime.is_now() {
-                let stream = match &self.tls {
-                    Some(tls) => Stream::Handshake(Box::new(tls.accept(stream))),
-                    None => Stream::Plain(stream),
-                };
-                let (downtime, is_cut) = (self.downtime.clone(), ConnectionCutter::default());
-                return (Connection { stream, downtime, is_cut }, address);
+            match self.listener.accept().await {
+                Ok((stream, _)) if !self.downtime.is_now() => return self.connection(stream),
+                Ok(_) => {}
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn connection(&self, stream: TcpStream) -> Connection {
+        let stream = match &self.tls {
+            Some(tls) => Stream::Handshake(Box::new(tls.accept(stream))),
+            None => Stream::Plain(stream),
+        };
+        Connection { stream, downtime: self.downtime.clone(), is_cut: ConnectionCutter::default() }
     }
+}
+
+/// Whether the client of one connection closed it before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Serves HTTP/1.1 until the future is dropped, which closes the connections. `answer` gets each request and the cutter
+/// of its connection.
+pub(super) async fn serve<F, A>(listener: FaultyListener, answer: A)
+where
+    A: Fn(ConnectionCutter, Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let connection = tokio::select! {
+            connection = listener.accept() => connection,
+            Some(_) = connections.join_next() => continue,
+        };
+        connections.spawn(serve_connection(connection, answer.clone()));
+    }
+}
+
+async fn serve_connection<F, A>(connection: Connection, answer: A)
+where
+    A: Fn(ConnectionCutter, Request<Incoming>) -> F,
+    F: Future<Output = Response<Full<Bytes>>>,
+{
+    let cutter = connection.is_cut.clone();
+    let service = service_fn(move |request| {
+        let answer = answer(cutter.clone(), request);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
+    // It fails if the client, an outage or the cutter closes the connection. The others go on.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
 /// A connection that ends, without another byte, when its resource goes down or when it is cut.
@@ -86,13 +130,13 @@ enum Stream {
 }
 
 /// A stream that carries the bytes of HTTP.
-trait Bytes: AsyncRead + AsyncWrite + Unpin {}
+trait ByteStream: AsyncRead + AsyncWrite + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Bytes for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin> ByteStream for S {}
 
 impl Stream {
     /// The stream for the bytes of HTTP, after the handshake.
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Bytes>>> {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn ByteStream>>> {
         if let Self::Handshake(handshake) = self {
             *self = match ready!(Pin::new(handshake).poll(cx)) {
                 Ok(stream) => Self::Tls(Box::new(stream)),
@@ -120,12 +164,6 @@ impl ConnectionCutter {
     /// Closes the connection instead of sending what is written from now on.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Connected<IncomingStream<'_, FaultyListener>> for ConnectionCutter {
-    fn connect_info(stream: IncomingStream<'_, FaultyListener>) -> Self {
-        stream.io().is_cut.clone()
     }
 }
 

@@ -30,12 +30,11 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, State};
-use axum::response::Response;
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -44,7 +43,7 @@ use tokio::task::JoinSet;
 
 use crate::backoff::jitter;
 pub use call::Collection;
-use connection::{ConnectionCutter, Downtime, FaultyListener};
+use connection::{ConnectionCutter, Downtime, FaultyListener, serve};
 pub use faults::{FAULTS, Fault};
 use handler::Request;
 pub use limits::Tier;
@@ -86,7 +85,7 @@ pub struct Emulator {
     service: Arc<Mutex<Service>>,
     resources: Vec<EmulatedResource>,
     authority: Option<String>,
-    servers: JoinSet<io::Result<()>>,
+    servers: JoinSet<()>,
 }
 
 impl Emulator {
@@ -127,7 +126,7 @@ impl Emulator {
         let mut servers = JoinSet::new();
         let started = Instant::now();
         for (account, (listener, resource)) in listeners.into_iter().zip(&resources).enumerate() {
-            let server = Server {
+            let server = Arc::new(Server {
                 service: Arc::clone(&service),
                 account,
                 name: resource.name.clone(),
@@ -135,12 +134,11 @@ impl Emulator {
                 jitter: options.jitter,
                 hang: Downtime::new(started, &options.hang, &resource.name),
                 on_request: Arc::clone(&on_request),
-            };
-            let router = Router::new().fallback(serve).with_state(server);
-            let router = router.into_make_service_with_connect_info::<ConnectionCutter>();
+            });
             let downtime = Downtime::new(started, &options.down, &resource.name);
             let tls = tls.as_ref().map(|tls| tls.acceptor.clone());
-            servers.spawn(async move { axum::serve(FaultyListener { listener, downtime, tls }, router).await });
+            let answer = move |cutter, request| answer(Arc::clone(&server), cutter, request);
+            servers.spawn(serve(FaultyListener { listener, downtime, tls }, answer));
         }
         Ok(Self { service, resources, authority: tls.map(|tls| tls.authority), servers })
     }
@@ -169,6 +167,11 @@ impl Emulator {
         if let Some(account) = lock(&self.service).accounts.get_mut(resource) {
             account.stored.insert((collection, id.to_owned()), Stored::ready(body));
         }
+    }
+
+    /// Lets the ids of unused authorizations stay reserved after a deletion. What the service does is not documented.
+    pub fn keep_reserved_ids(&self) {
+        lock(&self.service).accounts.iter_mut().for_each(|account| account.deletion_frees_reserved_id = false);
     }
 
     /// Deletes a model or classifier from a resource.
@@ -200,7 +203,7 @@ impl Emulator {
     /// The failure of the server.
     pub async fn run(&mut self) -> io::Result<()> {
         match self.servers.join_next().await {
-            Some(ended) => ended.map_err(io::Error::other)?,
+            Some(ended) => ended.map_err(io::Error::other),
             None => Ok(()),
         }
     }
@@ -212,7 +215,6 @@ fn lock(service: &Mutex<Service>) -> MutexGuard<'_, Service> {
 }
 
 /// The HTTP server of one resource.
-#[derive(Clone)]
 struct Server {
     service: Arc<Mutex<Service>>,
     account: usize,
@@ -223,18 +225,19 @@ struct Server {
     on_request: OnRequest,
 }
 
-async fn serve(
-    State(server): State<Server>,
-    ConnectInfo(cutter): ConnectInfo<ConnectionCutter>,
-    request: http::Request<Body>,
-) -> Response {
+/// Answers a request. The cutter is that of its connection.
+async fn answer(
+    server: Arc<Server>,
+    cutter: ConnectionCutter,
+    request: http::Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let began = Instant::now();
     if server.hang.is_now() {
         std::future::pending::<()>().await;
     }
     let (Parts { method, uri, headers, .. }, body) = request.into_parts();
     let max_body = if uri.path().ends_with("analyze") { MAX_DOCUMENT } else { MAX_BODY };
-    let body = axum::body::to_bytes(body, max_body).await;
+    let body = Limited::new(body, max_body).collect().await.map(http_body_util::Collected::to_bytes);
     tokio::time::sleep(server.latency + server.jitter.mul_f64(jitter())).await;
     let request_id = new_id();
     let (reply, region, date) = match &body {
@@ -271,8 +274,8 @@ async fn serve(
 }
 
 /// Adds the headers that all answers of the service have.
-fn response(reply: Reply, request_id: &str, region: &str, date: Timestamp) -> Response {
-    let mut response = Response::new(Body::empty());
+fn response(reply: Reply, request_id: &str, region: &str, date: Timestamp) -> Response<Full<Bytes>> {
+    let mut response = Response::default();
     *response.status_mut() = reply.status;
     let mut header = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -299,7 +302,7 @@ fn response(reply: Reply, request_id: &str, region: &str, date: Timestamp) -> Re
         }
     }
     if let Some(body) = reply.body {
-        *response.body_mut() = Bytes::from(body.to_string()).into();
+        *response.body_mut() = Full::from(body.to_string());
     }
     response
 }

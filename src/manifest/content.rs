@@ -234,7 +234,7 @@ impl CopyRecord {
             created: shown.and_then(|training| training.created),
             modified: shown.and_then(|training| training.modified),
             expires: shown.and_then(|training| training.expires),
-            document_types: BTreeMap::new(),
+            document_types: Vec::new(),
             components: Vec::new(),
             is_complete: false,
             unreadable: None,
@@ -293,7 +293,11 @@ impl Content {
     /// # Errors
     /// When it is another file, or was damaged.
     pub(super) fn from_json(text: &str) -> Result<Self, Error> {
-        let document: Value = serde_json::from_str(text).map_err(|error| damaged(&error.to_string()))?;
+        let document = match text.trim_start().chars().next() {
+            None => return Err(Error::settings("is empty", "give the path of a manifest, or of a new file")),
+            Some('{') => serde_json::from_str::<Value>(text).map_err(|error| damaged(&error.to_string()))?,
+            Some(_) => Value::Null,
+        };
         match document.get("schema").and_then(Value::as_str) {
             Some(SCHEMA) => {}
             Some(_) => return Err(unusable("has a format that this version of frcopy does not know")),

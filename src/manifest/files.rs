@@ -1,13 +1,11 @@
 //! The files of a manifest on disk: read whole, replaced atomically, and changed only under a lock.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use fs4::fs_std::FileExt;
 
 use crate::text_file::{new_private_file, read_limited, refuse_irregular};
 
@@ -115,9 +113,11 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
 /// Locks a file unless another process has locked it. Some network file systems have no locks: there, two commands must
 /// not share a manifest.
 pub(super) fn try_lock(file: &File) -> io::Result<bool> {
-    match file.try_lock_exclusive() {
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
-        locked => locked,
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -16,7 +16,7 @@ use super::content::{Key, ModelKey};
 use super::files;
 use super::lines::{self, AnnouncedStart, OpenEntry};
 use crate::authorization_file;
-use crate::copy::{AuthorizeEntry, CopyOf, EntryId, Journal, OpenOperations, StartEntry, Unfinished, owned_by_other};
+use crate::copy::{AuthorizeEntry, CopyOf, EntryId, Journal, OpenOperations, StartEntry, Unfinished};
 use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
@@ -373,7 +373,11 @@ impl Journal for FileJournal {
         is_open.unwrap_or(true)
     }
 
-    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {
+    fn excludes_others(&self) -> bool {
+        true
+    }
+
+    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
         let id = EntryId(Uuid::new_v4());
         let written = self.locked(|state| {
             self.read(state)?;
@@ -387,7 +391,7 @@ impl Journal for FileJournal {
             self.write(state, &lines::authorize(id, self.run, entry)).map(|()| true)
         });
         let is_free = written.map_err(|error| self.unwritable(error))?;
-        if is_free { Ok(id) } else { Err(owned_by_other(entry.source_id)) }
+        Ok(is_free.then_some(id))
     }
 
     fn before_start(&self, id: EntryId, entry: &StartEntry<'_>) -> Result<(), Error> {
@@ -457,7 +461,7 @@ mod tests {
             version,
             target_time: None,
         };
-        let id = journal.before_authorize(&entry).unwrap();
+        let id = journal.before_authorize(&entry).unwrap().unwrap();
         assert!(journal.has_open(&copy_to(&target)) && !journal.has_open(&copy_to(&other)));
         assert!(!journal.has_open(&CopyOf { kind: Some(Kind::Classifier), ..copy_to(&target) }));
         journal.ended(id);

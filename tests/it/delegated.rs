@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use assert_cmd::Command;
 use frcopy::emulator::{Collection, Options};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
+use crate::support::raw_server::{read_request, serve_each};
 use crate::support::{
     ACCESS_TOKEN, Authorization, CommandOutput, MODEL as MODEL_ID, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService,
-    Step, V2_1, V4_0, frcopy, on_every_version, reply, run,
+    Step, TARGET_KEY, V2_1, V4_0, frcopy, on_every_version, reply, run,
 };
 
 const MODEL: &str = "invoices-v4.0-1";
@@ -102,6 +106,38 @@ fn a_model_of_every_version_is_copied_between_parties_that_share_no_key() {
         let changes = parties.pair.mutating_requests();
         assert_eq!(changes.len(), 2, "{changes:?}");
         assert!(changes[0].starts_with("target POST") && changes[1].starts_with("source POST"), "{changes:?}");
+    }
+}
+
+#[test]
+fn a_region_that_is_not_the_targets_is_refused_before_an_authorization_for_another_party() {
+    let parties = Parties::new();
+    let text = "the target is in westus2, and --target-region is westeurope";
+    parties.authorize(&["--api-version", "2.1", "--target-region", "westeurope"]).expect(2, &[text]);
+    assert_eq!((parties.pair.mutating_requests(), parties.file().exists()), (Vec::new(), false));
+
+    // A target whose answers have no region proves nothing.
+    let service = ScriptedService::new(V2_1);
+    let address = ["--target-resource-id", RESOURCE_ID, "--target-region", "westeurope"];
+    let mut command = frcopy();
+    command.env("FRCOPY_TARGET_ENDPOINT", service.target.uri()).env("FRCOPY_TARGET_KEY", TARGET_KEY);
+    command.args(["authorize", "--api-version", "2.1", "--out", "-"]).args(address);
+    // Stdout has the access token.
+    CommandOutput::of(&mut command).expect(0, &[]);
+}
+
+#[test]
+fn an_authorization_for_another_id_than_that_of_the_model_is_not_used_silently() {
+    for (version, model) in [("3.0", "invoices-v3.0-1"), ("3.1", "invoices-v3.1-1"), ("4.0", MODEL)] {
+        let text = "the authorization is for the id backup, which the copy gets";
+        let parties = Parties::new();
+        parties.authorize(&["backup", "--api-version", version]).expect(0, &[]);
+        parties.copy(&[model, "--dry-run"]).expect(0, &[text]);
+        parties.copy(&[model]).expect(0, &[text]);
+        fs::remove_file(parties.file()).unwrap();
+        parties.authorize(&[model, "--api-version", version]).expect(0, &[]);
+        let output = parties.copy(&[model]).expect(0, &[]);
+        assert!(!output.stderr.contains("which the copy gets"), "{output:#?}");
     }
 }
 
@@ -260,6 +296,21 @@ fn an_authorization_that_expired_by_the_local_clock_is_used_with_a_warning() {
 }
 
 #[test]
+fn an_authorization_is_valid_by_the_clocks_of_the_resources_whatever_the_local_clock_says() {
+    for (version, model) in [("2.1", ""), ("3.0", "invoices-v3.0-1"), ("3.1", "invoices-v3.1-1"), ("4.0", MODEL)] {
+        // The local clock is two days ahead.
+        let behind = |name: &str| (name.to_owned(), SignedDuration::from_hours(-48));
+        let clock_skew = vec![behind("source"), behind("target")];
+        let options = Options { operation_time: Duration::ZERO, clock_skew, ..Options::default() };
+        let parties = Parties { pair: EmulatedPair::with_options(&options), folder: TempDir::new().unwrap() };
+        let model = if model.is_empty() { parties.v2_1_model() } else { model.to_owned() };
+        let id = (version != "2.1").then_some("backup");
+        parties.authorize(&["--api-version", version].into_iter().chain(id).collect::<Vec<_>>()).expect(0, &[]);
+        parties.copy(&[&model]).expect(0, &["by this machine's clock; the service decides", "copied"]);
+    }
+}
+
+#[test]
 fn options_of_the_target_side_are_refused_with_an_authorization() {
     let parties = Parties::new();
     parties.authorize(&["backup"]).expect(0, &[]);
@@ -313,6 +364,11 @@ fn an_interrupted_copy_is_resumed_on_the_source_side() {
 
 /// `copy --authorization` with an authorization from stdin. The target must not get any request.
 fn copy_with_authorization(service: &ScriptedService) -> CommandOutput {
+    copy_from(&service.source.uri(), service)
+}
+
+/// The same from another source.
+fn copy_from(source: &str, service: &ScriptedService) -> CommandOutput {
     let version = service.version;
     let payload = Authorization::json(version, version.copy_id());
     let mut payload: Value = serde_json::from_str(&payload).unwrap();
@@ -329,7 +385,7 @@ fn copy_with_authorization(service: &ScriptedService) -> CommandOutput {
         "authorization": payload});
     let mut command = frcopy();
     command
-        .env("FRCOPY_SOURCE_ENDPOINT", service.source.uri())
+        .env("FRCOPY_SOURCE_ENDPOINT", source)
         .env("FRCOPY_SOURCE_KEY", SOURCE_KEY)
         .args(["copy", MODEL_ID, "--authorization", "-", "--poll-interval", "5ms", "--timeout", "3s"])
         .write_stdin(file.to_string());
@@ -376,4 +432,20 @@ fn the_authorization_of_a_file_reaches_the_source_unchanged() {
     let start: Value = serde_json::from_str(&service.only(Step::Start).body).unwrap();
     assert_eq!((&start["targetResourceId"], &start["targetResourceRegion"]), (&json!(RESOURCE_ID), &json!("westus2")));
     assert_eq!(start["copyAuthorization"]["accessToken"], ACCESS_TOKEN);
+}
+
+#[test]
+fn an_authorization_is_not_used_while_the_source_has_not_answered_a_single_request() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        let starts = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&starts);
+        // The server closes each connection without an answer.
+        let silent = serve_each(move |mut stream| {
+            let request = read_request(&mut stream).unwrap_or_default();
+            seen.fetch_add(usize::from(request.starts_with("POST")), Ordering::SeqCst);
+        });
+        copy_from(&format!("http://{silent}"), &service).expect(7, &["the source did not answer"]);
+        assert_eq!(starts.load(Ordering::SeqCst), 0);
+    });
 }

@@ -247,7 +247,7 @@ fn a_proxy_that_is_not_there_refuses_or_inspects_tls_fails() {
     };
     expect(&mut with_proxy("http://127.0.0.1:9"), "https://contoso.invalid cannot be reached");
     let refusing = plain_server(|_| b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n".into());
-    expect(&mut with_proxy(&url(refusing)), "that firewalls and proxies let this machine through");
+    expect(&mut with_proxy(&url(refusing)), "requires authentication (HTTP 407)");
     // It opens the connections with a certificate of its own.
     let inspecting = TunnelProxy::to(crate::tls::server());
     expect(&mut with_proxy(&inspecting.url()), "if a proxy inspects TLS, add its certificate");

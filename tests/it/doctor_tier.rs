@@ -179,6 +179,19 @@ fn an_azure_cli_that_hangs_is_killed_and_delays_nothing_else() {
 }
 
 #[test]
+fn an_azure_cli_that_hangs_when_it_is_asked_for_a_token_is_killed_and_the_connection_is_checked() {
+    let remote = Remote::with_script("sleep 600 &\necho $! > \"$(dirname \"$0\")/process\"\nwait\n");
+    let began = Instant::now();
+    let mut command = remote.doctor("SOURCE");
+    command.env_remove("FRCOPY_SOURCE_KEY").env("FRCOPY_SOURCE_AUTH", "entra").args(["--timeout", "6s"]);
+    command.env("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential");
+    Findings::of(&mut command)
+        .expect(7, &[("authentication", "failed", "no token for the source came in time"), ("connection", "ok", "")]);
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_killed(&fs::read_to_string(remote.az.folder.path().join("process")).unwrap());
+}
+
+#[test]
 fn the_azure_cli_gets_no_key_from_the_doctor() {
     let remote = Remote::with_script("env > \"$(dirname \"$0\")/environment\"; exit 1\n");
     let mut command = remote.doctor("SOURCE");

@@ -110,7 +110,7 @@ fn an_injected_error_occurs_once_and_has_its_remedy() {
     let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "InternalServerError"]);
     emulator.copy(&["invoices-v4.0-1"]).expect(0, &["could not start the copy (HTTP 500)", "sending again"]);
     let emulator = EmulatorProcess::start(&["--operation-time", "0s", "--fail", "2024"]);
-    emulator.copy(&[&emulator.custom_model()]).expect(3, &["2024", "a true pair"]);
+    emulator.copy(&[&emulator.custom_model()]).expect(3, &["2024", "to those of the target"]);
 }
 
 #[test]

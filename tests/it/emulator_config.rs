@@ -155,7 +155,7 @@ fn resources_without_names_of_their_own_have_no_configuration() {
     let path = config_in(&folder);
     refused(&[], &path).expect(2, &["--write-config needs names", "--resources east,west"]);
     refused(&["--resources", "3"], &path).expect(2, &["--write-config needs names"]);
-    refused(&["--resources", "east,target"], &path).expect(2, &["the name \"target\"", "but of the sides of a copy"]);
+    refused(&["--resources", "east,target"], &path).expect(2, &["target is the name of a side of a copy"]);
     refused(&THREE, Path::new("-")).expect(2, &["--write-config does not name a file"]);
     assert_eq!(files_in(folder.path()), Vec::<String>::new());
 }

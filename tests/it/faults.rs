@@ -117,7 +117,7 @@ fn code_2024_gets_the_remedy_for_a_wrong_resource_id_or_region() {
     let failed = Operation::failed(V2_1, "2024", "Could not retrieve authorization metadata.");
     service.on(Step::Poll, [failed.answer()]);
     run(&mut service.copy())
-        .expect(3, &["2024: Could not", "help: make --target-resource-id and --target-region a true pair"]);
+        .expect(3, &["2024: Could not", "help: set --target-resource-id and --target-region to those of the target"]);
 }
 
 #[test]
@@ -217,6 +217,18 @@ fn a_429_is_retried_with_the_same_authorization() {
         assert_eq!((service.count(Step::Authorize), service.count(Step::Start)), (2, 3));
         let bodies: Vec<_> = service.seen().into_iter().filter(|seen| seen.step == Some(Step::Start)).collect();
         assert!(bodies.iter().all(|seen| seen.body == bodies[0].body));
+    });
+}
+
+#[test]
+fn a_poll_is_repeated_when_the_service_asks_for_it_and_not_later() {
+    on_every_version(|version| {
+        let throttled = error_reply(429, "429", "Rate limit is exceeded.").insert_header("Retry-After", "1");
+        let service = ScriptedService::new(version);
+        let succeeded = Operation::with_status(version, "succeeded").answer();
+        service.on(Step::Poll, std::iter::repeat_n(throttled, 5).chain([succeeded]));
+        // With a growing backoff, the sixth poll would be sent after half a minute.
+        run(service.copy().args(["--timeout", "12s"])).expect(0, &[]);
     });
 }
 
@@ -365,6 +377,34 @@ fn a_verification_without_an_answer_is_a_warning() {
 }
 
 #[test]
+fn a_verification_is_repeated_while_the_target_answers_with_errors_that_may_pass() {
+    on_every_version(|version| {
+        for status in [408, 429, 500, 502, 503, 504] {
+            let service = ScriptedService::new(version);
+            let ready = Model::copy_of_example(version).answer();
+            service.on(Step::Verify, std::iter::repeat_n(reply(status), 4).chain([ready]));
+            let output = run(service.copy().args(["--output", "json"])).expect(0, &[]);
+            assert_eq!(output.json()["verified"], true, "{status} {output:#?}");
+        }
+    });
+}
+
+#[test]
+fn a_verification_that_gets_no_answer_for_ten_seconds_is_a_warning() {
+    on_every_version(|version| {
+        for (last_said, code) in [(None, 0), (Some(Model::reserved(version)), 8)] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Verify, last_said.into_iter().chain([reply(500)]));
+            let began = Instant::now();
+            let output = run(service.copy().args(["--output", "json"])).expect(code, &["the copy succeeded"]);
+            assert_eq!(output.json()["verified"], false, "{output:#?}");
+            let took = began.elapsed().as_secs_f64();
+            assert!((8.0..13.0).contains(&took), "{took} {output:#?}");
+        }
+    });
+}
+
+#[test]
 fn an_unreachable_server_is_reported_within_the_deadline() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
@@ -451,14 +491,15 @@ fn an_exhausted_call_volume_while_polling_prints_the_operation_url() {
 #[test]
 fn after_the_deadline_nothing_is_authorized_or_started() {
     on_every_version(|version| {
-        let slow = |answer: ResponseTemplate| answer.set_delay(Duration::from_secs(4));
+        let slow = |answer: ResponseTemplate, seconds| answer.set_delay(Duration::from_secs(seconds));
         let service = ScriptedService::new(version);
-        service.on(Step::GetSource, [slow(Model::example(version).answer())]);
+        service.on(Step::GetSource, [slow(Model::example(version).answer(), 4)]);
         run(service.copy().args(["--timeout", "2s"])).expect(7, &["the deadline passed before the copy was started"]);
         assert_eq!(service.count(Step::Authorize), 0);
 
         let service = ScriptedService::new(version);
-        service.on(Step::Authorize, [slow(Authorization::answer(version, version.copy_id()))]);
+        // It comes within a second after the deadline: later answers are not waited for.
+        service.on(Step::Authorize, [slow(Authorization::answer(version, version.copy_id()), 3)]);
         service.on(Step::GetTarget, [Model::not_found(version)]);
         let texts = ["the deadline passed before the copy was started", "released: the target has deleted"];
         run(service.copy().args(["--timeout", "3s"])).expect(7, &texts);

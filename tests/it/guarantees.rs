@@ -212,6 +212,37 @@ fn an_authorize_request_that_is_answered_with_503_until_the_deadline_ends_with_i
 }
 
 #[test]
+fn at_the_deadline_the_id_of_a_lost_authorize_is_released_after_three_looks_over_seven_seconds() {
+    for version in DOCUMENT_VERSIONS {
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [reply(500)]);
+        let begun = Instant::now();
+        run(service.copy().args(["--timeout", "3s"])).expect(7, &["released", "HTTP 500"]);
+        let took = begun.elapsed().as_secs();
+        assert!((9..14).contains(&took), "{took} {:#?}", service.seen());
+        // Three looks, and one right before the deletion.
+        assert_eq!((service.count(Step::ListOperations), service.count(Step::Release)), (4, 1));
+    }
+}
+
+#[test]
+fn the_id_of_a_lost_authorize_is_named_where_no_list_proves_that_it_is_unused() {
+    let readable = || Operation::list([]);
+    for version in DOCUMENT_VERSIONS {
+        let unreadable = || Operation::list([json!({"operationId": 7})]);
+        let running = Operation::list([Operation::list_item(version, "2999-01-01T00:00:00Z")]);
+        for list in [vec![reply(404)], vec![readable(), unreadable()], vec![readable(), readable(), running]] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Authorize, [reply(500)]);
+            service.on(Step::ListOperations, list);
+            let output = run(service.copy().args(["--timeout", "3s"])).expect(7, &["may remain reserved"]);
+            assert!(output.stderr.contains(version.copy_id()), "{output:#?}");
+            assert_eq!(service.count(Step::Release), 0, "{output:#?}");
+        }
+    }
+}
+
+#[test]
 fn a_reservation_of_another_process_is_never_deleted() {
     for version in DOCUMENT_VERSIONS {
         let service = ScriptedService::new(version);

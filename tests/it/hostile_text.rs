@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{
     CommandOutput, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, error_reply, frcopy, on_every_version,
+    reply,
 };
 
 /// A control sequence, line breaks, commands of both CI systems, and characters that reverse or hide text.
@@ -120,7 +121,13 @@ fn copy_and_wait_show_no_hostile_text_of_an_answer_raw() {
         let status = || Operation::with_status(version, HOSTILE).answer();
         let failed = || Operation::failed(version, HOSTILE, HOSTILE).answer();
         for output in ["text", "json"] {
-            let faults: [&dyn Fn(&ScriptedService); 5] = [
+            let with_fragment = |service: &ScriptedService| {
+                let location = format!("{}##vso[task.complete]\u{9b}32m", service.operation_url());
+                let location = http::HeaderValue::from_bytes(location.as_bytes()).unwrap();
+                service.on(Step::Start, [reply(202).insert_header("Operation-Location", location)]);
+            };
+            let faults: [&dyn Fn(&ScriptedService); 6] = [
+                &with_fragment,
                 &|service| service.on(Step::Poll, [status(), failed()]),
                 &|service| service.on(Step::Start, [error_reply(400, HOSTILE, HOSTILE)]),
                 &|service| service.on(Step::Authorize, [error_reply(403, HOSTILE, HOSTILE)]),
@@ -141,7 +148,8 @@ fn copy_and_wait_show_no_hostile_text_of_an_answer_raw() {
                 service.on(Step::Poll, [status(), failed()]);
                 let mut command = frcopy();
                 command.env("FRCOPY_SOURCE_KEY", SOURCE_KEY).env("FRCOPY_TARGET_KEY", TARGET_KEY);
-                command.args(["wait", &service.operation_url(), "--poll-interval", "10ms", "--output", output]);
+                let url = format!("{}##vso[task.complete]::error::x", service.operation_url());
+                command.args(["wait", &url, "--poll-interval", "10ms", "--output", output]);
                 command
             });
         }

@@ -107,6 +107,23 @@ fn a_running_copy_to_the_same_id_is_adopted() {
 }
 
 #[test]
+fn after_an_interruption_the_same_command_names_the_running_copy_and_so_does_a_dry_run() {
+    let options = Options { operation_time: Duration::from_secs(6), ..Options::default() };
+    std::thread::scope(|scope| {
+        for id in ["invoices-v3.0-1", "invoices-v3.1-1", "invoices-v4.0-1", "classifier-v4.0-1"] {
+            let options = &options;
+            scope.spawn(move || {
+                let pair = pair_with_running_copy(options, &[id]);
+                let text = format!("a copy to the target id {id} is already running");
+                pair.copy(&[id, "--dry-run"]).expect(6, &[&text, "wait for it: frcopy wait 'http"]);
+                pair.copy(&[id]).expect(6, &[&text, "wait for it: frcopy wait 'http"]);
+                pair.copy(&[id, "--dry-run", "--if-exists", "skip"]).expect(0, &["would copy"]);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_running_copy_to_another_target_is_not_adopted() {
     let options = Options { resources: 3, operation_time: Duration::from_secs(4), ..Options::default() };
     let pair = pair_with_running_copy(&options, &["invoices-v4.0-1"]);

@@ -56,17 +56,18 @@ impl Journaled {
 
     /// Copies a model and kills the command when the emulator gets a request. The emulator carries it out.
     pub(crate) fn killed_at(request: Request, model: impl Fn(&EmulatedPair) -> String) -> (Self, String) {
-        Self::killed_with(&[], request, model)
+        Self::killed_with(&options(), &[], request, model)
     }
 
     fn killed_with(
+        options: &Options,
         options_of_copy: &[&str],
         request: Request,
         model: impl Fn(&EmulatedPair) -> String,
     ) -> (Self, String) {
         let process = SignalTarget::default();
         let observed = process.clone();
-        let pair = EmulatedPair::with_observer(&options(), move |served| {
+        let pair = EmulatedPair::with_observer(options, move |served| {
             if is(request, served) {
                 observed.signal_if("-KILL", || true);
             }
@@ -202,11 +203,26 @@ fn after_a_kill_during_the_polls_the_same_command_goes_on_polling() {
 }
 
 #[test]
-fn after_a_kill_during_an_authorize_request_the_reserved_id_is_named_with_its_time() {
+fn after_a_kill_during_an_authorize_request_the_reserved_id_is_released_and_the_model_copied() {
     thread::scope(|scope| {
         for model in models().into_iter().skip(1) {
             scope.spawn(move || {
                 let (killed, model) = Journaled::killed_at(Request::Authorize, model);
+                let released = format!("released: the target has deleted the reserved {model}");
+                killed.copy(&[&model]).expect(0, &[&released, "copied"]);
+                killed.assert_copied_once(&model);
+            });
+        }
+    });
+}
+
+#[test]
+fn after_a_kill_during_an_authorize_request_an_id_that_stays_reserved_is_named_with_its_time() {
+    thread::scope(|scope| {
+        for model in models().into_iter().skip(1) {
+            scope.spawn(move || {
+                let (killed, model) = Journaled::killed_at(Request::Authorize, model);
+                killed.pair.emulator.keep_reserved_ids();
                 for _ in 0..2 {
                     let what = format!(
                         "the id {model} of the target is reserved by an earlier command, which was killed, until"
@@ -225,6 +241,52 @@ fn after_a_kill_during_an_authorize_request_of_v2_1_the_blank_model_is_named() {
     let blank = killed.pair.ids(TARGET, Collection::CustomModels).into_iter().next().unwrap();
     killed.copy(&[&model]).expect(0, &[&format!("{blank} may remain reserved"), "copied"]);
     killed.assert_copied_once(&model);
+}
+
+/// Resources whose clocks are this many hours ahead of the local one, the source's one hour more.
+fn options_with_clocks(hours: i64) -> Options {
+    let ahead = |name: &str, hours| (name.to_owned(), SignedDuration::from_hours(hours));
+    let clock_skew = vec![ahead("source", hours + 1), ahead("target", hours)];
+    Options { operation_time: Duration::from_secs(5), clock_skew, ..options() }
+}
+
+#[test]
+fn whether_an_authorization_and_a_start_are_old_is_judged_by_the_clocks_of_the_resources() {
+    thread::scope(|scope| {
+        for hours in [-48, 48] {
+            for model in models() {
+                scope.spawn(move || {
+                    let (killed, model) =
+                        Journaled::killed_with(&options_with_clocks(hours), &[], Request::Start, model);
+                    killed.copy(&[&model]).expect(0, &["continuing the copy", "copied"]);
+                    assert_eq!(killed.pair.mutating_requests(), Vec::<String>::new(), "{hours}");
+                    killed.assert_copied_once(&model);
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn until_when_an_id_is_reserved_is_judged_by_the_clock_of_the_target() {
+    thread::scope(|scope| {
+        for hours in [-48, 48] {
+            for model in models().into_iter().skip(1) {
+                scope.spawn(move || {
+                    let options = options_with_clocks(hours);
+                    let (killed, model) = Journaled::killed_with(&options, &[], Request::Authorize, model);
+                    killed.pair.emulator.keep_reserved_ids();
+                    let text = "is reserved by an earlier command, which was killed, until ";
+                    let output = killed.copy(&[&model]).expect(6, &[text]);
+                    let (_, until) = output.stderr.split_once(text).unwrap();
+                    let until: Timestamp = until.split(' ').next().unwrap().parse().unwrap();
+                    let left = Timestamp::now().duration_until(until) - SignedDuration::from_hours(hours);
+                    assert!((50..=60).contains(&left.as_mins()), "{left} {output:#?}");
+                    assert!(killed.journal().exists());
+                });
+            }
+        }
+    });
 }
 
 #[test]
@@ -306,7 +368,7 @@ fn put_older(pair: &EmulatedPair, model: &str) {
 fn after_a_kill_during_the_deletion_of_the_staging_copy_the_same_command_ends_the_replacement() {
     let replace = ["--if-exists", "replace"];
     for model in ["invoices-v3.0-1", "invoices-v4.0-1"] {
-        let (journaled, model) = Journaled::killed_with(&replace, Request::DeleteStaging, |pair| {
+        let (journaled, model) = Journaled::killed_with(&options(), &replace, Request::DeleteStaging, |pair| {
             put_older(pair, model);
             model.into()
         });

@@ -28,16 +28,19 @@ fn options(models: usize) -> Options {
 }
 
 #[test]
-fn a_dry_run_and_a_skip_of_what_is_there_read_lists_and_no_models() {
+fn a_dry_run_and_a_skip_and_a_replacement_of_what_is_there_read_lists_and_no_models() {
     let (pair, requests) = recorded_pair(&options(12));
-    let dry_run = ["--all", "--dry-run", "--if-exists", "skip"];
-    for (arguments, text) in [(&dry_run[..], "60 would be copied"), (&["--all"], "60 copied"), (&dry_run, "60 already")]
-    {
+    let expect = |arguments: &[&str], text: &str, reads_models: bool| {
         requests.lock().unwrap().clear();
-        pair.copy(arguments).expect(0, &[text]);
+        pair.copy(&[&["--all"], arguments].concat()).expect(0, &[text]);
         let requests = requests.lock().unwrap();
-        assert_eq!(requests.iter().any(|request| is_read_of_model(request)), arguments == ["--all"], "{requests:#?}");
-    }
+        assert_eq!(requests.iter().any(|request| is_read_of_model(request)), reads_models, "{requests:#?}");
+    };
+    expect(&["--dry-run", "--if-exists", "skip"], "60 would be copied", false);
+    expect(&["--dry-run", "--if-exists", "replace"], "60 would be copied", false);
+    expect(&[], "60 copied", true);
+    expect(&["--dry-run", "--if-exists", "skip"], "60 already", false);
+    expect(&["--if-exists", "replace"], "60 already", false);
 }
 
 #[test]

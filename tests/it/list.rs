@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use frcopy::emulator::Collection;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE};
@@ -33,15 +34,16 @@ fn the_table_shows_kind_version_dates_and_description() {
     let info = json!({"modelId": id, "status": "invalid", "modelName": "broken", "createdDateTime": "2026-01-01T00:00:00Z",
         "lastUpdatedDateTime": "2026-01-01T00:00:00Z"});
     pair.emulator.put(SOURCE, Collection::CustomModels, id, json!({"modelInfo": info}));
+    let in_a_month = (Timestamp::now() + SignedDuration::from_hours(30 * 24 + 1)).to_string();
+    pair.set(SOURCE, Collection::DocumentModels, "invoices-v3.1-1", "/expirationDateTime", json!(in_a_month));
     let table = pair.run(&["list", "source"]).expect(0, &[]).stdout;
     let line = |id: &str| table.lines().find(|line| line.starts_with(id)).unwrap();
     assert!(table.starts_with("MODEL ID "), "{table}");
     assert!(line(id).contains("model       v2.1  2026-01-01") && line(id).ends_with("(invalid) broken"), "{table}");
     assert!(line("invoices-v4.0-1").ends_with("two lines  [31m"), "{table}");
-    assert!(
-        line("classifier-v4.0-1").contains("classifier  v4.0") && line("classifier-v4.0-1").contains(" (in 72"),
-        "{table}"
-    );
+    assert!(line("classifier-v4.0-1").contains("classifier  v4.0"), "{table}");
+    assert!(line("invoices-v3.1-1").contains(" (in 30 days)"), "{table}");
+    assert_eq!(table.matches(" (in ").count(), 1, "the others expire later, or never: {table}");
     let empty = pair.run(&["list", "target"]).expect(0, &["the target has no custom models and classifiers"]);
     assert_eq!(empty.stdout, "");
 }

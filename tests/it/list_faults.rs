@@ -6,8 +6,8 @@ use wiremock::{MockServer, Request, ResponseTemplate};
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::{
-    MODEL, Model, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1, error_reply, frcopy_between, mock_server,
-    reply, run,
+    MODEL, Model, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1, Version, error_reply, frcopy_between,
+    mock_server, on_every_version, reply, run,
 };
 
 const MODELS: &str = "/documentintelligence/documentModels";
@@ -81,6 +81,61 @@ fn one_404_for_one_list_is_not_taken_for_a_version_that_is_not_offered() {
         run(&mut command(&incomplete, &both_incomplete.uri(), &["check"])).expect(5, &[what, "help: run the"]);
         run(&mut command(&incomplete, &complete, &["list", "source"])).expect(5, &[&on("source")]);
     }
+}
+
+/// A resource with one version, whose list of models has this answer.
+fn resource_of(version: Version, list: impl Fn() -> ResponseTemplate + Send + Sync + 'static) -> MockServer {
+    let models = version.model("").split('?').next().unwrap().trim_end_matches('/').to_owned();
+    mock_server(move |request| {
+        let is_summary = request.url.query().is_some_and(|query| query.contains("op=summary"));
+        match request.url.path() {
+            path if path == models && !is_summary => list(),
+            path if path == models => reply(200).set_body_json(json!({"summary": {"count": 0, "limit": 5000}})),
+            path if path.ends_with("/info") => {
+                reply(200).set_body_json(json!({"customDocumentModels": {"count": 1, "limit": 500}}))
+            }
+            _ => not_offered(),
+        }
+    })
+}
+
+#[test]
+fn one_404_for_the_list_of_any_version_is_not_taken_for_an_empty_list() {
+    on_every_version(|version| {
+        let (missing, empty) = (resource_of(version, not_offered), resource_of(version, move || list_of(version, &[])));
+        let text = format!("the source offers v{}, but does not show its list of models", version.number);
+        let scope = ["--api-version", version.number, "--kind", "model"];
+        for arguments in [&["copy", "--all", "--dry-run"][..], &["copy", "--all"], &["check"], &["list", "source"]] {
+            let arguments = [arguments, &scope].concat();
+            let output = run(&mut command(&missing.uri(), &empty.uri(), &arguments)).expect(5, &[&text]);
+            assert_eq!(output.stdout, "", "{arguments:?}");
+        }
+        let output = run(&mut command(&empty.uri(), &missing.uri(), &[&["check"], &scope[..]].concat()));
+        output.expect(5, &["but does not show its list of models"]);
+    });
+}
+
+fn list_of(version: Version, ids: &[&str]) -> ResponseTemplate {
+    let field = if version.is_v2_1() { "modelList" } else { "value" };
+    let models: Vec<_> = ids.iter().map(|id| Model::list_entry(version, id)).collect();
+    reply(200).set_body_json(json!({field: models}))
+}
+
+#[test]
+fn a_model_that_a_list_of_any_version_names_twice_is_selected_once() {
+    on_every_version(|version| {
+        let twice = resource_of(version, move || list_of(version, &[MODEL, MODEL]));
+        let empty = resource_of(version, move || list_of(version, &[]));
+        let scope = ["--api-version", version.number, "--kind", "model", "--output", "json"];
+        let output = run(&mut command(&twice.uri(), &empty.uri(), &[&["check"], &scope[..]].concat()));
+        assert_eq!(output.expect(9, &[]).stdout.lines().count(), 1);
+        // From v3.0 on the list leaves out fields, which are read: the resource does not show them.
+        let code = if version.is_v2_1() { 0 } else { 5 };
+        let copy = [&["copy", "--all", "--dry-run"], &scope[..]].concat();
+        let output =
+            run(&mut command(&twice.uri(), &empty.uri(), &copy)).expect(code, &["1 model or classifier is selected"]);
+        assert_eq!(output.stdout.lines().count(), 1, "{output:#?}");
+    });
 }
 
 #[test]

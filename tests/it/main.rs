@@ -12,12 +12,14 @@
 mod az;
 #[cfg(feature = "emulator")]
 mod batch;
+mod blank_models;
 #[cfg(feature = "emulator")]
 mod check;
 #[cfg(feature = "emulator")]
 mod check_recorded;
 #[cfg(feature = "emulator")]
 mod ci;
+mod clocks;
 mod completions;
 mod connection_faults;
 mod copy;
@@ -53,6 +55,7 @@ mod guarantees;
 mod help;
 #[cfg(feature = "emulator")]
 mod hostile_text;
+mod identity;
 #[cfg(feature = "emulator")]
 mod interrupted_batch;
 #[cfg(all(target_os = "linux", feature = "emulator"))]
@@ -69,10 +72,15 @@ mod list_faults;
 mod manifest;
 #[cfg(feature = "emulator")]
 mod manifest_ids;
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod memory;
 #[cfg(feature = "emulator")]
 mod named;
 #[cfg(feature = "emulator")]
 mod named_errors;
+#[cfg(all(feature = "emulator", target_os = "linux"))]
+mod network;
+mod proof;
 #[cfg(target_os = "linux")]
 mod proxy;
 #[cfg(all(unix, feature = "emulator"))]
@@ -83,6 +91,7 @@ mod readme;
 #[cfg(target_os = "linux")]
 #[cfg(feature = "emulator")]
 mod recipes;
+mod refused_credentials;
 mod release;
 #[cfg(all(unix, feature = "emulator"))]
 mod replace;
@@ -95,6 +104,8 @@ mod secrets;
 mod settings;
 #[cfg(unix)]
 mod signals;
+#[cfg(feature = "emulator")]
+mod simultaneous;
 mod snapshots;
 mod support;
 #[cfg(feature = "emulator")]

@@ -7,7 +7,6 @@ use std::thread;
 
 use assert_cmd::Command;
 use frcopy::emulator::Collection;
-use fs4::fs_std::FileExt;
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -197,7 +196,7 @@ fn twenty_processes_lose_no_entry() {
 fn a_manifest_that_another_process_changes_is_waited_for() {
     let records = Records::new(1);
     let lock = fs::File::create(records.folder.path().join(".models.json.lock")).unwrap();
-    lock.lock_exclusive().unwrap();
+    lock.lock().unwrap();
     records.copy(&["--all"]).expect(2, &["cannot be written", "another process locks"]);
     assert!(records.pair.mutating_requests().is_empty() && !records.path().exists());
     drop(lock);
@@ -225,7 +224,8 @@ fn a_damaged_or_foreign_file_is_refused_and_not_changed() {
     };
     for (text, what) in [
         (good[..good.len() / 2].to_owned(), "is damaged"),
-        (String::new(), "is damaged"),
+        (String::new(), "is empty"),
+        ("invoices\n".to_owned(), "is not a manifest of frcopy"),
         ("[]".to_owned(), "is not a manifest of frcopy"),
         (r#"{"name":"package","version":"1.0.0"}"#.to_owned(), "is not a manifest of frcopy"),
         (

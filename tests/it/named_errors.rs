@@ -79,9 +79,18 @@ fn several_names_after_one_option_lead_to_its_repetition() {
 #[test]
 fn an_option_or_command_that_does_not_exist_leads_to_the_right_one() {
     for (option, right) in [("--source", "--from NAME"), ("--target", "--to NAME")] {
-        let output = run(frcopy().args(["copy", "a", option, "east"])).expect(2, &["there is no option", right]);
+        let output = run(frcopy().args(["copy", "a", option, "east"])).expect(2, &["copy has no option", right]);
         assert!(!output.stderr.contains("-key"), "{output:#?}");
     }
+    run(frcopy().args(["copy", "a", "--api-versoin", "v4.0"])).expect(
+        2,
+        &["error: copy has no option --api-versoin", "help: did you mean --api-version? frcopy copy --help"],
+    );
+    run(frcopy().args(["authorize", "--target-model-id", "a"])).expect(
+        2,
+        &["error: authorize has no option", "help: give the id of the copy without an option; frcopy author"],
+    );
+    run(frcopy().args(["list", "--xyz"])).expect(2, &["error: list has no option --xyz", "help: frcopy list --help"]);
     run(frcopy().arg("lsit")).expect(2, &["error: there is no command \"lsit\"", "help: did you mean frcopy list?"]);
     run(frcopy().arg("xyz")).expect(2, &["error: there is no command \"xyz\"", "help: choose one of copy, wait"]);
     run(frcopy().arg("copy")).expect(2, &["error: the command line lacks MODEL_ID or ", "help: frcopy copy --help"]);

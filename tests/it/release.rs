@@ -236,15 +236,42 @@ fn the_scoop_manifest_and_the_homebrew_formula_name_each_archive_with_its_checks
 
 #[test]
 fn a_release_has_the_text_of_its_section_of_the_changelog_and_needs_one() {
-    let changelog =
-        |version: &str| Command::new("bash").arg(Path::new(ROOT).join(".ci/changelog")).arg(version).output().unwrap();
-    let first = changelog("0.1.0");
-    let text = String::from_utf8(first.stdout).unwrap();
-    assert!(first.status.success() && text.contains("- `frcopy copy`") && !text.contains("## ["), "{text}");
-    let missing = changelog("9.9.9");
-    assert!(!missing.status.success() && missing.stdout.is_empty());
+    let folder = tempfile::TempDir::new().unwrap();
+    for name in [".ci", ".github"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    fs::copy(Path::new(ROOT).join(".ci/changelog"), folder.path().join(".ci/changelog")).unwrap();
+    let changelog = |version: &str, unreleased: &str| {
+        let text =
+            format!("## [Unreleased]\n{unreleased}\n## [0.2.0] - 2026-01-01\n\n- New.\n\n## [0.1.0]\n\n- Old.\n");
+        fs::write(folder.path().join(".github/CHANGELOG.md"), text).unwrap();
+        Command::new("bash").arg(folder.path().join(".ci/changelog")).arg(version).output().unwrap()
+    };
+    for (version, text) in [("0.2.0", "\n- New.\n"), ("0.1.0", "\n- Old.\n")] {
+        let output = changelog(version, "");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), text, "{output:?}");
+        assert!(output.status.success(), "{output:?}");
+    }
     // A dot of the version is no pattern.
-    assert!(!changelog("0x1x0").status.success());
+    for (version, unreleased, error) in
+        [("9.9.9", "", "no entries for 9.9.9"), ("0x2x0", "", "no entries"), ("0.2.0", "\n- Newer.\n", "[Unreleased]")]
+    {
+        let output = changelog(version, unreleased);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(error), "{output:?}");
+    }
+}
+
+/// The examples of `.github/examples` are run with this version in `workflows.rs`.
+#[test]
+fn the_documents_name_the_version_of_the_crate() {
+    let archive = concat!("frcopy-", env!("CARGO_PKG_VERSION"), "-x86_64-unknown-linux-musl.tar.gz");
+    let image = concat!("ghcr.io/OWNER/frcopy:", env!("CARGO_PKG_VERSION"));
+    for (file, text) in [("README.md", archive), ("README.md", image), (".github/SECURITY.md", archive)] {
+        assert!(read(file).contains(text), "{file} does not name {text}");
+    }
+    let kubernetes = ".github/examples/kubernetes-cronjob.yml";
+    assert!(read(kubernetes).contains(image), "{kubernetes} does not name {image}");
 }
 
 /// `cargo package` leaves everything else out: the crate has no tests that need files which are not in it.

@@ -211,7 +211,7 @@ fn remedy(code: &str) -> &'static str {
     match code {
         "1002" => "correct --target-resource-id and --target-region",
         "1999" => "wait for it",
-        "2024" => "make --target-resource-id and --target-region a true pair",
+        "2024" => "set --target-resource-id and --target-region to those of the target",
         "AuthorizationError" | "AuthorizationFailed" => "run the command again",
         "ModelNotReady" => "wait until the model's training has succeeded",
         "ModelNotFound" => "check the model id",

@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::child_process::{ChildProcess, Exit};
-use crate::support::{Model, Operation, ScriptedService, Step, V4_0, error_reply, on_every_version};
+use crate::support::{
+    Authorization, CommandOutput, Model, Operation, ScriptedService, Step, V4_0, error_reply, on_every_version, reply,
+};
+
+/// The end of a command after a signal, whatever hangs: five seconds, and a second to end on a busy machine.
+const END: Duration = Duration::from_secs(6);
 
 const SIGNALS: [(&str, i32); 2] = [("-INT", 130), ("-TERM", 143)];
 
@@ -76,6 +81,72 @@ fn a_start_in_flight_is_completed_before_the_command_ends() {
         // The signal comes during the start or just before it. The copy is resumable or its id is released.
         let is_resumable = stderr.contains(&format!("frcopy wait '{}'", service.operation_url()));
         assert!(is_resumable || service.count(Step::Release) == 1, "{stderr}");
+    });
+}
+
+/// Sends a signal while a request is in flight, and checks that the command ends in time.
+#[track_caller]
+fn interrupt_at(step: Step, service: &ScriptedService) -> CommandOutput {
+    let running = ChildProcess::spawn(service.copy().args(["-v"]));
+    while service.count(step) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let began = Instant::now();
+    running.signal("-INT");
+    let Exit { code, stdout, stderr } = running.finish();
+    let took = began.elapsed();
+    let output = CommandOutput { code: code.unwrap(), stdout, stderr };
+    assert!(took < END, "{took:?} {output:#?} {:#?}", service.seen());
+    output
+}
+
+#[test]
+fn a_request_in_flight_and_the_release_after_it_take_five_seconds_in_all() {
+    on_every_version(|version| {
+        for step in [Step::Authorize, Step::Start] {
+            let service = ScriptedService::new(version);
+            let late = Duration::from_millis(2500);
+            let authorization = Authorization::answer(version, version.copy_id());
+            let (authorized, code) = match step {
+                Step::Authorize => (authorization.set_delay(late), 130),
+                // The refusal is the result, although it comes after the signal.
+                _ => (authorization, 3),
+            };
+            service.on(Step::Authorize, [authorized]);
+            service.on(Step::Start, [error_reply(400, "InvalidRequest", "No.").set_delay(late)]);
+            service.on(Step::Verify, [Model::reserved(version)]);
+            service.on(Step::Release, [reply(204).set_delay(Duration::from_secs(120))]);
+            let output = interrupt_at(step, &service).expect(code, &["remains reserved"]);
+            assert_eq!(service.count(Step::Release), 1, "{output:#?} {:#?}", service.seen());
+            assert!(output.stderr.contains(version.copy_id()), "{output:#?}");
+        }
+    });
+}
+
+#[test]
+fn after_a_signal_the_id_of_a_lost_authorize_is_named_and_not_deleted_without_proof() {
+    on_every_version(|version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [reply(500).set_delay(Duration::from_millis(500))]);
+        let output = interrupt_at(Step::Authorize, &service).expect(130, &["may remain"]);
+        assert!(version.is_v2_1() || output.stderr.contains(version.copy_id()), "{output:#?}");
+        assert_eq!(service.count(Step::Release), 0, "{output:#?}");
+    });
+}
+
+#[test]
+fn if_everything_hangs_the_command_ends_five_seconds_after_the_signal() {
+    on_every_version(|version| {
+        for step in [Step::Authorize, Step::Start] {
+            let service = ScriptedService::new(version);
+            for step in [step, Step::Verify, Step::Release, Step::ListOperations] {
+                service.on(step, [reply(200).set_delay(Duration::from_secs(120))]);
+            }
+            let output = interrupt_at(step, &service).expect(130, &[]);
+            assert_eq!(service.count(Step::Release), 0, "{output:#?} {:#?}", service.seen());
+            let is_named = output.stderr.contains(version.copy_id()) || (version.is_v2_1() && step == Step::Authorize);
+            assert!(is_named && output.stderr.contains("may"), "{output:#?}");
+        }
     });
 }
 

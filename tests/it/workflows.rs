@@ -18,7 +18,8 @@ use frcopy::emulator::Collection;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.github/examples");
 const ACTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.github/actions/copy");
-const ARCHIVE: &str = "frcopy-0.1.0-x86_64-unknown-linux-musl";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const ARCHIVE: &str = concat!("frcopy-", env!("CARGO_PKG_VERSION"), "-x86_64-unknown-linux-musl");
 
 type Values = HashMap<String, String>;
 
@@ -288,7 +289,7 @@ fn the_nightly_backup_copies_everything_and_fails_if_it_cannot() {
 #[test]
 fn an_archive_with_a_wrong_checksum_is_not_installed() {
     for (sha256, version, message) in [
-        ("0".repeat(64), "0.1.0", "expected 0000"),
+        ("0".repeat(64), VERSION, "expected 0000"),
         (String::new(), "9.9.9", "cannot be downloaded"),
         (String::new(), "0.1.0/../x", "is not a version"),
     ] {
@@ -304,16 +305,16 @@ fn an_archive_with_a_wrong_checksum_is_not_installed() {
     }
     let mut machine = Machine::on_github();
     let arguments = "--version\n".to_owned();
-    let given = [("version", "v0.1.0".to_owned()), ("sha256", machine.sha256.to_owned()), ("arguments", arguments)];
+    let given = [("version", format!("v{VERSION}")), ("sha256", machine.sha256.to_owned()), ("arguments", arguments)];
     machine.run_action(&given.map(|(name, value)| (name.to_owned(), value)).into(), &Values::new());
-    assert_eq!(machine.last().stdout, "frcopy 0.1.0\n", "{:#?}", machine.endings);
+    assert_eq!(machine.last().stdout, format!("frcopy {VERSION}\n"), "{:#?}", machine.endings);
 }
 
 #[test]
 fn the_arguments_of_the_action_are_not_interpreted_by_a_shell() {
     let mut machine = Machine::on_github();
     let arguments = "copy\r\n$(touch injected) ; touch injected\n\n*\n`touch injected`\n".to_owned();
-    let given = Values::from([("version".to_owned(), "0.1.0".to_owned()), ("arguments".to_owned(), arguments)]);
+    let given = Values::from([("version".to_owned(), VERSION.to_owned()), ("arguments".to_owned(), arguments)]);
     machine.run_action(&given, &Values::new());
     assert_eq!(machine.last().code, 2, "{:#?}", machine.last());
     assert!(!machine.file("injected").exists());

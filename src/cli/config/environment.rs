@@ -12,19 +12,19 @@ use crate::cli::nearest::nearest;
 /// What every variable of a named resource begins with.
 const PREFIX: &str = "FRCOPY_RESOURCE_";
 
-/// The fields, with what they mean. A field that ends like another one comes before it.
+/// The fields, with what they mean. None ends like another one, so a variable has one name and one field.
 const FIELDS: [(&str, &str); 12] = [
-    ("RESOURCE_GROUP", "Resource group of that account"),
-    ("RESOURCE_ID", "Azure resource id; needed for v2.1 targets"),
     ("ENDPOINT", "Endpoint of the resource"),
-    ("KEY_FILE", "File with that key, - for stdin"),
-    ("TOKEN_FILE", "File with a token, read for each request, - for stdin"),
     ("KEY", "Key of the resource"),
-    ("TOKEN", "Token of Microsoft Entra ID"),
-    ("AUTH", "key or entra"),
+    ("KEY_FILE", "File with that key, - for stdin"),
+    ("AUTH", "Authentication method: key or entra"),
     ("TENANT", "Tenant that issues the tokens"),
+    ("TOKEN", "Token of Microsoft Entra ID"),
+    ("TOKEN_FILE", "File with a token, read for each request, - for stdin"),
     ("ACCOUNT", "Name of the resource in Azure; the Azure CLI is asked for its endpoint"),
+    ("RESOURCE_GROUP", "Resource group of that account"),
     ("SUBSCRIPTION", "Subscription of that account"),
+    ("RESOURCE_ID", "Azure resource id; needed for v2.1 targets"),
     ("REGION", "Region, such as westus2; needed for v2.1 targets"),
 ];
 

@@ -243,8 +243,8 @@ impl BatchReporter<'_> {
         match event {
             BatchEvent::Retrying { error, wait } => self.console.waiting(error, *wait),
             // The errors of the copies repeat it.
-            BatchEvent::SourceUnreachable(error) => self.console.suspend(|| console::error(error)),
-            BatchEvent::TargetUnreachable(error) => {
+            BatchEvent::SourceGivenUp(error) => self.console.suspend(|| console::error(error)),
+            BatchEvent::GivenUp(error) => {
                 let target = self.target.as_ref().map(|target| format!("{target}: ")).unwrap_or_default();
                 self.console.suspend(|| console::error_of(&format!("{target}the models that wait are "), error));
             }

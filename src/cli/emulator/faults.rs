@@ -13,6 +13,9 @@ const MAX_RESOURCES: usize = 20;
 /// The longest name of a resource.
 const MAX_NAME: usize = 24;
 
+/// No names of resources, here and for frcopy itself.
+const SIDES: [&str; 2] = ["source", "target"];
+
 /// Parses `--resources`: a number, or the names.
 pub(super) fn parse_resources(text: &str) -> Result<Resources, String> {
     if let Ok(number) = text.parse::<usize>() {
@@ -28,6 +31,9 @@ pub(super) fn parse_resources(text: &str) -> Result<Resources, String> {
         let is_name = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_part);
         if !is_name || name.len() > MAX_NAME {
             return Err(format!("{name:?} is not a name: give up to {MAX_NAME} of a-z, 0-9 and -, the first a letter"));
+        }
+        if SIDES.contains(&name.as_str()) {
+            return Err(format!("{name} is the name of a side of a copy: give another name"));
         }
         if names.iter().take(index).any(|other| other == name) {
             return Err(format!("{name} is given twice"));

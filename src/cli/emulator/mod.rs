@@ -167,9 +167,14 @@ Examples:
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TierArg {
+    /// None
     Unlimited,
+    /// The free tier: one request per second
     F0,
+    /// The standard tier: 5 starts, 10 lists and 50 reads per second
     S0,
+    /// Four times the limits of S0, as Azure's support raises them
+    S0Raised,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -309,6 +314,7 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
             TierArg::Unlimited => Tier::Unlimited,
             TierArg::F0 => Tier::F0,
             TierArg::S0 => Tier::S0,
+            TierArg::S0Raised => Tier::S0Raised,
         },
         models: usize::from(args.models),
         fail: fail.transpose()?,

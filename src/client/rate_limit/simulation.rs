@@ -123,11 +123,10 @@ async fn sixty_calls_take_what_five_per_second_dictate() {
 #[tokio::test(start_paused = true)]
 async fn many_calls_take_what_the_limit_dictates() {
     for counting in [Counting::Sliding, Counting::FixedSecond] {
-        for (limit, count) in [(1, 120), (5, 600), (20, 1200), (100, 6000)] {
+        for (limit, count, longest) in [(1, 120, 1.08), (5, 600, 1.08), (20, 1200, 1.15), (100, 6000, 1.2)] {
             for latency in LATENCIES {
                 let (seconds, rejected) = run(&Resource::new(counting, limit, latency), count).await;
                 let ratio = seconds / (f64::from(count) / f64::from(limit));
-                let longest = if limit <= 5 { 1.08 } else { 1.2 };
                 let is_good = ratio <= longest && rejected <= count * 2 / 100 + 1;
                 assert!(is_good, "{limit}/s, {counting:?}, {latency} ms: {ratio}, {rejected} of {count} rejected");
             }

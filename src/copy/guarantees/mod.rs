@@ -7,6 +7,7 @@
 mod answers;
 mod batch;
 mod outage;
+mod parties;
 mod replace;
 mod service;
 
@@ -28,8 +29,9 @@ use crate::model::Kind;
 use crate::resource::{Resource, Side, TargetAddress};
 use service::{Delays, Fault, SOURCE, Service, TARGET, modelled, resource};
 
-const EVERY_FAULT: [Fault; 30] = [
+const EVERY_FAULT: [Fault; 31] = [
     Fault::NotSent,
+    Fault::UnknownHost,
     Fault::LostOnTheWay,
     Fault::AnswerLost,
     Fault::LateEffect(1),
@@ -136,6 +138,17 @@ fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
 
 /// The same, cancelled at a request.
 fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, behaviour: Behaviour) -> Shown {
+    copy_polling(version, faults, stop_at, behaviour, Duration::from_secs(1))
+}
+
+/// The same with another delay between polls.
+fn copy_polling(
+    version: ApiVersion,
+    faults: &[Fault],
+    stop_at: Option<usize>,
+    behaviour: Behaviour,
+    poll_interval: Duration,
+) -> Shown {
     in_virtual_time(async {
         let mut emulator = InMemoryEmulator::new(&Options::default());
         behaviour.apply(&mut emulator);
@@ -144,7 +157,11 @@ fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, beh
             if version.wire().service_names_the_copy() { Collection::CustomModels } else { Collection::DocumentModels };
         let suffix = if version.wire().service_names_the_copy() { String::new() } else { format!("{version}-1") };
         let plan = Plan {
-            options: Rc::new(CopyOptions { api_version: Some(version), ..options_for(&source, &target) }),
+            options: Rc::new(CopyOptions {
+                api_version: Some(version),
+                poll_interval,
+                ..options_for(&source, &target)
+            }),
             model_id: emulator.model(collection, &suffix).parse().unwrap(),
             kind: Some(Kind::Model),
             target_model_id: None,
@@ -285,23 +302,115 @@ fn any_single_fault_and_any_repeated_one_at_any_request_ends_well_or_is_named() 
     }
 }
 
+/// Faults after which the service can still make the copy.
+const PASSING: [Fault; 23] = [
+    Fault::NotSent,
+    Fault::UnknownHost,
+    Fault::LostOnTheWay,
+    Fault::AnswerLost,
+    Fault::LateEffect(1),
+    Fault::LateEffect(5),
+    Fault::Status(408),
+    Fault::Status(500),
+    Fault::Status(502),
+    Fault::Status(503),
+    Fault::RetryAfter(1),
+    Fault::RetryAfter(43),
+    Fault::StatusAfterwards(500),
+    Fault::StatusAfterwards(503),
+    Fault::Html,
+    Fault::Truncated,
+    Fault::NoLocation,
+    Fault::StrangeLocation,
+    Fault::Hang,
+    Fault::EntryMissing,
+    Fault::EntryTwice,
+    Fault::LinkToItself,
+    Fault::OtherId,
+];
+
+/// Whether the service's rules do not allow the copy after an authorize request with this fault. In v2.1 an answer that
+/// cannot be used is not asked for again: each request makes a blank model. From v3.0 on, an id that the service keeps
+/// reserved although it was deleted cannot be authorized again.
+fn is_lost_with_its_authorization(version: ApiVersion, fault: Fault, deletion_keeps_reservation: bool) -> bool {
+    let is_unusable = matches!(fault, Fault::Html | Fault::Truncated);
+    if version.wire().service_names_the_copy() {
+        return is_unusable;
+    }
+    let is_reserved = is_unusable || matches!(fault, Fault::AnswerLost | Fault::StatusAfterwards(_));
+    deletion_keeps_reservation && is_reserved
+}
+
 #[test]
-fn after_a_lost_answer_at_any_request_the_copy_succeeds() {
+fn after_any_fault_that_passes_at_any_request_the_copy_succeeds() {
     for version in ApiVersion::all() {
         for at in 0..8 {
-            for fault in
-                [Fault::NotSent, Fault::LostOnTheWay, Fault::AnswerLost, Fault::Status(502), Fault::Html, Fault::Hang]
-            {
-                let faults = [vec![Fault::Nothing; at], vec![fault]].concat();
-                let shown = copy_with(version, &faults);
-                // An answer that cannot be read may have reserved an id; without a name of its own, the
-                // request is not sent again.
-                let is_not_repeated = version == ApiVersion::V2_1
-                    && fault == Fault::Html
-                    && shown.service.sent.borrow().get(at).is_some_and(|call| call.contains("/copyAuthorization"));
-                let result = &shown.outcome.result;
-                assert_eq!(result.is_ok(), !is_not_repeated, "{version} {at} {fault:?}: {result:?}");
+            for fault in PASSING {
+                for deletion_keeps_reservation in [false, true] {
+                    let faults = [vec![Fault::Nothing; at], vec![fault]].concat();
+                    let behaviour = Behaviour { deletion_keeps_reservation, ..Behaviour::default() };
+                    let shown = copy_until(version, &faults, None, behaviour);
+                    let request = shown.service.sent.borrow().get(at).cloned().unwrap_or_default();
+                    let is_authorize = request.contains("/copyAuthorization") || request.contains(":authorizeCopy");
+                    // While nothing is reserved, a name that cannot be resolved ends the command at once.
+                    let is_wrong_host = fault == Fault::UnknownHost && at <= 2;
+                    let is_lost = is_wrong_host
+                        || (is_authorize && is_lost_with_its_authorization(version, fault, deletion_keeps_reservation));
+                    let result = &shown.outcome.result;
+                    assert_eq!(result.is_ok(), !is_lost, "{version} {request}: {result:?}");
+                    shown.check().unwrap();
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn a_lost_start_is_looked_for_as_long_whatever_the_poll_interval() {
+    for version in ApiVersion::all() {
+        for poll_interval in [10, 100, 1000, 30_000].map(Duration::from_millis) {
+            // The start is the fourth request.
+            let faults = [Fault::Nothing, Fault::Nothing, Fault::Nothing, Fault::LostOnTheWay];
+            let shown = copy_polling(version, &faults, None, Behaviour::default(), poll_interval);
+            assert!(shown.outcome.result.is_ok(), "{}", shown.log());
+            let sent = shown.service.sent.borrow();
+            let is_start = |line: &&String| line.contains("source POST");
+            let seconds = |line: &String| line.split(' ').next().unwrap().parse::<f64>().unwrap();
+            let starts: Vec<_> = sent.iter().filter(is_start).map(seconds).collect();
+            // As long as the looks take: with a list of operations, and without one.
+            let looked = if version.wire().lists_operations() { 7.0 } else { 60.0 };
+            assert!(starts.len() == 2 && starts[1] - starts[0] >= looked, "{version} {poll_interval:?} {starts:?}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_host_ends_a_copy_at_once_before_an_id_is_reserved_and_never_afterwards() {
+    for version in ApiVersion::all() {
+        let faultless = copy_with(version, &[]);
+        let sent = faultless.service.sent.borrow();
+        let authorize = sent.iter().position(|request| request.contains("POST")).unwrap();
+        for at in 0..sent.len() {
+            for times in [1, 4] {
+                let faults = [vec![Fault::Nothing; at], vec![Fault::UnknownHost; times]].concat();
+                let shown = copy_with(version, &faults);
+                assert_eq!(shown.outcome.result.is_ok(), at > authorize, "{version} {at} {times}: {}", shown.log());
+                let took = shown.outcome.elapsed;
+                assert!(at > authorize || took < Duration::from_secs(1), "{version} {at} {took:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_authorize_request_is_repeated_although_the_host_becomes_unknown() {
+    for version in ApiVersion::all() {
+        let faultless = copy_with(version, &[]);
+        let at = faultless.service.sent.borrow().iter().position(|request| request.contains("POST")).unwrap();
+        for lost in [Fault::LostOnTheWay, Fault::AnswerLost, Fault::Status(503)] {
+            let faults = [vec![Fault::Nothing; at], vec![lost], vec![Fault::UnknownHost; 3]].concat();
+            let shown = copy_with(version, &faults);
+            assert!(shown.outcome.result.is_ok(), "{version} {lost:?}: {}", shown.log());
         }
     }
 }

@@ -74,7 +74,7 @@ fn run_with_journal(fault: Fault, outage: [u64; 2], journal: Rc<dyn Journal>) ->
         let run = async || {
             let (began, said) = (Instant::now(), Cell::new(0));
             let observer = |_: Option<usize>, event: BatchEvent<'_>| {
-                said.set(said.get() + usize::from(matches!(event, BatchEvent::TargetUnreachable(_))));
+                said.set(said.get() + usize::from(matches!(event, BatchEvent::GivenUp(_))));
             };
             let plans = std::slice::from_ref(&plan);
             let reports = copy_batches_over(plans, &observer, &cancel, &connect).await.unwrap().remove(0).reports;
@@ -157,7 +157,11 @@ impl Journal for OneOpen {
         NoJournal.open_operations(source, target)
     }
 
-    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<EntryId, Error> {
+    fn excludes_others(&self) -> bool {
+        NoJournal.excludes_others()
+    }
+
+    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
         NoJournal.before_authorize(entry)
     }
 

@@ -234,6 +234,32 @@ fn a_model_that_is_replaced_while_the_resource_is_slow_is_not_deleted() {
     }
 }
 
+#[test]
+fn a_replacement_that_has_begun_goes_on_after_an_unknown_host_and_without_a_connection() {
+    let replaced = |version| Replaced { version, kind: Kind::Model, begin: Begin::Old };
+    let report = |version, faults: &[Fault]| {
+        in_virtual_time(async {
+            let scene = Scene::new(replaced(version), Behaviour::default(), faults, None, 1);
+            let report = scene.run(0, &scene.cancel).await;
+            let log = scene.log(replaced(version), &[]);
+            (report, scene.service.sent.borrow().clone(), log)
+        })
+    };
+    for version in ApiVersion::all().filter(|version| !version.wire().service_names_the_copy()) {
+        let (_, sent, _) = report(version, &[]);
+        let authorize = sent.iter().position(|request| request.contains("POST")).unwrap();
+        for at in authorize + 1..sent.len() {
+            for fault in [Fault::NotSent, Fault::UnknownHost] {
+                for times in [1, 4] {
+                    let faults = [vec![Fault::Nothing; at], vec![fault; times]].concat();
+                    let (report, _, log) = report(version, &faults);
+                    assert!(report.result.is_ok(), "{at} {fault:?} {times}: {:?} {log}", report.result);
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases(600)) })]
 

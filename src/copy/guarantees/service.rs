@@ -35,6 +35,8 @@ pub(super) enum Fault {
     Nothing,
     /// No connection.
     NotSent,
+    /// No address for the host, or a certificate that is not trusted.
+    UnknownHost,
     /// Sent, and never received.
     LostOnTheWay,
     /// Received and carried out; the answer is lost.
@@ -162,6 +164,12 @@ impl Service {
     /// The same, with what must hold after every request: how many copies may run, and what a replacement works with.
     pub(super) fn watching(self, max_running: usize, watched: Option<Watched>) -> Self {
         Self { max_running, watched, ..self }
+    }
+
+    /// The same, where the source belongs to another party, which is not asked before an id is authorized.
+    pub(super) fn between_parties(self) -> Self {
+        self.has_answered.set(true);
+        self
     }
 
     /// The same, where what has happened is shown late.
@@ -323,6 +331,7 @@ impl Modelled {
         let unavailable = |delivery| Error::new(ErrorKind::Unavailable, format!("{fault:?}")).with_delivery(delivery);
         match fault {
             Fault::NotSent => return Err(unavailable(Delivery::NotSent)),
+            Fault::UnknownHost => return Err(unavailable(Delivery::WrongHost)),
             Fault::LostOnTheWay => return Err(unavailable(Delivery::Unanswered)),
             Fault::Hang => {
                 sleep(Duration::from_secs(30)).await;

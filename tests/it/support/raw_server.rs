@@ -34,7 +34,12 @@ pub(crate) fn tls_server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> S
     let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = Arc::new(config.with_no_client_auth().with_single_cert(certificates, key).unwrap());
+    tls_server_with(config.with_no_client_auth().with_single_cert(certificates, key).unwrap(), answer)
+}
+
+/// The same with another certificate.
+pub(crate) fn tls_server_with(config: ServerConfig, answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> SocketAddr {
+    let config = Arc::new(config);
     let (listener, address) = listen();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
