@@ -1,6 +1,6 @@
 //! Adopts a copy to the target id that an earlier command started and that is still running, or has just ended.
 
-use std::time::Duration;
+use tokio::time::Instant;
 
 use super::context::Job;
 use super::event::Event;
@@ -8,7 +8,7 @@ use super::plan::IfExists;
 use super::poll::{Polling, poll};
 use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
-use super::running::{RunningCopy, find_running};
+use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
 use super::settle::settle;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind};
@@ -17,9 +17,10 @@ use crate::model::ModelId;
 use crate::operation::OperationUrl;
 use crate::text::UntrustedText;
 
-/// How often the source is asked at most while its answer proves nothing, and the delay in between.
-const MAX_LOOKS: u32 = 3;
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the source is asked at most whether a copy is running, before that counts as not known.
+const MAX_LOOKS: u32 = 5;
+/// With little time left, the looks take this part of it.
+const PART_FOR_LOOKS: u32 = 3;
 
 /// Looks for the reason of a conflict about an id that was free before: a copy to it that is running or has just ended.
 /// It is polled, and it counts if it brings the source's model.
@@ -78,19 +79,26 @@ pub(super) async fn adopt(
     reservation().copied(true).result()
 }
 
-/// A copy to this id on this target that is running, or that the target may not show yet. A look that proves nothing is
-/// repeated.
+/// A copy to this id on this target that is running, or that the target may not show yet. How soon the source lists a copy
+/// is not known, so that only looks in a row that could read everything are a proof that there is none.
 async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {
-    for _ in 1..MAX_LOOKS {
-        match look_for_running(job, source, id).await {
-            RunningCopy::NotProved => {}
-            running => return running,
+    let remaining = job.cx.source.deadline().saturating_duration_since(Instant::now());
+    let interval = (remaining / PART_FOR_LOOKS / (LOOKS_FOR_PROOF - 1)).min(PROOF_INTERVAL);
+    let mut proofs = 0;
+    for _ in 0..MAX_LOOKS {
+        proofs = match look_for_running(job, source, id).await {
+            RunningCopy::Absent => proofs + 1,
+            RunningCopy::NotProved => 0,
+            found @ RunningCopy::Found(_) => return found,
+        };
+        if proofs == LOOKS_FOR_PROOF {
+            return RunningCopy::Absent;
         }
-        if job.cx.source.pause(LOOK_INTERVAL).await.is_err() {
-            return RunningCopy::NotProved;
+        if job.cx.source.pause(interval).await.is_err() || job.cx.source.is_past_deadline() {
+            break;
         }
     }
-    look_for_running(job, source, id).await
+    RunningCopy::NotProved
 }
 
 async fn look_for_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {

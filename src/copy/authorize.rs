@@ -146,8 +146,16 @@ pub(super) async fn reserve(
     request: AuthorizeRequest<'_>,
 ) -> Result<(Authorized<'static>, Reservation), Error> {
     let is_left = request.reserved_until.is_some();
-    let mut attempts =
-        Attempts { target, observer, request: &request, is_left, lost: 0, unanswered: 0, first_lost: None };
+    let mut attempts = Attempts {
+        target,
+        observer,
+        request: &request,
+        is_left,
+        lost: 0,
+        unanswered: 0,
+        is_own: false,
+        first_lost: None,
+    };
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
@@ -179,6 +187,8 @@ struct Attempts<'r> {
     lost: u32,
     /// How many of the answers were lost.
     unanswered: u32,
+    /// Whether an own request may have reserved the id, although a deletion was said to have freed it.
+    is_own: bool,
     /// When the first of them was sent, by the monotonic clock.
     first_lost: Option<Instant>,
 }
@@ -219,6 +229,7 @@ impl Attempts<'_> {
             };
             if error.may_have_been_processed() {
                 self.lost += 1;
+                self.is_own = true;
                 self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
                 self.first_lost.get_or_insert(sent);
                 let max_attempts = if is_unusable { MAX_UNUSABLE } else { self.max_attempts() };
@@ -371,7 +382,7 @@ impl Attempts<'_> {
 
     /// By what an id is reserved that was free.
     fn reserved_by(&self) -> String {
-        if self.lost > 0 {
+        if self.is_own {
             return "perhaps by this command's own request, whose authorization expires within an hour".into();
         }
         if let Some(until) = self.request.reserved_until {

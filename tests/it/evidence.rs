@@ -258,3 +258,17 @@ fn an_answer_may_begin_with_a_byte_order_mark() {
         assert_eq!(service.count(Step::Authorize), 1);
     });
 }
+
+#[test]
+fn a_copy_that_the_source_lists_late_is_found_before_its_id_is_called_unused() {
+    for version in DOCUMENT_VERSIONS {
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [error_reply(409, "ModelExists", "It exists.")]);
+        let target = service.target.uri();
+        let mut item = Operation::list_item(version, &ago(5));
+        item["resourceLocation"] = json!(format!("{target}{}", version.model(version.copy_id())));
+        item["status"] = json!("running");
+        service.on(Step::ListOperations, [Operation::list([]), Operation::list([item])]);
+        run(&mut service.copy()).expect(6, &["is already running, or has just ended", "frcopy wait"]);
+    }
+}
