@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::authorize::{AuthorizeRequest, Authorized, reserve};
+use super::authorized::Authorized;
 use super::context::Context;
 use super::event::{Event, Observer};
 use super::journal::NoJournal;
@@ -18,6 +18,7 @@ use super::plan::{
 use super::preflight::{check_ready, check_region};
 use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, Use, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
+use super::reserve::{AuthorizeRequest, reserve};
 use super::run::{Connect, call_context};
 use super::start::start;
 use super::transfer::finish;

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::authorize::Authorized;
+use super::authorized::Authorized;
 use super::context::Context;
 use super::running::{DATE_ROUNDING, MAX_PAGES};
 use crate::api::ListedCopy;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::authorize::Authorized;
+use super::authorized::Authorized;
 use super::context::Context;
 use super::event::Event;
 use super::journal::StartEntry;

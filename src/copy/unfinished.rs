@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::authorize::{Authorized, blank_models};
+use super::authorized::Authorized;
+use super::blank_models::blank_models;
 use super::context::{Job, LostAuthorizations};
 use super::event::Event;
 use super::journal::{CopyOf, EntryId, OpenCopy, OpenStep, RESERVATION_TIME, Unfinished, owned_by_other};

@@ -1,0 +1,336 @@
+//! Sends the authorize request until it has an answer, and accounts for the ids that lost answers may have reserved.
+
+use std::slice;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::authorized::Authorized;
+use super::blank_models::{find_blank_models, is_blank_since, since};
+use super::event::{Event, Observer};
+use super::journal::RESERVATION_TIME;
+use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, Use, release};
+use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
+use crate::api::version::ApiVersion;
+use crate::api::{AuthorizeAnswer, NewCopy, Response};
+use crate::authorization::CopyAuthorization;
+use crate::client::{Client, RetryPolicy};
+use crate::error::{Delivery, Error, ErrorKind};
+use crate::model::{Model, ModelId};
+use crate::text::UntrustedText;
+
+/// What to do where the id is reserved.
+pub(super) const CHOOSE_ANOTHER_ID: &str = "choose another target id (--target-model-id of a copy), or wait until then";
+/// The same for a replacement, whose ids are given.
+pub(super) const WAIT_FOR_EXPIRY: &str =
+    "wait until then; with --manifest, a run that was killed is finished without a wait";
+/// How often an authorize request is sent at most while its answers are lost. In v2.1 each one may leave a blank model.
+const MAX_ATTEMPTS: u32 = 6;
+const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
+/// How often one is sent whose answers are no authorizations: something else than the service answers.
+const MAX_UNUSABLE: u32 = 3;
+/// How long after the deadline an id may be released that only a 503 may have reserved. It is very likely that it was not.
+const BUSY_GRACE: Duration = Duration::from_millis(500);
+/// How long after the deadline an authorize request with an id still waits for its answer. Without it, the looks for a copy
+/// of another process need almost all of the time for a release.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
+/// How often the source is asked at most whether a copy is running, before that counts as not known.
+const MAX_LOOKS: u32 = 8;
+
+/// An authorize request, and what is known of the id that it asks for.
+pub(super) struct AuthorizeRequest<'a> {
+    pub(super) version: ApiVersion,
+    pub(super) copy: NewCopy,
+    /// Whether the target has said that it has no such model. Otherwise what is there may belong to another process.
+    pub(super) is_free: bool,
+    /// Until when an authorization that is lost may reserve the id, by the target's clock.
+    pub(super) reserved_until: Option<Timestamp>,
+    /// The source, where it can be asked which copies run.
+    pub(super) source: Option<&'a Client<'a>>,
+    /// What to do where the id is reserved.
+    pub(super) if_reserved: &'static str,
+}
+
+impl AuthorizeRequest<'_> {
+    /// The request of a target whose source belongs to another party.
+    pub(super) fn without_source(version: ApiVersion, copy: NewCopy, is_free: bool) -> Self {
+        Self { version, copy, is_free, reserved_until: None, source: None, if_reserved: CHOOSE_ANOTHER_ID }
+    }
+}
+
+/// Sends an authorize request until it has an answer.
+pub(super) async fn reserve(
+    target: &Client<'_>,
+    observer: Observer<'_>,
+    request: AuthorizeRequest<'_>,
+) -> Result<(Authorized<'static>, Reservation), Error> {
+    let is_left = request.reserved_until.is_some();
+    let mut attempts = Attempts {
+        target,
+        observer,
+        request: &request,
+        is_left,
+        lost: 0,
+        unanswered: 0,
+        is_own: false,
+        first_lost: None,
+    };
+    let response = match attempts.send_until_answered().await {
+        Ok(response) => response,
+        Err(error) => {
+            attempts.account_for_lost_answers(&error).await;
+            attempts.name_blank_models(None).await;
+            return Err(attempts.explain(error));
+        }
+    };
+    attempts.name_blank_models(Some(&response.value.target_model_id)).await;
+    let AuthorizeRequest { version, copy, .. } = request;
+    let authorization = response.value;
+    target.redact(&authorization.access_token);
+    let (address, request_id) = (copy.address(), response.request_id.as_ref());
+    observer(Event::Authorized { authorization: &authorization, address, request_id });
+    let id = authorization.target_model_id.clone();
+    let reservation =
+        Reservation::new(version, copy.kind, id, Owner::ThisRun).at(authorization.target_location.clone());
+    Ok((Authorized::received_now(version, copy, authorization), reservation))
+}
+
+/// The attempts of one authorize request.
+struct Attempts<'r> {
+    target: &'r Client<'r>,
+    observer: Observer<'r>,
+    request: &'r AuthorizeRequest<'r>,
+    /// Whether a run that was killed may have reserved the id.
+    is_left: bool,
+    /// How many requests may have reserved an id: their answers were lost, or were a 503.
+    lost: u32,
+    /// How many of the answers were lost.
+    unanswered: u32,
+    /// Whether an own request may have reserved the id, although a deletion was said to have freed it.
+    is_own: bool,
+    /// When the first of them was sent, by the monotonic clock.
+    first_lost: Option<Instant>,
+}
+
+impl Attempts<'_> {
+    async fn send_until_answered(&mut self) -> Result<Response<CopyAuthorization>, Error> {
+        let call = self.request.version.wire().authorize(&self.request.copy);
+        let policy = match self.free_id() {
+            Some(_) => RetryPolicy::AUTHORIZE.answered_within(ANSWER_GRACE),
+            None => RetryPolicy::AUTHORIZE,
+        };
+        // How often a conflict may still be about an own lost request.
+        let mut own_conflicts = MAX_ATTEMPTS;
+        let mut last = None;
+        loop {
+            match (self.target.check_may_mutate(), last.take()) {
+                (Ok(()), _) => {}
+                (Err(passed), Some(last)) if !passed.is_interrupted() => return Err(last),
+                (Err(error), _) => return Err(error),
+            }
+            let sent = Instant::now();
+            let mut is_unusable = false;
+            let policy = if self.lost > 0 { policy.while_reserved() } else { policy };
+            let error = match self.target.send(&call, policy).await {
+                Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
+                    return Ok(Response { value, request_id, date, region });
+                }
+                Ok(Response { value: AuthorizeAnswer::Unusable { error, id, location }, date, .. }) => {
+                    if self.request.copy.id().is_none() {
+                        // Each repetition would leave one more blank model.
+                        self.release_unusable(id.or_else(|| self.id_at(location.as_ref()?)), sent, date).await;
+                        return Err(error);
+                    }
+                    is_unusable = true;
+                    error
+                }
+                Err(error) => error,
+            };
+            if error.may_have_been_processed() {
+                self.lost += 1;
+                self.is_own = true;
+                self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
+                self.first_lost.get_or_insert(sent);
+                let max_attempts = if is_unusable { MAX_UNUSABLE } else { self.max_attempts() };
+                if self.unanswered >= max_attempts || self.target.is_cancelled() {
+                    return Err(error);
+                }
+                last = Some(self.target.wait_before_repetition(error, self.lost).await?);
+            } else if let Some(id) = self.free_id()
+                && error.is_conflict()
+                && (self.lost > 0 || self.is_left)
+                && own_conflicts > 0
+            {
+                // The id was free, so an own request without an answer may have reserved it.
+                own_conflicts -= 1;
+                match self.release_unless_running(id).await {
+                    Some(Released::Deleted) => (self.lost, self.unanswered, self.is_left) = (0, 0, false),
+                    Some(Released::NothingThere) => own_conflicts = 0,
+                    Some(Released::Ready | Released::InUse | Released::Failed) | None => return Err(error),
+                }
+            } else {
+                return Err(error);
+            }
+        }
+    }
+
+    fn max_attempts(&self) -> u32 {
+        if self.request.copy.id().is_some() { MAX_ATTEMPTS } else { MAX_ATTEMPTS_NAMED_BY_SERVICE }
+    }
+
+    /// When a release must end. An id that a lost answer may have reserved is released like one that is reserved.
+    fn release_deadline(&self) -> Instant {
+        let until = self.target.release_deadline(RELEASE_TIME);
+        if self.unanswered > 0 { until } else { until.min(self.target.deadline() + BUSY_GRACE) }
+    }
+
+    /// The id that is asked for, if the target said before that it is free.
+    fn free_id(&self) -> Option<&ModelId> {
+        self.request.copy.id().filter(|_| self.request.is_free)
+    }
+
+    /// Releases the id that a request without an answer may have reserved. None where a copy to it may be running: then
+    /// another process has authorized it meanwhile.
+    async fn release_unless_running(&self, id: &ModelId) -> Option<Released> {
+        let is_unused = Box::pin(self.is_unused(id)).await;
+        if !is_unused {
+            return None;
+        }
+        // The read of the target may have taken long, so the list is read again right before each deletion.
+        let look = async || self.look_for_use(id).await;
+        let released = Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), look)).await;
+        (released != Released::InUse).then_some(released)
+    }
+
+    /// Whether no copy to the id appears in several looks over some seconds: how soon the source lists one is not known.
+    /// Only looks in a row that could read everything are a proof, and a failed one is repeated. Where they do not fit before
+    /// the end of a release, nothing is proved. Where the source belongs to another party, only the target can show a copy,
+    /// which the release reads at the end.
+    async fn is_unused(&self, id: &ModelId) -> bool {
+        let mut proofs = 0;
+        for _ in 0..MAX_LOOKS {
+            if Instant::now() + PROOF_INTERVAL * (LOOKS_FOR_PROOF - 1 - proofs) >= self.release_deadline() {
+                return false;
+            }
+            proofs = match self.look_for_use(id).await {
+                Use::None => proofs + 1,
+                Use::Unknown => 0,
+                Use::Running => return false,
+            };
+            if proofs == LOOKS_FOR_PROOF {
+                return true;
+            }
+            if self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_err() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Whether the source's list shows a copy to the id.
+    async fn look_for_use(&self, id: &ModelId) -> Use {
+        let Some(source) = self.request.source else { return Use::None };
+        let AuthorizeRequest { version, ref copy, .. } = *self.request;
+        let until = self.release_deadline();
+        // Whatever the location: another host name may be that of the same target.
+        let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
+        let running = tokio::select! {
+            running = running => running,
+            () = source.cleanup_time(until) => return Use::Unknown,
+        };
+        match running {
+            Ok(RunningCopy::Absent) => Use::None,
+            Ok(RunningCopy::Found(_)) => Use::Running,
+            Ok(RunningCopy::NotProved) => Use::Unknown,
+            Err(error) => {
+                (self.observer)(Event::Inconclusive { error: &error });
+                Use::Unknown
+            }
+        }
+    }
+
+    fn reserved<'i>(&'i self, id: &'i ModelId) -> Reserved<'i> {
+        let AuthorizeRequest { version, ref copy, .. } = *self.request;
+        Reserved { target: self.target, version, kind: copy.kind, id }
+    }
+
+    /// Releases or names the id that a request without an answer may have reserved.
+    async fn account_for_lost_answers(&self, error: &Error) {
+        match (self.free_id(), self.request.copy.id()) {
+            _ if self.lost == 0 => {}
+            // The release was tried before, or a copy to the id may be running.
+            (Some(_), _) if error.is_conflict() => {}
+            (Some(id), _) if self.release_unless_running(id).await.is_some() => {}
+            // What is there may belong to another process.
+            (_, Some(id)) => (self.observer)(Event::MayBeReserved { candidates: slice::from_ref(id), requests: 1 }),
+            (_, None) => {}
+        }
+    }
+
+    /// The id at the end of a URL on the target itself.
+    fn id_at(&self, location: &UntrustedText) -> Option<ModelId> {
+        let url = self.target.endpoint().resolve(location.raw()).ok()?;
+        let id = url.path_segments()?.next_back()?.parse().ok()?;
+        self.target.endpoint().is_origin_of(&url).then_some(id)
+    }
+
+    /// Releases the blank model that an answer without an authorization has left: only one that the target shows as blank
+    /// and as created since the request, by the target's own clock.
+    async fn release_unusable(&self, id: Option<ModelId>, sent: Instant, date: Option<Timestamp>) {
+        let since = date.and_then(|date| since(date, sent));
+        if let (Some(id), Some(since)) = (&id, since)
+            && let Ok(model) = self.target.read(&self.request.version.wire().model(self.request.copy.kind, id)).await
+            && is_blank_since(&model, since)
+        {
+            let until = self.target.release_deadline(RELEASE_TIME);
+            release(&self.reserved(id), self.observer, until, async || Use::None).await;
+            return;
+        }
+        (self.observer)(Event::MayBeReserved { candidates: id.as_slice(), requests: 1 });
+    }
+
+    /// Names the blank models that lost answers may have left. They are not deleted: another process may own them.
+    async fn name_blank_models(&self, own: Option<&ModelId>) {
+        let Some(sent) = self.first_lost.filter(|_| self.request.copy.id().is_none()) else { return };
+        let since = || self.target.service_time().and_then(|now| since(now, sent));
+        let is_meant =
+            |model: &Model| Some(&model.id) != own && since().is_some_and(|since| is_blank_since(model, since));
+        let candidates = find_blank_models(self.target, self.request.version, self.lost, is_meant).await;
+        (self.observer)(Event::MayBeReserved { candidates: &candidates, requests: self.lost as usize });
+    }
+
+    /// By what an id is reserved that was free.
+    fn reserved_by(&self) -> String {
+        if self.is_own {
+            return "perhaps by this command's own request, whose authorization expires within an hour".into();
+        }
+        if let Some(until) = self.request.reserved_until {
+            return format!(
+                "by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
+            );
+        }
+        let expiry = match self.target.service_time() {
+            Some(now) => format!("by {:.0} (the target's clock)", now + RESERVATION_TIME),
+            None => "within an hour".to_owned(),
+        };
+        format!("by an authorization that was not used, and that expires {expiry}")
+    }
+
+    /// Tells an id that exists from one that is reserved, and says what a lost answer may have left.
+    fn explain(&self, error: Error) -> Error {
+        match self.free_id() {
+            Some(id) if error.is_conflict() => {
+                let what = format!("the id {id} of {} is reserved {}", self.target.label(), self.reserved_by());
+                Error::new(ErrorKind::Exists, what).with_remedy(self.request.if_reserved).with_source(error)
+            }
+            _ if error.delivery() == Delivery::Unanswered || (self.lost > 0 && self.target.is_cancelled()) => {
+                let target = self.target.label();
+                let what = format!("whether {target} has reserved an id is not known, and nothing was started");
+                let kind = if self.target.is_cancelled() { ErrorKind::Interrupted } else { error.kind() };
+                Error::new(kind, what).with_source(error)
+            }
+            _ => error,
+        }
+    }
+}
