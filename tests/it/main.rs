@@ -91,6 +91,7 @@ mod readme;
 #[cfg(target_os = "linux")]
 #[cfg(feature = "emulator")]
 mod recipes;
+#[cfg(feature = "emulator")]
 mod refused_credentials;
 mod release;
 #[cfg(all(unix, feature = "emulator"))]
