@@ -37,6 +37,8 @@ const BUSY_GRACE: Duration = Duration::from_millis(500);
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 /// How often the source is asked at most whether a copy is running, before that counts as not known.
 const MAX_LOOKS: u32 = 8;
+/// A look that takes longer is the first of a row: what another process began before it may not be listed in the last one.
+const SLOW_LOOK: Duration = Duration::from_secs(2);
 
 /// An authorize request, and what is known of the id that it asks for.
 pub(super) struct AuthorizeRequest<'a> {
@@ -213,7 +215,9 @@ impl Attempts<'_> {
             if Instant::now() + PROOF_INTERVAL * (LOOKS_FOR_PROOF - 1 - proofs) >= self.release_deadline() {
                 return false;
             }
+            let began = Instant::now();
             proofs = match self.look_for_use(id).await {
+                Use::None if began.elapsed() > SLOW_LOOK => 1,
                 Use::None => proofs + 1,
                 Use::Unknown => 0,
                 Use::Running => return false,
