@@ -9,7 +9,7 @@ use super::plan::{Plan, classifiers_need_newer};
 use super::target_list::ListEntry;
 use crate::api::version::ApiVersion;
 use crate::client::Client;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::inventory;
 use crate::label::{Label, SettingNames};
 use crate::model::{Kind, Model, ModelId, Readiness};
@@ -329,7 +329,9 @@ impl Job<'_> {
             Ok(model) => return Ok(Lookup::Found(model)),
             // Nothing is authorized before the source has answered a request, in whatever way.
             Err(error) if client.side() == Side::Source && !client.has_answered() => {
-                let passed = client.check_may_mutate().err().filter(|passed| !passed.is_interrupted());
+                // Without a connection, the reason is its own error, however soon the deadline was.
+                let is_sent = error.delivery() != Delivery::NotSent;
+                let passed = client.check_may_mutate().err().filter(|passed| is_sent && !passed.is_interrupted());
                 return Err(match passed {
                     Some(passed) => passed.with_source(error),
                     None => error,
