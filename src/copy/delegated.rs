@@ -16,10 +16,11 @@ use super::plan::{
     refuse_for_classifiers,
 };
 use super::preflight::{check_ready, check_region};
-use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, Use, delete_unless_ready, release};
+use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, delete_unless_ready, release};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::reserve::{AuthorizeRequest, reserve};
 use super::run::{Connect, call_context};
+use super::running::RunningCopy;
 use super::start::start;
 use super::transfer::finish;
 use crate::api::version::ApiVersion;
@@ -159,7 +160,7 @@ pub(super) async fn authorize_over(
     if let Err(error) = keep(&file) {
         let until = target.release_deadline(RELEASE_TIME);
         let reserved = Reserved { target, version, kind, id: &file.authorization.target_model_id };
-        release(&reserved, observer, until, async || Use::None).await;
+        release(&reserved, observer, until, async || RunningCopy::Absent).await;
         return Err(error);
     }
     Ok(file)
@@ -183,7 +184,7 @@ pub(crate) async fn revoke(
     // It is the whole work of the command, so it ends with its deadline.
     let until = client.release_deadline(RELEASE_TIME).min(client.deadline());
     let reserved = Reserved { target: client, version: *version, kind: *kind, id };
-    match client.interruptible(delete_unless_ready(&reserved, until, async || Use::None)).await? {
+    match client.interruptible(delete_unless_ready(&reserved, until, async || RunningCopy::Absent)).await? {
         Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });
             Ok(())

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::context::Context;
 use super::event::{Event, Observer};
 use super::journal::EntryId;
+use super::running::RunningCopy;
 use crate::api::service_error;
 use crate::api::version::ApiVersion;
 use crate::client::retry::{wait_within, with_requested_wait};
@@ -150,7 +151,7 @@ impl Reservation {
             (Owner::ThisRun, Some(target)) => {
                 let until = target.release_deadline(RELEASE_TIME);
                 let reserved = Reserved { target, version: self.version, kind: self.kind, id: &self.id };
-                let released = release(&reserved, cx.observer, until, async || Use::None).await;
+                let released = release(&reserved, cx.observer, until, async || RunningCopy::Absent).await;
                 if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
                     return self.copied(true);
                 }
@@ -203,18 +204,7 @@ pub(super) enum Released {
     Failed,
 }
 
-/// Whether another process uses an id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
-    /// No.
-    None,
-    /// A copy to it is running, or has just ended.
-    Running,
-    /// The source does not show it.
-    Unknown,
-}
-
-/// Deletes one reserved id until a time, after a read that does not show a ready model. `look_for_use` is called before
+/// Deletes one reserved id until a time, after a read that does not show a ready model. `look_for_running` is called before
 /// each sending.
 ///
 /// Whether that frees an id of v3.0 and later is not documented: the event reports the target's answer and promises
@@ -223,11 +213,11 @@ pub(super) async fn release(
     reserved: &Reserved<'_>,
     observer: Observer<'_>,
     until: Instant,
-    look_for_use: impl AsyncFn() -> Use,
+    look_for_running: impl AsyncFn() -> RunningCopy,
 ) -> Released {
     let Reserved { target, version, id, .. } = *reserved;
     let deletion = tokio::select! {
-        deletion = delete_unless_ready(reserved, until, look_for_use) => deletion,
+        deletion = delete_unless_ready(reserved, until, look_for_running) => deletion,
         () = target.cleanup_time(until) => {
             Err(Error::new(ErrorKind::Unavailable, format!("{} did not answer in time", target.label())))
         }
@@ -264,12 +254,12 @@ pub(super) enum Deletion {
 
 /// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
-/// The target is read before each sending, and `look_for_use` is called: after a 429, a 503, a lost answer or a slow read
+/// The target is read before each sending, and `look_for_running` is called: after a 429, a 503, a lost answer or a slow read
 /// another process may have copied to the id. While a use is not known, both are repeated.
 pub(super) async fn delete_unless_ready(
     reserved: &Reserved<'_>,
     until: Instant,
-    look_for_use: impl AsyncFn() -> Use,
+    look_for_running: impl AsyncFn() -> RunningCopy,
 ) -> Result<Deletion, Error> {
     let Reserved { target, version, kind, id } = *reserved;
     let policy = RetryPolicy::cleanup(until);
@@ -281,14 +271,14 @@ pub(super) async fn delete_unless_ready(
             Err(error) if error.is_no_such_model() => {}
             Err(error) => return Err(error),
         }
-        match look_for_use().await {
-            Use::None => {}
-            Use::Unknown if unknown + 1 < MAX_UNKNOWN && Instant::now() + UNKNOWN_INTERVAL < until => {
+        match look_for_running().await {
+            RunningCopy::Absent => {}
+            RunningCopy::NotProved if unknown + 1 < MAX_UNKNOWN && Instant::now() + UNKNOWN_INTERVAL < until => {
                 unknown += 1;
                 sleep(UNKNOWN_INTERVAL).await;
                 continue;
             }
-            Use::Running | Use::Unknown => return Ok(Deletion::InUse),
+            RunningCopy::Found(_) | RunningCopy::NotProved => return Ok(Deletion::InUse),
         }
         let Err(error) = target.send_once(&version.wire().delete(kind, id), RetryPolicy::cleanup(until)).await else {
             return Ok(Deletion::Deleted);

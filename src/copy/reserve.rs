@@ -10,7 +10,7 @@ use super::authorized::Authorized;
 use super::blank_models::{find_blank_models, is_blank_since, since};
 use super::event::{Event, Observer};
 use super::journal::RESERVATION_TIME;
-use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, Use, release};
+use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
 use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Response};
@@ -200,7 +200,7 @@ impl Attempts<'_> {
             return None;
         }
         // The read of the target may have taken long, so the list is read again right before each deletion.
-        let look = async || self.look_for_use(id).await;
+        let look = async || self.look_for_running(id).await;
         let released = Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), look)).await;
         (released != Released::InUse).then_some(released)
     }
@@ -216,11 +216,11 @@ impl Attempts<'_> {
                 return false;
             }
             let began = Instant::now();
-            proofs = match self.look_for_use(id).await {
-                Use::None if began.elapsed() > SLOW_LOOK => 1,
-                Use::None => proofs + 1,
-                Use::Unknown => 0,
-                Use::Running => return false,
+            proofs = match self.look_for_running(id).await {
+                RunningCopy::Absent if began.elapsed() > SLOW_LOOK => 1,
+                RunningCopy::Absent => proofs + 1,
+                RunningCopy::NotProved => 0,
+                RunningCopy::Found(_) => return false,
             };
             if proofs == LOOKS_FOR_PROOF {
                 return true;
@@ -232,26 +232,21 @@ impl Attempts<'_> {
         false
     }
 
-    /// Whether the source's list shows a copy to the id.
-    async fn look_for_use(&self, id: &ModelId) -> Use {
-        let Some(source) = self.request.source else { return Use::None };
+    /// What the source's list shows of a copy to the id.
+    async fn look_for_running(&self, id: &ModelId) -> RunningCopy {
+        let Some(source) = self.request.source else { return RunningCopy::Absent };
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
         let until = self.release_deadline();
         // Whatever the location: another host name may be that of the same target.
         let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
         let running = tokio::select! {
             running = running => running,
-            () = source.cleanup_time(until) => return Use::Unknown,
+            () = source.cleanup_time(until) => return RunningCopy::NotProved,
         };
-        match running {
-            Ok(RunningCopy::Absent) => Use::None,
-            Ok(RunningCopy::Found(_)) => Use::Running,
-            Ok(RunningCopy::NotProved) => Use::Unknown,
-            Err(error) => {
-                (self.observer)(Event::Inconclusive { error: &error });
-                Use::Unknown
-            }
-        }
+        running.unwrap_or_else(|error| {
+            (self.observer)(Event::Inconclusive { error: &error });
+            RunningCopy::NotProved
+        })
     }
 
     fn reserved<'i>(&'i self, id: &'i ModelId) -> Reserved<'i> {
@@ -288,7 +283,7 @@ impl Attempts<'_> {
             && is_blank_since(&model, since)
         {
             let until = self.target.release_deadline(RELEASE_TIME);
-            release(&self.reserved(id), self.observer, until, async || Use::None).await;
+            release(&self.reserved(id), self.observer, until, async || RunningCopy::Absent).await;
             return;
         }
         (self.observer)(Event::MayBeReserved { candidates: id.as_slice(), requests: 1 });
