@@ -101,13 +101,10 @@ impl Job<'_> {
         for target_model_id in self.missing_copies(&preflight.source, copies) {
             self.cx.emit(Event::CopyMissing { target_model_id });
         }
-        let known = self.known_copies(&preflight.source).iter().chain(self.original(&preflight.source));
-        match self.copy_among(source, known, copies) {
-            Some(id) => Ok(Action::Nothing(id)),
-            // One of them may be the copy.
-            None if copies.unreadable > 0 => Err(unreadable(self.target.label(), copies.unreadable)),
-            None => Ok(Action::Copy(Box::new(preflight))),
-        }
+        Ok(match self.copy_among(&preflight.source, source, copies)? {
+            Some(id) => Action::Nothing(id),
+            None => Action::Copy(Box::new(preflight)),
+        })
     }
 
     /// The copy of a v2.1 model that another process with the same journal has made since the target's list was read: a copy
@@ -122,11 +119,7 @@ impl Job<'_> {
             return Ok(None);
         }
         let copies = Inventory::read(self.target, named_by_service(source)).await?;
-        let known = self.known_copies(source).iter().chain(self.original(source));
-        match self.copy_among(model, known, &copies) {
-            None if copies.unreadable > 0 => Err(unreadable(self.target.label(), copies.unreadable)),
-            copy => Ok(copy),
-        }
+        self.copy_among(source, model, &copies)
     }
 
     /// The ids of the known copies of a model, the preferred one first.
@@ -165,16 +158,18 @@ impl Job<'_> {
     }
 
     /// The copy of a v2.1 model: a known one, or one that comes from the same training.
-    fn copy_among<'k>(
-        &self,
-        source: &Model,
-        mut known: impl Iterator<Item = &'k ModelId>,
-        copies: &Inventory,
-    ) -> Option<ModelId> {
-        let is_copy = |copy: &&Model| has_same_name_and_dates(source, copy) && !self.is_source(copy);
+    ///
+    /// # Errors
+    /// When there is none among the entries that can be read, and another one cannot be read.
+    fn copy_among(&self, source: &SourceModel, model: &Model, copies: &Inventory) -> Result<Option<ModelId>, Error> {
+        let is_copy = |copy: &&Model| has_same_name_and_dates(model, copy) && !self.is_source(copy);
         let all: Vec<_> = copies.ready_and_named_by_service().filter(is_copy).collect();
         let is_there = |id: &ModelId| all.iter().copied().find(|copy| copy.id.is_same_as(id));
-        known.find_map(is_there).or(all.first().copied()).map(|copy| copy.id.clone())
+        let mut known = self.known_copies(source).iter().chain(self.original(source));
+        match known.find_map(is_there).or(all.first().copied()) {
+            None if copies.unreadable > 0 => Err(unreadable(self.target.label(), copies.unreadable)),
+            copy => Ok(copy.map(|copy| copy.id.clone())),
+        }
     }
 
     /// Where source and target are the same resource, a model is not a copy of itself.
