@@ -223,8 +223,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Reads each model by its id. The first one is read alone: if the source cannot be
-    /// reached or refuses the credentials, the others are not tried.
+    /// Reads each model by its id. The first one is read alone: if the source cannot be reached or refuses the credentials,
+    /// the others are not tried.
     async fn find_each(&self, ids: &[ModelId]) -> Vec<Candidate> {
         let [first, others @ ..] = ids else { return Vec::new() };
         let report_retries = |event: &Event<'_>| {

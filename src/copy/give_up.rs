@@ -56,16 +56,17 @@ impl Batch<'_> {
 
 /// Checks that not every copy was refused because of the credentials.
 fn check_credentials(ended: &[Report]) -> Result<(), Error> {
-    // A copy with an operation was let in on both sides.
-    let refused = |report: &&Report| {
-        let error = report.result.as_ref().err();
-        report.operation.is_none() && error.is_some_and(|error| error.kind() == ErrorKind::Credentials)
-    };
-    let last = ended.last().and_then(|report| report.result.as_ref().err());
-    let Some(last) = last.filter(|_| ended.len() >= REFUSALS && ended.iter().all(|report| refused(&report))) else {
+    let Some(last) = ended.last().and_then(refusal) else { return Ok(()) };
+    if ended.len() < REFUSALS || !ended.iter().all(|report| refusal(report).is_some()) {
         return Ok(());
-    };
+    }
     let error = Error::new(ErrorKind::Credentials, format!("not tried: the first {} were all refused", ended.len()));
     let remedy = last.remedy().unwrap_or("check the credentials of both resources").to_owned();
     Err(error.with_source(last.duplicate()).with_remedy(remedy))
+}
+
+/// Why a copy was refused because of the credentials. One with an operation was let in on both sides.
+fn refusal(report: &Report) -> Option<&Error> {
+    let error = report.result.as_ref().err().filter(|_| report.operation.is_none());
+    error.filter(|error| error.kind() == ErrorKind::Credentials)
 }

@@ -254,8 +254,8 @@ pub(super) enum Deletion {
 
 /// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
-/// The target is read before each sending, and `look_for_running` is called: after a 429, a 503, a lost answer or a slow read
-/// another process may have copied to the id. While a use is not known, both are repeated.
+/// The target is read before each sending, and `look_for_running` is called: after a 429, a 503, a lost answer or a slow
+/// read another process may have copied to the id. While it proves nothing, both are repeated.
 pub(super) async fn delete_unless_ready(
     reserved: &Reserved<'_>,
     until: Instant,
