@@ -43,7 +43,7 @@ impl FromStr for ResourceName {
         if text.is_empty() || text.len() > MAX_LEN || !text.chars().all(is_allowed) || text.starts_with(['-', '_']) {
             return Err(Error::settings("it is not the name of a resource", REMEDY));
         }
-        if ["source", "target"].iter().any(|side| text.eq_ignore_ascii_case(side)) {
+        if is_side(text) {
             return Err(Error::settings(
                 "source and target are not names of resources, but of the sides of a copy",
                 "choose another name",
@@ -51,6 +51,11 @@ impl FromStr for ResourceName {
         }
         Ok(Self(text.into()))
     }
+}
+
+/// Whether a text is the name of a side of a copy, which no resource can have.
+pub(crate) fn is_side(text: &str) -> bool {
+    ["source", "target"].iter().any(|side| text.eq_ignore_ascii_case(side))
 }
 
 #[cfg(test)]

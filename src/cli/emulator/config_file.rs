@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::emulator::EmulatedResource;
 use crate::error::Error;
-use crate::resource_name::ResourceName;
 
 use super::generated_file::GeneratedFile;
-use crate::cli::input::{self, is_stdin};
+use crate::cli::input::is_stdin;
 
 /// The option that asks for the file.
 const OPTION: &str = "--write-config";
@@ -29,9 +28,6 @@ impl ConfigFile {
         if names.is_empty() {
             let what = format!("{OPTION} needs names for the resources");
             return Err(Error::settings(what, "name them, such as --resources east,west"));
-        }
-        for name in names {
-            input::parse::<ResourceName>(&format!("the name {name:?}, which {OPTION} needs,"), name)?;
         }
         if is_stdin(path) || path.file_name().and_then(OsStr::to_str).is_none() {
             let remedy = "give the path of a file; its keys are written beside it";

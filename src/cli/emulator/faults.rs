@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::emulator::{Outage, OutageTime};
 use crate::error::Error;
+use crate::resource_name::is_side;
 use jiff::SignedDuration;
 
 use crate::cli::input::{parse_pause, without_keys};
@@ -12,9 +13,6 @@ use crate::cli::input::{parse_pause, without_keys};
 const MAX_RESOURCES: usize = 20;
 /// The longest name of a resource.
 const MAX_NAME: usize = 24;
-
-/// No names of resources, here and for frcopy itself.
-const SIDES: [&str; 2] = ["source", "target"];
 
 /// Parses `--resources`: a number, or the names.
 pub(super) fn parse_resources(text: &str) -> Result<Resources, String> {
@@ -32,7 +30,7 @@ pub(super) fn parse_resources(text: &str) -> Result<Resources, String> {
         if !is_name || name.len() > MAX_NAME {
             return Err(format!("{name:?} is not a name: give up to {MAX_NAME} of a-z, 0-9 and -, the first a letter"));
         }
-        if SIDES.contains(&name.as_str()) {
+        if is_side(name) {
             return Err(format!("{name} is the name of a side of a copy: give another name"));
         }
         if names.iter().take(index).any(|other| other == name) {
