@@ -174,29 +174,31 @@ fn changing_server(server: SocketAddr, id: &'static str, [old, new]: [&'static s
     })
 }
 
+/// Prunes the target, whose model changes after its first read by this id, and asserts that nothing is deleted.
+fn expect_kept(pair: &EmulatedPair, id: &'static str, changed: [&'static str; 2], text: &str) {
+    let server = pair.emulator.resources()[TARGET].endpoint.replace("http://", "").parse().unwrap();
+    let proxy = changing_server(server, id, changed);
+    let mut command = pair.command(&["prune", "target", "--yes"]);
+    command.env("FRCOPY_TARGET_ENDPOINT", format!("http://{proxy}"));
+    run(&mut command).expect(7, &[text, "1 failed"]);
+    assert_eq!(deletions(pair), BTreeSet::new());
+}
+
 #[test]
 fn a_staging_copy_is_kept_if_its_model_has_changed_since_it_was_listed() {
     let pair = EmulatedPair::new(1);
     stage(&pair, ID);
-    let server = pair.emulator.resources()[TARGET].endpoint.replace("http://", "").parse().unwrap();
-    let proxy = changing_server(server, ID, ["DateTime\":\"20", "DateTime\":\"19"]);
-    let mut command = pair.command(&["prune", "target", "--yes"]);
-    command.env("FRCOPY_TARGET_ENDPOINT", format!("http://{proxy}"));
-    run(&mut command).expect(7, &[&format!("{ID} is no longer a ready copy of the same training"), "1 failed"]);
-    assert_eq!(deletions(&pair), BTreeSet::new());
+    let changed = ["DateTime\":\"20", "DateTime\":\"19"];
+    expect_kept(&pair, ID, changed, &format!("{ID} is no longer a ready copy of the same training"));
 }
 
 #[test]
 fn a_model_that_has_changed_since_it_was_listed_is_kept() {
     let pair = EmulatedPair::new(1);
     put_creating(&pair, BLANK, 48, json!({}));
-    let server = pair.emulator.resources()[TARGET].endpoint.replace("http://", "").parse().unwrap();
     // The second read by its id, right before the deletion, shows that a copy has ended.
-    let proxy = changing_server(server, BLANK, ["\"creating\"", "\"ready\"   "]);
-    let mut command = pair.command(&["prune", "target", "--yes"]);
-    command.env("FRCOPY_TARGET_ENDPOINT", format!("http://{proxy}"));
-    run(&mut command).expect(7, &[&format!("{BLANK} has changed since it was read, and is kept"), "1 failed"]);
-    assert_eq!(deletions(&pair), BTreeSet::new());
+    let changed = ["\"creating\"", "\"ready\"   "];
+    expect_kept(&pair, BLANK, changed, &format!("{BLANK} has changed since it was read, and is kept"));
 }
 
 #[test]
