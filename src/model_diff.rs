@@ -4,14 +4,14 @@
 //! v3.1 the date of creation, in v4.0 the source's date of modification, while it is created anew.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 use jiff::Timestamp;
 use ring::digest;
 
 use crate::error::{Error, ErrorKind};
 use crate::model::{DocumentType, Model, ModelId};
-use crate::text::UntrustedText;
+use crate::text::{UntrustedText, hexadecimal};
 
 /// What tells trainings apart, in a form that can be kept: a manifest has it of each copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,12 +109,7 @@ fn fingerprint(types: &BTreeMap<UntrustedText, &DocumentType>) -> String {
             hash.update(text.unwrap_or_default());
         }
     }
-    let mut text = String::from("sha256:");
-    for byte in hash.finish().as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hexadecimal(hash.finish().as_ref()))
 }
 
 /// The differences between a copy and its source, in words; none where they come from the same training.

@@ -1,21 +1,18 @@
 //! A digest of JSON that neither the order of keys nor blanks change. It is computed while the JSON is read, so that large
 //! JSON takes no memory of its own.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::text::hexadecimal;
+
 /// The digest in hexadecimal. JSON that cannot be read, because it is too deep, counts as it stands.
 pub(super) fn json_digest(json: &RawValue) -> Box<str> {
     let Digest(bytes) = serde_json::from_str(json.get()).unwrap_or_else(|_| Digest::of("unreadable", [json.get()]));
-    let mut text = String::new();
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.into()
+    hexadecimal(&bytes).into()
 }
 
 /// SHA-256 of one value.
