@@ -282,8 +282,12 @@ impl CopyReporter<'_> {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but it could not be verified on {target}: {error}"));
             }
-            Event::MayBeReserved { candidates, requests } => {
-                self.urgent_warning(&may_be_reserved(candidates, *requests, target));
+            Event::IdMayBeReserved { target_model_id } => self.urgent_warning(&format!(
+                "an authorize request got no answer; {target_model_id} may remain reserved on {target} for up to an hour \
+                 (with --manifest, the next run releases it)"
+            )),
+            Event::BlankModelsMayRemain { candidates, requests } => {
+                self.urgent_warning(&blank_models_may_remain(candidates, *requests, target));
             }
             Event::BlankLeft { target_model_id } => self.urgent_warning(&format!(
                 "the blank model {target_model_id} of the failed copy remains on {target}; delete it if it is not needed"
@@ -470,7 +474,7 @@ fn will_send_again(error: &Error, wait: Duration) -> String {
 }
 
 /// What authorize requests without an answer may have left.
-fn may_be_reserved(candidates: &[ModelId], requests: usize, target: &str) -> String {
+fn blank_models_may_remain(candidates: &[ModelId], requests: usize, target: &str) -> String {
     let names: Vec<_> = candidates.iter().map(ToString::to_string).collect();
     let names = names.join(", ");
     let what = match candidates.len() {

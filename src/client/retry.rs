@@ -81,12 +81,6 @@ impl RetryPolicy {
         Self { until: Some(until), ..self }
     }
 
-    /// The same policy for a mutating request whose answer is waited for until this time after the end.
-    #[must_use]
-    pub(crate) fn answered_within(self, answer_grace: Duration) -> Self {
-        Self { answer_grace, ..self }
-    }
-
     /// When to end, given the deadline of the command.
     pub(super) fn deadline(self, deadline: Instant) -> Instant {
         match self.until {

@@ -5,7 +5,7 @@ use super::context::Job;
 use super::plan::IfExists;
 use super::preflight::{SourceModel, TargetId};
 use super::release::Reservation;
-use super::reserve::{AuthorizeRequest, CHOOSE_ANOTHER_ID, WAIT_FOR_EXPIRY, reserve};
+use super::reserve::{AuthorizeRequest, CHOOSE_ANOTHER_ID, NotAuthorized, WAIT_FOR_EXPIRY, reserve};
 use super::turn::Turn;
 use crate::api::Quota;
 use crate::error::Error;
@@ -13,7 +13,7 @@ use crate::error::Error;
 /// Asks the target to authorize a copy.
 ///
 /// # Errors
-/// When there is no authorization. An id that a lost answer may have reserved is released, or named in a warning.
+/// When there is no authorization. An id that a lost answer may have reserved is named in a warning.
 pub(super) async fn authorize<'a>(
     job: &Job<'_>,
     model: &SourceModel,
@@ -25,8 +25,11 @@ pub(super) async fn authorize<'a>(
             job.cx.source.redact(&authorized.authorization.access_token);
             Ok((Authorized { entry, _slot: slot, ..authorized }, reservation.with_entry(entry)))
         }
-        Err(error) => {
-            job.cx.journal.ended(entry);
+        Err(NotAuthorized { error, may_be_reserved }) => {
+            // An open entry lets the next run release the id.
+            if !may_be_reserved {
+                job.cx.journal.ended(entry);
+            }
             Err(error)
         }
     }
@@ -36,7 +39,7 @@ async fn authorize_now(
     job: &Job<'_>,
     model: &SourceModel,
     target: &TargetId,
-) -> Result<(Authorized<'static>, Reservation), Error> {
+) -> Result<(Authorized<'static>, Reservation), NotAuthorized> {
     let copy = job.plan.new_copy(model.version, model.kind, model.model.as_ref(), target.id())?;
     let request = AuthorizeRequest {
         version: model.version,

@@ -63,7 +63,7 @@ pub(super) struct Job<'a> {
     pub(super) cx: Context<'a>,
 }
 
-/// Until when authorizations of an earlier run, which was killed, may reserve the ids that this copy uses, by the target's
+/// Until when authorizations of an earlier run, which are lost, may reserve the ids that this copy uses, by the target's
 /// clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LostAuthorizations {
@@ -74,7 +74,7 @@ pub(super) struct LostAuthorizations {
 }
 
 impl Job<'_> {
-    /// Until when an authorization of an earlier run, which was killed, may reserve an id, by the target's clock.
+    /// Until when a lost authorization of an earlier run may reserve an id, by the target's clock.
     pub(super) fn reserved_until(&self, id: Option<&ModelId>) -> Option<Timestamp> {
         if id == Some(self.plan.new_model_id()) { self.lost.copy } else { self.lost.staging_copy }
     }

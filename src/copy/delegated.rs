@@ -153,8 +153,9 @@ pub(super) async fn authorize_over(
     let target = &connect(&plan.target)?.client(context);
     let (version, kind) = (plan.api_version, plan.kind);
     let is_free = plan.check_free(target, &copy, observer).await?;
-    let (authorized, _kept) =
-        reserve(target, observer, AuthorizeRequest::without_source(version, copy, is_free)).await?;
+    let (authorized, _kept) = reserve(target, observer, AuthorizeRequest::without_source(version, copy, is_free))
+        .await
+        .map_err(|e| e.error)?;
     let authorization = authorized.authorization;
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {

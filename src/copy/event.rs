@@ -104,9 +104,14 @@ pub enum Event<'a> {
         /// The reserved id; in v2.1 a blank model.
         target_model_id: &'a ModelId,
     },
-    /// Authorize requests without an answer may each have reserved an id, which is not released.
-    MayBeReserved {
-        /// The ids that may be meant, as far as they are known. In v2.1 they are blank models.
+    /// An authorize request without an answer may have reserved its id, which is not released (v3.0 and later).
+    IdMayBeReserved {
+        /// The id that was asked for.
+        target_model_id: &'a ModelId,
+    },
+    /// Authorize requests without an answer may each have left a blank model, which is not deleted (v2.1).
+    BlankModelsMayRemain {
+        /// The models that may be meant, as far as they are known.
         candidates: &'a [ModelId],
         /// How many requests had no answer.
         requests: usize,

@@ -1,6 +1,5 @@
 //! Sends the authorize request until it has an answer, and accounts for the ids that lost answers may have reserved.
 
-use std::slice;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,11 +29,6 @@ const MAX_ATTEMPTS: u32 = 6;
 const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
 /// How often one is sent whose answers are no authorizations: something else than the service answers.
 const MAX_UNUSABLE: u32 = 3;
-/// How long after the deadline an id may be released that only a 503 may have reserved. It is very likely that it was not.
-const BUSY_GRACE: Duration = Duration::from_millis(500);
-/// How long after the deadline an authorize request with an id still waits for its answer. Without it, the looks for a copy
-/// of another process need almost all of the time for a release.
-const ANSWER_GRACE: Duration = Duration::from_secs(1);
 /// How often the source is asked at most whether a copy is running, before that counts as not known.
 const MAX_LOOKS: u32 = 8;
 /// A look that takes longer is the first of a row: what another process began before it may not be listed in the last one.
@@ -61,12 +55,29 @@ impl AuthorizeRequest<'_> {
     }
 }
 
+/// Why there is no authorization.
+pub(super) struct NotAuthorized {
+    pub(super) error: Error,
+    /// Whether a request without an answer may have reserved the id that was asked for. It was named.
+    pub(super) may_be_reserved: bool,
+}
+
+impl From<Error> for NotAuthorized {
+    /// Before the first request.
+    fn from(error: Error) -> Self {
+        Self { error, may_be_reserved: false }
+    }
+}
+
 /// Sends an authorize request until it has an answer.
+///
+/// # Errors
+/// When there is no authorization. What lost answers may have reserved is named.
 pub(super) async fn reserve(
     target: &Client<'_>,
     observer: Observer<'_>,
     request: AuthorizeRequest<'_>,
-) -> Result<(Authorized<'static>, Reservation), Error> {
+) -> Result<(Authorized<'static>, Reservation), NotAuthorized> {
     let is_left = request.reserved_until.is_some();
     let mut attempts = Attempts {
         target,
@@ -81,9 +92,9 @@ pub(super) async fn reserve(
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
-            attempts.account_for_lost_answers(&error).await;
+            let may_be_reserved = attempts.name_reserved_id(&error);
             attempts.name_blank_models(None).await;
-            return Err(attempts.explain(error));
+            return Err(NotAuthorized { error: attempts.explain(error), may_be_reserved });
         }
     };
     attempts.name_blank_models(Some(&response.value.target_model_id)).await;
@@ -103,7 +114,7 @@ struct Attempts<'r> {
     target: &'r Client<'r>,
     observer: Observer<'r>,
     request: &'r AuthorizeRequest<'r>,
-    /// Whether a run that was killed may have reserved the id.
+    /// Whether an earlier run may have reserved the id.
     is_left: bool,
     /// How many requests may have reserved an id: their answers were lost, or were a 503.
     lost: u32,
@@ -118,10 +129,6 @@ struct Attempts<'r> {
 impl Attempts<'_> {
     async fn send_until_answered(&mut self) -> Result<Response<CopyAuthorization>, Error> {
         let call = self.request.version.wire().authorize(&self.request.copy);
-        let policy = match self.free_id() {
-            Some(_) => RetryPolicy::AUTHORIZE.answered_within(ANSWER_GRACE),
-            None => RetryPolicy::AUTHORIZE,
-        };
         // How often a conflict may still be about an own lost request.
         let mut own_conflicts = MAX_ATTEMPTS;
         let mut last = None;
@@ -133,7 +140,7 @@ impl Attempts<'_> {
             }
             let sent = Instant::now();
             let mut is_unusable = false;
-            let policy = if self.lost > 0 { policy.while_reserved() } else { policy };
+            let policy = if self.lost > 0 { RetryPolicy::AUTHORIZE.while_reserved() } else { RetryPolicy::AUTHORIZE };
             let error = match self.target.send(&call, policy).await {
                 Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
                     return Ok(Response { value, request_id, date, region });
@@ -181,10 +188,8 @@ impl Attempts<'_> {
         if self.request.copy.id().is_some() { MAX_ATTEMPTS } else { MAX_ATTEMPTS_NAMED_BY_SERVICE }
     }
 
-    /// When a release must end. An id that a lost answer may have reserved is released like one that is reserved.
     fn release_deadline(&self) -> Instant {
-        let until = self.target.release_deadline(RELEASE_TIME);
-        if self.unanswered > 0 { until } else { until.min(self.target.deadline() + BUSY_GRACE) }
+        self.target.release_deadline(RELEASE_TIME)
     }
 
     /// The id that is asked for, if the target said before that it is free.
@@ -254,17 +259,18 @@ impl Attempts<'_> {
         Reserved { target: self.target, version, kind: copy.kind, id }
     }
 
-    /// Releases or names the id that a request without an answer may have reserved.
-    async fn account_for_lost_answers(&self, error: &Error) {
-        match (self.free_id(), self.request.copy.id()) {
-            _ if self.lost == 0 => {}
-            // The release was tried before, or a copy to the id may be running.
-            (Some(_), _) if error.is_conflict() => {}
-            (Some(id), _) if self.release_unless_running(id).await.is_some() => {}
-            // What is there may belong to another process.
-            (_, Some(id)) => (self.observer)(Event::MayBeReserved { candidates: slice::from_ref(id), requests: 1 }),
-            (_, None) => {}
+    /// Names the id that a request without an answer may have reserved. It is not released: only a conflict shows that it is
+    /// reserved, and without one, another process may authorize and start a copy to it at any moment.
+    fn name_reserved_id(&self, error: &Error) -> bool {
+        let Some(id) = self.request.copy.id() else { return false };
+        if error.is_conflict() && self.request.is_free {
+            // The error names it.
+            return self.is_own;
         }
+        if self.lost > 0 {
+            (self.observer)(Event::IdMayBeReserved { target_model_id: id });
+        }
+        self.lost > 0
     }
 
     /// The id at the end of a URL on the target itself.
@@ -286,7 +292,7 @@ impl Attempts<'_> {
             release(&self.reserved(id), self.observer, until, async || RunningCopy::Absent).await;
             return;
         }
-        (self.observer)(Event::MayBeReserved { candidates: id.as_slice(), requests: 1 });
+        (self.observer)(Event::BlankModelsMayRemain { candidates: id.as_slice(), requests: 1 });
     }
 
     /// Names the blank models that lost answers may have left. They are not deleted: another process may own them.
@@ -296,7 +302,7 @@ impl Attempts<'_> {
         let is_meant =
             |model: &Model| Some(&model.id) != own && since().is_some_and(|since| is_blank_since(model, since));
         let candidates = find_blank_models(self.target, self.request.version, self.lost, is_meant).await;
-        (self.observer)(Event::MayBeReserved { candidates: &candidates, requests: self.lost as usize });
+        (self.observer)(Event::BlankModelsMayRemain { candidates: &candidates, requests: self.lost as usize });
     }
 
     /// By what an id is reserved that was free.
@@ -306,7 +312,7 @@ impl Attempts<'_> {
         }
         if let Some(until) = self.request.reserved_until {
             return format!(
-                "by an earlier command, which was killed, until {until:.0} at the latest (by the target's clock)"
+                "by an earlier command whose request got no answer, until {until:.0} at the latest (by the target's clock)"
             );
         }
         let expiry = match self.target.service_time() {

@@ -148,7 +148,7 @@ impl Job<'_> {
         if open.version.wire().service_names_the_copy() {
             let time = since.map(|since| (since, since + AUTHORIZE_TIME));
             let candidates = blank_models(self.target, open.version, time).await;
-            self.cx.emit(Event::MayBeReserved { candidates: &candidates, requests: 1 });
+            self.cx.emit(Event::BlankModelsMayRemain { candidates: &candidates, requests: 1 });
             self.cx.journal.ended(open.id);
             return None;
         }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tempfile::tempdir;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
@@ -212,33 +213,41 @@ fn an_authorize_request_that_is_answered_with_503_until_the_deadline_ends_with_i
 }
 
 #[test]
-fn at_the_deadline_the_id_of_a_lost_authorize_is_released_after_three_looks_over_seven_seconds() {
-    for version in DOCUMENT_VERSIONS {
-        let service = ScriptedService::new(version);
-        service.on(Step::Authorize, [reply(500)]);
-        let begun = Instant::now();
-        run(service.copy().args(["--timeout", "3s"])).expect(7, &["released", "HTTP 500"]);
-        let took = begun.elapsed().as_secs();
-        assert!((9..14).contains(&took), "{took} {:#?}", service.seen());
-        // Three looks, and one right before the deletion.
-        assert_eq!((service.count(Step::ListOperations), service.count(Step::Release)), (4, 1));
-    }
+fn the_id_of_a_lost_authorize_is_named_and_not_deleted_where_no_conflict_shows_that_it_is_reserved() {
+    on_every_version(|version| {
+        let refused = || error_reply(400, "InvalidRequest", "No.");
+        let throttled = || reply(429).insert_header("retry-after", "7200");
+        for (answers, code) in [
+            (vec![reply(500)], 7),
+            (vec![reply(500), refused()], 3),
+            (vec![reply(503), throttled()], 7),
+            (vec![reply(504), error_reply(401, "Unauthorized", "No.")], 4),
+        ] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Authorize, answers);
+            let named = if version.is_v2_1() { "blank model" } else { version.copy_id() };
+            let output = run(service.copy().args(["--timeout", "3s"])).expect(code, &["may remain", named]);
+            assert_eq!(service.count(Step::Release), 0, "{output:#?}");
+        }
+    });
 }
 
 #[test]
-fn the_id_of_a_lost_authorize_is_named_where_no_list_proves_that_it_is_unused() {
-    let readable = || Operation::list([]);
+fn with_a_manifest_the_next_run_releases_the_id_of_a_lost_authorize() {
     for version in DOCUMENT_VERSIONS {
-        let unreadable = || Operation::list([json!({"operationId": 7})]);
-        let running = Operation::list([Operation::list_item(version, "2999-01-01T00:00:00Z")]);
-        for list in [vec![reply(404)], vec![readable(), unreadable()], vec![readable(), readable(), running]] {
-            let service = ScriptedService::new(version);
-            service.on(Step::Authorize, [reply(500)]);
-            service.on(Step::ListOperations, list);
-            let output = run(service.copy().args(["--timeout", "3s"])).expect(7, &["may remain reserved"]);
-            assert!(output.stderr.contains(version.copy_id()), "{output:#?}");
-            assert_eq!(service.count(Step::Release), 0, "{output:#?}");
-        }
+        let folder = tempdir().unwrap();
+        let service = ScriptedService::new(version);
+        let copy = || {
+            let mut command = service.copy();
+            command.arg("--manifest").arg(folder.path().join("models.json"));
+            command
+        };
+        service.on(Step::Authorize, [reply(500), error_reply(400, "InvalidRequest", "No.")]);
+        run(&mut copy()).expect(3, &["may remain reserved", "with --manifest, the next run releases it"]);
+        let created = Authorization::answer(version, version.copy_id());
+        service.on(Step::Authorize, [error_reply(409, "Conflict", "ModelExists"), created]);
+        run(&mut copy()).expect(0, &["released"]);
+        assert_eq!((service.count(Step::Release), service.count(Step::Start)), (1, 1), "{:#?}", service.seen());
     }
 }
 

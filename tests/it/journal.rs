@@ -225,7 +225,7 @@ fn after_a_kill_during_an_authorize_request_an_id_that_stays_reserved_is_named_w
                 killed.pair.emulator.keep_reserved_ids();
                 for _ in 0..2 {
                     let what = format!(
-                        "the id {model} of the target is reserved by an earlier command, which was killed, until"
+                        "the id {model} of the target is reserved by an earlier command whose request got no answer, until"
                     );
                     killed.copy(&[&model]).expect(6, &[&what]);
                 }
@@ -276,7 +276,7 @@ fn until_when_an_id_is_reserved_is_judged_by_the_clock_of_the_target() {
                     let options = options_with_clocks(hours);
                     let (killed, model) = Journaled::killed_with(&options, &[], Request::Authorize, model);
                     killed.pair.emulator.keep_reserved_ids();
-                    let text = "is reserved by an earlier command, which was killed, until ";
+                    let text = "is reserved by an earlier command whose request got no answer, until ";
                     let output = killed.copy(&[&model]).expect(6, &[text]);
                     let (_, until) = output.stderr.split_once(text).unwrap();
                     let until: Timestamp = until.split(' ').next().unwrap().parse().unwrap();

@@ -114,7 +114,9 @@ fn kill_and_repeat(seed: u64) -> bool {
     let copies = ready_models(&pair, TARGET);
     let mut missing: Vec<_> = ready_models(&pair, SOURCE).into_keys().filter(|id| !copies.contains_key(id)).collect();
     missing.retain(|id| {
-        let named = format!("the id {id} of the target is reserved by an earlier command, which was killed, until 20");
+        let named = format!(
+            "the id {id} of the target is reserved by an earlier command whose request got no answer, until 20"
+        );
         assert!(output.stderr.contains(&named), "seed {seed}: {id} is missing: {output:#?}");
         true
     });

@@ -7,10 +7,13 @@ use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::service::{Fault, SOURCE, Service, TARGET, modelled};
-use super::{Behaviour, EVERY_FAULT, any_behaviour, cases, in_virtual_time, is_handed_over, is_unknown, options_for};
+use super::{
+    Behaviour, EVERY_FAULT, any_behaviour, cases, in_virtual_time, is_handed_over, is_unknown, names_a_reserved_id,
+    options_for,
+};
 use crate::api::version::ApiVersion;
 use crate::copy::batch_targets::copy_batches_over;
-use crate::copy::{BatchEvent, BatchPlan, CopyOptions, Event, IfExists, Report};
+use crate::copy::{BatchEvent, BatchPlan, CopyOptions, IfExists, Report};
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, Options};
 use crate::error::Error;
@@ -47,9 +50,8 @@ fn copy_all_with(
             if let BatchEvent::Unreadable { count } = event {
                 unread.set(count);
             }
-            if let BatchEvent::OfCopy {
-                model_id, event: Event::NotReleased { .. } | Event::MayBeReserved { .. }, ..
-            } = event
+            if let BatchEvent::OfCopy { model_id, event, .. } = event
+                && names_a_reserved_id(&event)
             {
                 admitted.borrow_mut().push(model_id.to_string());
             }

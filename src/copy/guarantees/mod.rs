@@ -171,8 +171,10 @@ fn copy_polling(
         let service = Rc::new(service.watching(1, None).with(behaviour.delays));
         let reserved = RefCell::new(Vec::new());
         let observer = |event: Event<'_>| match event {
-            Event::NotReleased { target_model_id, .. } => reserved.borrow_mut().push(Some(target_model_id.to_string())),
-            Event::MayBeReserved { candidates, requests } => {
+            Event::NotReleased { target_model_id, .. } | Event::IdMayBeReserved { target_model_id } => {
+                reserved.borrow_mut().push(Some(target_model_id.to_string()));
+            }
+            Event::BlankModelsMayRemain { candidates, requests } => {
                 let unknown = candidates.len()..requests;
                 reserved.borrow_mut().extend(candidates.iter().map(|id| Some(id.to_string())));
                 reserved.borrow_mut().extend(unknown.map(|_| None));
@@ -206,6 +208,11 @@ fn copy_polling(
 fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(work)
+}
+
+/// Whether an event says that an id remains reserved, or may.
+fn names_a_reserved_id(event: &Event<'_>) -> bool {
+    matches!(event, Event::NotReleased { .. } | Event::IdMayBeReserved { .. } | Event::BlankModelsMayRemain { .. })
 }
 
 /// All texts of an error.

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::service::{Fault, SOURCE, Service, TARGET, modelled, modelled_for};
 use super::{
-    Behaviour, EVERY_FAULT, any_behaviour, any_fault, cases, in_virtual_time, is_handed_over, is_unknown, options_for,
-    resource, said,
+    Behaviour, EVERY_FAULT, any_behaviour, any_fault, cases, in_virtual_time, is_handed_over, is_unknown,
+    names_a_reserved_id, options_for, resource, said,
 };
 use crate::api::version::ApiVersion;
 use crate::copy::delegated::{authorize_over, copy_delegated_over};
@@ -110,8 +110,7 @@ fn copy_between_parties(
         };
         let admitted = RefCell::new(false);
         let observer = |event: Event<'_>| {
-            let is_admitted = matches!(event, Event::MayBeReserved { .. } | Event::NotReleased { .. });
-            admitted.replace_with(|before| *before || is_admitted);
+            admitted.replace_with(|before| *before || names_a_reserved_id(&event));
         };
         scene.fail(faults[0], None);
         let issued = authorize_over(&authorize, &observer, cancel, &connect, |_| Ok(())).await;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::service::{Fault, SOURCE, Service, TARGET, Watched, dates, modelled_for};
+use super::service::{Delays, Fault, SOURCE, Service, TARGET, Watched, dates, modelled_for};
 use super::{Behaviour, any_behaviour, any_fault, cases, in_virtual_time, options_for, said};
 use crate::api::version::ApiVersion;
 use crate::copy::run::copy_over;
@@ -230,6 +230,23 @@ fn a_model_that_is_replaced_while_the_resource_is_slow_is_not_deleted() {
         for delay in (1960..2120).step_by(20) {
             let replaced = Replaced { version, kind: Kind::Model, begin };
             replace_twice(replaced, Behaviour::default(), &faults, Duration::from_millis(delay)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_authorization_got_no_answer_and_then_a_refusal_does_not_delete_what_another_one_copies_to_the_same_id() {
+    for version in ApiVersion::all().filter(|version| !version.wire().service_names_the_copy()) {
+        // The other run authorizes and starts its copy while the first one gives up, and nothing shows that copy yet.
+        let delays = Delays { listed_after: 5, shown_after: 5 };
+        let behaviour = Behaviour { deletion_keeps_reservation: true, delays, ..Behaviour::default() };
+        let replaced = Replaced { version, kind: Kind::Model, begin: Begin::StagingCopy };
+        let refused = [Fault::Status(500), Fault::Status(400), Fault::Nothing];
+        for faultless in 2..8 {
+            let faults = [vec![Fault::Nothing; faultless], refused.to_vec()].concat();
+            for delay in (0..8000).step_by(250).map(Duration::from_millis) {
+                replace_twice(replaced, behaviour, &faults, delay).unwrap();
+            }
         }
     }
 }
