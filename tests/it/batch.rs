@@ -8,7 +8,7 @@ use frcopy::emulator::{Collection, Fault, Options, Tier};
 use serde_json::{Value, json};
 
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
-use crate::support::{CommandOutput, Model, run};
+use crate::support::{CommandOutput, Model, on_each, run};
 
 /// The lines of stdout, one id each.
 fn ids(output: &CommandOutput) -> BTreeSet<&str> {
@@ -407,7 +407,7 @@ fn a_dry_run_counts_the_capacity_for_the_staging_copy() {
 
 #[test]
 fn the_ids_of_many_failed_copies_are_released_within_the_rate_limits() {
-    for tier in [Tier::S0, Tier::F0] {
+    on_each([Tier::S0, Tier::F0], |tier| {
         let options = Options {
             models: 4,
             tier,
@@ -420,7 +420,7 @@ fn the_ids_of_many_failed_copies_are_released_within_the_rate_limits() {
         assert_eq!(output.stderr.matches("released: ").count(), 12, "{}", output.stderr);
         assert!(!output.stderr.contains("reserved on the target, without a copy"), "{}", output.stderr);
         assert!(pair.count(429) <= 10, "{}", pair.count(429));
-    }
+    });
 }
 
 #[test]

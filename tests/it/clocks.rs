@@ -6,8 +6,8 @@ use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    Authorization, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, Version, error_reply, on_every_version,
-    reply, run,
+    Authorization, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, Version, error_reply, on_each,
+    on_every_version, reply, run,
 };
 
 /// The time of the source: decades from the local one.
@@ -65,7 +65,7 @@ fn a_copy_is_found_by_the_clock_of_the_source_whatever_the_other_clocks_say() {
 
 #[test]
 fn a_copy_of_last_month_by_the_clock_of_the_source_is_another_one() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         for status in ["succeeded", "failed", "running"] {
             // By the local clock, and by that of the target, it is in the future.
             let service = service_with_clocks(version, -400 * 86_400);
@@ -75,7 +75,7 @@ fn a_copy_of_last_month_by_the_clock_of_the_source_is_another_one() {
             run(&mut copy(&service)).expect(0, &[]);
             assert_eq!((service.count(Step::Start), service.count(Step::Release)), (2, 0), "{version:?} {status}");
         }
-    }
+    });
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn an_authorization_that_is_valid_by_the_clock_of_the_target_is_used_again() {
 
 #[test]
 fn a_copy_that_has_just_ended_by_the_clock_of_the_source_is_adopted_and_an_older_one_is_not() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         for (ended, is_adopted) in [(-2, true), (-60, false)] {
             let service = service_with_clocks(version, 400 * 86_400);
             let location = format!("{}/documentModels/{}?api-version=1", service.target.uri(), version.copy_id());
@@ -116,5 +116,5 @@ fn a_copy_that_has_just_ended_by_the_clock_of_the_source_is_adopted_and_an_older
             let code = if is_adopted { 0 } else { 6 };
             assert_eq!((output.code, service.count(Step::Poll) > 0), (code, is_adopted), "{output:#?}");
         }
-    }
+    });
 }

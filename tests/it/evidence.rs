@@ -9,7 +9,7 @@ use wiremock::ResponseTemplate;
 use crate::support::raw_server::{read_request, serve_each};
 use crate::support::{
     Authorization, CommandOutput, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, TARGET_KEY, Version,
-    error_reply, frcopy, on_every_version, reply, run,
+    error_reply, frcopy, on_each, on_every_version, reply, run,
 };
 
 /// An operation that is about another copy: another target, or in v2.1 another model.
@@ -122,7 +122,7 @@ fn a_list_with_the_oldest_operations_first_is_read_to_its_end() {
 
 #[test]
 fn a_copy_that_has_just_ended_is_adopted_although_the_target_does_not_show_it_yet() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let service = ScriptedService::new(version);
         let location = format!("{}/documentModels/{}?api-version=1", service.target.uri(), version.copy_id());
         let mut item = listed(version, "succeeded", &ago(1));
@@ -143,7 +143,7 @@ fn a_copy_that_has_just_ended_is_adopted_although_the_target_does_not_show_it_ye
         service.on(Step::Authorize, [error_reply(409, "Conflict", "ModelExists")]);
         service.on(Step::ListOperations, [dated(Operation::list([item]))]);
         run(service.copy().args(["--if-exists", "skip"])).expect(6, &["is reserved by an authorization"]);
-    }
+    });
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn authorize_after_a_lost_answer(version: Version, service: &ScriptedService) ->
 
 #[test]
 fn an_id_for_another_party_is_released_after_a_lost_answer_only_while_no_copy_appears() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let service = ScriptedService::new(version);
         authorize_after_a_lost_answer(version, &service).expect(0, &["released"]);
         assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (3, 1));
@@ -191,12 +191,12 @@ fn an_id_for_another_party_is_released_after_a_lost_answer_only_while_no_copy_ap
         copied.on(Step::GetTarget, [Model::not_found(version), shown]);
         authorize_after_a_lost_answer(version, &copied).expect(6, &["is reserved"]);
         assert_eq!((copied.count(Step::Authorize), copied.count(Step::Release)), (2, 0));
-    }
+    });
 }
 
 #[test]
 fn an_id_to_which_a_copy_appears_right_before_its_deletion_is_not_deleted() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let service = service_with_clock(version, reply(500));
         service.on(Step::Authorize, [reply(504), error_reply(409, "Conflict", "ModelExists")]);
         let empty = || dated(Operation::list([]));
@@ -206,14 +206,14 @@ fn an_id_to_which_a_copy_appears_right_before_its_deletion_is_not_deleted() {
         run(&mut service.copy());
         assert_eq!((service.count(Step::Release), service.count(Step::Start)), (0, 0));
         assert!(service.count(Step::ListOperations) >= 4);
-    }
+    });
 }
 
 #[test]
 fn a_failed_look_for_a_running_copy_is_repeated_before_an_id_is_given_up() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         // The third look is right before the deletion.
-        for failed in [0, 2, 3] {
+        on_each([0, 2, 3], |failed| {
             let service = ScriptedService::new(version);
             let conflict = error_reply(409, "ModelExists", "It exists.");
             service.on(Step::Authorize, [reply(500), conflict, Authorization::answer(version, version.copy_id())]);
@@ -223,18 +223,18 @@ fn a_failed_look_for_a_running_copy_is_repeated_before_an_id_is_given_up() {
             service.on(Step::ListOperations, lists);
             run(&mut service.copy()).expect(0, &[]);
             assert_eq!((service.count(Step::Release), service.count(Step::Authorize)), (1, 3), "{version:?} {failed}");
-        }
-    }
+        });
+    });
 }
 
 #[test]
 fn an_id_whose_running_copy_cannot_be_looked_for_is_not_called_unused() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let service = ScriptedService::new(version);
         service.on(Step::Authorize, [error_reply(409, "ModelExists", "It exists.")]);
         service.on(Step::ListOperations, [reply(404)]);
         run(&mut service.copy()).expect(6, &["does not show whether a copy to it is running", "--if-exists skip"]);
-    }
+    });
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn an_answer_may_begin_with_a_byte_order_mark() {
 
 #[test]
 fn a_copy_that_the_source_lists_late_is_found_before_its_id_is_called_unused() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let service = ScriptedService::new(version);
         service.on(Step::Authorize, [error_reply(409, "ModelExists", "It exists.")]);
         let target = service.target.uri();
@@ -270,5 +270,5 @@ fn a_copy_that_the_source_lists_late_is_found_before_its_id_is_called_unused() {
         item["status"] = json!("running");
         service.on(Step::ListOperations, [Operation::list([]), Operation::list([item])]);
         run(&mut service.copy()).expect(6, &["is already running, or has just ended", "frcopy wait"]);
-    }
+    });
 }

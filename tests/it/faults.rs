@@ -8,7 +8,7 @@ use wiremock::ResponseTemplate;
 
 use crate::support::{
     Authorization, DOCUMENT_VERSIONS, MODEL, Model, Operation, RESOURCE_ID, ScriptedService, Step, UnusedHost, V2_1,
-    V4_0, VERSIONS, error_reply, frcopy, on_every_version, reply, run, std_command,
+    V4_0, VERSIONS, error_reply, frcopy, on_each, on_every_version, reply, run, std_command,
 };
 
 /// Refusals: status, code and exit code.
@@ -74,7 +74,7 @@ fn a_v2_1_model_that_is_not_ready_is_not_copied() {
 
 #[test]
 fn an_existing_target_id_and_a_reserved_one_are_distinguished() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let service = ScriptedService::new(version);
         service.on(Step::GetTarget, [Model::example(version).answer()]);
         run(&mut service.copy()).expect(6, &["the target already has a model", "--target-model-id"]);
@@ -86,7 +86,7 @@ fn an_existing_target_id_and_a_reserved_one_are_distinguished() {
         service.on(Step::Authorize, [reply(409).set_body_json(exists)]);
         run(&mut service.copy()).expect(6, &["is reserved by an authorization that was not used", "ModelExists"]);
         assert_eq!((service.count(Step::Authorize), service.count(Step::Start)), (1, 0));
-    }
+    });
 }
 
 #[test]
@@ -379,20 +379,20 @@ fn a_verification_without_an_answer_is_a_warning() {
 #[test]
 fn a_verification_is_repeated_while_the_target_answers_with_errors_that_may_pass() {
     on_every_version(|version| {
-        for status in [408, 429, 500, 502, 503, 504] {
+        on_each([408, 429, 500, 502, 503, 504], |status| {
             let service = ScriptedService::new(version);
             let ready = Model::copy_of_example(version).answer();
             service.on(Step::Verify, std::iter::repeat_n(reply(status), 4).chain([ready]));
             let output = run(service.copy().args(["--output", "json"])).expect(0, &[]);
             assert_eq!(output.json()["verified"], true, "{status} {output:#?}");
-        }
+        });
     });
 }
 
 #[test]
 fn a_verification_that_gets_no_answer_for_ten_seconds_is_a_warning() {
     on_every_version(|version| {
-        for (last_said, code) in [(None, 0), (Some(Model::reserved(version)), 8)] {
+        on_each([(None, 0), (Some(Model::reserved(version)), 8)], |(last_said, code)| {
             let service = ScriptedService::new(version);
             service.on(Step::Verify, last_said.into_iter().chain([reply(500)]));
             let began = Instant::now();
@@ -400,7 +400,7 @@ fn a_verification_that_gets_no_answer_for_ten_seconds_is_a_warning() {
             assert_eq!(output.json()["verified"], false, "{output:#?}");
             let took = began.elapsed().as_secs_f64();
             assert!((8.0..13.0).contains(&took), "{took} {output:#?}");
-        }
+        });
     });
 }
 

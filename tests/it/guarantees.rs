@@ -8,7 +8,7 @@ use wiremock::ResponseTemplate;
 
 use crate::support::{
     Authorization, COPY_OF_V2_1, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, UnusedHost, V2_1, Version,
-    error_reply, on_every_version, reply, run,
+    error_reply, on_each, on_every_version, reply, run,
 };
 
 fn operations(version: Version, created: &str) -> ResponseTemplate {
@@ -101,13 +101,13 @@ fn a_start_that_is_never_answered_is_not_released_without_proof() {
 
 #[test]
 fn a_start_that_was_refused_after_a_lost_one_is_released_on_proof() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [reply(500), error_reply(400, "InvalidRequest", "No.")]);
         service.on(Step::Verify, [Model::reserved(version)]);
         run(&mut service.copy()).expect(3, &["InvalidRequest: No.", "released: "]);
         assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (1, 1));
-    }
+    });
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn the_id_of_a_lost_authorize_is_named_and_not_deleted_where_no_conflict_shows_t
 
 #[test]
 fn with_a_manifest_the_next_run_releases_the_id_of_a_lost_authorize() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let folder = tempdir().unwrap();
         let service = ScriptedService::new(version);
         let copy = || {
@@ -248,12 +248,12 @@ fn with_a_manifest_the_next_run_releases_the_id_of_a_lost_authorize() {
         service.on(Step::Authorize, [error_reply(409, "Conflict", "ModelExists"), created]);
         run(&mut copy()).expect(0, &["released"]);
         assert_eq!((service.count(Step::Release), service.count(Step::Start)), (1, 1), "{:#?}", service.seen());
-    }
+    });
 }
 
 #[test]
 fn a_reservation_of_another_process_is_never_deleted() {
-    for version in DOCUMENT_VERSIONS {
+    on_each(DOCUMENT_VERSIONS, |version| {
         let service = ScriptedService::new(version);
         service.on(Step::Authorize, [error_reply(409, "Conflict", "Exists.")]);
         run(&mut service.copy()).expect(6, &["is reserved by an authorization that was not used"]);
@@ -263,7 +263,7 @@ fn a_reservation_of_another_process_is_never_deleted() {
         unseen.on(Step::Authorize, [reply(500), error_reply(409, "Conflict", "Exists.")]);
         run(&mut unseen.copy()).expect(6, &["Exists."]);
         assert_eq!(service.count(Step::Release) + unseen.count(Step::Release), 0);
-    }
+    });
 }
 
 #[test]

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, Version, error_reply, on_every_version, reply, run,
+    DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, Version, error_reply, on_each, on_every_version, reply,
+    run,
 };
 
 /// A ready model with an id that was not asked for.
@@ -65,8 +66,8 @@ fn elsewhere(version: Version) -> Value {
 
 #[test]
 fn a_copy_of_the_same_id_to_another_target_is_not_followed() {
-    for version in DOCUMENT_VERSIONS {
-        for verify in [&[][..], &["--no-verify"]] {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        on_each([&[][..], &["--no-verify"]], |verify| {
             let service = ScriptedService::new(version);
             service.on(Step::Start, [reply(500)]);
             service.on(Step::ListOperations, [Operation::list([elsewhere(version)])]);
@@ -84,6 +85,6 @@ fn a_copy_of_the_same_id_to_another_target_is_not_followed() {
                 assert!(!output.stderr.contains("frcopy wait"), "{output:#?}");
                 assert_eq!(service.count(Step::Poll), 0);
             }
-        }
-    }
+        });
+    });
 }

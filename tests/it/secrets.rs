@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{
     ACCESS_TOKEN, DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS,
-    Version, error_reply, frcopy, on_every_version, reply, run,
+    Version, error_reply, frcopy, on_each, on_every_version, reply, run,
 };
 
 /// `run` checks every output for secrets. Here the service echoes them in its answers.
@@ -151,13 +151,14 @@ fn help_prints_no_key_of_the_environment() {
 
 #[test]
 fn an_id_or_a_location_that_repeats_a_key_is_not_printed() {
-    for version in DOCUMENT_VERSIONS {
-        for (step, key) in [(Step::GetSource, SOURCE_KEY), (Step::GetTarget, TARGET_KEY), (Step::Verify, TARGET_KEY)] {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        let cases = [(Step::GetSource, SOURCE_KEY), (Step::GetTarget, TARGET_KEY), (Step::Verify, TARGET_KEY)];
+        on_each(cases, |(step, key)| {
             let service = ScriptedService::new(version);
             let model = json!({"modelId": key, "createdDateTime": "2026-11-22T10:00:00Z", "docTypes": {}});
             service.on(step, [reply(200).set_body_json(model)]);
             run(service.copy().args(["-vv", "--timeout", "3s"]));
-        }
+        });
         let service = ScriptedService::new(version);
         service.on(Step::Poll, [Operation::with_status(version, "succeeded").on_target(SOURCE_KEY).answer()]);
         service.on(Step::Verify, [Model::reserved(version)]);
@@ -168,5 +169,5 @@ fn an_id_or_a_location_that_repeats_a_key_is_not_printed() {
         service.on(Step::Start, [reply(500)]);
         service.on(Step::ListOperations, [Operation::list([item])]);
         run(service.copy().args(["-vv", "--timeout", "3s"]));
-    }
+    });
 }

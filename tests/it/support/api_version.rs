@@ -21,10 +21,15 @@ pub(crate) const DOCUMENT_VERSIONS: [Version; 3] = [V3_0, V3_1, V4_0];
 
 /// Runs a test with every version, all at the same time: the tests mostly wait.
 pub(crate) fn on_every_version(test: impl Fn(Version) + Sync) {
+    on_each(VERSIONS, test);
+}
+
+/// Runs the test with all cases at the same time: most tests wait.
+pub(crate) fn on_each<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
     std::thread::scope(|scope| {
-        for version in VERSIONS {
+        for case in cases {
             let test = &test;
-            scope.spawn(move || test(version));
+            scope.spawn(move || test(case));
         }
     });
 }

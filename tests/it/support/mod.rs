@@ -28,7 +28,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 pub(crate) use answers::{Authorization, Model, Operation, error_reply, reply};
-pub(crate) use api_version::{DOCUMENT_VERSIONS, V2_1, V3_0, V3_1, V4_0, VERSIONS, Version, on_every_version};
+pub(crate) use api_version::{DOCUMENT_VERSIONS, V2_1, V3_0, V3_1, V4_0, VERSIONS, Version, on_each, on_every_version};
 #[cfg(feature = "emulator")]
 pub(crate) use scripted_service::mock_server;
 pub(crate) use scripted_service::{ScriptedService, Seen, Step};
