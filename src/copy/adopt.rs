@@ -10,6 +10,7 @@ use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
 use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
 use super::settle::settle;
+use crate::api::ListedCopy;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind};
 use crate::label::name_options;
@@ -128,10 +129,14 @@ pub(super) async fn check_not_running(job: &Job<'_>, source: &SourceModel, id: &
     if job.plan.options.if_exists != IfExists::Fail {
         return Ok(());
     }
-    match look_for_running(job, source, id).await {
-        RunningCopy::Found(operation) => Err(running(id, &operation, job.cx.source)),
-        RunningCopy::Absent | RunningCopy::NotProved => Ok(()),
-    }
+    let copies = job.shared.running_copies(&job.cx, source.version).await;
+    let is_meant = |copy: &&ListedCopy| {
+        let is_on_target = job.target.endpoint().is_origin_of_text(copy.target_location.raw());
+        copy.kind == source.kind && copy.target_model_id.is_same_as(id) && is_on_target
+    };
+    let Some(copy) = copies.iter().find(is_meant) else { return Ok(()) };
+    let operation = source.version.wire().operation_url(&copy.id, job.cx.source.endpoint())?;
+    Err(running(id, &operation, job.cx.source))
 }
 
 /// The conflict with a running copy, which the caller did not want to adopt.

@@ -1,17 +1,19 @@
 //! What every step of a copy needs.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use jiff::Timestamp;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, SetOnce};
+use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit, SetOnce};
 use tokio::time::Instant;
 
 use super::event::{Event, Observer};
 use super::journal::Journal;
 use super::plan::{Plan, StepOptions};
+use super::running::list_running;
 use super::target_list::TargetList;
-use crate::api::Quota;
 use crate::api::version::ApiVersion;
+use crate::api::{ListedCopy, Quota};
 use crate::client::Client;
 use crate::error::Error;
 use crate::inventory::Inventory;
@@ -103,6 +105,8 @@ pub(super) struct Shared {
     pub(super) source_ids: OnceCell<Vec<ModelId>>,
     /// What the target's lists show, where a batch has read them.
     pub(super) target_list: OnceCell<TargetList>,
+    /// The copies that the source lists as running, of each version that was asked, read once. Only a dry run needs them.
+    running_copies: Mutex<Vec<(ApiVersion, Rc<[ListedCopy]>)>>,
     /// Why nothing more is tried on the target. What has reserved an id goes on.
     pub(super) given_up: SetOnce<Error>,
     slots: Semaphore,
@@ -118,6 +122,7 @@ impl Default for Shared {
             named_by_service: OnceCell::new(),
             source_ids: OnceCell::new(),
             target_list: OnceCell::new(),
+            running_copies: Mutex::default(),
             given_up: SetOnce::new(),
             slots: Semaphore::new(UNUSED_AUTHORIZATIONS),
             slot_count: Cell::new(UNUSED_AUTHORIZATIONS),
@@ -143,6 +148,21 @@ impl Shared {
         // After cancellation there are only a few seconds to release what is reserved.
         let slots = if target.is_slow() { count / UNUSED_ON_A_SLOW_RESOURCE } else { 1 };
         self.slots.acquire_many(u32::try_from(slots).unwrap_or(1)).await.ok()
+    }
+
+    /// The copies that the source lists as running. Where it cannot be asked, none is known.
+    pub(super) async fn running_copies(&self, cx: &Context<'_>, version: ApiVersion) -> Rc<[ListedCopy]> {
+        let mut known = self.running_copies.lock().await;
+        if let Some((_, copies)) = known.iter().find(|(of, _)| *of == version) {
+            return Rc::clone(copies);
+        }
+        let copies = list_running(cx.source, version).await.unwrap_or_else(|error| {
+            cx.emit_inconclusive(&error);
+            Vec::new()
+        });
+        let copies: Rc<[ListedCopy]> = copies.into();
+        known.push((version, Rc::clone(&copies)));
+        copies
     }
 
     /// As many authorizations may be unused as are started in a second, so that also a distant resource is kept busy.

@@ -30,9 +30,6 @@ pub async fn copy(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToke
 pub async fn dry_run(plan: &Plan, observer: Observer<'_>, cancel: &CancellationToken) -> Report {
     let work = async |job: Job<'_>| {
         let (done, source) = job.plan_only(None).await?;
-        if let (Outcome::WouldCopy, Some(id)) = (done.outcome, &done.target_model_id) {
-            check_not_running(&job, &source, id).await?;
-        }
         job.check_capacity(done.outcome, &source).await.map(|()| done)
     };
     with_job(plan, observer, cancel, &Connection::http, work).await
@@ -128,6 +125,9 @@ impl Job<'_> {
             Action::Replace(replacement) if replacement.only_cleans_up() => (Outcome::AlreadyThere, new_id),
             Action::Replace(_) => (Outcome::WouldReplace, new_id),
         };
+        if let (Outcome::WouldCopy, Some(id)) = (outcome, &target_model_id) {
+            check_not_running(self, &source, id).await?;
+        }
         Ok((Done::unverified(outcome, target_model_id), source))
     }
 

@@ -34,26 +34,66 @@ pub(super) async fn find_running(
     is_location: impl Fn(&UntrustedText) -> bool,
     policy: RetryPolicy,
 ) -> Result<RunningCopy, Error> {
-    let Some(mut call) = version.wire().operations() else { return Ok(RunningCopy::NotProved) };
+    let is_meant = |copy: &ListedCopy| {
+        copy.kind == kind && copy.target_model_id.is_same_as(id) && is_location(&copy.target_location)
+    };
+    let first = |copies: Vec<ListedCopy>| copies.into_iter().find(is_meant);
+    Ok(match read_running(source, version, policy, first).await? {
+        Pages::Found(copy) => RunningCopy::Found(version.wire().operation_url(&copy.id, source.endpoint())?),
+        Pages::Complete => RunningCopy::Absent,
+        Pages::Incomplete => RunningCopy::NotProved,
+    })
+}
+
+/// All copies that the source lists as running, and those that the target may not show yet. It proves no absence.
+///
+/// # Errors
+/// When a page cannot be read.
+pub(super) async fn list_running(source: &Client<'_>, version: ApiVersion) -> Result<Vec<ListedCopy>, Error> {
+    let mut running = Vec::new();
+    let collect = |copies| {
+        running.extend(copies);
+        None::<()>
+    };
+    read_running(source, version, RetryPolicy::READ, collect).await?;
+    Ok(running)
+}
+
+/// What pages of operations have shown.
+enum Pages<T> {
+    /// What was looked for.
+    Found(T),
+    /// It was not found, and every entry was read.
+    Complete,
+    /// It was not found, and an entry or a page could not be read.
+    Incomplete,
+}
+
+/// Reads the source's operations until the visitor finds something in the copies of a page that are running or that the
+/// target may not show yet.
+async fn read_running<T>(
+    source: &Client<'_>,
+    version: ApiVersion,
+    policy: RetryPolicy,
+    mut visit: impl FnMut(Vec<ListedCopy>) -> Option<T>,
+) -> Result<Pages<T>, Error> {
+    let Some(mut call) = version.wire().operations() else { return Ok(Pages::Incomplete) };
     let mut is_readable = true;
     for _ in 0..MAX_PAGES {
-        let page = source.send(&call, policy).await?.value;
+        let mut page = source.send(&call, policy).await?.value;
         is_readable &= page.unreadable == 0;
         let now = source.service_time();
-        let is_running = |copy: &&ListedCopy| {
-            let has_id = copy.kind == kind && copy.target_model_id.is_same_as(id);
-            has_id && (!copy.status.is_terminal() || may_be_hidden(copy, now)) && is_location(&copy.target_location)
-        };
-        if let Some(copy) = page.items.iter().find(is_running) {
-            return version.wire().operation_url(&copy.id, source.endpoint()).map(RunningCopy::Found);
+        page.items.retain(|copy| !copy.status.is_terminal() || may_be_hidden(copy, now));
+        if let Some(found) = visit(page.items) {
+            return Ok(Pages::Found(found));
         }
         let Some(link) = page.next_link else {
-            return Ok(if is_readable { RunningCopy::Absent } else { RunningCopy::NotProved });
+            return Ok(if is_readable { Pages::Complete } else { Pages::Incomplete });
         };
         let request = call.request.next_page(&link, source.endpoint())?;
         call = call.with_request(request);
     }
-    Ok(RunningCopy::NotProved)
+    Ok(Pages::Incomplete)
 }
 
 /// What the source's list shows of a copy to a target id.

@@ -124,6 +124,17 @@ fn after_an_interruption_the_same_command_names_the_running_copy_and_so_does_a_d
 }
 
 #[test]
+fn a_dry_run_of_a_batch_names_a_running_copy_and_lists_the_operations_of_a_version_once() {
+    let options = Options { operation_time: Duration::from_secs(6), ..Options::default() };
+    let pair = pair_with_running_copy(&options, &["invoices-v3.1-1"]);
+    let output = pair.copy(&["--all", "--dry-run"]).expect(6, &["1 failed"]);
+    assert!(output.stderr.contains("a copy to the target id invoices-v3.1-1 is already running"), "{output:#?}");
+    let lists = pair.requests(SOURCE, "GET", "/operations?");
+    assert_eq!(lists.len(), 3, "one of each version that has a list: {lists:?}");
+    pair.copy(&["--all", "--dry-run", "--if-exists", "skip"]).expect(0, &[]);
+}
+
+#[test]
 fn a_running_copy_to_another_target_is_not_adopted() {
     let options = Options { resources: 3, operation_time: Duration::from_secs(4), ..Options::default() };
     let pair = pair_with_running_copy(&options, &["invoices-v4.0-1"]);
