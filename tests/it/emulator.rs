@@ -174,6 +174,7 @@ fn bad_input_of_the_emulator_is_refused_with_the_valid_values() {
         (&["--jitter", "-1s"], &["--jitter \"-1s\" is not a duration"]),
         (&["--expired", "food"], &["invalid value 'food'"]),
         (&["--tier", "s1"], &["invalid value 's1'"]),
+        (&["--token", ""], &["--token"]),
     ] {
         run(frcopy().arg("emulator").args(arguments)).expect(2, texts);
     }

@@ -127,6 +127,20 @@ fn resources_have_the_names_that_are_given_and_the_first_two_are_source_and_targ
     emulator.copy(&[MODEL]).expect(0, &[]);
 }
 
+#[test]
+fn every_resource_accepts_the_given_token_and_no_other_one() {
+    let emulator = EmulatorProcess::start(&["--token", "lab", "--operation-time", "0s"]);
+    let copy = |token: &str| {
+        let mut command = emulator.command(&["copy", MODEL]);
+        for side in ["SOURCE", "TARGET"] {
+            command.env_remove(format!("FRCOPY_{side}_KEY")).env(format!("FRCOPY_{side}_TOKEN"), token);
+        }
+        run(&mut command)
+    };
+    copy("other").expect(4, &["HTTP 401"]);
+    copy("lab").expect(0, &["copied"]);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn over_tls_a_client_that_trusts_the_printed_certificate_can_copy_and_another_one_cannot() {

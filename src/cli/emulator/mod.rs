@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::emulator::{AnswerTo, Emulator, FAULTS, Fault, OnRequest, Options, ServedRequest, Tier};
 use crate::error::Error;
 use anyhow::Context;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::input::parse_pause;
@@ -55,6 +56,10 @@ pub(super) struct EmulatorArgs {
     /// Speak TLS; the settings name a file with the certificate that clients must trust, for as long as it runs
     #[arg(long)]
     tls: bool,
+
+    /// Access token that every resource accepts besides its key, like that of a user with a role on each of them
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    token: Option<String>,
 
     /// Shell that the settings are printed for
     #[arg(long, value_enum, default_value_t = Shell::Bash)]
@@ -162,6 +167,9 @@ Examples:
   Over TLS, for clients that refuse http:
   frcopy emulator --tls
 
+  With a token, as from Entra ID: FRCOPY_SOURCE_TOKEN=lab frcopy list
+  frcopy emulator --token lab
+
   A source that fails for half a minute, a start whose answer is lost:
   frcopy emulator --down source@10s..40s --lose-answers start";
 
@@ -229,6 +237,9 @@ pub(super) fn run(args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
                 return Ok(runner::refuse(&error));
             }
         };
+        if let Some(token) = &args.token {
+            (0..emulator.resources().len()).for_each(|resource| emulator.accept_token(resource, token, usize::MAX));
+        }
         // Before the settings are printed: their reader may send a signal at once.
         let mut signals = runner::listen()?;
         let authority = emulator.authority().map(AuthorityFile::write).transpose();
