@@ -308,6 +308,16 @@ impl Client<'_> {
         self.interruptible(self.connection.rate_limiter.wait_until_free(quota)).await
     }
 
+    /// Waits until the rate limiter allows a request of a cleanup, unless that is only after its end: a release is rather
+    /// sent too early than not at all.
+    pub(crate) async fn wait_for_cleanup_turn(&self, quota: Quota, until: Instant) {
+        let limiter = &self.connection.rate_limiter;
+        if limiter.earliest(quota) < until {
+            // Without an answer before its end, the caller finds out.
+            let _ = timeout_at(until, limiter.wait_until_free(quota)).await;
+        }
+    }
+
     /// When a release that begins now must end: after `longest`, and soon after the deadline or the cancellation of the
     /// command.
     #[must_use]

@@ -61,10 +61,12 @@ pub(super) async fn adopt(
         }
     }
     // Only the target shows which model the copy is.
-    let copy = match job.look_up(job.target, source.shown_by, source.kind, id).await? {
-        Lookup::Found(copy) => copy,
-        Lookup::Absent(_) => return Err(conflict),
-        Lookup::Inconclusive => {
+    let copy = match job.look_up(job.target, source.shown_by, source.kind, id).await {
+        Ok(Lookup::Found(copy)) => copy,
+        Ok(Lookup::Absent(_)) => return Err(conflict),
+        // The conflict says that the id stays reserved.
+        Err(error) => return Err(error.with_source(conflict)),
+        Ok(Lookup::Inconclusive) => {
             let what =
                 format!("{} does not show whether its {id} is a copy of this {}", job.target.label(), source.kind);
             return Err(Error::new(ErrorKind::Unavailable, what)

@@ -160,7 +160,7 @@ pub(super) async fn authorize_over(
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {
         let until = target.release_deadline(RELEASE_TIME);
-        let reserved = Reserved { target, version, kind, id: &file.authorization.target_model_id };
+        let reserved = Reserved { target, version, kind, id: &file.authorization.target_model_id, is_own: true };
         release(&reserved, observer, until, async || RunningCopy::Absent).await;
         return Err(error);
     }
@@ -184,7 +184,7 @@ pub(crate) async fn revoke(
     let client = &Connection::http(target)?.client(context);
     // It is the whole work of the command, so it ends with its deadline.
     let until = client.release_deadline(RELEASE_TIME).min(client.deadline());
-    let reserved = Reserved { target: client, version: *version, kind: *kind, id };
+    let reserved = Reserved { target: client, version: *version, kind: *kind, id, is_own: true };
     match client.interruptible(delete_unless_ready(&reserved, until, async || RunningCopy::Absent)).await? {
         Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });

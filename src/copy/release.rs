@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep};
 use super::context::Context;
 use super::event::{Event, Observer};
 use super::journal::EntryId;
-use super::running::RunningCopy;
-use crate::api::service_error;
+use super::running::{RunningCopy, SLOW_LOOK};
 use crate::api::version::ApiVersion;
+use crate::api::{Quota, service_error};
 use crate::client::retry::{wait_within, with_requested_wait};
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
@@ -150,7 +150,7 @@ impl Reservation {
         let error = match (self.owner, cx.target) {
             (Owner::ThisRun, Some(target)) => {
                 let until = target.release_deadline(RELEASE_TIME);
-                let reserved = Reserved { target, version: self.version, kind: self.kind, id: &self.id };
+                let reserved = Reserved { target, version: self.version, kind: self.kind, id: &self.id, is_own: true };
                 let released = release(&reserved, cx.observer, until, async || RunningCopy::Absent).await;
                 if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
                     return self.copied(true);
@@ -187,6 +187,8 @@ pub(super) struct Reserved<'a> {
     pub(super) version: ApiVersion,
     pub(super) kind: Kind,
     pub(super) id: &'a ModelId,
+    /// Whether this run holds the authorization of the id. Otherwise another process may copy to it.
+    pub(super) is_own: bool,
 }
 
 /// The result of a release.
@@ -254,31 +256,37 @@ pub(super) enum Deletion {
 
 /// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
-/// The target is read before each sending, and `look_for_running` is called: after a 429, a 503, a lost answer or a slow
-/// read another process may have copied to the id. While it proves nothing, both are repeated.
+/// Before each sending, `look_for_running` is called and the target is read: after a 429, a 503 or a lost answer another
+/// process may have copied to the id. While they prove nothing, or take so long that they are old, both are repeated. The
+/// wait for the rate limit comes before them.
 pub(super) async fn delete_unless_ready(
     reserved: &Reserved<'_>,
     until: Instant,
     look_for_running: impl AsyncFn() -> RunningCopy,
 ) -> Result<Deletion, Error> {
-    let Reserved { target, version, kind, id } = *reserved;
+    let Reserved { target, version, kind, id, is_own } = *reserved;
     let policy = RetryPolicy::cleanup(until);
     let (mut attempts, mut lost, mut unknown) = (0, 0, 0);
     loop {
+        target.wait_for_cleanup_turn(Quota::Management, until).await;
+        let began = Instant::now();
+        let running = look_for_running().await;
         match target.send(&version.wire().model(kind, id), policy).await {
             Ok(model) if model.value.readiness == Readiness::Ready => return Ok(Deletion::Ready),
             Ok(_) => {}
             Err(error) if error.is_no_such_model() => {}
             Err(error) => return Err(error),
         }
-        match look_for_running().await {
-            RunningCopy::Absent => {}
-            RunningCopy::NotProved if unknown + 1 < MAX_UNKNOWN && Instant::now() + UNKNOWN_INTERVAL < until => {
+        match running {
+            RunningCopy::Absent if is_own || began.elapsed() <= SLOW_LOOK => {}
+            RunningCopy::Absent | RunningCopy::NotProved
+                if unknown + 1 < MAX_UNKNOWN && Instant::now() + UNKNOWN_INTERVAL < until =>
+            {
                 unknown += 1;
                 sleep(UNKNOWN_INTERVAL).await;
                 continue;
             }
-            RunningCopy::Found(_) | RunningCopy::NotProved => return Ok(Deletion::InUse),
+            RunningCopy::Absent | RunningCopy::NotProved | RunningCopy::Found(_) => return Ok(Deletion::InUse),
         }
         let Err(error) = target.send_once(&version.wire().delete(kind, id), RetryPolicy::cleanup(until)).await else {
             return Ok(Deletion::Deleted);

@@ -1,6 +1,6 @@
 //! Sends the authorize request until it has an answer, and accounts for the ids that lost answers may have reserved.
 
-use std::time::Duration;
+use std::slice;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
@@ -10,7 +10,7 @@ use super::blank_models::{find_blank_models, is_blank_since, since};
 use super::event::{Event, Observer};
 use super::journal::RESERVATION_TIME;
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
-use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
+use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, SLOW_LOOK, find_running};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Response};
 use crate::authorization::CopyAuthorization;
@@ -31,8 +31,6 @@ const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
 const MAX_UNUSABLE: u32 = 3;
 /// How often the source is asked at most whether a copy is running, before that counts as not known.
 const MAX_LOOKS: u32 = 8;
-/// A look that takes longer is the first of a row: what another process began before it may not be listed in the last one.
-const SLOW_LOOK: Duration = Duration::from_secs(2);
 
 /// An authorize request, and what is known of the id that it asks for.
 pub(super) struct AuthorizeRequest<'a> {
@@ -88,12 +86,13 @@ pub(super) async fn reserve(
         unanswered: 0,
         is_own: false,
         first_lost: None,
+        unusable_id: None,
     };
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
             let may_be_reserved = attempts.name_reserved_id(&error);
-            attempts.name_blank_models(None).await;
+            attempts.name_blank_models(attempts.unusable_id.as_ref()).await;
             return Err(NotAuthorized { error: attempts.explain(error), may_be_reserved });
         }
     };
@@ -124,6 +123,8 @@ struct Attempts<'r> {
     is_own: bool,
     /// When the first of them was sent, by the monotonic clock.
     first_lost: Option<Instant>,
+    /// The blank model of an answer that cannot be used, which is accounted for.
+    unusable_id: Option<ModelId>,
 }
 
 impl Attempts<'_> {
@@ -148,7 +149,8 @@ impl Attempts<'_> {
                 Ok(Response { value: AuthorizeAnswer::Unusable { error, id, location }, date, .. }) => {
                     if self.request.copy.id().is_none() {
                         // Each repetition would leave one more blank model.
-                        self.release_unusable(id.or_else(|| self.id_at(location.as_ref()?)), sent, date).await;
+                        self.unusable_id = id.or_else(|| self.id_at(location.as_ref()?));
+                        self.release_unusable(sent, date).await;
                         return Err(error);
                     }
                     is_unusable = true;
@@ -222,6 +224,7 @@ impl Attempts<'_> {
             }
             let began = Instant::now();
             proofs = match self.look_for_running(id).await {
+                // It is the first of a row: what began before it may not be listed in the last one.
                 RunningCopy::Absent if began.elapsed() > SLOW_LOOK => 1,
                 RunningCopy::Absent => proofs + 1,
                 RunningCopy::NotProved => 0,
@@ -256,7 +259,7 @@ impl Attempts<'_> {
 
     fn reserved<'i>(&'i self, id: &'i ModelId) -> Reserved<'i> {
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
-        Reserved { target: self.target, version, kind: copy.kind, id }
+        Reserved { target: self.target, version, kind: copy.kind, id, is_own: false }
     }
 
     /// Names the id that a request without an answer may have reserved. It is not released: only a conflict shows that it is
@@ -282,17 +285,20 @@ impl Attempts<'_> {
 
     /// Releases the blank model that an answer without an authorization has left: only one that the target shows as blank
     /// and as created since the request, by the target's own clock.
-    async fn release_unusable(&self, id: Option<ModelId>, sent: Instant, date: Option<Timestamp>) {
+    async fn release_unusable(&self, sent: Instant, date: Option<Timestamp>) {
+        let id = self.unusable_id.as_ref();
         let since = date.and_then(|date| since(date, sent));
-        if let (Some(id), Some(since)) = (&id, since)
+        if let (Some(id), Some(since)) = (id, since)
             && let Ok(model) = self.target.read(&self.request.version.wire().model(self.request.copy.kind, id)).await
             && is_blank_since(&model, since)
         {
             let until = self.target.release_deadline(RELEASE_TIME);
-            release(&self.reserved(id), self.observer, until, async || RunningCopy::Absent).await;
+            let reserved = Reserved { is_own: true, ..self.reserved(id) };
+            release(&reserved, self.observer, until, async || RunningCopy::Absent).await;
             return;
         }
-        (self.observer)(Event::BlankModelsMayRemain { candidates: id.as_slice(), requests: 1 });
+        let candidates = id.map(slice::from_ref).unwrap_or_default();
+        (self.observer)(Event::BlankModelsMayRemain { candidates, requests: 1 });
     }
 
     /// Names the blank models that lost answers may have left. They are not deleted: another process may own them.

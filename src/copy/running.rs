@@ -20,6 +20,8 @@ pub(crate) const DATE_ROUNDING: SignedDuration = SignedDuration::from_secs(2);
 /// Three looks over seven seconds at a complete list prove that nothing runs: how soon the source lists a copy is not known.
 pub(super) const LOOKS_FOR_PROOF: u32 = 3;
 pub(super) const PROOF_INTERVAL: Duration = Duration::from_millis(3500);
+/// A look that takes longer is old: what another process began meanwhile may not be listed in it.
+pub(super) const SLOW_LOOK: Duration = Duration::from_secs(2);
 /// How long the target may take to show a copy that has succeeded: as long as a verification waits, and the rounding of the
 /// dates.
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(12);

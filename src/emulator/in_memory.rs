@@ -110,6 +110,13 @@ impl InMemoryEmulator {
         unused.map(|reservation| reservation.id.clone()).collect()
     }
 
+    /// When the last copy to a target id was started, by the time of the requests.
+    pub(crate) fn started_at(&self, id: &str) -> Option<Timestamp> {
+        let operations = self.service.accounts.iter().flat_map(|account| account.operations.values());
+        let copies = operations.filter(|one| one.target_id == id && matches!(one.outcome, Outcome::Copied { .. }));
+        copies.map(|operation| operation.created).max()
+    }
+
     /// When the last copy to a target id has ended, by the time of the requests.
     pub(crate) fn copied_at(&mut self, id: &str, now: Timestamp) -> Option<Timestamp> {
         self.service.update(now);

@@ -124,6 +124,17 @@ fn the_blank_model_of_a_lost_answer_is_named_from_the_list_of_the_target() {
 }
 
 #[test]
+fn the_blank_model_of_an_unusable_answer_is_not_taken_for_that_of_an_earlier_lost_one() {
+    let service = ScriptedService::new(V2_1);
+    service.on(Step::Authorize, [dated(reply(504)), unusable(&body(), None)]);
+    service.on(Step::GetTarget, [Model::not_found(V2_1)]);
+    service.default_answer(list(&[(COPY_OF_V2_1, now(0))]));
+    let texts =
+        [&format!("{COPY_OF_V2_1} may remain reserved on the target"), "a blank model may remain on the target"];
+    run(&mut service.copy()).expect(1, &texts);
+}
+
+#[test]
 fn several_blank_models_are_named_as_one_of_them() {
     let service = ScriptedService::new(V2_1);
     service.on(Step::Authorize, [dated(reply(504)), dated(Authorization::answer(V2_1, COPY_OF_V2_1))]);

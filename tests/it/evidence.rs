@@ -210,6 +210,21 @@ fn an_id_to_which_a_copy_appears_right_before_its_deletion_is_not_deleted() {
 }
 
 #[test]
+fn an_id_that_gets_a_model_during_a_slow_look_is_not_deleted() {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [reply(504), error_reply(409, "Conflict", "ModelExists")]);
+        let empty = || Operation::list([]);
+        let slow = empty().set_delay(Duration::from_millis(2500));
+        service.on(Step::ListOperations, [empty(), empty(), empty(), slow, empty()]);
+        let absent = || Model::not_found(version);
+        service.on(Step::GetTarget, [absent(), absent(), Model::copy_of_example(version).answer()]);
+        run(&mut service.copy()).expect(6, &["has a ready model", version.copy_id()]);
+        assert_eq!(service.count(Step::Release), 0, "{:#?}", service.seen());
+    });
+}
+
+#[test]
 fn a_failed_look_for_a_running_copy_is_repeated_before_an_id_is_given_up() {
     on_each(DOCUMENT_VERSIONS, |version| {
         // The third look is right before the deletion.

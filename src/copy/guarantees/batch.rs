@@ -6,10 +6,11 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use super::service::{Fault, SOURCE, Service, TARGET, modelled};
+use super::faults::Fault;
+use super::service::{SOURCE, Service, TARGET, modelled};
 use super::{
     Behaviour, EVERY_FAULT, any_behaviour, cases, in_virtual_time, is_handed_over, is_unknown, names_a_reserved_id,
-    options_for,
+    options_for, said,
 };
 use crate::api::version::ApiVersion;
 use crate::copy::batch_targets::copy_batches_over;
@@ -91,7 +92,7 @@ fn copy_all_with(
 
 /// Whether the error says that the target id is reserved, perhaps by a request of this command: what runs could not be read.
 fn may_be_own(error: &Error) -> bool {
-    error.is_conflict() && error.to_string().contains("perhaps by this command's own request")
+    said(error).contains("perhaps by this command's own request")
 }
 
 fn is_there(service: &Service, outcome: &Report, id: &str) -> bool {

@@ -6,6 +6,7 @@
 
 mod answers;
 mod batch;
+mod faults;
 mod outage;
 mod parties;
 mod replace;
@@ -20,48 +21,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::resume::wait_over;
 use super::run::copy_over;
-use super::{CopyOptions, Event, Plan, Report, WaitPlan};
+use super::{CopyOptions, Event, IfExists, Plan, Report, WaitPlan};
 use crate::api::version::ApiVersion;
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, EmulatedResource, Options};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::Kind;
 use crate::resource::{Resource, Side, TargetAddress};
-use service::{Delays, Fault, SOURCE, Service, TARGET, modelled, resource};
-
-const EVERY_FAULT: [Fault; 31] = [
-    Fault::NotSent,
-    Fault::UnknownHost,
-    Fault::LostOnTheWay,
-    Fault::AnswerLost,
-    Fault::LateEffect(1),
-    Fault::LateEffect(5),
-    Fault::Status(400),
-    Fault::Status(401),
-    Fault::Status(403),
-    Fault::Status(404),
-    Fault::Status(408),
-    Fault::Status(410),
-    Fault::Status(500),
-    Fault::Status(502),
-    Fault::Status(503),
-    Fault::RetryAfter(1),
-    Fault::RetryAfter(43),
-    Fault::Status(409),
-    Fault::StatusAfterwards(500),
-    Fault::StatusAfterwards(503),
-    Fault::Html,
-    Fault::Truncated,
-    Fault::NoLocation,
-    Fault::StrangeLocation,
-    Fault::Hang,
-    Fault::ListNotFound,
-    Fault::EntryMissing,
-    Fault::EntryTwice,
-    Fault::EntryUnreadable,
-    Fault::LinkToItself,
-    Fault::OtherId,
-];
+use faults::{Delays, EVERY_FAULT, Fault, any_fault};
+use service::{SOURCE, Service, TARGET, modelled, resource};
 
 /// What is not documented of the service, or differs from place to place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,10 +53,6 @@ impl Behaviour {
             emulator.refuse_used_authorizations(status, outer, code);
         }
     }
-}
-
-fn any_fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![2 => Just(Fault::Nothing), 3 => proptest::sample::select(EVERY_FAULT.to_vec())]
 }
 
 fn any_behaviour() -> impl Strategy<Value = Behaviour> {
@@ -131,24 +95,29 @@ fn options_for(source: &EmulatedResource, target: &EmulatedResource) -> CopyOpti
     }
 }
 
+/// How a copy is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    version: ApiVersion,
+    if_exists: IfExists,
+    /// Delay between polls.
+    poll_interval: Duration,
+}
+
+impl From<ApiVersion> for Asked {
+    fn from(version: ApiVersion) -> Self {
+        Self { version, if_exists: IfExists::Fail, poll_interval: Duration::from_secs(1) }
+    }
+}
+
 /// A copy with this version while these faults happen.
 fn copy_with(version: ApiVersion, faults: &[Fault]) -> Shown {
     copy_until(version, faults, None, Behaviour::default())
 }
 
 /// The same, cancelled at a request.
-fn copy_until(version: ApiVersion, faults: &[Fault], stop_at: Option<usize>, behaviour: Behaviour) -> Shown {
-    copy_polling(version, faults, stop_at, behaviour, Duration::from_secs(1))
-}
-
-/// The same with another delay between polls.
-fn copy_polling(
-    version: ApiVersion,
-    faults: &[Fault],
-    stop_at: Option<usize>,
-    behaviour: Behaviour,
-    poll_interval: Duration,
-) -> Shown {
+fn copy_until(asked: impl Into<Asked>, faults: &[Fault], stop_at: Option<usize>, behaviour: Behaviour) -> Shown {
+    let Asked { version, if_exists, poll_interval } = asked.into();
     in_virtual_time(async {
         let mut emulator = InMemoryEmulator::new(&Options::default());
         behaviour.apply(&mut emulator);
@@ -159,6 +128,7 @@ fn copy_polling(
         let plan = Plan {
             options: Rc::new(CopyOptions {
                 api_version: Some(version),
+                if_exists,
                 poll_interval,
                 ..options_for(&source, &target)
             }),
@@ -363,7 +333,8 @@ fn a_lost_start_is_looked_for_as_long_whatever_the_poll_interval() {
         for poll_interval in [10, 100, 1000, 30_000].map(Duration::from_millis) {
             // The start is the fourth request.
             let faults = [Fault::Nothing, Fault::Nothing, Fault::Nothing, Fault::LostOnTheWay];
-            let shown = copy_polling(version, &faults, None, Behaviour::default(), poll_interval);
+            let asked = Asked { poll_interval, ..version.into() };
+            let shown = copy_until(asked, &faults, None, Behaviour::default());
             assert!(shown.outcome.result.is_ok(), "{}", shown.log());
             let sent = shown.service.sent.borrow();
             let is_start = |line: &&String| line.contains("source POST");
@@ -413,12 +384,14 @@ proptest! {
     #[test]
     fn with_any_faults_a_copy_ends_with_its_model_or_an_error_that_names_what_is_left(
         version in proptest::sample::select(ApiVersion::all().collect::<Vec<_>>()),
+        if_exists in proptest::sample::select(vec![IfExists::Fail, IfExists::Skip]),
         behaviour in any_behaviour(),
         faultless in 0_usize..8,
         faults in proptest::collection::vec(any_fault(), 0..40),
         stop_at in proptest::option::of(1_usize..30),
     ) {
-        copy_until(version, &[vec![Fault::Nothing; faultless], faults].concat(), stop_at, behaviour).check()?;
+        let asked = Asked { if_exists, ..version.into() };
+        copy_until(asked, &[vec![Fault::Nothing; faultless], faults].concat(), stop_at, behaviour).check()?;
     }
 }
 

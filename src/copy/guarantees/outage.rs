@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::service::{Fault, SOURCE, Service, TARGET, modelled};
+use super::faults::Fault;
+use super::service::{SOURCE, Service, TARGET, modelled};
 use super::{in_virtual_time, options_for, said};
 use crate::copy::batch_targets::copy_batches_over;
 use crate::copy::journal::NoJournal;

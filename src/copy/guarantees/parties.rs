@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use super::service::{Fault, SOURCE, Service, TARGET, modelled, modelled_for};
+use super::faults::Fault;
+use super::service::{SOURCE, Service, TARGET, modelled, modelled_for};
 use super::{
     Behaviour, EVERY_FAULT, any_behaviour, any_fault, cases, in_virtual_time, is_handed_over, is_unknown,
     names_a_reserved_id, options_for, resource, said,

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::service::{Delays, Fault, SOURCE, Service, TARGET, Watched, dates, modelled_for};
+use super::faults::{Delays, Fault};
+use super::service::{SOURCE, Service, TARGET, Watched, dates, modelled_for};
 use super::{Behaviour, any_behaviour, any_fault, cases, in_virtual_time, options_for, said};
 use crate::api::version::ApiVersion;
 use crate::copy::run::copy_over;

@@ -16,10 +16,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{id_in, is_list, name_another_model, retain};
+use super::faults::{Delays, Fault};
 use crate::api::{Answer, Request};
 use crate::auth::{Credential, Key};
 use crate::client::Connection;
 use crate::client::transport::{Limits, Sending, Transport};
+use crate::copy::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, SLOW_LOOK};
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, EmulatedResource};
 use crate::error::{Delivery, Error, ErrorKind};
@@ -28,58 +30,6 @@ use crate::resource::{Resource, Side};
 
 pub(super) const SOURCE: usize = 0;
 pub(super) const TARGET: usize = 1;
-
-/// The fault of one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    Nothing,
-    /// No connection.
-    NotSent,
-    /// No address for the host, or a certificate that is not trusted.
-    UnknownHost,
-    /// Sent, and never received.
-    LostOnTheWay,
-    /// Received and carried out; the answer is lost.
-    AnswerLost,
-    /// The answer is lost, and a mutating request is carried out this many seconds later.
-    LateEffect(u64),
-    /// Refused by a gateway.
-    Status(u16),
-    /// Rate limited, with this `Retry-After`.
-    RetryAfter(u16),
-    /// Carried out, and answered with this status.
-    StatusAfterwards(u16),
-    /// Carried out, and answered with a page of HTML.
-    Html,
-    /// Carried out, and half of the answer is received.
-    Truncated,
-    /// Carried out, and answered without an Operation-Location, or with one on another host.
-    NoLocation,
-    StrangeLocation,
-    /// No answer within the time limit.
-    Hang,
-    /// A list is answered with the service's own 404.
-    ListNotFound,
-    /// A list lacks its first entry. It happens once: a list that never shows an entry cannot be told from one without it.
-    EntryMissing,
-    /// A list has its first entry twice.
-    EntryTwice,
-    /// The first entry of a list cannot be read. It happens once.
-    EntryUnreadable,
-    /// A page of a list has a link to itself.
-    LinkToItself,
-    /// The answer to the read of a model or an operation is about another model.
-    OtherId,
-}
-
-/// Seconds after which what has happened is shown. How many is not documented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Delays {
-    /// Until the source lists an operation.
-    pub(super) listed_after: i64,
-    /// Until the target shows a copy (v3.0 and later).
-    pub(super) shown_after: i64,
-}
 
 /// What has happened to one run of the program, as far as its requests show.
 pub(super) type Run = usize;
@@ -127,6 +77,8 @@ pub(super) struct Service {
     read: RefCell<BTreeMap<(Run, String), Value>>,
     /// The runs whose authorization requests reserved an id.
     reserved_by: RefCell<BTreeMap<String, BTreeSet<Run>>>,
+    /// When the last authorization for an id was issued.
+    reserved_at: RefCell<BTreeMap<String, Timestamp>>,
     has_lied: Cell<bool>,
     /// Whether the source has answered a request.
     has_answered: Cell<bool>,
@@ -155,6 +107,7 @@ impl Service {
             late: RefCell::default(),
             read: RefCell::default(),
             reserved_by: RefCell::default(),
+            reserved_at: RefCell::default(),
             has_lied: Cell::new(false),
             has_answered: Cell::new(false),
             violations: RefCell::default(),
@@ -248,6 +201,7 @@ impl Service {
         let answer = emulator.answer(account, request, now);
         let is_success = answer.0.is_success();
         match (&request.method, before_deletion) {
+            (_, Some(_)) if is_success && self.max_running > 1 && self.is_not_listed(&emulator, &id, now) => {}
             (_, Some((running, before, good_before))) if is_success => {
                 let is_own = self.reserved_by.borrow().get(&id).is_some_and(|runs| runs.contains(&run));
                 // With two runs, a run whose authorization got no answer cannot tell its own reservation from the other's.
@@ -280,6 +234,7 @@ impl Service {
                 let body: Value = serde_json::from_slice(&answer.2).unwrap_or_default();
                 let names = ["modelId", "targetModelId", "targetClassifierId"];
                 let reserved = names.iter().find_map(|name| body[name].as_str()).unwrap_or_default().to_owned();
+                self.reserved_at.borrow_mut().insert(reserved.clone(), now);
                 self.reserved_by.borrow_mut().entry(reserved).or_default().insert(run);
             }
             (&Method::POST, _) if is_success => {
@@ -291,6 +246,20 @@ impl Service {
             _ => {}
         }
         answer
+    }
+
+    /// Whether the copy to an id was started so long after its authorization that three looks may end before the source lists
+    /// it, and it is not listed yet, or was not during the last look. This limit is in the manual.
+    fn is_not_listed(&self, emulator: &InMemoryEmulator, id: &str, now: Timestamp) -> bool {
+        let (Some(started), Some(reserved)) = (emulator.started_at(id), self.reserved_at.borrow().get(id).copied())
+        else {
+            return false;
+        };
+        let proof = PROOF_INTERVAL * (LOOKS_FOR_PROOF - 1);
+        let listed_after = Duration::from_secs(self.delays.listed_after.unsigned_abs());
+        let waited = started.duration_since(reserved).unsigned_abs();
+        let passed = now.duration_since(started).unsigned_abs();
+        waited + listed_after > proof && passed < listed_after + SLOW_LOOK
     }
 
     /// How many ready models a replacement has on the target, and how many of them are copies of the current training.
