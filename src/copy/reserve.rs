@@ -170,6 +170,8 @@ impl Attempts<'_> {
                 last = Some(self.target.wait_before_repetition(error, self.lost).await?);
             } else if let Some(id) = self.free_id()
                 && error.is_conflict()
+                // A 409 without the service's own words may be that of a gateway: it does not show that the id is reserved.
+                && error.service().is_some()
                 && (self.lost > 0 || self.is_left)
                 && own_conflicts > 0
             {

@@ -79,7 +79,11 @@ pub(super) struct Service {
     reserved_by: RefCell<BTreeMap<String, BTreeSet<Run>>>,
     /// When the last authorization for an id was issued.
     reserved_at: RefCell<BTreeMap<String, Timestamp>>,
+    /// When a reserved id was last deleted.
+    released_at: RefCell<BTreeMap<String, Timestamp>>,
     has_lied: Cell<bool>,
+    /// Whether a request was answered with 429.
+    is_slow: Cell<bool>,
     /// Whether the source has answered a request.
     has_answered: Cell<bool>,
     violations: RefCell<Vec<String>>,
@@ -108,7 +112,9 @@ impl Service {
             read: RefCell::default(),
             reserved_by: RefCell::default(),
             reserved_at: RefCell::default(),
+            released_at: RefCell::default(),
             has_lied: Cell::new(false),
+            is_slow: Cell::new(false),
             has_answered: Cell::new(false),
             violations: RefCell::default(),
         }
@@ -201,7 +207,7 @@ impl Service {
         let answer = emulator.answer(account, request, now);
         let is_success = answer.0.is_success();
         match (&request.method, before_deletion) {
-            (_, Some(_)) if is_success && self.max_running > 1 && self.is_not_listed(&emulator, &id, now) => {}
+            (_, Some(_)) if is_success && self.max_running > 1 && self.is_in_a_known_window(&emulator, &id, now) => {}
             (_, Some((running, before, good_before))) if is_success => {
                 let is_own = self.reserved_by.borrow().get(&id).is_some_and(|runs| runs.contains(&run));
                 // With two runs, a run whose authorization got no answer cannot tell its own reservation from the other's.
@@ -220,7 +226,8 @@ impl Service {
                     None if !is_own && !may_be_of_other_run => {
                         violation(format!("the id {id} was deleted, and this run had not reserved it"));
                     }
-                    _ => {}
+                    None => drop(self.released_at.borrow_mut().insert(id.clone(), now)),
+                    Some(_) => {}
                 }
                 let good = self.good(&mut emulator, now);
                 if good.0 < good_before.0.min(1) || good.1 < good_before.1.min(1) {
@@ -248,9 +255,11 @@ impl Service {
         answer
     }
 
-    /// Whether the copy to an id was started so long after its authorization that three looks may end before the source lists
-    /// it, and it is not listed yet, or was not during the last look. This limit is in the manual.
-    fn is_not_listed(&self, emulator: &InMemoryEmulator, id: &str, now: Timestamp) -> bool {
+    /// Whether a deletion may meet the copy of the other run, as the manual says. On a slow resource, that copy was started
+    /// between the read and the deletion. Else it is not listed yet, or was not during the last look, and three looks may end
+    /// before it is: because it was started long after its authorization, or because both runs had lost an authorization and
+    /// the other one has released the id just before.
+    fn is_in_a_known_window(&self, emulator: &InMemoryEmulator, id: &str, now: Timestamp) -> bool {
         let (Some(started), Some(reserved)) = (emulator.started_at(id), self.reserved_at.borrow().get(id).copied())
         else {
             return false;
@@ -259,7 +268,9 @@ impl Service {
         let listed_after = Duration::from_secs(self.delays.listed_after.unsigned_abs());
         let waited = started.duration_since(reserved).unsigned_abs();
         let passed = now.duration_since(started).unsigned_abs();
-        waited + listed_after > proof && passed < listed_after + SLOW_LOOK
+        let is_released = self.released_at.borrow().get(id).is_some_and(|released| *released <= reserved);
+        (self.is_slow.get() && passed < SLOW_LOOK)
+            || ((is_released || waited + listed_after > proof) && passed < listed_after + SLOW_LOOK)
     }
 
     /// How many ready models a replacement has on the target, and how many of them are copies of the current training.
@@ -315,6 +326,7 @@ impl Modelled {
             }
             Fault::Status(status) => return Ok(self.answer(resource, request, status, &[])),
             Fault::RetryAfter(seconds) => {
+                service.is_slow.set(true);
                 return Ok(self.answer(resource, request, 429, &[("retry-after", &seconds.to_string())]));
             }
             _ => {}
