@@ -92,11 +92,25 @@ pub(crate) fn is_about_authorization(error: &ServiceError) -> bool {
 
 /// In the message of a 429 of the free tier (F0).
 const FREE_TIER: &str = "F0 pricing tier";
+const ANY_TIER: &str = "pricing tier";
 
-/// Whether a 429 names the free tier, which has one limit for requests of all kinds. No code says so.
+/// The pricing tier that a 429 names. No code says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NamedTier {
+    /// One limit for requests of all kinds.
+    Free,
+    /// A limit for each kind.
+    Other,
+}
+
+/// Which tier the text of a 429 names, if any.
 #[must_use]
-pub(crate) fn names_free_tier(error: &Error) -> bool {
-    error.service().is_some_and(|said| outward(said).any(|said| said.message.raw().contains(FREE_TIER)))
+pub(crate) fn named_tier(error: &Error) -> Option<NamedTier> {
+    let names = |text| error.service().is_some_and(|said| outward(said).any(|said| said.message.raw().contains(text)));
+    if names(FREE_TIER) {
+        return Some(NamedTier::Free);
+    }
+    names(ANY_TIER).then_some(NamedTier::Other)
 }
 
 /// Turns an answer that is no success into an error.

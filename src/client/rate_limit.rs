@@ -5,7 +5,8 @@
 //!
 //! - **Per kind of request**: slow start from two per second, and each good answer raises the limit by one. The first 429
 //!   ends it: what was accepted in the second before is the limit. Later the limit is raised slowly, and reduced to what
-//!   was accepted, at most by half, when it no longer holds. A `Retry-After` pauses its kind.
+//!   was accepted, at most by half, when it no longer holds. A `Retry-After` pauses its kind. If the first 429 has shown
+//!   less than a standard resource accepts, another process used the resource, and the limit is raised to that soon.
 //! - **In total**: two per second, until two requests were accepted within a second. A resource that accepts one request
 //!   per second of all kinds together keeps to it from its first 429 on.
 //!
@@ -59,10 +60,24 @@ struct PerQuota<T> {
 }
 
 /// The requests that were sent, and the limits that were learned from their answers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     windows: PerQuota<Window>,
     total: Total,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let windows = PerQuota {
+            get: Window::new(50),
+            list: Window::new(10),
+            management: Window::new(5),
+            custom_model_copy: Window::new(5),
+            analyze: Window::new(15),
+            analyze_result: Window::new(50),
+        };
+        Self { windows, total: Total::default() }
+    }
 }
 
 /// A permit to send one request now.
@@ -231,17 +246,19 @@ impl State {
 
     fn record_answer(&mut self, permit: Permit, now: Instant) {
         self.total.record_answer(permit.sent_at);
-        self.windows.of_mut(counted_per_second(permit.quota)).record_answer(permit.slot, now);
+        if !self.total.is_one(now) {
+            self.windows.of_mut(counted_per_second(permit.quota)).record_answer(permit.slot, now);
+        }
     }
 
     /// Reduces the limit that a rejected request has met.
     fn record_throttled(&mut self, permit: Permit, error: &Error, now: Instant) -> Option<String> {
         let retry_after = error.retry_after();
-        let names_free_tier = service_error::names_free_tier(error);
+        let tier = service_error::named_tier(error);
         if window::is_longer_than_a_second(retry_after) || retry_after.is_none() {
             self.total.remove(permit.sent_at);
         } else {
-            self.total.record_throttled(permit.sent_at, retry_after, names_free_tier, now);
+            self.total.record_throttled(permit.sent_at, retry_after, tier, now);
         }
         let before = self.known(permit.quota, now);
         match permit.in_minute {
@@ -256,6 +273,9 @@ impl State {
                     self.windows.custom_model_copy.record_throttled_in_minute(slot, retry_after, now);
                 }
             }
+        }
+        if self.total.is_unlimited() {
+            self.windows.of_mut(counted_per_second(permit.quota)).raise_soon(now);
         }
         let known = self.known(permit.quota, now);
         (known != before).then_some(known)

@@ -31,7 +31,8 @@ struct Resource {
     counting: Counting,
     limit: Cell<u32>,
     latency: Duration,
-    names_free_tier: bool,
+    /// The tier that its errors name.
+    tier: Option<&'static str>,
     accepted: RefCell<VecDeque<Instant>>,
     rejected: Cell<u32>,
 }
@@ -43,7 +44,7 @@ impl Resource {
             counting,
             limit: Cell::new(limit),
             latency: Duration::from_millis(milliseconds.into()),
-            names_free_tier: false,
+            tier: None,
             accepted: RefCell::default(),
             rejected: Cell::new(0),
         }
@@ -80,7 +81,7 @@ impl Resource {
         };
         let retry_after = Some(Duration::from_secs((wait + Duration::from_millis(999)).as_secs().max(1)));
         let error = Error::new(ErrorKind::Unavailable, "429").with_delivery(Delivery::Throttled { retry_after });
-        let tier = if self.names_free_tier { "F0" } else { "S0" };
+        let Some(tier) = self.tier else { return Err(error) };
         let message = format!("rate limit of your current FormRecognizer {tier} pricing tier").as_str().into();
         Err(error.with_source(ServiceError { code: None, message, outer: None }))
     }
@@ -147,7 +148,7 @@ async fn without_a_limit_the_number_of_calls_doubles_every_second() {
 #[tokio::test(start_paused = true)]
 async fn the_free_tier_is_probed_once() {
     for latency in LATENCIES {
-        let resource = Resource { names_free_tier: true, ..Resource::new(Counting::Sliding, 1, latency) };
+        let resource = Resource { tier: Some("F0"), ..Resource::new(Counting::Sliding, 1, latency) };
         let limiter = RateLimiter::default();
         let of = |quota, count| send(&limiter, &resource, quota, count);
         tokio::join!(of(Quota::Get, 80), of(Quota::Management, 40), of(Quota::List, 3));
@@ -195,6 +196,24 @@ async fn two_processes_share_a_resource() {
             let rejected = resource.rejected.get();
             let is_good = a.max(b) <= 120.0 && rejected <= limit * 6;
             assert!(is_good, "{limit}, +{delay} s, {latency} ms: {a} s, {b} s, {rejected} of {} rejected", limit * 60);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_was_measured_while_another_process_used_the_resource_is_soon_raised() {
+    for (quota, limit) in [(Quota::Get, 50), (Quota::List, 10), (Quota::Management, 5)] {
+        for used in [limit / 2, limit - 1] {
+            for latency in LATENCIES {
+                let resource = Resource { tier: Some("S0"), ..Resource::new(Counting::FixedSecond, limit, latency) };
+                join_all((0..used).map(|_| resource.answer())).await;
+                let began = Instant::now();
+                send(&RateLimiter::default(), &resource, quota, limit * 15).await;
+                let (seconds, rejected) = (began.elapsed().as_secs_f64(), resource.rejected.get());
+                // The first second has little left, and the limit is raised two seconds after the 429.
+                let is_good = seconds <= 1.05 * 15.0 + 3.2 && rejected <= limit;
+                assert!(is_good, "{quota:?}, {used} used, {latency} ms: {seconds} s, {rejected} rejected");
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::window::{INITIAL_PER_SECOND, MAX_RAISE_DELAY, RAISE_DELAY, SECOND};
+use crate::api::service_error::NamedTier;
 
 /// The window of one request, with a margin for network delays.
 const FIRST_SPAN: Duration = Duration::from_millis(1020);
@@ -70,6 +71,11 @@ impl Total {
         self.mode = Mode::Unlimited;
     }
 
+    /// Whether only the kinds are limited.
+    pub(super) fn is_unlimited(&self) -> bool {
+        self.mode == Mode::Unlimited
+    }
+
     /// Whether one request per second is accepted, of all kinds.
     pub(super) fn is_one(&self, now: Instant) -> bool {
         matches!(self.mode, Mode::One { until } if until.is_none_or(|until| now < until))
@@ -116,15 +122,21 @@ impl Total {
         self.per_second += 1;
     }
 
-    /// Removes a rejected request. If none or one other was accepted in the second before, there is a limit for all kinds.
+    /// Removes a rejected request. If none or one other was accepted in the second before, there is a limit for all kinds,
+    /// unless the answer names a tier that has none.
     pub(super) fn record_throttled(
         &mut self,
         sent_at: Instant,
         retry_after: Option<Duration>,
-        names_free_tier: bool,
+        tier: Option<NamedTier>,
         now: Instant,
     ) {
         self.remove(sent_at);
+        let names_free_tier = tier == Some(NamedTier::Free);
+        if tier == Some(NamedTier::Other) && self.mode != (Mode::One { until: None }) {
+            self.mode = Mode::Unlimited;
+            return;
+        }
         let is_new = self.limited_at.is_none_or(|limited_at| sent_at > limited_at);
         let accepted = self.sent.iter().rev().take_while(|other| **other + SECOND > sent_at).count();
         if !names_free_tier && accepted > 1 {

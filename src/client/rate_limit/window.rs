@@ -27,6 +27,9 @@ const PER_MINUTE_LIFETIME: Duration = Duration::from_secs(10 * 60);
 pub(super) const INITIAL_PER_SECOND: usize = 2;
 /// Delay from a 429 until the limit is raised again. It doubles with each raise that does not hold.
 pub(super) const RAISE_DELAY: Duration = Duration::from_secs(20);
+/// The same after the first 429, if it has shown less than a standard resource accepts: then another process used the
+/// resource in that second.
+const SHORT_RAISE_DELAY: Duration = Duration::from_secs(2);
 /// A limit that was changed is noticed after this time.
 pub(super) const MAX_RAISE_DELAY: Duration = Duration::from_secs(120);
 /// Delay from one raise to the next if no 429 comes in between.
@@ -38,6 +41,8 @@ pub(super) struct Window {
     /// Send times of the last minute, the oldest first, without rejected requests.
     sent: VecDeque<Instant>,
     per_second: usize,
+    /// What a standard resource (S0) accepts in a second.
+    standard: usize,
     /// How long a request counts towards the limit per second.
     span: Duration,
     /// What the first 429 has shown. None before: every answer raises the limit.
@@ -66,6 +71,8 @@ struct Learned {
     /// Delay from the next 429 to the next raise.
     raise_delay: Duration,
     burst: Burst,
+    /// Whether the limit was measured while another process used the resource. The next raise is to the standard limit.
+    is_doubtful: bool,
 }
 
 /// Requests that were rejected together: all were sent before the first 429 arrived.
@@ -98,20 +105,20 @@ pub(super) struct Slot {
     count: usize,
 }
 
-impl Default for Window {
-    fn default() -> Self {
+impl Window {
+    /// The requests of a kind of which a standard resource accepts so many in a second.
+    pub(super) fn new(standard: usize) -> Self {
         Self {
             sent: VecDeque::new(),
             per_second: INITIAL_PER_SECOND,
+            standard,
             span: FIRST_SPAN,
             learned: None,
             per_minute: None,
             paused_until: None,
         }
     }
-}
 
-impl Window {
     /// Takes over a limit that is known. It is raised for the first time after two minutes: the service may accept more.
     pub(super) fn begin_with(&mut self, rate: Rate, now: Instant) {
         match rate {
@@ -120,7 +127,8 @@ impl Window {
                 self.per_second = limit;
                 let burst = Burst { cause: Cause::Unknown, end: now, limit, rejected: 0 };
                 let raise_delay = MAX_RAISE_DELAY;
-                self.learned = Some(Learned { base: limit, raise_at: now + raise_delay, raise_delay, burst });
+                self.learned =
+                    Some(Learned { base: limit, raise_at: now + raise_delay, raise_delay, burst, is_doubtful: false });
             }
         }
     }
@@ -171,7 +179,8 @@ impl Window {
         }
         learned.base = self.per_second;
         learned.raise_at = now + RAISE_INTERVAL;
-        self.per_second += (self.per_second / 10).max(1);
+        let raised = self.per_second + (self.per_second / 10).max(1);
+        self.per_second = if std::mem::take(&mut learned.is_doubtful) { self.standard.max(raised) } else { raised };
     }
 
     /// Removes a rejected request, and learns from its `Retry-After`.
@@ -206,7 +215,7 @@ impl Window {
     fn reduce(&mut self, sent_at: Instant, now: Instant) {
         let learned = self.learned.get_or_insert_with(|| {
             let burst = Burst { cause: Cause::SlowStart, end: now, limit: self.per_second, rejected: 0 };
-            Learned { base: self.per_second, raise_at: now, raise_delay: RAISE_DELAY, burst }
+            Learned { base: self.per_second, raise_at: now, raise_delay: RAISE_DELAY, burst, is_doubtful: false }
         });
         if sent_at > learned.burst.end {
             let cause = if self.per_second > learned.base { Cause::Raise } else { Cause::Unknown };
@@ -220,9 +229,11 @@ impl Window {
         // The others of the burst may be rejected too: then this is called again, and the count is lower.
         let accepted = self.sent_within(SECOND, burst.end);
         let measured = accepted.max(burst.limit / 2).max(1);
+        // On a distant resource, the second before the request was sent has more to say than the one before its answer.
+        let accepted_before = accepted.max(self.sent_within(SECOND, sent_at));
         let few = (burst.limit / 20).max(1);
         self.per_second = match burst.cause {
-            Cause::Raise if accepted + few >= base => base,
+            Cause::Raise if accepted_before + few >= base => base,
             Cause::Unknown if burst.rejected <= few && self.span < MAX_SPAN => burst.limit,
             Cause::Unknown if burst.rejected <= few => (burst.limit - 1).max(1),
             Cause::SlowStart | Cause::Raise | Cause::Unknown => measured.min(burst.limit),
@@ -234,6 +245,17 @@ impl Window {
         if let Some(learned) = &mut self.learned {
             learned.base = per_second;
             learned.raise_at = now + learned.raise_delay;
+        }
+    }
+
+    /// Raises the limit soon if the first 429 has shown less than a standard resource accepts.
+    pub(super) fn raise_soon(&mut self, now: Instant) {
+        if let Some(learned) = &mut self.learned
+            && learned.burst.cause == Cause::SlowStart
+            && self.per_second < self.standard
+        {
+            learned.raise_at = now + SHORT_RAISE_DELAY;
+            learned.is_doubtful = true;
         }
     }
 

@@ -64,7 +64,10 @@ fn copy_all_with(
         let violations = service.violations();
         prop_assert!(violations.is_empty(), "{}", log(&violations));
         let outcomes = first.as_ref().map_or(&[][..], |summaries| &summaries[0].reports);
-        prop_assert!(first.is_err() || outcomes.len() == 10 || unread.get() > 0, "{}", log("not all have ended"));
+        // A version that two calls say is not offered is left out.
+        let may_be_left_out = faults.iter().filter(|fault| **fault == Fault::ListNotFound).count() >= 2;
+        let is_all = outcomes.len() == 10 || unread.get() > 0 || may_be_left_out;
+        prop_assert!(first.is_err() || is_all, "{}", log("not all have ended"));
         prop_assert!(
             service.emulator.borrow().accepted(SOURCE).values().all(|count| *count <= 1),
             "{}",
