@@ -282,10 +282,12 @@ impl CopyReporter<'_> {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but it could not be verified on {target}: {error}"));
             }
-            Event::IdMayBeReserved { target_model_id } => self.urgent_warning(&format!(
-                "an authorize request got no answer; {target_model_id} may remain reserved on {target} for up to an hour \
-                 (with --manifest, the next run releases it)"
-            )),
+            Event::IdMayBeReserved { target_model_id, is_recorded } => {
+                let until = if *is_recorded { "until the next run with the same --manifest" } else { "for up to an hour" };
+                self.urgent_warning(&format!(
+                    "an authorize request got no answer; {target_model_id} may remain reserved on {target} {until}"
+                ));
+            }
             Event::BlankModelsMayRemain { candidates, requests } => {
                 self.urgent_warning(&blank_models_may_remain(candidates, *requests, target));
             }

@@ -8,7 +8,7 @@ use super::plan::IfExists;
 use super::poll::{Polling, poll};
 use super::preflight::{Lookup, SourceModel, TargetId};
 use super::release::{Copied, Owner, Reservation};
-use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running};
+use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running, look_repeatedly};
 use super::settle::settle;
 use crate::api::ListedCopy;
 use crate::client::{Client, RetryPolicy};
@@ -82,26 +82,12 @@ pub(super) async fn adopt(
     reservation().copied(true).result()
 }
 
-/// A copy to this id on this target that is running, or that the target may not show yet. How soon the source lists a copy
-/// is not known, so that only looks in a row that could read everything are a proof that there is none.
+/// A copy to this id on this target that is running, or that the target may not show yet.
 async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {
     let remaining = job.cx.source.deadline().saturating_duration_since(Instant::now());
     let interval = (remaining / PART_FOR_LOOKS / (LOOKS_FOR_PROOF - 1)).min(PROOF_INTERVAL);
-    let mut proofs = 0;
-    for _ in 0..MAX_LOOKS {
-        proofs = match look_for_running(job, source, id).await {
-            RunningCopy::Absent => proofs + 1,
-            RunningCopy::NotProved => 0,
-            found @ RunningCopy::Found(_) => return found,
-        };
-        if proofs == LOOKS_FOR_PROOF {
-            return RunningCopy::Absent;
-        }
-        if job.cx.source.pause(interval).await.is_err() || job.cx.source.is_past_deadline() {
-            break;
-        }
-    }
-    RunningCopy::NotProved
+    let wait = async |_| job.cx.source.pause(interval).await.is_ok() && !job.cx.source.is_past_deadline();
+    look_repeatedly(MAX_LOOKS, async || look_for_running(job, source, id).await, wait).await
 }
 
 async fn look_for_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {

@@ -47,6 +47,7 @@ async fn authorize_now(
         reserved_until: job.reserved_until(copy.id()),
         copy,
         source: Some(job.cx.source),
+        is_recorded: job.cx.journal.keeps_entries(),
         if_reserved: match job.plan.options.if_exists {
             IfExists::Replace => WAIT_FOR_EXPIRY,
             IfExists::Fail | IfExists::Skip => CHOOSE_ANOTHER_ID,

@@ -108,6 +108,8 @@ pub enum Event<'a> {
     IdMayBeReserved {
         /// The id that was asked for.
         target_model_id: &'a ModelId,
+        /// Whether the journal keeps the request, so that the next run releases the id.
+        is_recorded: bool,
     },
     /// Authorize requests without an answer may each have left a blank model, which is not deleted (v2.1).
     BlankModelsMayRemain {

@@ -115,7 +115,7 @@ impl Job<'_> {
     pub(super) async fn copied_meanwhile(&self, source: &SourceModel) -> Result<Option<ModelId>, Error> {
         let is_named_by_service = source.version.wire().service_names_the_copy();
         let Some(model) = source.model.as_ref().filter(|_| is_named_by_service) else { return Ok(None) };
-        if self.plan.options.if_exists == IfExists::Fail || !self.cx.journal.excludes_others() {
+        if self.plan.options.if_exists == IfExists::Fail || !self.cx.journal.keeps_entries() {
             return Ok(None);
         }
         let copies = Inventory::read(self.target, named_by_service(source)).await?;

@@ -141,8 +141,9 @@ pub(crate) trait Journal: fmt::Debug {
     /// Whether earlier runs left a copy open. It changes nothing. Where the journal cannot be read, one may be open.
     fn has_open(&self, copy: &CopyOf<'_>) -> bool;
 
-    /// Whether another process with the same journal begins no copy that this one has announced.
-    fn excludes_others(&self) -> bool;
+    /// Whether entries are kept: then another process with the same journal begins no copy that this one has announced, and
+    /// the next run finishes what was left open.
+    fn keeps_entries(&self) -> bool;
 
     /// Announces an authorize request and its repetitions. None where another process that still runs is making the copy.
     ///
@@ -183,7 +184,7 @@ impl Journal for NoJournal {
         false
     }
 
-    fn excludes_others(&self) -> bool {
+    fn keeps_entries(&self) -> bool {
         false
     }
 

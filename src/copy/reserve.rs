@@ -10,7 +10,7 @@ use super::blank_models::{find_blank_models, is_blank_since, since};
 use super::event::{Event, Observer};
 use super::journal::RESERVATION_TIME;
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
-use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, SLOW_LOOK, find_running};
+use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running, look_repeatedly};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Response};
 use crate::authorization::CopyAuthorization;
@@ -44,12 +44,15 @@ pub(super) struct AuthorizeRequest<'a> {
     pub(super) source: Option<&'a Client<'a>>,
     /// What to do where the id is reserved.
     pub(super) if_reserved: &'static str,
+    /// Whether the journal keeps the request, so that the next run releases the id.
+    pub(super) is_recorded: bool,
 }
 
 impl AuthorizeRequest<'_> {
     /// The request of a target whose source belongs to another party.
     pub(super) fn without_source(version: ApiVersion, copy: NewCopy, is_free: bool) -> Self {
-        Self { version, copy, is_free, reserved_until: None, source: None, if_reserved: CHOOSE_ANOTHER_ID }
+        let if_reserved = CHOOSE_ANOTHER_ID;
+        Self { version, copy, is_free, reserved_until: None, source: None, if_reserved, is_recorded: false }
     }
 }
 
@@ -214,32 +217,14 @@ impl Attempts<'_> {
         (released != Released::InUse).then_some(released)
     }
 
-    /// Whether no copy to the id appears in several looks over some seconds: how soon the source lists one is not known.
-    /// Only looks in a row that could read everything are a proof, and a failed one is repeated. Where they do not fit before
-    /// the end of a release, nothing is proved. Where the source belongs to another party, only the target can show a copy,
-    /// which the release reads at the end.
+    /// Whether no copy to the id appears in several looks over some seconds. Where they do not fit before the end of a
+    /// release, nothing is proved. Where the source belongs to another party, only the target can show a copy, which the
+    /// release reads at the end.
     async fn is_unused(&self, id: &ModelId) -> bool {
-        let mut proofs = 0;
-        for _ in 0..MAX_LOOKS {
-            if Instant::now() + PROOF_INTERVAL * (LOOKS_FOR_PROOF - 1 - proofs) >= self.release_deadline() {
-                return false;
-            }
-            let began = Instant::now();
-            proofs = match self.look_for_running(id).await {
-                // It is the first of a row: what began before it may not be listed in the last one.
-                RunningCopy::Absent if began.elapsed() > SLOW_LOOK => 1,
-                RunningCopy::Absent => proofs + 1,
-                RunningCopy::NotProved => 0,
-                RunningCopy::Found(_) => return false,
-            };
-            if proofs == LOOKS_FOR_PROOF {
-                return true;
-            }
-            if self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_err() {
-                return false;
-            }
-        }
-        false
+        let fit = |intervals: u32| Instant::now() + PROOF_INTERVAL * intervals < self.release_deadline();
+        let wait = async |needed: u32| fit(needed) && self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_ok();
+        let look = async || self.look_for_running(id).await;
+        fit(LOOKS_FOR_PROOF - 1) && matches!(look_repeatedly(MAX_LOOKS, look, wait).await, RunningCopy::Absent)
     }
 
     /// What the source's list shows of a copy to the id.
@@ -273,7 +258,7 @@ impl Attempts<'_> {
             return self.is_own;
         }
         if self.lost > 0 {
-            (self.observer)(Event::IdMayBeReserved { target_model_id: id });
+            (self.observer)(Event::IdMayBeReserved { target_model_id: id, is_recorded: self.request.is_recorded });
         }
         self.lost > 0
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use crate::api::ListedCopy;
 use crate::api::version::ApiVersion;
@@ -59,6 +60,34 @@ pub(super) async fn list_running(source: &Client<'_>, version: ApiVersion) -> Re
     };
     read_running(source, version, RetryPolicy::READ, collect).await?;
     Ok(running)
+}
+
+/// Looks several times for a copy that is running: how soon the source lists one is not known. Only looks in a row that
+/// could read everything are a proof that there is none, and a failed one is repeated. Before each look but the first,
+/// `wait` is called with the number of looks that are still needed; it says whether there is time for them.
+pub(super) async fn look_repeatedly(
+    max_looks: u32,
+    look: impl AsyncFn() -> RunningCopy,
+    wait: impl AsyncFn(u32) -> bool,
+) -> RunningCopy {
+    let mut proofs = 0;
+    for number in 0..max_looks {
+        if number > 0 && !wait(LOOKS_FOR_PROOF - proofs).await {
+            break;
+        }
+        let began = Instant::now();
+        proofs = match look().await {
+            // It is the first of a row: what began meanwhile may not be listed in it.
+            RunningCopy::Absent if began.elapsed() > SLOW_LOOK => 1,
+            RunningCopy::Absent => proofs + 1,
+            RunningCopy::NotProved => 0,
+            found @ RunningCopy::Found(_) => return found,
+        };
+        if proofs == LOOKS_FOR_PROOF {
+            return RunningCopy::Absent;
+        }
+    }
+    RunningCopy::NotProved
 }
 
 /// What pages of operations have shown.

@@ -373,7 +373,7 @@ impl Journal for FileJournal {
         is_open.unwrap_or(true)
     }
 
-    fn excludes_others(&self) -> bool {
+    fn keeps_entries(&self) -> bool {
         true
     }
 

@@ -247,7 +247,7 @@ fn with_a_manifest_the_next_run_releases_the_id_of_a_lost_authorize() {
             command
         };
         service.on(Step::Authorize, [reply(500), error_reply(400, "InvalidRequest", "No.")]);
-        run(&mut copy()).expect(3, &["may remain reserved", "with --manifest, the next run releases it"]);
+        run(&mut copy()).expect(3, &["may remain reserved", "until the next run with the same --manifest"]);
         let created = Authorization::answer(version, version.copy_id());
         service.on(Step::Authorize, [error_reply(409, "Conflict", "ModelExists"), created]);
         run(&mut copy()).expect(0, &["released"]);

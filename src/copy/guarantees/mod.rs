@@ -141,7 +141,7 @@ fn copy_until(asked: impl Into<Asked>, faults: &[Fault], stop_at: Option<usize>,
         let service = Rc::new(service.watching(1, None).with(behaviour.delays));
         let reserved = RefCell::new(Vec::new());
         let observer = |event: Event<'_>| match event {
-            Event::NotReleased { target_model_id, .. } | Event::IdMayBeReserved { target_model_id } => {
+            Event::NotReleased { target_model_id, .. } | Event::IdMayBeReserved { target_model_id, .. } => {
                 reserved.borrow_mut().push(Some(target_model_id.to_string()));
             }
             Event::BlankModelsMayRemain { candidates, requests } => {

@@ -158,8 +158,8 @@ impl Journal for OneOpen {
         NoJournal.open_operations(source, target)
     }
 
-    fn excludes_others(&self) -> bool {
-        NoJournal.excludes_others()
+    fn keeps_entries(&self) -> bool {
+        NoJournal.keeps_entries()
     }
 
     fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
