@@ -102,9 +102,14 @@ async fn look_for_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> 
 
 /// The conflict, where the source does not show whether a copy causes it.
 fn not_known(id: &ModelId, source: &Client<'_>, conflict: Error) -> Error {
-    let what =
-        format!("the target id {id} is in use, and {} does not show whether a copy to it is running", source.label());
-    Error::new(ErrorKind::Exists, what).with_source(conflict).with_remedy(
+    let error = if source.is_cancelled() {
+        Error::interrupted(format!("interrupted; whether a copy to the target id {id} is running is not known"))
+    } else {
+        let source = source.label();
+        let what = format!("the target id {id} is in use, and {source} does not show whether a copy to it is running");
+        Error::new(ErrorKind::Exists, what)
+    };
+    error.with_source(conflict).with_remedy(
         "run the command again in a few minutes with --if-exists skip, or choose another --target-model-id",
     )
 }

@@ -49,9 +49,11 @@ impl Context<'_> {
         self.emit(Event::Waiting { version, until: next.filter(|next| *next > Instant::now()) });
     }
 
-    /// Reports an inconclusive read.
+    /// Reports an inconclusive read, unless the command was cancelled during it.
     pub(super) fn emit_inconclusive(&self, error: &Error) {
-        self.emit(Event::Inconclusive { error });
+        if !error.is_interrupted() {
+            self.emit(Event::Inconclusive { error });
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::support::child_process::{ChildProcess, Exit};
 use crate::support::{
-    Authorization, CommandOutput, Model, Operation, ScriptedService, Step, V4_0, error_reply, on_every_version, reply,
+    Authorization, CommandOutput, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, V4_0, error_reply,
+    on_each, on_every_version, reply,
 };
 
 /// The end of a command after a signal, whatever hangs: five seconds, and a second to end on a busy machine.
@@ -131,6 +132,22 @@ fn after_a_signal_the_id_of_a_lost_authorize_is_named_and_not_deleted_without_pr
         let output = interrupt_at(Step::Authorize, &service).expect(130, &["may remain"]);
         assert!(version.is_v2_1() || output.stderr.contains(version.copy_id()), "{output:#?}");
         assert_eq!(service.count(Step::Release), 0, "{output:#?}");
+    });
+}
+
+#[test]
+fn after_a_signal_during_the_looks_for_a_running_copy_the_reserved_id_is_named() {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        for answers in [
+            vec![reply(500), error_reply(409, "Conflict", "ModelExists")],
+            vec![error_reply(409, "Conflict", "ModelExists")],
+        ] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Authorize, answers);
+            service.on(Step::ListOperations, [Operation::list([])]);
+            let output = interrupt_at(Step::ListOperations, &service).expect(130, &[version.copy_id(), "reserved"]);
+            assert_eq!(service.count(Step::Release), 0, "{output:#?}");
+        }
     });
 }
 
