@@ -15,10 +15,15 @@ use crate::resource::{Resource, Side, TargetAddress};
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 
-use super::{console, exit_code, runner};
+use super::{console, exit_code, runner, screen};
 
 /// How long a copy takes: long enough to see the polls.
 const OPERATION_TIME: Duration = Duration::from_millis(1500);
+
+/// How much of a path is kept at its start.
+const START_OF_PATH: usize = 10;
+/// The least columns for a path, on a narrow terminal.
+const SHORTEST_PATH: usize = 24;
 
 pub(super) fn run() -> anyhow::Result<ExitCode> {
     let step = Arc::new(Mutex::new("read"));
@@ -37,7 +42,7 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
         }
         for (title, version, collection) in [
             (
-                "A v2.1 model. The target chooses the id of the copy; the start names the target's address.",
+                "A v2.1 model. The target chooses the id; the start names the target's address.",
                 ApiVersion::oldest(),
                 Collection::CustomModels,
             ),
@@ -72,13 +77,16 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
 const WITH_YOUR_OWN: &str = "
 With your own resources (frcopy help environment explains each variable):
 
-  export FRCOPY_SOURCE_ENDPOINT=https://….cognitiveservices.azure.com  FRCOPY_SOURCE_KEY=…
-  export FRCOPY_TARGET_ENDPOINT=https://….cognitiveservices.azure.com  FRCOPY_TARGET_KEY=…
+  export FRCOPY_SOURCE_ENDPOINT=https://….cognitiveservices.azure.com
+  export FRCOPY_SOURCE_KEY=…
+  export FRCOPY_TARGET_ENDPOINT=https://….cognitiveservices.azure.com
+  export FRCOPY_TARGET_KEY=…
   frcopy copy MODEL_ID
 
 For a v2.1 model also:
 
-  export FRCOPY_TARGET_RESOURCE_ID=/subscriptions/…/accounts/…  FRCOPY_TARGET_REGION=westus2
+  export FRCOPY_TARGET_RESOURCE_ID=/subscriptions/…/accounts/…
+  export FRCOPY_TARGET_REGION=westus2
 
 To test your own scripts: frcopy emulator";
 
@@ -112,12 +120,30 @@ fn advance(step: &Mutex<&'static str>, event: &Event<'_>) {
 
 fn show(step: &str, served: &ServedRequest) {
     let ServedRequest { resource, method, path, status, .. } = served;
-    say(&format!("  {step:<9}  {resource}  {method:<4}  {path}  {status}"));
+    let [start, end] = [format!("  {step:<9}  {resource}  {method:<4}  "), format!("  {status}")];
+    // In a pipe, the path is whole.
+    let width = screen::stdout_width().unwrap_or(usize::MAX);
+    let path = shortened(path, width.saturating_sub(start.len() + end.len() + 1));
+    say(&format!("{start}{path}{end}"));
+}
+
+/// A path in so many columns: if it is longer, without its query, and if need be without a part behind its start. Paths are
+/// ASCII.
+fn shortened(path: &str, columns: usize) -> String {
+    if path.len() <= columns {
+        return path.to_owned();
+    }
+    let (path, _) = path.split_once('?').unwrap_or((path, ""));
+    let left_out = (path.len() + 1).saturating_sub(columns.max(SHORTEST_PATH));
+    match (path.get(..START_OF_PATH), path.get(START_OF_PATH + left_out..)) {
+        (Some(start), Some(end)) if left_out > 1 => format!("{start}…{end}"),
+        _ => path.to_owned(),
+    }
 }
 
 fn verdict(report: &Report) -> String {
     let id = report.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
-    format!("The copy {id} exists and is ready, after {:.1} s.", report.elapsed.as_secs_f64())
+    format!("The copy {id} is ready after {:.1} s.", report.elapsed.as_secs_f64())
 }
 
 /// Prints a line. A closed pipe is no error.
@@ -127,4 +153,27 @@ fn say(line: &str) {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn a_path_that_is_too_long_lacks_its_query_and_then_a_part_behind_its_start() {
+        let path = "/documentintelligence/documentModels:authorizeCopy?api-version=2024-11-30";
+        let without_query = "/documentintelligence/documentModels:authorizeCopy";
+        for (columns, shown) in [
+            (usize::MAX, path),
+            (path.len(), path),
+            (path.len() - 1, without_query),
+            (without_query.len(), without_query),
+            (40, "/documenti…/documentModels:authorizeCopy"),
+            (0, "/documenti…authorizeCopy"),
+        ] {
+            let result = shortened(path, columns);
+            assert_eq!(result, shown, "{columns}");
+        }
+        assert_eq!(shortened("/x", 1), "/x");
+    }
 }

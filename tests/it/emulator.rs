@@ -148,7 +148,7 @@ fn the_demo_copies_two_models_within_ten_seconds() {
     ] {
         assert!(output.stdout.contains(text), "{text:?} is missing in {output:#?}");
     }
-    assert_eq!(output.stdout.matches("exists and is ready").count(), 2);
+    assert_eq!(output.stdout.matches(" is ready after ").count(), 2);
 }
 
 #[test]
