@@ -73,7 +73,9 @@ impl FromStr for ModelId {
         const RULE: &str = "give 2 to 64 characters, letters, digits and . _ ~ - only, the first a letter or a digit";
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
         if !(2..=64).contains(&text.len()) {
-            return Err(Error::settings(format!("it has {} characters", text.chars().count()), RULE));
+            let count = text.chars().count();
+            let characters = if count == 1 { "character" } else { "characters" };
+            return Err(Error::settings(format!("it has {count} {characters}"), RULE));
         }
         if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) || !text.bytes().all(allowed) {
             return Err(Error::settings("it has characters that no model id has", RULE));

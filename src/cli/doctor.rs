@@ -13,9 +13,14 @@ use super::args::Format;
 use super::ci::Results;
 use super::config::ConfigArgs;
 use super::console::{self, Console, Verbosity};
+use super::error_text::wrapped;
 use super::input::{Environment, parse, parse_timeout, process_environment};
+use super::screen::stdout_width;
 use super::side::{SideSettings, Sides, SourceArgs, TargetAddressArgs, TargetArgs, both_from_stdin};
 use super::{ci, exit_code, json, runner};
+
+/// The least columns for the details of a check, on a narrow terminal.
+const LEAST_DETAILS: usize = 24;
 
 /// Checks settings, network, authentication, API versions, room, tier, region and clock of each resource.
 ///
@@ -252,7 +257,7 @@ fn show(args: &DoctorArgs, resources: &[CheckedResource]) {
         Format::Json => json::print_lines(
             shown.iter().map(|(checked, finding)| json::finding(&checked.name, checked.endpoint.as_ref(), finding)),
         ),
-        Format::Text => json::print_lines(table(&shown)),
+        Format::Text => json::print_lines(table(&shown, stdout_width())),
     }
     for (checked, finding) in &shown {
         let CheckedResource { name, .. } = checked;
@@ -275,11 +280,18 @@ fn show(args: &DoctorArgs, resources: &[CheckedResource]) {
     }
 }
 
-/// The rows of the table. What a warning or an error says beyond its first line stands below its details.
-fn table(shown: &[(&CheckedResource, &Finding)]) -> impl Iterator<Item = String> {
+/// The rows of the table. What a warning or an error says beyond its first line stands below its details. On a terminal,
+/// long details are broken between words.
+fn table(shown: &[(&CheckedResource, &Finding)], width: Option<usize>) -> impl Iterator<Item = String> {
     let name_width = shown.iter().map(|(checked, _)| checked.name.chars().count()).max().unwrap_or_default().max(8);
     let row = move |name: &str, check: &str, result: &str, details: &str| {
-        format!("{name:name_width$}  {check:14}  {result:11}  {details}").trim_end().to_owned()
+        let start = format!("{name:name_width$}  {check:14}  {result:11}  ");
+        let indent = start.chars().count();
+        let details = match width {
+            Some(width) => wrapped(details, indent, width.max(indent + LEAST_DETAILS)),
+            None => details.to_owned(),
+        };
+        format!("{start}{details}").trim_end().to_owned()
     };
     let mut rows = Vec::new();
     if !shown.is_empty() {

@@ -45,7 +45,7 @@ fn terminal_width() -> Option<usize> {
 }
 
 /// A text in lines of at most this width, the first one behind a label. A command at its end stays whole, to be copied.
-fn wrapped(text: &str, indent: usize, width: usize) -> String {
+pub(super) fn wrapped(text: &str, indent: usize, width: usize) -> String {
     if indent + text.chars().count() <= width {
         return text.to_owned();
     }

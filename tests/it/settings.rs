@@ -62,7 +62,7 @@ fn an_invalid_value_is_refused_with_its_name_and_a_remedy() {
 fn an_invalid_model_id_or_api_version_is_refused() {
     for (arguments, what) in [
         (&["copy", "a/b"][..], "the model id is not usable"),
-        (&["copy", "x"], "the model id is not usable: it has 1 characters"),
+        (&["copy", "x"], "the model id is not usable: it has 1 character"),
         (&["copy", ".."], "the model id is not usable"),
         (&["copy", "prebuilt-read"], "it is a prebuilt model"),
         (&["copy", MODEL, "--api-version", "2.0"], "--api-version is not usable: it is retired or a preview"),
