@@ -92,7 +92,7 @@ pub(crate) fn is_about_authorization(error: &ServiceError) -> bool {
 
 /// In the message of a 429 of the free tier (F0).
 const FREE_TIER: &str = "F0 pricing tier";
-const ANY_TIER: &str = "pricing tier";
+const STANDARD_TIER: &str = "S0 pricing tier";
 
 /// The pricing tier that a 429 names. No code says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub(crate) enum NamedTier {
     /// One limit for requests of all kinds.
     Free,
     /// A limit for each kind.
-    Other,
+    Standard,
 }
 
 /// Which tier the text of a 429 names, if any.
@@ -110,7 +110,7 @@ pub(crate) fn named_tier(error: &Error) -> Option<NamedTier> {
     if names(FREE_TIER) {
         return Some(NamedTier::Free);
     }
-    names(ANY_TIER).then_some(NamedTier::Other)
+    names(STANDARD_TIER).then_some(NamedTier::Standard)
 }
 
 /// Turns an answer that is no success into an error.

@@ -283,9 +283,10 @@ impl CopyReporter<'_> {
                 self.warning(&format!("the copy succeeded, but it could not be verified on {target}: {error}"));
             }
             Event::IdMayBeReserved { target_model_id, is_recorded } => {
-                let until = if *is_recorded { "until the next run with the same --manifest" } else { "for up to an hour" };
+                let next = if *is_recorded { ", unless the next run with the same --manifest releases it" } else { "" };
                 self.urgent_warning(&format!(
-                    "an authorize request got no answer; {target_model_id} may remain reserved on {target} {until}"
+                    "an authorize request got no usable answer; {target_model_id} may remain reserved on {target} for up to \
+                     an hour{next}"
                 ));
             }
             Event::BlankModelsMayRemain { candidates, requests } => {

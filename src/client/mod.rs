@@ -313,7 +313,7 @@ impl Client<'_> {
     pub(crate) async fn wait_for_cleanup_turn(&self, quota: Quota, until: Instant) {
         let limiter = &self.connection.rate_limiter;
         if limiter.earliest(quota) < until {
-            // Without an answer before its end, the caller finds out.
+            // If the turn does not come before the end, the next request fails.
             let _ = timeout_at(until, limiter.wait_until_free(quota)).await;
         }
     }

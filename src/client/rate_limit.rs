@@ -246,6 +246,7 @@ impl State {
 
     fn record_answer(&mut self, permit: Permit, now: Instant) {
         self.total.record_answer(permit.sent_at);
+        // With one limit for all kinds, an answer says nothing of the limit of its kind.
         if !self.total.is_one(now) {
             self.windows.of_mut(counted_per_second(permit.quota)).record_answer(permit.slot, now);
         }

@@ -1,5 +1,7 @@
 //! Adopts a copy to the target id that an earlier command started and that is still running, or has just ended.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::context::Job;
@@ -65,7 +67,11 @@ pub(super) async fn adopt(
         Ok(Lookup::Found(copy)) => copy,
         Ok(Lookup::Absent(_)) => return Err(conflict),
         // The conflict says that the id stays reserved.
-        Err(error) => return Err(error.with_source(conflict)),
+        Err(error) if error.is_interrupted() => return Err(error.with_source(conflict)),
+        Err(error) => {
+            let what = format!("{error}; {conflict}");
+            return Err(error.with_message(what));
+        }
         Ok(Lookup::Inconclusive) => {
             let what =
                 format!("{} does not show whether its {id} is a copy of this {}", job.target.label(), source.kind);
@@ -87,7 +93,8 @@ async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Runn
     let remaining = job.cx.source.deadline().saturating_duration_since(Instant::now());
     let interval = (remaining / PART_FOR_LOOKS / (LOOKS_FOR_PROOF - 1)).min(PROOF_INTERVAL);
     let wait = async |_| job.cx.source.pause(interval).await.is_ok() && !job.cx.source.is_past_deadline();
-    look_repeatedly(MAX_LOOKS, async || look_for_running(job, source, id).await, wait).await
+    // Nothing is deleted after them, so a slow look counts as well.
+    look_repeatedly(MAX_LOOKS, Duration::MAX, async || look_for_running(job, source, id).await, wait).await
 }
 
 async fn look_for_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {

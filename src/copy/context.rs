@@ -158,10 +158,10 @@ impl Shared {
         if let Some((_, copies)) = known.iter().find(|(of, _)| *of == version) {
             return Rc::clone(copies);
         }
-        let copies = list_running(cx.source, version).await.unwrap_or_else(|error| {
+        let (copies, error) = list_running(cx.source, version).await;
+        if let Some(error) = error {
             cx.emit_inconclusive(&error);
-            Vec::new()
-        });
+        }
         let copies: Rc<[ListedCopy]> = copies.into();
         known.push((version, Rc::clone(&copies)));
         copies

@@ -77,7 +77,7 @@ pub(crate) enum Unfinished {
     Taken(Vec<OpenCopy>),
 }
 
-/// An entry that an earlier run, which was killed or had no verdict, left open.
+/// An entry that an earlier run left open: it was killed, had no verdict, or lost the answer to its authorize request.
 pub(crate) struct OpenCopy {
     /// The entry.
     pub id: EntryId,

@@ -258,7 +258,7 @@ pub(super) enum Deletion {
 ///
 /// Before each sending, `look_for_running` is called and the target is read: after a 429, a 503 or a lost answer another
 /// process may have copied to the id. While they prove nothing, or take so long that they are old, both are repeated. The
-/// wait for the rate limit comes before them.
+/// wait for the rate limit comes before them, but on a resource that accepts one request a second, a second remains.
 pub(super) async fn delete_unless_ready(
     reserved: &Reserved<'_>,
     until: Instant,

@@ -10,7 +10,7 @@ use super::blank_models::{find_blank_models, is_blank_since, since};
 use super::event::{Event, Observer};
 use super::journal::RESERVATION_TIME;
 use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
-use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, find_running, look_repeatedly};
+use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, SLOW_LOOK, find_running, look_repeatedly};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Response};
 use crate::authorization::CopyAuthorization;
@@ -23,7 +23,7 @@ use crate::text::UntrustedText;
 pub(super) const CHOOSE_ANOTHER_ID: &str = "choose another target id (--target-model-id of a copy), or wait until then";
 /// The same for a replacement, whose ids are given.
 pub(super) const WAIT_FOR_EXPIRY: &str =
-    "wait until then; with --manifest, a run that was killed is finished without a wait";
+    "wait until then; with --manifest, the next run finishes a run that was killed without a wait";
 /// How often an authorize request is sent at most while its answers are lost. In v2.1 each one may leave a blank model.
 const MAX_ATTEMPTS: u32 = 6;
 const MAX_ATTEMPTS_NAMED_BY_SERVICE: u32 = 3;
@@ -172,9 +172,7 @@ impl Attempts<'_> {
                 }
                 last = Some(self.target.wait_before_repetition(error, self.lost).await?);
             } else if let Some(id) = self.free_id()
-                && error.is_conflict()
-                // A 409 without the service's own words may be that of a gateway: it does not show that the id is reserved.
-                && error.service().is_some()
+                && self.is_reserved(&error)
                 && (self.lost > 0 || self.is_left)
                 && own_conflicts > 0
             {
@@ -195,10 +193,6 @@ impl Attempts<'_> {
         if self.request.copy.id().is_some() { MAX_ATTEMPTS } else { MAX_ATTEMPTS_NAMED_BY_SERVICE }
     }
 
-    fn release_deadline(&self) -> Instant {
-        self.target.release_deadline(RELEASE_TIME)
-    }
-
     /// The id that is asked for, if the target said before that it is free.
     fn free_id(&self) -> Option<&ModelId> {
         self.request.copy.id().filter(|_| self.request.is_free)
@@ -211,9 +205,11 @@ impl Attempts<'_> {
         if !is_unused {
             return None;
         }
-        // The read of the target may have taken long, so the list is read again right before each deletion.
+        // The looks may be old by then, so the list is read once more before each deletion, and then the target.
         let look = async || self.look_for_running(id).await;
-        let released = Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), look)).await;
+        let released =
+            Box::pin(release(&self.reserved(id), self.observer, self.target.release_deadline(RELEASE_TIME), look))
+                .await;
         (released != Released::InUse).then_some(released)
     }
 
@@ -221,17 +217,19 @@ impl Attempts<'_> {
     /// release, nothing is proved. Where the source belongs to another party, only the target can show a copy, which the
     /// release reads at the end.
     async fn is_unused(&self, id: &ModelId) -> bool {
-        let fit = |intervals: u32| Instant::now() + PROOF_INTERVAL * intervals < self.release_deadline();
+        let fit =
+            |intervals: u32| Instant::now() + PROOF_INTERVAL * intervals < self.target.release_deadline(RELEASE_TIME);
         let wait = async |needed: u32| fit(needed) && self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_ok();
         let look = async || self.look_for_running(id).await;
-        fit(LOOKS_FOR_PROOF - 1) && matches!(look_repeatedly(MAX_LOOKS, look, wait).await, RunningCopy::Absent)
+        fit(LOOKS_FOR_PROOF - 1)
+            && matches!(look_repeatedly(MAX_LOOKS, SLOW_LOOK, look, wait).await, RunningCopy::Absent)
     }
 
     /// What the source's list shows of a copy to the id.
     async fn look_for_running(&self, id: &ModelId) -> RunningCopy {
         let Some(source) = self.request.source else { return RunningCopy::Absent };
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
-        let until = self.release_deadline();
+        let until = self.target.release_deadline(RELEASE_TIME);
         // Whatever the location: another host name may be that of the same target.
         let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
         let running = tokio::select! {
@@ -253,14 +251,21 @@ impl Attempts<'_> {
     /// reserved, and without one, another process may authorize and start a copy to it at any moment.
     fn name_reserved_id(&self, error: &Error) -> bool {
         let Some(id) = self.request.copy.id() else { return false };
-        if error.is_conflict() && self.request.is_free {
+        if self.is_reserved(error) {
             // The error names it.
             return self.is_own;
         }
         if self.lost > 0 {
             (self.observer)(Event::IdMayBeReserved { target_model_id: id, is_recorded: self.request.is_recorded });
         }
-        self.lost > 0
+        // A 503 alone hardly ever reserves: the next run must not take the id of another process for this one's.
+        self.unanswered > 0
+    }
+
+    /// Whether an error shows that the id is reserved, which was free. A 409 without the service's own words may be that of
+    /// a gateway.
+    fn is_reserved(&self, error: &Error) -> bool {
+        self.free_id().is_some() && error.is_conflict() && error.service().is_some()
     }
 
     /// The id at the end of a URL on the target itself.
@@ -318,9 +323,10 @@ impl Attempts<'_> {
     /// Tells an id that exists from one that is reserved, and says what a lost answer may have left.
     fn explain(&self, error: Error) -> Error {
         match self.free_id() {
-            Some(id) if error.is_conflict() => {
+            Some(id) if self.is_reserved(&error) => {
                 let what = format!("the id {id} of {} is reserved {}", self.target.label(), self.reserved_by());
-                Error::new(ErrorKind::Exists, what).with_remedy(self.request.if_reserved).with_source(error)
+                let kind = if self.target.is_cancelled() { ErrorKind::Interrupted } else { ErrorKind::Exists };
+                Error::new(kind, what).with_remedy(self.request.if_reserved).with_source(error)
             }
             _ if error.delivery() == Delivery::Unanswered || (self.lost > 0 && self.target.is_cancelled()) => {
                 let target = self.target.label();

@@ -48,25 +48,25 @@ pub(super) async fn find_running(
     })
 }
 
-/// All copies that the source lists as running, and those that the target may not show yet. It proves no absence.
-///
-/// # Errors
-/// When a page cannot be read.
-pub(super) async fn list_running(source: &Client<'_>, version: ApiVersion) -> Result<Vec<ListedCopy>, Error> {
+/// The copies that the source lists as running, and those that the target may not show yet: all, or those of the pages
+/// before an error. It proves no absence.
+pub(super) async fn list_running(source: &Client<'_>, version: ApiVersion) -> (Vec<ListedCopy>, Option<Error>) {
     let mut running = Vec::new();
     let collect = |copies| {
         running.extend(copies);
         None::<()>
     };
-    read_running(source, version, RetryPolicy::READ, collect).await?;
-    Ok(running)
+    let read = read_running(source, version, RetryPolicy::READ, collect).await;
+    (running, read.err())
 }
 
 /// Looks several times for a copy that is running: how soon the source lists one is not known. Only looks in a row that
-/// could read everything are a proof that there is none, and a failed one is repeated. Before each look but the first,
-/// `wait` is called with the number of looks that are still needed; it says whether there is time for them.
+/// could read everything are a proof that there is none, and a failed one is repeated. One that takes longer than
+/// `slow_look` is the first of a row: what began meanwhile may not be listed in it. Before each look but the first, `wait`
+/// is called with the number of looks that are still needed; it says whether there is time for them.
 pub(super) async fn look_repeatedly(
     max_looks: u32,
+    slow_look: Duration,
     look: impl AsyncFn() -> RunningCopy,
     wait: impl AsyncFn(u32) -> bool,
 ) -> RunningCopy {
@@ -77,8 +77,7 @@ pub(super) async fn look_repeatedly(
         }
         let began = Instant::now();
         proofs = match look().await {
-            // It is the first of a row: what began meanwhile may not be listed in it.
-            RunningCopy::Absent if began.elapsed() > SLOW_LOOK => 1,
+            RunningCopy::Absent if began.elapsed() > slow_look => 1,
             RunningCopy::Absent => proofs + 1,
             RunningCopy::NotProved => 0,
             found @ RunningCopy::Found(_) => return found,

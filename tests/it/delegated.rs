@@ -356,7 +356,7 @@ fn an_interrupted_copy_is_resumed_on_the_source_side() {
         folder: TempDir::new().unwrap(),
     };
     parties.authorize(&["backup"]).expect(0, &[]);
-    let output = parties.copy(&[MODEL, "--timeout", "1500ms"]).expect(8, &["frcopy wait '"]);
+    let output = parties.copy(&[MODEL, "--timeout", "4s"]).expect(8, &["frcopy wait '"]);
     let operation = output.stderr.split('\'').nth(1).unwrap();
     let mut wait = parties.side("FRCOPY_SOURCE_", &["wait", operation, "--poll-interval", "20ms"]);
     assert_eq!(run(&mut wait).expect(0, &[]).stdout, "backup\n");

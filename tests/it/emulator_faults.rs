@@ -133,7 +133,7 @@ fn every_resource_accepts_the_given_token_and_no_other_one() {
     let copy = |token: &str| {
         let mut command = emulator.command(&["copy", MODEL]);
         for side in ["SOURCE", "TARGET"] {
-            command.env_remove(format!("FRCOPY_{side}_KEY")).env(format!("FRCOPY_{side}_TOKEN"), token);
+            command.env(format!("FRCOPY_{side}_AUTH"), "entra").env(format!("FRCOPY_{side}_TOKEN"), token);
         }
         run(&mut command)
     };

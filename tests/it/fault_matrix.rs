@@ -225,7 +225,7 @@ fn only_an_operation_location_of_the_source_is_polled() {
                 service.on(Step::ListOperations, [ResponseTemplate::new(404)]);
                 service.on(Step::Verify, [ResponseTemplate::new(404)]);
             }
-            let output = run(service.copy().args(["--timeout", if followed { "30s" } else { "1500ms" }]));
+            let output = run(service.copy().args(["--timeout", if followed { "30s" } else { "4s" }]));
             let counts = (output.code, service.count(Step::Authorize), service.count(Step::Release));
             assert_eq!(counts, (if followed { 0 } else { 8 }, 1, 0), "{location} {output:#?}");
             assert_eq!(service.count(Step::Poll) > 0, followed, "{location} {output:#?}");

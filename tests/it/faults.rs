@@ -164,7 +164,7 @@ fn at_the_deadline_the_operation_url_is_printed() {
         service.on(Step::Poll, [Operation::with_status(version, "running").answer()]);
         let url = service.operation_url();
         let texts = ["still running when the deadline passed (status running)", &format!("operation: {url}")];
-        let output = run(service.copy().args(["--timeout", "1500ms", "--output", "json"])).expect(8, &texts);
+        let output = run(service.copy().args(["--timeout", "4s", "--output", "json"])).expect(8, &texts);
         let json = output.json();
         assert_eq!((&json["status"], &json["operation"]), (&json!("running"), &json!(url)));
         assert!(service.count(Step::Poll) > 3);
@@ -299,7 +299,7 @@ fn an_operation_url_on_another_host_is_not_polled() {
             service.on(Step::Verify, [ResponseTemplate::new(404)]);
             let texts =
                 ["the start request got no answer; the copy may be running", version.copy_id(), "request id: req-202"];
-            run(service.copy().args(["--timeout", "2s"])).expect(8, &texts);
+            run(service.copy().args(["--timeout", "4s"])).expect(8, &texts);
             assert!(unused_host.got_no_connection(), "something was sent to another host");
             assert_eq!((service.count(Step::Poll), service.count(Step::Release)), (0, 0));
         }
@@ -359,7 +359,7 @@ fn a_copy_that_never_appears_on_the_target_has_no_verdict() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);
         service.on(Step::Verify, [Model::not_found(version)]);
-        let json = run(service.copy().args(["--timeout", "2s", "--output", "json"]))
+        let json = run(service.copy().args(["--timeout", "4s", "--output", "json"]))
             .expect(8, &["the source says that the copy succeeded, but the target does not show", "operation: "])
             .json();
         assert_eq!(json["status"], "running");

@@ -94,7 +94,7 @@ fn a_start_that_is_never_answered_is_not_released_without_proof() {
         service.on(Step::Verify, [Model::reserved(version)]);
         let texts =
             ["the copy may be running", "request id: req-500", "frcopy wait --target-model-id", version.copy_id()];
-        run(service.copy().args(["--timeout", "2s"])).expect(8, &texts);
+        run(service.copy().args(["--timeout", "4s"])).expect(8, &texts);
         assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (1, 0));
     });
 }
@@ -137,7 +137,7 @@ fn an_operation_of_another_date_model_or_kind_is_not_adopted() {
         service.on(Step::ListOperations, [reply(200).set_body_json(others)]);
         service.on(Step::Start, [reply(500)]);
         service.on(Step::Verify, [Model::reserved(version)]);
-        run(service.copy().args(["--timeout", "2s"])).expect(8, &[]);
+        run(service.copy().args(["--timeout", "4s"])).expect(8, &[]);
         assert_eq!(service.count(Step::Poll), 0);
     }
 }
@@ -160,7 +160,7 @@ fn every_page_of_operations_is_read_and_never_from_another_host() {
         service.on(Step::Verify, [Model::not_found(version)]);
         service.on(Step::Start, [reply(500)]);
         service.on(Step::ListOperations, [Operation::page(&elsewhere)]);
-        run(service.copy().args(["--timeout", "2s"])).expect(8, &["the copy may be running"]);
+        run(service.copy().args(["--timeout", "4s"])).expect(8, &["the copy may be running"]);
         assert!(unused_host.got_no_connection(), "a list was read from another host");
     }
 }
@@ -247,7 +247,7 @@ fn with_a_manifest_the_next_run_releases_the_id_of_a_lost_authorize() {
             command
         };
         service.on(Step::Authorize, [reply(500), error_reply(400, "InvalidRequest", "No.")]);
-        run(&mut copy()).expect(3, &["may remain reserved", "until the next run with the same --manifest"]);
+        run(&mut copy()).expect(3, &["may remain reserved", "unless the next run with the same --manifest"]);
         let created = Authorization::answer(version, version.copy_id());
         service.on(Step::Authorize, [error_reply(409, "Conflict", "ModelExists"), created]);
         run(&mut copy()).expect(0, &["released"]);
@@ -345,7 +345,7 @@ fn the_id_of_a_running_copy_is_not_released() {
             let service = ScriptedService::new(version);
             service.on(Step::Poll, [answer]);
             let resume = format!("to wait for it: frcopy wait '{}'", service.operation_url());
-            let output = run(service.copy().args(["--timeout", "1500ms"]));
+            let output = run(service.copy().args(["--timeout", "4s"]));
             assert!(output.stderr.contains(&resume) && [4, 8].contains(&output.code), "{output:#?}");
             assert_eq!(service.count(Step::Release), 0);
         }

@@ -26,7 +26,7 @@ fn a_model_with_another_id_verifies_nothing() {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [reply(500)]);
         service.on(Step::Verify, [another_model(version)]);
-        run(service.copy().args(["--timeout", "2s"])).expect(8, &["the copy may be running"]);
+        run(service.copy().args(["--timeout", "4s"])).expect(8, &["the copy may be running"]);
         assert_eq!(service.count(Step::Release), 0);
     });
 }
@@ -72,7 +72,7 @@ fn a_copy_of_the_same_id_to_another_target_is_not_followed() {
             service.on(Step::Start, [reply(500)]);
             service.on(Step::ListOperations, [Operation::list([elsewhere(version)])]);
             service.on(Step::Verify, [Model::reserved(version)]);
-            run(service.copy().args(["--timeout", "2s"]).args(verify)).expect(8, &["the copy may be running"]);
+            run(service.copy().args(["--timeout", "4s"]).args(verify)).expect(8, &["the copy may be running"]);
             assert_eq!((service.count(Step::Poll), service.count(Step::Release)), (0, 0));
 
             // A replacement is verified in any case.

@@ -61,7 +61,7 @@ fn a_secret_in_the_operation_location_is_sent_and_not_printed() {
         let separator = if version.is_v2_1() { '?' } else { '&' };
         let location = format!("{}{separator}t={ACCESS_TOKEN}", service.operation_url());
         service.on(Step::Start, [reply(202).insert_header("Operation-Location", location.as_str())]);
-        let output = run(service.copy().args(["-vv", "--timeout", "1500ms"])).expect(8, &["t=***"]);
+        let output = run(service.copy().args(["-vv", "--timeout", "4s"])).expect(8, &["t=***"]);
         let path = location.trim_start_matches(&service.source.uri());
         assert!(service.seen().iter().any(|seen| seen.line == format!("GET {path}")), "{output:#?}");
     });

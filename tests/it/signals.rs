@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::support::child_process::{ChildProcess, Exit};
 use crate::support::{
-    Authorization, CommandOutput, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, V4_0, error_reply,
-    on_each, on_every_version, reply,
+    Authorization, CommandOutput, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, TARGET_KEY, V4_0,
+    error_reply, frcopy, on_each, on_every_version, reply,
 };
 
 /// The end of a command after a signal, whatever hangs: five seconds, and a second to end on a busy machine.
@@ -148,6 +148,25 @@ fn after_a_signal_during_the_looks_for_a_running_copy_the_reserved_id_is_named()
             let output = interrupt_at(Step::ListOperations, &service).expect(130, &[version.copy_id(), "reserved"]);
             assert_eq!(service.count(Step::Release), 0, "{output:#?}");
         }
+    });
+}
+
+#[test]
+fn after_a_signal_the_id_for_another_party_is_named() {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [reply(500), error_reply(409, "Conflict", "ModelExists")]);
+        let mut command = frcopy();
+        command.env("FRCOPY_TARGET_ENDPOINT", service.target.uri()).env("FRCOPY_TARGET_KEY", TARGET_KEY);
+        command.args(["authorize", version.copy_id(), "--api-version", version.number, "--out", "-"]);
+        let running = ChildProcess::spawn(&command);
+        while service.count(Step::Authorize) < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        running.signal("-INT");
+        let Exit { code, stderr, .. } = running.finish();
+        assert!(code == Some(130) && stderr.contains(version.copy_id()) && stderr.contains("reserved"), "{stderr}");
+        assert_eq!(service.count(Step::Release), 0);
     });
 }
 

@@ -158,7 +158,7 @@ fn the_printed_command_watches_the_target_after_a_start_without_an_answer() {
         let service = ScriptedService::new(version);
         service.on(Step::Start, [error_reply(500, "InternalServerError", "Unexpected error.")]);
         service.on(Step::Verify, [Model::reserved(version)]);
-        let stderr = run(service.copy().args(["--timeout", "2s"])).expect(8, &["the copy may be running"]).stderr;
+        let stderr = run(service.copy().args(["--timeout", "4s"])).expect(8, &["the copy may be running"]).stderr;
 
         let service = ScriptedService::new(version);
         // Without a start the service takes each read for the preflight on the target.

@@ -167,7 +167,8 @@ Examples:
   Over TLS, for clients that refuse http:
   frcopy emulator --tls
 
-  With a token, as from Entra ID: FRCOPY_SOURCE_TOKEN=lab frcopy list
+  A token instead of keys; with these settings, in another shell:
+  FRCOPY_SOURCE_AUTH=entra FRCOPY_SOURCE_TOKEN=lab frcopy list source
   frcopy emulator --token lab
 
   A source that fails for half a minute, a start whose answer is lost:

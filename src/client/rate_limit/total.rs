@@ -123,7 +123,7 @@ impl Total {
     }
 
     /// Removes a rejected request. If none or one other was accepted in the second before, there is a limit for all kinds,
-    /// unless the answer names a tier that has none.
+    /// unless the answer names the standard tier, which has none.
     pub(super) fn record_throttled(
         &mut self,
         sent_at: Instant,
@@ -133,7 +133,7 @@ impl Total {
     ) {
         self.remove(sent_at);
         let names_free_tier = tier == Some(NamedTier::Free);
-        if tier == Some(NamedTier::Other) && self.mode != (Mode::One { until: None }) {
+        if tier == Some(NamedTier::Standard) && self.mode != (Mode::One { until: None }) {
             self.mode = Mode::Unlimited;
             return;
         }

@@ -229,7 +229,7 @@ impl Window {
         // The others of the burst may be rejected too: then this is called again, and the count is lower.
         let accepted = self.sent_within(SECOND, burst.end);
         let measured = accepted.max(burst.limit / 2).max(1);
-        // On a distant resource, the second before the request was sent has more to say than the one before its answer.
+        // On a distant resource, the second before the request was sent is the better measurement.
         let accepted_before = accepted.max(self.sent_within(SECOND, sent_at));
         let few = (burst.limit / 20).max(1);
         self.per_second = match burst.cause {
