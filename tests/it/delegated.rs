@@ -350,7 +350,7 @@ fn an_interrupted_copy_is_resumed_on_the_source_side() {
     let parties = Parties {
         pair: EmulatedPair::with_options(&Options {
             models: 1,
-            operation_time: Duration::from_secs(2),
+            operation_time: Duration::from_secs(6),
             ..Options::default()
         }),
         folder: TempDir::new().unwrap(),

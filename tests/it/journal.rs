@@ -7,7 +7,7 @@ use std::process::Command as StdCommand;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use frcopy::emulator::{Collection, Options, ServedRequest};
+use frcopy::emulator::{Collection, Fault, Options, ServedRequest};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
@@ -211,6 +211,21 @@ fn after_a_kill_during_an_authorize_request_the_reserved_id_is_released_and_the_
                 let released = format!("released: the target has deleted the reserved {model}");
                 killed.copy(&[&model]).expect(0, &[&released, "copied"]);
                 killed.assert_copied_once(&model);
+            });
+        }
+    });
+}
+
+#[test]
+fn after_a_kill_during_an_authorize_request_nothing_stays_open_once_the_id_was_authorized_again() {
+    thread::scope(|scope| {
+        for model in models().into_iter().skip(1) {
+            scope.spawn(move || {
+                let options = Options { fail: Fault::find("2024"), ..options() };
+                let (killed, model) = Journaled::killed_with(&options, &[], Request::Authorize, model);
+                killed.copy(&[&model]).expect(3, &["released"]);
+                // A later run must not take the id of another process for that of the killed one.
+                assert!(!killed.journal().exists());
             });
         }
     });
