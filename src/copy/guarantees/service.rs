@@ -82,7 +82,7 @@ pub(super) struct Service {
     /// When a reserved id was last deleted.
     released_at: RefCell<BTreeMap<String, Timestamp>>,
     has_lied: Cell<bool>,
-    /// Whether a request was answered with 429.
+    /// Whether a request to the target was answered with 429.
     is_slow: Cell<bool>,
     /// Whether the source has answered a request.
     has_answered: Cell<bool>,
@@ -207,17 +207,18 @@ impl Service {
         let answer = emulator.answer(account, request, now);
         let is_success = answer.0.is_success();
         match (&request.method, before_deletion) {
-            (_, Some(_)) if is_success && self.max_running > 1 && self.is_in_a_known_window(&emulator, &id, now) => {}
             (_, Some((running, before, good_before))) if is_success => {
                 let is_own = self.reserved_by.borrow().get(&id).is_some_and(|runs| runs.contains(&run));
                 // With two runs, a run whose authorization got no answer cannot tell its own reservation from the other's.
                 let may_be_of_other_run = self.max_running > 1 && before.is_none() && !is_own;
-                if running.contains(&id) && !is_late {
+                let is_known =
+                    account == TARGET && self.max_running > 1 && self.is_in_a_known_window(&emulator, &id, now);
+                if running.contains(&id) && !is_late && !is_known {
                     violation(format!("the target {id} of a running copy was deleted"));
                 }
                 let was_read = self.read.borrow().get(&(run, id.clone())).cloned();
                 match before {
-                    Some(before) if was_read.as_ref() != Some(&before) && !is_late => {
+                    Some(before) if was_read.as_ref() != Some(&before) && !is_late && !is_known => {
                         violation(format!("the model {id} was deleted, and the run had not read it"));
                     }
                     Some(_) if self.watched.as_ref().is_none_or(|watched| !watched.ids.contains(&id)) => {
@@ -326,7 +327,7 @@ impl Modelled {
             }
             Fault::Status(status) => return Ok(self.answer(resource, request, status, &[])),
             Fault::RetryAfter(seconds) => {
-                service.is_slow.set(true);
+                service.is_slow.set(service.is_slow.get() || *account == TARGET);
                 return Ok(self.answer(resource, request, 429, &[("retry-after", &seconds.to_string())]));
             }
             _ => {}
