@@ -283,6 +283,14 @@ pub struct ListedCopy {
     pub status: OperationStatus,
 }
 
+impl ListedCopy {
+    /// Whether it is a copy of this kind to this id.
+    #[must_use]
+    pub(crate) fn is_to(&self, kind: Kind, id: &ModelId) -> bool {
+        self.kind == kind && self.target_model_id.is_same_as(id)
+    }
+}
+
 /// Reads an authorization from a file, as if the target had just answered with it.
 ///
 /// # Errors

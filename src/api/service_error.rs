@@ -92,6 +92,7 @@ pub(crate) fn is_about_authorization(error: &ServiceError) -> bool {
 
 /// In the message of a 429 of the free tier (F0).
 const FREE_TIER: &str = "F0 pricing tier";
+/// The same of a standard resource (S0).
 const STANDARD_TIER: &str = "S0 pricing tier";
 
 /// The pricing tier that a 429 names. No code says so.

@@ -130,10 +130,9 @@ pub(super) async fn check_not_running(job: &Job<'_>, source: &SourceModel, id: &
         return Ok(());
     }
     let copies = job.shared.running_copies(&job.cx, source.version).await;
-    let is_meant = |copy: &&ListedCopy| {
-        let is_on_target = job.target.endpoint().is_origin_of_text(copy.target_location.raw());
-        copy.kind == source.kind && copy.target_model_id.is_same_as(id) && is_on_target
-    };
+    let target = job.target.endpoint();
+    let is_on_target = |copy: &ListedCopy| target.is_origin_of_text(copy.target_location.raw());
+    let is_meant = |copy: &&ListedCopy| copy.is_to(source.kind, id) && is_on_target(copy);
     let Some(copy) = copies.iter().find(is_meant) else { return Ok(()) };
     let operation = source.version.wire().operation_url(&copy.id, job.cx.source.endpoint())?;
     Err(running(id, &operation, job.cx.source))

@@ -193,6 +193,11 @@ impl Attempts<'_> {
         if self.request.copy.id().is_some() { MAX_ATTEMPTS } else { MAX_ATTEMPTS_NAMED_BY_SERVICE }
     }
 
+    /// When a release that begins now must end.
+    fn release_deadline(&self) -> Instant {
+        self.target.release_deadline(RELEASE_TIME)
+    }
+
     /// The id that is asked for, if the target said before that it is free.
     fn free_id(&self) -> Option<&ModelId> {
         self.request.copy.id().filter(|_| self.request.is_free)
@@ -207,9 +212,7 @@ impl Attempts<'_> {
         }
         // The looks may be old by then, so the list is read once more before each deletion, and then the target.
         let look = async || self.look_for_running(id).await;
-        let released =
-            Box::pin(release(&self.reserved(id), self.observer, self.target.release_deadline(RELEASE_TIME), look))
-                .await;
+        let released = Box::pin(release(&self.reserved(id), self.observer, self.release_deadline(), look)).await;
         (released != Released::InUse).then_some(released)
     }
 
@@ -217,8 +220,7 @@ impl Attempts<'_> {
     /// release, nothing is proved. Where the source belongs to another party, only the target can show a copy, which the
     /// release reads at the end.
     async fn is_unused(&self, id: &ModelId) -> bool {
-        let fit =
-            |intervals: u32| Instant::now() + PROOF_INTERVAL * intervals < self.target.release_deadline(RELEASE_TIME);
+        let fit = |intervals: u32| Instant::now() + PROOF_INTERVAL * intervals < self.release_deadline();
         let wait = async |needed: u32| fit(needed) && self.target.interruptible(sleep(PROOF_INTERVAL)).await.is_ok();
         let look = async || self.look_for_running(id).await;
         fit(LOOKS_FOR_PROOF - 1)
@@ -229,7 +231,7 @@ impl Attempts<'_> {
     async fn look_for_running(&self, id: &ModelId) -> RunningCopy {
         let Some(source) = self.request.source else { return RunningCopy::Absent };
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
-        let until = self.target.release_deadline(RELEASE_TIME);
+        let until = self.release_deadline();
         // Whatever the location: another host name may be that of the same target.
         let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
         let running = tokio::select! {
@@ -284,7 +286,7 @@ impl Attempts<'_> {
             && let Ok(model) = self.target.read(&self.request.version.wire().model(self.request.copy.kind, id)).await
             && is_blank_since(&model, since)
         {
-            let until = self.target.release_deadline(RELEASE_TIME);
+            let until = self.release_deadline();
             let reserved = Reserved { is_own: true, ..self.reserved(id) };
             release(&reserved, self.observer, until, async || RunningCopy::Absent).await;
             return;

@@ -37,9 +37,7 @@ pub(super) async fn find_running(
     is_location: impl Fn(&UntrustedText) -> bool,
     policy: RetryPolicy,
 ) -> Result<RunningCopy, Error> {
-    let is_meant = |copy: &ListedCopy| {
-        copy.kind == kind && copy.target_model_id.is_same_as(id) && is_location(&copy.target_location)
-    };
+    let is_meant = |copy: &ListedCopy| copy.is_to(kind, id) && is_location(&copy.target_location);
     let first = |copies: Vec<ListedCopy>| copies.into_iter().find(is_meant);
     Ok(match read_running(source, version, policy, first).await? {
         Pages::Found(copy) => RunningCopy::Found(version.wire().operation_url(&copy.id, source.endpoint())?),

@@ -130,7 +130,7 @@ impl<'s> Search<'s> {
     }
 
     fn has_id(&self, copy: &ListedCopy) -> bool {
-        copy.kind == self.kind && copy.target_model_id.is_same_as(&self.id)
+        copy.is_to(self.kind, &self.id)
     }
 
     fn has_location(&self, copy: &ListedCopy) -> bool {
