@@ -50,6 +50,11 @@ impl OperationUrl {
         segments.get(at.checked_sub(1)?)?.parse().ok()
     }
 
+    /// Whether it is the URL of the operation with this id, which is the last segment of its path.
+    pub(crate) fn has_id(&self, id: &UntrustedText) -> bool {
+        self.url.path_segments().and_then(Iterator::last) == Some(id.raw())
+    }
+
     /// Path and query, for requests to the source.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
@@ -148,6 +153,7 @@ mod tests {
         let url = OperationUrl::new(location, &source).unwrap();
         assert_eq!(url.to_string(), location);
         assert_eq!(url.path_and_query(), &location["https://a.example".len()..]);
+        assert!(url.has_id(&"31_Y".into()) && !url.has_id(&"1_Y".into()));
     }
 
     #[test]

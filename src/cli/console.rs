@@ -309,6 +309,10 @@ impl CopyReporter<'_> {
             Event::ReservedForOtherParty { target_model_id } => self.urgent_warning(&format!(
                 "{target_model_id} may remain reserved on {target}; release it there with frcopy authorize --revoke"
             )),
+            Event::UsedByOther { target_model_id } => self.urgent_warning(&format!(
+                "another command copies to {target_model_id} on {}, so it was not deleted",
+                self.sides.target
+            )),
             Event::NotReleased { target_model_id, error } => self.left_behind(target_model_id, error),
             Event::SeemsExpired { expires } => self.warning(&format!(
                 "the authorization expired at {expires:.0}, by this machine's clock; the service decides"

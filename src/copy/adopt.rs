@@ -18,7 +18,6 @@ use crate::error::{Error, ErrorKind};
 use crate::label::name_options;
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
-use crate::text::UntrustedText;
 
 /// How often the source is asked at most whether a copy is running, before that counts as not known.
 const MAX_LOOKS: u32 = 5;
@@ -99,7 +98,7 @@ async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Runn
 
 async fn look_for_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {
     // Another process may copy a model of the same id to another target.
-    let is_on_target = |location: &UntrustedText| job.target.endpoint().is_origin_of_text(location.raw());
+    let is_on_target = |copy: &ListedCopy| job.target.endpoint().is_origin_of_text(copy.target_location.raw());
     let found = find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await;
     found.unwrap_or_else(|error| {
         job.cx.emit_inconclusive(&error);

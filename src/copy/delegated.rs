@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::authorized::Authorized;
@@ -16,7 +17,9 @@ use super::plan::{
     refuse_for_classifiers,
 };
 use super::preflight::{check_ready, check_region};
-use super::release::{Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, delete_unless_ready, release};
+use super::release::{
+    Claim, Copied, Deletion, Owner, RELEASE_TIME, Reservation, Reserved, delete_unless_ready, release,
+};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::reserve::{AuthorizeRequest, reserve};
 use super::run::{Connect, call_context};
@@ -160,7 +163,13 @@ pub(super) async fn authorize_over(
     let file = AuthorizationFile { target: plan.target.endpoint.clone(), version, kind, address, authorization };
     if let Err(error) = keep(&file) {
         let until = target.release_deadline(RELEASE_TIME);
-        let reserved = Reserved { target, version, kind, id: &file.authorization.target_model_id, is_own: true };
+        let reserved = Reserved {
+            target,
+            version,
+            kind,
+            id: &file.authorization.target_model_id,
+            claim: Claim::AuthorizedAt(Instant::now()),
+        };
         release(&reserved, observer, until, async || RunningCopy::Absent).await;
         return Err(error);
     }
@@ -184,7 +193,7 @@ pub(crate) async fn revoke(
     let client = &Connection::http(target)?.client(context);
     // It is the whole work of the command, so it ends with its deadline.
     let until = client.release_deadline(RELEASE_TIME).min(client.deadline());
-    let reserved = Reserved { target: client, version: *version, kind: *kind, id, is_own: true };
+    let reserved = Reserved { target: client, version: *version, kind: *kind, id, claim: Claim::AuthorizedEarlier };
     match client.interruptible(delete_unless_ready(&reserved, until, async || RunningCopy::Absent)).await? {
         Ok(Deletion::Deleted) => {
             observer(Event::Released { target_model_id: id });

@@ -220,6 +220,11 @@ pub enum Event<'a> {
         /// The id.
         target_model_id: &'a ModelId,
     },
+    /// A reserved and unused id is not released: the source lists a copy of another command to it.
+    UsedByOther {
+        /// The id.
+        target_model_id: &'a ModelId,
+    },
     /// A reserved and unused id could not be released.
     NotReleased {
         /// The id; in v2.1 a blank model.

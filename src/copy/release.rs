@@ -3,23 +3,25 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::context::Context;
 use super::event::{Event, Observer};
 use super::journal::EntryId;
-use super::running::{RunningCopy, SLOW_LOOK};
+use super::running::{RunningCopy, SLOW_LOOK, UNDISPUTED, find_running};
 use crate::api::version::ApiVersion;
-use crate::api::{Quota, service_error};
+use crate::api::{ListedCopy, Quota, service_error};
 use crate::client::retry::{wait_within, with_requested_wait};
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, ModelId, Readiness};
-use crate::operation::Operation;
+use crate::operation::{Operation, OperationUrl};
 use crate::text::UntrustedText;
 
 /// The time for a release, with its read and its deletion. After the deadline and after cancellation it is much shorter.
 pub(super) const RELEASE_TIME: Duration = Duration::from_secs(60);
+/// How long the source is asked at most before an own id is released: a request a second is allowed on each resource.
+const LOOK_TIME: Duration = Duration::from_millis(1500);
 /// How often it is asked at most whether an id is used while the answer is not known, and the delay in between.
 const MAX_UNKNOWN: u32 = 3;
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +37,9 @@ pub(super) struct Reservation {
     /// Where the authorization says that the copy will be.
     location: Option<UntrustedText>,
     owner: Owner,
+    claim: Claim,
+    /// The operation that copies to it, once the source has accepted it.
+    operation: Option<OperationUrl>,
     /// The entry of its authorization in the journal.
     entry: EntryId,
 }
@@ -83,7 +88,13 @@ pub(super) enum Owner {
 
 impl Reservation {
     pub(super) fn new(version: ApiVersion, kind: Kind, id: ModelId, owner: Owner) -> Self {
-        Self { version, kind, id, location: None, owner, entry: EntryId::default() }
+        let claim = Claim::AuthorizedEarlier;
+        Self { version, kind, id, location: None, owner, claim, operation: None, entry: EntryId::default() }
+    }
+
+    /// A reservation by an authorization that this run has just received.
+    pub(super) fn authorized_now(version: ApiVersion, kind: Kind, id: ModelId) -> Self {
+        Self { claim: Claim::AuthorizedAt(Instant::now()), ..Self::new(version, kind, id, Owner::ThisRun) }
     }
 
     /// The same reservation with the location that the authorization names.
@@ -94,6 +105,11 @@ impl Reservation {
     /// The same reservation with the entry of its authorization in the journal.
     pub(super) fn with_entry(self, entry: EntryId) -> Self {
         Self { entry, ..self }
+    }
+
+    /// The same reservation with the operation that the source has accepted.
+    pub(super) fn with_operation(self, operation: OperationUrl) -> Self {
+        Self { operation: Some(operation), ..self }
     }
 
     /// Whether an operation is about this id on this target, as far as it says. Where no location is known, the operation's
@@ -150,10 +166,13 @@ impl Reservation {
         let error = match (self.owner, cx.target) {
             (Owner::ThisRun, Some(target)) => {
                 let until = target.release_deadline(RELEASE_TIME);
-                let reserved = Reserved { target, version: self.version, kind: self.kind, id: &self.id, is_own: true };
-                let released = release(&reserved, cx.observer, until, async || RunningCopy::Absent).await;
-                if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
-                    return self.copied(true);
+                let Self { version, kind, ref id, claim, .. } = self;
+                let reserved = Reserved { target, version, kind, id, claim };
+                let look = async || self.look_for_other(cx, until).await;
+                match release(&reserved, cx.observer, until, look).await {
+                    Released::Ready if error.delivery() == Delivery::NotProcessed => return self.copied(true),
+                    Released::InUse => cx.emit(Event::UsedByOther { target_model_id: id }),
+                    Released::Deleted | Released::Ready | Released::NothingThere | Released::Failed => {}
                 }
                 cx.journal.ended(self.entry);
                 error
@@ -162,6 +181,18 @@ impl Reservation {
             (Owner::ThisRun | Owner::OtherRun, _) => error,
         };
         Ended(Err(error))
+    }
+
+    /// What the source's list shows of a copy of another process to the id. A source that does not answer soon must not take
+    /// the time in which the id can be released.
+    async fn look_for_other(&self, cx: &Context<'_>, until: Instant) -> RunningCopy {
+        let until = Instant::now() + (until.saturating_duration_since(Instant::now()) / 2).min(LOOK_TIME);
+        let is_own = |copy: &ListedCopy| self.operation.as_ref().is_some_and(|own| own.has_id(&copy.id));
+        let is_here = |copy: &ListedCopy| self.location.as_ref().is_none_or(|here| *here == copy.target_location);
+        let is_other = |copy: &ListedCopy| is_here(copy) && !is_own(copy);
+        let policy = RetryPolicy::cleanup(until);
+        let found = find_running(cx.source, self.version, self.kind, &self.id, is_other, policy);
+        timeout_at(until, found).await.ok().and_then(Result::ok).unwrap_or(RunningCopy::NotProved)
     }
 
     /// Says that only the target's operator can release the id, unless the authorization was not used.
@@ -187,8 +218,29 @@ pub(super) struct Reserved<'a> {
     pub(super) version: ApiVersion,
     pub(super) kind: Kind,
     pub(super) id: &'a ModelId,
-    /// Whether this run holds the authorization of the id. Otherwise another process may copy to it.
-    pub(super) is_own: bool,
+    pub(super) claim: Claim,
+}
+
+/// Why an id may be deleted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Claim {
+    /// Its authorization was received at this time.
+    AuthorizedAt(Instant),
+    /// Its authorization was received by an earlier run.
+    AuthorizedEarlier,
+    /// A conflict shows that it is reserved, perhaps by a request of this run without an answer.
+    Conflict,
+}
+
+impl Claim {
+    fn is_authorization(self) -> bool {
+        matches!(self, Self::AuthorizedAt(_) | Self::AuthorizedEarlier)
+    }
+
+    /// Whether no other process can have taken the id over yet.
+    fn is_undisputed(self) -> bool {
+        matches!(self, Self::AuthorizedAt(time) if time.elapsed() <= UNDISPUTED)
+    }
 }
 
 /// The result of a release.
@@ -257,36 +309,39 @@ pub(super) enum Deletion {
 /// Deletes an id until a time, unless the target shows a ready model under it. Cancellation does not stop it.
 ///
 /// Before each sending, `look_for_running` is called and the target is read: after a 429, a 503 or a lost answer another
-/// process may have copied to the id. While they prove nothing, or take so long that they are old, both are repeated. The
-/// wait for the rate limit comes before them, but on a resource that accepts one request a second, a second remains.
+/// process may have copied to the id. While they take so long that they are old, both are repeated. Where the first proves
+/// nothing, an authorization decides; without one it is repeated, and then the id is left alone. The wait for the rate limit
+/// comes before them, but on a resource that accepts one request a second, a second remains.
 pub(super) async fn delete_unless_ready(
     reserved: &Reserved<'_>,
     until: Instant,
     look_for_running: impl AsyncFn() -> RunningCopy,
 ) -> Result<Deletion, Error> {
-    let Reserved { target, version, kind, id, is_own } = *reserved;
+    let Reserved { target, version, kind, id, claim } = *reserved;
     let policy = RetryPolicy::cleanup(until);
     let (mut attempts, mut lost, mut unknown) = (0, 0, 0);
     loop {
         target.wait_for_cleanup_turn(Quota::Management, until).await;
         let began = Instant::now();
-        let running = look_for_running().await;
+        let running = if claim.is_undisputed() { RunningCopy::Absent } else { look_for_running().await };
         match target.send(&version.wire().model(kind, id), policy).await {
             Ok(model) if model.value.readiness == Readiness::Ready => return Ok(Deletion::Ready),
             Ok(_) => {}
             Err(error) if error.is_no_such_model() => {}
             Err(error) => return Err(error),
         }
-        match running {
-            RunningCopy::Absent if is_own || began.elapsed() <= SLOW_LOOK => {}
-            RunningCopy::Absent | RunningCopy::NotProved
-                if unknown + 1 < MAX_UNKNOWN && Instant::now() + UNKNOWN_INTERVAL < until =>
-            {
-                unknown += 1;
-                sleep(UNKNOWN_INTERVAL).await;
-                continue;
-            }
-            RunningCopy::Absent | RunningCopy::NotProved | RunningCopy::Found(_) => return Ok(Deletion::InUse),
+        let is_known = match running {
+            RunningCopy::Found(_) => return Ok(Deletion::InUse),
+            RunningCopy::Absent => began.elapsed() <= SLOW_LOOK,
+            RunningCopy::NotProved => claim.is_authorization() && began.elapsed() <= SLOW_LOOK,
+        };
+        if !is_known && unknown + 1 < MAX_UNKNOWN && Instant::now() + UNKNOWN_INTERVAL < until {
+            unknown += 1;
+            sleep(UNKNOWN_INTERVAL).await;
+            continue;
+        }
+        if !is_known && !claim.is_authorization() {
+            return Ok(Deletion::InUse);
         }
         let Err(error) = target.send_once(&version.wire().delete(kind, id), RetryPolicy::cleanup(until)).await else {
             return Ok(Deletion::Deleted);

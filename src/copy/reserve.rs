@@ -9,7 +9,7 @@ use super::authorized::Authorized;
 use super::blank_models::{find_blank_models, is_blank_since, since};
 use super::event::{Event, Observer};
 use super::journal::RESERVATION_TIME;
-use super::release::{Owner, RELEASE_TIME, Released, Reservation, Reserved, release};
+use super::release::{Claim, RELEASE_TIME, Released, Reservation, Reserved, release};
 use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, SLOW_LOOK, find_running, look_repeatedly};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, NewCopy, Response};
@@ -106,8 +106,7 @@ pub(super) async fn reserve(
     let (address, request_id) = (copy.address(), response.request_id.as_ref());
     observer(Event::Authorized { authorization: &authorization, address, request_id });
     let id = authorization.target_model_id.clone();
-    let reservation =
-        Reservation::new(version, copy.kind, id, Owner::ThisRun).at(authorization.target_location.clone());
+    let reservation = Reservation::authorized_now(version, copy.kind, id).at(authorization.target_location.clone());
     Ok((Authorized::received_now(version, copy, authorization), reservation))
 }
 
@@ -246,7 +245,7 @@ impl Attempts<'_> {
 
     fn reserved<'i>(&'i self, id: &'i ModelId) -> Reserved<'i> {
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
-        Reserved { target: self.target, version, kind: copy.kind, id, is_own: false }
+        Reserved { target: self.target, version, kind: copy.kind, id, claim: Claim::Conflict }
     }
 
     /// Names the id that a request without an answer may have reserved. It is not released: only a conflict shows that it is
@@ -287,7 +286,7 @@ impl Attempts<'_> {
             && is_blank_since(&model, since)
         {
             let until = self.release_deadline();
-            let reserved = Reserved { is_own: true, ..self.reserved(id) };
+            let reserved = Reserved { claim: Claim::AuthorizedAt(sent), ..self.reserved(id) };
             release(&reserved, self.observer, until, async || RunningCopy::Absent).await;
             return;
         }

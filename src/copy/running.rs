@@ -11,7 +11,6 @@ use crate::client::{Client, RetryPolicy};
 use crate::error::Error;
 use crate::model::{Kind, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
-use crate::text::UntrustedText;
 
 /// How many pages of operations are read at most. A list that is longer counts as not read to its end.
 pub(super) const MAX_PAGES: u32 = 100;
@@ -23,22 +22,24 @@ pub(super) const LOOKS_FOR_PROOF: u32 = 3;
 pub(super) const PROOF_INTERVAL: Duration = Duration::from_millis(3500);
 /// A look that takes longer is old: what another process began meanwhile may not be listed in it.
 pub(super) const SLOW_LOOK: Duration = Duration::from_secs(2);
+/// So soon after an authorization, no other process can have taken its id over: that takes the looks for a proof, and the
+/// read before the deletion.
+pub(super) const UNDISPUTED: Duration = PROOF_INTERVAL.saturating_mul(LOOKS_FOR_PROOF - 1).saturating_sub(SLOW_LOOK);
 /// How long the target may take to show a copy that has succeeded: as long as a verification waits, and the rounding of the
 /// dates.
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(12);
 
-/// Finds a copy to a target id that another process has started, and that is running or has just succeeded, so that the
-/// target may not show it yet. A location, where one is known, must match.
+/// Finds a copy to a target id which is running or has just succeeded, so that the target may not show it yet. `is_here` says
+/// whether one with the id is meant.
 pub(super) async fn find_running(
     source: &Client<'_>,
     version: ApiVersion,
     kind: Kind,
     id: &ModelId,
-    is_location: impl Fn(&UntrustedText) -> bool,
+    is_here: impl Fn(&ListedCopy) -> bool,
     policy: RetryPolicy,
 ) -> Result<RunningCopy, Error> {
-    let is_meant = |copy: &ListedCopy| copy.is_to(kind, id) && is_location(&copy.target_location);
-    let first = |copies: Vec<ListedCopy>| copies.into_iter().find(is_meant);
+    let first = |copies: Vec<ListedCopy>| copies.into_iter().find(|copy| copy.is_to(kind, id) && is_here(copy));
     Ok(match read_running(source, version, policy, first).await? {
         Pages::Found(copy) => RunningCopy::Found(version.wire().operation_url(&copy.id, source.endpoint())?),
         Pages::Complete => RunningCopy::Absent,

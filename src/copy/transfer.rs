@@ -38,7 +38,7 @@ pub(super) async fn finish(cx: &Context<'_>, start: Start, reservation: Reservat
                 cx.emit_inconclusive(&error);
             }
             let verdict = poll(cx, &Polling::accepted(reservation.version(), &operation)).await; // GET from the source
-            settle(cx, reservation, verdict).await // GET from the target, or DELETE
+            settle(cx, reservation.with_operation(operation), verdict).await // GET from the target, or DELETE
         }
         // The start request got no answer, and the target shows the copy.
         Start::Ready => settle(cx, reservation, Verdict::Ready).await,

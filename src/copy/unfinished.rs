@@ -215,7 +215,7 @@ impl Job<'_> {
             }
             verdict => verdict,
         };
-        settle(&self.cx, reservation, verdict).await.result().map(Some)
+        settle(&self.cx, reservation.with_operation(operation), verdict).await.result().map(Some)
     }
 
     /// Gives up an authorization that is used up or has expired. What it has reserved is named, not deleted.

@@ -339,6 +339,38 @@ fn a_release_is_repeated_only_after_the_target_was_read_again() {
 }
 
 #[test]
+fn an_id_that_another_process_copies_to_meanwhile_is_not_released() {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        let failed = Operation::failed(version, "AuthorizationFailed", "No.").answer();
+        let own = || [Operation::list_item(version, "2999-01-01T00:00:00Z")];
+        let other = || {
+            own().map(|mut item| {
+                item["operationId"] = json!("other");
+                item
+            })
+        };
+        let elsewhere = || {
+            other().map(|mut item| {
+                item["resourceLocation"] = json!(format!("https://other.example/documentModels/{}", version.copy_id()));
+                item
+            })
+        };
+        for (listed, deletions) in [(other(), 1), (elsewhere(), 2), (own(), 2)] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Poll, [failed.clone()]);
+            service.on(Step::Verify, [Model::reserved(version)]);
+            service.on(Step::ListOperations, [Operation::list(listed)]);
+            // Long enough for another process to take the id over.
+            let later = error_reply(429, "429", "Later.").insert_header("Retry-After", "6");
+            service.on(Step::Release, [later, reply(204)]);
+            let result = if deletions == 1 { "another command copies to" } else { "released: " };
+            run(&mut service.copy()).expect(3, &[result]);
+            assert_eq!(service.count(Step::Release), deletions);
+        }
+    });
+}
+
+#[test]
 fn the_id_of_a_running_copy_is_not_released() {
     on_every_version(|version| {
         for answer in [error_reply(401, "401", "Access denied."), Operation::with_status(version, "running").answer()] {

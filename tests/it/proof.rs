@@ -65,9 +65,9 @@ fn an_id_is_released_after_three_looks_over_seven_seconds_at_a_complete_list() {
                 let began = Instant::now();
                 run(&mut service.copy()).expect(6, &["released: "]);
                 assert!(began.elapsed() >= Duration::from_secs(14), "{:?}", began.elapsed());
-                // Two looks before a repetition would be sent, one that counts, the one that fails, three that count; and three
-                // for the reason of the conflict.
-                assert_eq!((service.count(Step::ListOperations), service.count(Step::Release)), (10, 1));
+                // Two looks before a repetition would be sent, one that counts, the one that fails, three that count; one right
+                // before the release; and three for the reason of the conflict.
+                assert_eq!((service.count(Step::ListOperations), service.count(Step::Release)), (11, 1));
             });
         }
     });

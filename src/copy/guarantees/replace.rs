@@ -253,6 +253,27 @@ fn a_run_whose_authorization_got_no_answer_and_then_a_refusal_does_not_delete_wh
 }
 
 #[test]
+fn a_run_whose_release_takes_long_does_not_delete_what_another_one_copied_to_the_same_id_meanwhile() {
+    for version in ApiVersion::all().filter(|version| !version.wire().service_names_the_copy()) {
+        // The other run takes the reservation for its own, and the target does not show its copy yet.
+        let delays = Delays { shown_after: 5, ..Delays::default() };
+        let behaviour = Behaviour { delays, ..Behaviour::default() };
+        let replaced = Replaced { version, kind: Kind::Model, begin: Begin::StagingCopy };
+        for before_start in 3..8 {
+            for before_authorize in 3..8 {
+                let nothing = |times| vec![Fault::Nothing; times];
+                let refused = vec![Fault::Status(400), Fault::Hang];
+                let lost = vec![Fault::LostOnTheWay];
+                let faults = [nothing(before_start), refused, nothing(before_authorize), lost].concat();
+                for delay in (12_000..30_000).step_by(2000).map(Duration::from_millis) {
+                    replace_twice(replaced, behaviour, &faults, delay).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_replacement_that_has_begun_goes_on_after_an_unknown_host_and_without_a_connection() {
     let replaced = |version| Replaced { version, kind: Kind::Model, begin: Begin::Old };
     let report = |version, faults: &[Fault]| {
