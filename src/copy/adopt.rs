@@ -43,7 +43,7 @@ pub(super) async fn adopt(
         }
         return Err(match running_copy(job, source, id).await {
             RunningCopy::Found(operation) => running(id, &operation, job.cx.source).with_source(conflict),
-            RunningCopy::Absent => conflict,
+            RunningCopy::Absent | RunningCopy::Elsewhere => conflict,
             RunningCopy::NotProved => not_known(id, job.cx.source, conflict),
         });
     }
@@ -99,11 +99,14 @@ async fn running_copy(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> Runn
 async fn look_for_running(job: &Job<'_>, source: &SourceModel, id: &ModelId) -> RunningCopy {
     // Another process may copy a model of the same id to another target.
     let is_on_target = |copy: &ListedCopy| job.target.endpoint().is_origin_of_text(copy.target_location.raw());
-    let found = find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await;
-    found.unwrap_or_else(|error| {
-        job.cx.emit_inconclusive(&error);
-        RunningCopy::NotProved
-    })
+    match find_running(job.cx.source, source.version, source.kind, id, is_on_target, RetryPolicy::READ).await {
+        Ok(RunningCopy::Elsewhere) => RunningCopy::Absent,
+        Ok(running) => running,
+        Err(error) => {
+            job.cx.emit_inconclusive(&error);
+            RunningCopy::NotProved
+        }
+    }
 }
 
 /// The conflict, where the source does not show whether a copy causes it.

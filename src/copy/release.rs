@@ -333,7 +333,7 @@ pub(super) async fn delete_unless_ready(
         let is_known = match running {
             RunningCopy::Found(_) => return Ok(Deletion::InUse),
             RunningCopy::Absent => began.elapsed() <= SLOW_LOOK,
-            RunningCopy::NotProved => claim.is_authorization() && began.elapsed() <= SLOW_LOOK,
+            RunningCopy::Elsewhere | RunningCopy::NotProved => claim.is_authorization() && began.elapsed() <= SLOW_LOOK,
         };
         if !is_known && unknown + 1 < MAX_UNKNOWN && Instant::now() + UNKNOWN_INTERVAL < until {
             unknown += 1;

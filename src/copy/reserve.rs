@@ -12,7 +12,7 @@ use super::journal::RESERVATION_TIME;
 use super::release::{Claim, RELEASE_TIME, Released, Reservation, Reserved, release};
 use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, SLOW_LOOK, find_running, look_repeatedly};
 use crate::api::version::ApiVersion;
-use crate::api::{AuthorizeAnswer, NewCopy, Response};
+use crate::api::{AuthorizeAnswer, ListedCopy, NewCopy, Response};
 use crate::authorization::CopyAuthorization;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
@@ -231,8 +231,8 @@ impl Attempts<'_> {
         let Some(source) = self.request.source else { return RunningCopy::Absent };
         let AuthorizeRequest { version, ref copy, .. } = *self.request;
         let until = self.release_deadline();
-        // Whatever the location: another host name may be that of the same target.
-        let running = find_running(source, version, copy.kind, id, |_| true, RetryPolicy::cleanup(until));
+        let is_here = |copy: &ListedCopy| self.target.endpoint().is_origin_of_text(copy.target_location.raw());
+        let running = find_running(source, version, copy.kind, id, is_here, RetryPolicy::cleanup(until));
         let running = tokio::select! {
             running = running => running,
             () = source.cleanup_time(until) => return RunningCopy::NotProved,

@@ -25,6 +25,8 @@ pub(super) const SLOW_LOOK: Duration = Duration::from_secs(2);
 /// So soon after an authorization, no other process can have taken its id over: that takes the looks for a proof, and the
 /// read before the deletion.
 pub(super) const UNDISPUTED: Duration = PROOF_INTERVAL.saturating_mul(LOOKS_FOR_PROOF - 1).saturating_sub(SLOW_LOOK);
+/// How often a copy to another host is waited for at most.
+const MAX_ELSEWHERE: u32 = 16;
 /// How long the target may take to show a copy that has succeeded: as long as a verification waits, and the rounding of the
 /// dates.
 const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(12);
@@ -39,9 +41,18 @@ pub(super) async fn find_running(
     is_here: impl Fn(&ListedCopy) -> bool,
     policy: RetryPolicy,
 ) -> Result<RunningCopy, Error> {
-    let first = |copies: Vec<ListedCopy>| copies.into_iter().find(|copy| copy.is_to(kind, id) && is_here(copy));
+    let mut is_elsewhere = false;
+    let first = |copies: Vec<ListedCopy>| {
+        let mut with_id = copies.into_iter().filter(|copy| copy.is_to(kind, id));
+        with_id.find(|copy| {
+            let is_here = is_here(copy);
+            is_elsewhere |= !is_here;
+            is_here
+        })
+    };
     Ok(match read_running(source, version, policy, first).await? {
         Pages::Found(copy) => RunningCopy::Found(version.wire().operation_url(&copy.id, source.endpoint())?),
+        Pages::Complete if is_elsewhere => RunningCopy::Elsewhere,
         Pages::Complete => RunningCopy::Absent,
         Pages::Incomplete => RunningCopy::NotProved,
     })
@@ -61,24 +72,30 @@ pub(super) async fn list_running(source: &Client<'_>, version: ApiVersion) -> (V
 
 /// Looks several times for a copy that is running: how soon the source lists one is not known. Only looks in a row that
 /// could read everything are a proof that there is none, and a failed one is repeated. One that takes longer than
-/// `slow_look` is the first of a row: what began meanwhile may not be listed in it. Before each look but the first, `wait`
-/// is called with the number of looks that are still needed; it says whether there is time for them.
+/// `slow_look` is the first of a row: what began meanwhile may not be listed in it. A copy to another host is waited for: it
+/// may be to another name of the target. Before each look but the first, `wait` is called with the number of looks that are
+/// still needed; it says whether there is time for them.
 pub(super) async fn look_repeatedly(
     max_looks: u32,
     slow_look: Duration,
     look: impl AsyncFn() -> RunningCopy,
     wait: impl AsyncFn(u32) -> bool,
 ) -> RunningCopy {
-    let mut proofs = 0;
-    for number in 0..max_looks {
-        if number > 0 && !wait(LOOKS_FOR_PROOF - proofs).await {
+    let (mut proofs, mut looks, mut elsewhere) = (0, 0, 0);
+    while looks < max_looks && elsewhere < MAX_ELSEWHERE {
+        if looks + elsewhere > 0 && !wait(LOOKS_FOR_PROOF - proofs).await {
             break;
         }
         let began = Instant::now();
-        proofs = match look().await {
+        let seen = look().await;
+        match seen {
+            RunningCopy::Elsewhere => elsewhere += 1,
+            _ => looks += 1,
+        }
+        proofs = match seen {
             RunningCopy::Absent if began.elapsed() > slow_look => 1,
             RunningCopy::Absent => proofs + 1,
-            RunningCopy::NotProved => 0,
+            RunningCopy::NotProved | RunningCopy::Elsewhere => 0,
             found @ RunningCopy::Found(_) => return found,
         };
         if proofs == LOOKS_FOR_PROOF {
@@ -129,7 +146,9 @@ async fn read_running<T>(
 pub(super) enum RunningCopy {
     /// This operation.
     Found(OperationUrl),
-    /// There is none: every entry was read.
+    /// There is none that is meant: every entry was read. Others with the id are running.
+    Elsewhere,
+    /// There is none with the id: every entry was read.
     Absent,
     /// None was found, and an entry or a page could not be read.
     NotProved,

@@ -104,7 +104,7 @@ fn an_id_that_a_lost_authorize_request_may_have_reserved_is_kept_while_a_list_ma
                     let list = lists_without_proof(&service).swap_remove(case);
                     service.on(Step::ListOperations, [list]);
                     let texts = ["is reserved perhaps by this command's own request", version.copy_id()];
-                    run(&mut service.copy()).expect(6, &texts);
+                    run(service.copy().args(["--timeout", "25s"])).expect(6, &texts);
                     assert_eq!((service.count(Step::Release), service.count(Step::Start)), (0, 0), "{case}");
                 });
             }

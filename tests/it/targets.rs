@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use frcopy::emulator::{Collection, Options, Outage, Tier};
+use frcopy::emulator::{AnswerTo, Collection, Options, Outage, Tier};
 use serde_json::{Value, json};
 use wiremock::{MockServer, ResponseTemplate};
 
@@ -311,4 +311,19 @@ fn what_cannot_be_checked_together_is_refused() {
     run(&mut check(&["--to", "west", "--to", "WEST"]))
         .expect(2, &["the target west is given twice", "name each target once"]);
     run(&mut check(&["--to", "west", "--to", "east"])).expect(2, &["source and target are the same resource"]);
+}
+
+#[test]
+fn an_authorization_whose_answer_is_lost_is_requested_again_although_the_same_id_is_copied_to_another_target() {
+    let options = Options {
+        resources: 3,
+        models: 1,
+        operation_time: Duration::from_secs(1),
+        lose_answers: vec![AnswerTo::Authorize],
+        ..Options::default()
+    };
+    let lab = EmulatedPair::with_options(&options);
+    let output = run(&mut copy(&lab, &["invoices-v4.0-1"]))
+        .expect(0, &["west: of 1 model or classifier: 1 copied", "north: of 1 model or classifier: 1 copied"]);
+    assert_eq!((ids(&output, "west").len(), ids(&output, "north").len()), (1, 1));
 }
