@@ -88,6 +88,7 @@ pub(super) async fn reserve(
         lost: 0,
         unanswered: 0,
         is_own: false,
+        own_conflicts: MAX_ATTEMPTS,
         first_lost: None,
         unusable_id: None,
     };
@@ -123,6 +124,8 @@ struct Attempts<'r> {
     unanswered: u32,
     /// Whether an own request may have reserved the id, although a deletion was said to have freed it.
     is_own: bool,
+    /// How often a conflict may still be about an own lost request.
+    own_conflicts: u32,
     /// When the first of them was sent, by the monotonic clock.
     first_lost: Option<Instant>,
     /// The blank model of an answer that cannot be used, which is accounted for.
@@ -132,8 +135,6 @@ struct Attempts<'r> {
 impl Attempts<'_> {
     async fn send_until_answered(&mut self) -> Result<Response<CopyAuthorization>, Error> {
         let call = self.request.version.wire().authorize(&self.request.copy);
-        // How often a conflict may still be about an own lost request.
-        let mut own_conflicts = MAX_ATTEMPTS;
         let mut last = None;
         loop {
             match (self.target.check_may_mutate(), last.take()) {
@@ -142,9 +143,8 @@ impl Attempts<'_> {
                 (Err(error), _) => return Err(error),
             }
             let sent = Instant::now();
-            let mut is_unusable = false;
             let policy = if self.lost > 0 { RetryPolicy::AUTHORIZE.while_reserved() } else { RetryPolicy::AUTHORIZE };
-            let error = match self.target.send(&call, policy).await {
+            match self.target.send(&call, policy).await {
                 Ok(Response { value: AuthorizeAnswer::Authorized(value), request_id, date, region }) => {
                     return Ok(Response { value, request_id, date, region });
                 }
@@ -155,37 +155,46 @@ impl Attempts<'_> {
                         self.release_unusable(sent, date).await;
                         return Err(error);
                     }
-                    is_unusable = true;
-                    error
+                    last = Some(self.wait_after_lost(error, sent, MAX_UNUSABLE).await?);
                 }
-                Err(error) => error,
-            };
-            if error.may_have_been_processed() {
-                self.lost += 1;
-                self.is_own = true;
-                self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
-                self.first_lost.get_or_insert(sent);
-                let max_attempts = if is_unusable { MAX_UNUSABLE } else { self.max_attempts() };
-                if self.unanswered >= max_attempts || self.target.is_cancelled() {
-                    return Err(error);
+                Err(error) if error.may_have_been_processed() => {
+                    last = Some(self.wait_after_lost(error, sent, self.max_attempts()).await?);
                 }
-                last = Some(self.target.wait_before_repetition(error, self.lost).await?);
-            } else if let Some(id) = self.free_id()
-                && self.is_reserved(&error)
-                && (self.lost > 0 || self.is_left)
-                && own_conflicts > 0
-            {
-                // The id was free, so an own request without an answer may have reserved it.
-                own_conflicts -= 1;
-                match self.release_unless_running(id).await {
-                    Some(Released::Deleted) => (self.lost, self.unanswered, self.is_left) = (0, 0, false),
-                    Some(Released::NothingThere) => own_conflicts = 0,
-                    Some(Released::Ready | Released::InUse | Released::Failed) | None => return Err(error),
-                }
-            } else {
-                return Err(error);
+                Err(error) => self.release_own(error).await?,
             }
         }
+    }
+
+    /// Counts a request that may have reserved an id, and waits before it is repeated.
+    ///
+    /// # Errors
+    /// The given error, which is also the result, where the request is not repeated.
+    async fn wait_after_lost(&mut self, error: Error, sent: Instant, max_attempts: u32) -> Result<Error, Error> {
+        self.lost += 1;
+        self.is_own = true;
+        self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
+        self.first_lost.get_or_insert(sent);
+        if self.unanswered >= max_attempts || self.target.is_cancelled() {
+            return Err(error);
+        }
+        self.target.wait_before_repetition(error, self.lost).await
+    }
+
+    /// Releases the id after a conflict that may be about an own request without an answer: the id was free before.
+    ///
+    /// # Errors
+    /// The given error, where it is about something else, or the id is not released.
+    async fn release_own(&mut self, error: Error) -> Result<(), Error> {
+        let may_be_own = self.is_reserved(&error) && (self.lost > 0 || self.is_left) && self.own_conflicts > 0;
+        let Some(id) = self.free_id().filter(|_| may_be_own) else { return Err(error) };
+        let released = self.release_unless_running(id).await;
+        self.own_conflicts -= 1;
+        match released {
+            Some(Released::Deleted) => (self.lost, self.unanswered, self.is_left) = (0, 0, false),
+            Some(Released::NothingThere) => self.own_conflicts = 0,
+            Some(Released::Ready | Released::InUse | Released::Failed) | None => return Err(error),
+        }
+        Ok(())
     }
 
     fn max_attempts(&self) -> u32 {
