@@ -32,8 +32,8 @@ use crate::operation::OperationUrl;
 
 /// How long after its authorization has expired a copy may still be running.
 const LATE_COPY_TIME: SignedDuration = SignedDuration::from_mins(10);
-/// How long an authorize request may have been on its way.
-const AUTHORIZE_TIME: SignedDuration = SignedDuration::from_secs(60);
+/// How long an authorize request may have been repeated whose answers were lost: six times half a minute, and the waits.
+const AUTHORIZE_TIME: SignedDuration = SignedDuration::from_mins(4);
 /// Delay between two looks whether another process still copies the model.
 const OTHER_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -152,7 +152,7 @@ impl Job<'_> {
             self.cx.journal.ended(open.id);
             return None;
         }
-        let until = since? + RESERVATION_TIME;
+        let until = since? + AUTHORIZE_TIME + RESERVATION_TIME;
         if self.target.service_time().is_some_and(|now| now > until) {
             self.cx.journal.ended(open.id);
             return None;
