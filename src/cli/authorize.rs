@@ -187,12 +187,11 @@ fn target_settings(args: &AuthorizeArgs) -> Result<SideSettings, Error> {
     Sides::new(&args.config, &process_environment).target(args.to.to.as_ref(), &args.target)
 }
 
-/// The file determines the target. A different target endpoint is refused.
+/// The target is that of the settings, and must be that of the file. The file alone does not determine where a key is sent:
+/// another party may have changed it.
 fn revocation(args: &AuthorizeArgs, path: &Path) -> Result<(AuthorizationFile, Resource, Duration), Error> {
     let authorization = authorization_file::read(path)?;
-    let mut target = target_settings(args)?;
-    target.endpoint.get_or_insert_with(|| authorization.target.to_string());
-    let target = target.resource()?;
+    let target = target_settings(args)?.resource()?;
     let timeout = parse_timeout(&args.timeout)?;
     if target.endpoint != authorization.target {
         return Err(Error::settings(

@@ -16,7 +16,7 @@ use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::raw_server::{read_request, serve_each};
 use crate::support::{
     ACCESS_TOKEN, Authorization, CommandOutput, MODEL as MODEL_ID, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService,
-    Step, TARGET_KEY, V2_1, V4_0, frcopy, on_every_version, reply, run,
+    Step, TARGET_KEY, UnusedHost, V2_1, V4_0, Version, frcopy, on_every_version, reply, run,
 };
 
 const MODEL: &str = "invoices-v4.0-1";
@@ -228,9 +228,25 @@ fn revoke_deletes_only_on_the_resource_that_issued_the_authorization() {
     let source = parties.pair.emulator.resources()[SOURCE].endpoint.clone();
     run(elsewhere.arg(parties.file()).args(["--target-endpoint", &source]))
         .expect(2, &["the target endpoint is another one"]);
-    // The endpoint is optional: the file contains it.
+    assert_eq!(parties.pair.mutating_requests().len(), 1);
+}
+
+#[test]
+fn revoke_sends_no_credential_to_a_host_that_only_the_file_names() {
+    let parties = Parties::new();
+    parties.authorize(&["backup"]).expect(0, &[]);
     let mut keyed = parties.side("FRCOPY_TARGET_KEY", &["authorize", "--revoke"]);
-    run(keyed.arg(parties.file())).expect(0, &["released"]);
+    run(keyed.arg(parties.file())).expect(2, &["the target endpoint is missing"]);
+    let file = fs::read_to_string(parties.file()).unwrap();
+    let elsewhere = UnusedHost::new();
+    let target = parties.pair.emulator.resources()[TARGET].endpoint.clone();
+    assert!(file.contains(&format!("\"endpoint\":\"{target}")), "{file}");
+    fs::write(parties.file(), file.replacen(&target, &elsewhere.url(), 1)).unwrap();
+    for prefix in ["FRCOPY_TARGET_KEY", "FRCOPY_TARGET_"] {
+        let mut revoke = parties.side(prefix, &["authorize", "--revoke"]);
+        run(revoke.arg(parties.file())).expect(2, &["the target endpoint is"]);
+    }
+    assert!(elsewhere.got_no_connection());
 }
 
 #[test]
@@ -423,6 +439,32 @@ fn a_copy_to_another_target_is_not_adopted() {
     service.on(Step::ListOperations, [Operation::list([listed])]);
     copy_with_authorization(&service).expect(8, &["the copy may be running"]);
     assert_eq!(service.count(Step::Poll), 0);
+}
+
+#[test]
+fn an_operation_about_another_copy_is_no_verdict_for_a_party_that_cannot_read_the_target() {
+    let other = |version: Version, status: &str| {
+        if version.is_v2_1() {
+            let copy = json!({"modelId": "11111111-1111-4111-8111-111111111111"});
+            return vec![reply(200).set_body_json(json!({"status": status, "copyResult": copy}))];
+        }
+        let at = |url: &str| Operation::with_status(version, status).located_at(url).answer();
+        let id = version.copy_id();
+        vec![
+            at("https://x.example/documentModels/other"),
+            at(&format!("https://y.example/documentModels/{id}")),
+            Operation::with_status(version, status).with("kind", "documentClassifierCopyTo").answer(),
+        ]
+    };
+    on_every_version(|version| {
+        for answer in ["succeeded", "failed"].iter().flat_map(|status| other(version, status)) {
+            let service = ScriptedService::new(version);
+            service.on(Step::Poll, [answer]);
+            let texts = ["the operation names another target", "the target's party waits for it: frcopy wait"];
+            let output = copy_with_authorization(&service).expect(8, &texts);
+            assert_eq!(output.stdout, "");
+        }
+    });
 }
 
 #[test]
