@@ -88,6 +88,8 @@ pub enum Finding {
     Definitive,
     /// The service itself says that there is no such model.
     NoSuchModel,
+    /// The operation is something else than a copy.
+    NotACopy,
 }
 
 /// Anything that can end a copy.
@@ -217,6 +219,12 @@ impl Error {
     pub fn is_no_such_operation(&self) -> bool {
         let is_definitive = matches!(self.delivery, Delivery::Final(Finding::Definitive | Finding::NoSuchModel));
         self.kind == ErrorKind::NotFound && is_definitive
+    }
+
+    /// Whether the operation that was asked for is something else than a copy.
+    #[must_use]
+    pub(crate) fn is_not_a_copy(&self) -> bool {
+        self.delivery == Delivery::Final(Finding::NotACopy)
     }
 
     /// Whether the resource, or its region, does not offer the API version; that says nothing of its models. Only the

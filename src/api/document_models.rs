@@ -21,7 +21,7 @@ use super::{
 };
 use crate::authorization::CopyAuthorization;
 use crate::document::Document;
-use crate::error::Error;
+use crate::error::{Delivery, Error, Finding};
 use crate::model::{Component, DocumentType, Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::resource::Endpoint;
@@ -212,6 +212,12 @@ fn read_models(kind: Kind, answer: &Answer) -> Result<Page<Model>, Error> {
 
 fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     let OperationDetails { status, error, kind, resource_location } = answer.json()?;
+    if let Some(other) = kind.as_str().filter(|_| copied_kind(&kind).is_none()) {
+        let what = format!("{} shows an operation {}, which is no copy", answer.resource, answer.text(other));
+        return Err(Error::settings(what, "give the URL of the operation of a copy")
+            .with_delivery(Delivery::Final(Finding::NotACopy))
+            .with_request_id(answer.request_id()));
+    }
     let error = Some(&error).filter(|error| error.is_object());
     Ok(Operation {
         status: OperationStatus::new(&answer.text(&status)),
@@ -224,7 +230,9 @@ fn read_operation(answer: &Answer) -> Result<Operation, Error> {
 
 /// The id at the end of a `resourceLocation`: `…/documentModels/{id}?api-version=…`.
 fn target_of(location: &Value) -> Option<&str> {
-    without_query(location.as_str()?).rsplit('/').next()
+    let (parent, id) = without_query(location.as_str()?).rsplit_once('/')?;
+    let is_collection = ["/documentModels", "/documentClassifiers"].iter().any(|name| parent.ends_with(name));
+    is_collection.then_some(id)
 }
 
 fn without_query(location: &str) -> &str {

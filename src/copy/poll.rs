@@ -16,7 +16,7 @@ use crate::label::Label;
 use crate::operation::{Operation, OperationStatus, OperationUrl};
 use crate::text::UntrustedText;
 
-/// How often a source must say that there is no such operation before that is believed.
+/// How often a source must say that there is no such operation, or that it is no copy, before that is believed.
 pub(super) const NOT_FOUND_BELIEVED_AFTER: u32 = 3;
 /// No pause is longer, so that sums of times do not overflow.
 const MAX_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -42,7 +42,7 @@ pub(super) enum Verdict {
 pub(super) struct Polling<'a> {
     version: ApiVersion,
     operation: &'a OperationUrl,
-    /// Whether this run has seen the source accept the copy. Then "no such operation" is not believed.
+    /// Whether this run has seen the source accept the copy. Then neither is believed.
     accepted: bool,
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn poll(cx: &Context<'_>, polling: &Polling<'_>) -> Verdict {
     };
     let mut not_found = 0;
     let is_final = |error: &Error| {
-        not_found = if error.is_no_such_operation() { not_found + 1 } else { 0 };
+        not_found = if error.is_no_such_operation() || error.is_not_a_copy() { not_found + 1 } else { 0 };
         error.kind() == ErrorKind::Credentials || (!polling.accepted && not_found >= NOT_FOUND_BELIEVED_AFTER)
     };
     let schedule = PollSchedule { interval: cx.options.poll_interval, deadline: cx.source.deadline() };

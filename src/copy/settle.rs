@@ -5,7 +5,7 @@ use super::event::Event;
 use super::poll::{Verdict, failure};
 use super::release::{Ended, Owner, Reservation};
 use super::verify::verify;
-use super::watch_command::watch_command;
+use super::watch_command::watch_it;
 use crate::error::{Error, ErrorKind};
 use crate::operation::Operation;
 use crate::text::UntrustedText;
@@ -40,8 +40,8 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
 }
 
 /// An operation that names another target is not evidence for this one: it is no verdict, and it verifies nothing. The hosts
-/// of regional and custom endpoints differ, so it may be the same target all the same: the target itself decides, where only
-/// this run's copy can be under the id.
+/// of regional and custom endpoints differ, so it may be the same target all the same: the target itself decides, also where
+/// no verification is wanted.
 async fn settle_other(
     cx: &Context<'_>,
     reservation: Reservation,
@@ -50,25 +50,20 @@ async fn settle_other(
 ) -> Ended {
     let other = about_other(&operation);
     let failed = failure(cx, operation).map(|error| error.with_request_id(request_id));
-    let not_verified = |reservation: Reservation| {
-        cx.emit(Event::NotVerified { error: &other });
-        reservation.copied(false)
+    let failed = match (reservation.owner(), failed) {
+        (Owner::OtherRun, Some(error)) => return reservation.keep(error),
+        (_, failed) => failed,
     };
-    match (reservation.owner(), failed) {
-        (Owner::OtherRun, Some(error)) => reservation.keep(error),
-        (Owner::OtherRun | Owner::OtherParty, None) => not_verified(reservation),
-        (Owner::OtherParty, Some(error)) => no_verdict(cx, reservation, error),
-        (Owner::ThisRun, None) if !cx.options.verify => not_verified(reservation),
-        (Owner::ThisRun, failed) => {
-            let Some(target) = cx.target else { return no_verdict(cx, reservation, failed.unwrap_or(other)) };
-            match (verify(cx, target, &reservation).await, failed) {
-                (Ok(true), _) | (Ok(false), None) => not_verified(reservation),
-                (Ok(false), Some(error)) => no_verdict(cx, reservation, error),
-                (Err(error), _) if error.is_interrupted() => reservation.keep(error),
-                (Err(error), _) if error.is_verdict() => reservation.release(cx, error).await,
-                (Err(error), failed) => no_verdict(cx, reservation, failed.unwrap_or(error)),
-            }
+    let Some(target) = cx.target else { return no_verdict(cx, reservation, failed.unwrap_or(other)) };
+    match (verify(cx, target, &reservation).await, failed) {
+        (Ok(true), _) => {
+            cx.emit(Event::NotVerified { error: &other });
+            reservation.copied(false)
         }
+        (Ok(false), failed) => no_verdict(cx, reservation, failed.unwrap_or(other)),
+        (Err(error), _) if error.is_interrupted() => reservation.keep(error),
+        (Err(error), _) if error.is_verdict() => reservation.release(cx, error).await,
+        (Err(error), failed) => no_verdict(cx, reservation, failed.unwrap_or(error)),
     }
 }
 
@@ -81,8 +76,7 @@ fn about_other(operation: &Operation) -> Error {
 /// Keeps the id: what ended may have been another copy.
 fn no_verdict(cx: &Context<'_>, reservation: Reservation, cause: Error) -> Ended {
     let (version, kind) = (reservation.version(), reservation.kind());
-    let command = watch_command(version, kind, reservation.id(), cx.target);
     let what = format!("the operation names another target, and whether {} is copied is not known", reservation.id());
-    let remedy = format!("wait for it before you run the command again: {command}");
+    let remedy = watch_it(version, kind, reservation.id(), cx.target);
     reservation.keep(Error::new(ErrorKind::UnderWay, what).with_source(cause).with_remedy(remedy))
 }

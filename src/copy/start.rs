@@ -17,7 +17,7 @@ use super::journal::StartEntry;
 use super::poll::{Polling, Verdict, failure, poll};
 use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL};
 use super::search::{Evidence, Search};
-use super::watch_command::watch_command;
+use super::watch_command::watch_it;
 use crate::api::service_error;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
@@ -268,12 +268,8 @@ fn unknown_start(cx: &Context<'_>, error: Error, authorized: &Authorized<'_>) ->
         _ => ErrorKind::UnderWay,
     };
     let id = &authorized.authorization.target_model_id;
-    let command = watch_command(authorized.version, authorized.copy.kind, id, cx.target);
     Error::new(kind, "the start request got no answer; the copy may be running")
         .with_delivery(Delivery::Unanswered)
         .with_source(error)
-        .with_remedy(match cx.target {
-            Some(_) => format!("wait for it before you run the command again: {command}"),
-            None => format!("before another authorization is used, the target's party waits for it: {command}"),
-        })
+        .with_remedy(watch_it(authorized.version, authorized.copy.kind, id, cx.target))
 }

@@ -54,6 +54,19 @@ fn the_failure_of_another_copy_is_no_verdict() {
     });
 }
 
+#[test]
+fn a_poll_that_shows_another_kind_of_operation_is_polled_again() {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        let service = ScriptedService::new(version);
+        let with_kind = |kind, status| Operation::with_status(version, status).with("kind", kind).answer();
+        let build = with_kind("documentModelBuild", "failed");
+        let copied = with_kind("documentModelCopyTo", "succeeded");
+        service.on(Step::Poll, [build.clone(), build.clone(), build.clone(), build, copied]);
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!(service.count(Step::Poll), 5);
+    });
+}
+
 fn ago(seconds: i64) -> String {
     format!("{:.0}", Timestamp::now() - SignedDuration::from_secs(seconds))
 }

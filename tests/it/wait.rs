@@ -82,6 +82,35 @@ fn wait_does_not_verify_on_another_target_than_the_one_that_the_operation_names(
 }
 
 #[test]
+fn a_copy_to_another_host_that_the_given_target_does_not_show_is_no_success() {
+    for version in DOCUMENT_VERSIONS {
+        for verify in [&[][..], &["--no-verify"]] {
+            let service = ScriptedService::new(version);
+            let operation = Operation::with_status(version, "succeeded").on_target("https://other.example");
+            service.on(Step::Poll, [operation.answer()]);
+            service.on(Step::GetTarget, [Model::not_found(version)]);
+            let mut wait = with_target(&service);
+            let output = run(wait.args(["--timeout", "2s"]).args(verify));
+            assert_eq!(output.expect(8, &["the operation names another target"]).stdout, "");
+        }
+    }
+}
+
+#[test]
+fn an_operation_that_is_no_copy_is_not_waited_for() {
+    for version in DOCUMENT_VERSIONS {
+        for (kind, status) in [("documentModelBuild", "succeeded"), ("documentModelCompose", "running")] {
+            let service = ScriptedService::new(version);
+            service.on(Step::Poll, [Operation::with_status(version, status).with("kind", kind).answer()]);
+            for mut wait in [wait(&service), with_target(&service)] {
+                let output = run(&mut wait).expect(2, &[kind, "which is no copy"]);
+                assert_eq!(output.stdout, "");
+            }
+        }
+    }
+}
+
+#[test]
 fn wait_prints_the_operation_url_again_at_the_deadline() {
     on_every_version(|version| {
         let service = ScriptedService::new(version);

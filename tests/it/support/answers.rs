@@ -119,10 +119,15 @@ impl Operation {
         operation
     }
 
-    /// The same operation with a copy at this URL.
-    pub(crate) fn located_at(mut self, url: &str) -> Self {
-        self.body["resourceLocation"] = json!(url);
+    /// The same operation with another value of a field.
+    pub(crate) fn with(mut self, field: &str, value: &str) -> Self {
+        self.body[field] = json!(value);
         self
+    }
+
+    /// The same operation with a copy at this URL.
+    pub(crate) fn located_at(self, url: &str) -> Self {
+        self.with("resourceLocation", url)
     }
 
     /// The same operation with a copy on the resource with this endpoint.
