@@ -52,7 +52,16 @@ impl OperationUrl {
 
     /// Whether it is the URL of the operation with this id, which is the last segment of its path.
     pub(crate) fn has_id(&self, id: &UntrustedText) -> bool {
-        self.url.path_segments().and_then(Iterator::last) == Some(id.raw())
+        self.last_segment() == Some(id.raw())
+    }
+
+    /// Whether it names a collection, and no operation of it.
+    pub(crate) fn is_collection(&self) -> bool {
+        matches!(self.last_segment(), None | Some("" | "operations" | "copyresults"))
+    }
+
+    fn last_segment(&self) -> Option<&str> {
+        self.url.path_segments()?.next_back()
     }
 
     /// Path and query, for requests to the source.

@@ -325,6 +325,9 @@ fn read_start(answer: &Answer, source: &Endpoint) -> Result<OperationUrl, Error>
     let url = OperationUrl::new(location, source).map_err(|error| {
         error.with_source(format!("it is {:?}", answer.text(location))).with_request_id(answer.request_id())
     })?;
+    if url.is_collection() {
+        return Err(answer.unusable("an Operation-Location without the id of an operation"));
+    }
     Ok(url.redacted(&answer.secrets))
 }
 
@@ -418,9 +421,13 @@ pub(crate) mod tests {
     #[test]
     fn a_start_without_a_usable_operation_location_is_not_a_refusal() {
         let source = "https://a.example".parse().unwrap();
-        for headers in
-            [&[][..], &[("operation-location", "https://evil.example/o/1")], &[("operation-location", "https://:")]]
-        {
+        for headers in [
+            &[][..],
+            &[("operation-location", "https://evil.example/o/1")],
+            &[("operation-location", "https://:")],
+            &[("operation-location", "https://a.example/formrecognizer/operations?api-version=2022-08-31")],
+            &[("operation-location", "https://a.example/formrecognizer/v2.1/custom/models/x/copyresults/")],
+        ] {
             let error = read_start(&answer(202, headers, ""), &source).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unforeseen);
         }
