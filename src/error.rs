@@ -235,10 +235,20 @@ impl Error {
         self.kind == ErrorKind::NotFound && is_final && self.service().is_some()
     }
 
-    /// Whether the service may have carried out the request: it was sent, and its answer was lost or was a 503.
+    /// Whether the service may have carried out the request: it was sent, and its answer was lost, was a 503, or was not the
+    /// service's own.
     #[must_use]
     pub(crate) fn may_have_been_processed(&self) -> bool {
-        matches!(self.delivery, Delivery::Unanswered | Delivery::Busy { .. })
+        matches!(self.delivery, Delivery::Unanswered | Delivery::Busy { .. }) || self.is_refusal_of_proxy()
+    }
+
+    /// Whether it is a refusal (4xx) without the service's own words: a proxy may have answered, whatever became of the
+    /// request. One that asks for credentials (401, 407) comes before the request is carried out.
+    #[must_use]
+    pub(crate) fn is_refusal_of_proxy(&self) -> bool {
+        let is_refusal = matches!(self.delivery, Delivery::Final(Finding::Inconclusive) | Delivery::Throttled { .. });
+        let may_come_late = matches!(self.http_status, Some(400..=499)) && !matches!(self.http_status, Some(401 | 407));
+        is_refusal && may_come_late && self.service().is_none()
     }
 
     /// Whether the service may have acted on the request: it was sent, and no usable answer came.
@@ -288,11 +298,15 @@ impl Error {
         self.errors().find_map(|error| error.http_status)
     }
 
-    /// Whether the same request may have another result soon. A final answer, a used-up call volume and a proof that the
-    /// service did not act stay as they are.
+    /// Whether the same mutating request may have another result soon. A final answer of the service, refused credentials, a
+    /// used-up call volume and a proof that the service did not act stay as they are.
     #[must_use]
     pub(crate) fn is_worth_repeating(&self) -> bool {
-        !matches!(self.delivery(), Delivery::Final(_) | Delivery::OutOfQuota { .. } | Delivery::NotProcessed)
+        match self.delivery {
+            Delivery::Final(_) => self.is_refusal_of_proxy() && self.kind != ErrorKind::Credentials,
+            Delivery::OutOfQuota { .. } | Delivery::NotProcessed => false,
+            _ => true,
+        }
     }
 
     /// The wait that the answer asks for.

@@ -310,7 +310,7 @@ impl CopyReporter<'_> {
                 "{target_model_id} may remain reserved on {target}; release it there with frcopy authorize --revoke"
             )),
             Event::UsedByOther { target_model_id } => self.urgent_warning(&format!(
-                "another command copies to {target_model_id} on {}, so it was not deleted",
+                "a copy to {target_model_id} on {} is running or has just ended, so the id was not deleted",
                 self.sides.target
             )),
             Event::NotReleased { target_model_id, error } => self.left_behind(target_model_id, error),

@@ -202,7 +202,9 @@ impl Retries {
             unreachable: self.unreachable_since.map_or(Duration::ZERO, |since| since.elapsed()),
             remaining: self.deadline.saturating_duration_since(Instant::now()),
         };
-        let Some(wait) = wait(attempt, self.policy, jitter()) else {
+        // A 429 that is not the service's own is like a 503: the caller looks first.
+        let may_repeat = self.policy.repeats_after_503 || !error.is_refusal_of_proxy();
+        let Some(wait) = wait(attempt, self.policy, jitter()).filter(|_| may_repeat) else {
             // Only the service's own wait is quoted, never the backoff.
             let is_out_of_quota = matches!(error.delivery(), Delivery::OutOfQuota { .. });
             let is_told = is_out_of_quota || error.retry_after().is_some_and(|wait| wait >= attempt.remaining);

@@ -220,7 +220,7 @@ pub enum Event<'a> {
         /// The id.
         target_model_id: &'a ModelId,
     },
-    /// A reserved and unused id is not released: the source lists a copy of another command to it.
+    /// A reserved id is not released: the source lists a copy to it that this command has not started, as far as it knows.
     UsedByOther {
         /// The id.
         target_model_id: &'a ModelId,

@@ -118,9 +118,9 @@ struct Attempts<'r> {
     request: &'r AuthorizeRequest<'r>,
     /// Whether an earlier run may have reserved the id.
     is_left: bool,
-    /// How many requests may have reserved an id: their answers were lost, or were a 503.
+    /// How many requests may have reserved an id: their answers were lost, were a 503, or were not the service's own.
     lost: u32,
-    /// How many of the answers were lost.
+    /// How many of the answers were lost, or not the service's own.
     unanswered: u32,
     /// Whether an own request may have reserved the id, although a deletion was said to have freed it.
     is_own: bool,
@@ -172,7 +172,7 @@ impl Attempts<'_> {
     async fn wait_after_lost(&mut self, error: Error, sent: Instant, max_attempts: u32) -> Result<Error, Error> {
         self.lost += 1;
         self.is_own = true;
-        self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
+        self.unanswered += u32::from(error.delivery() == Delivery::Unanswered || error.is_refusal_of_proxy());
         self.first_lost.get_or_insert(sent);
         if self.unanswered >= max_attempts || self.target.is_cancelled() {
             return Err(error);

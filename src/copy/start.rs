@@ -1,9 +1,9 @@
 //! The second call: the source starts the copy.
 //!
-//! Where the start request gets no usable answer, the copy may be running. The service accepts an authorization for one
-//! copy only, so the same start may be sent again with the same authorization without making a second copy. What a later
-//! answer cannot do is to judge the first start: its refusal may mean "already used". So [`recover`] looks first, repeats,
-//! looks again, and reports the id as unused only on proof.
+//! Where the start request gets no usable answer of the service, the copy may be running. The service accepts an
+//! authorization for one copy only, so the same start may be sent again with the same authorization without making a second
+//! copy. What a later answer cannot do is to judge the first start: its refusal may mean "already used". So [`recover`]
+//! looks first, repeats, looks again, and reports the id as unused only on proof.
 
 use std::time::Duration;
 
@@ -65,6 +65,11 @@ pub(super) async fn start(cx: &Context<'_>, source_id: &ModelId, authorized: Aut
             cx.emit(Event::RecoveringStart { error: &error });
             let looks = looks_before_repeat(&authorized, &error);
             recover(cx, source_id, &authorized, search, looks, error).await
+        }
+        // It may have been used by a request that was answered with a 429.
+        Err(error) if error.service().is_some_and(service_error::is_about_authorization) => {
+            let evidence = search.look().await;
+            found(cx, &search, &authorized, evidence).await.unwrap_or(Start::Refused(error))
         }
         Err(error) => Start::Refused(error),
     }
@@ -129,7 +134,8 @@ async fn recover(
             return start;
         }
         // A refusal ends the repeats: the authorization may be used.
-        if !last.is_ambiguous() || !may_repeat(cx, authorized) {
+        let is_refused = !last.is_ambiguous() || last.kind() == ErrorKind::Credentials;
+        if is_refused || !may_repeat(cx, authorized) {
             break;
         }
         if cx.source.wait_before_retry(&last, repeat).await.is_err() {
@@ -252,7 +258,8 @@ async fn conclude(cx: &Context<'_>, search: &Search<'_>, authorized: &Authorized
 fn not_started(cx: &Context<'_>, last: Error, is_repeated: bool) -> Error {
     let is_about_authorization =
         (is_repeated && last.is_conflict()) || last.service().is_some_and(service_error::is_about_authorization);
-    if !last.is_ambiguous() && !is_about_authorization {
+    let is_refused = matches!(last.delivery(), Delivery::Final(_)) && last.kind() != ErrorKind::Unforeseen;
+    if is_refused && !is_about_authorization {
         return last;
     }
     Error::new(ErrorKind::Unavailable, format!("{} has not started the copy", cx.source.label()))

@@ -15,9 +15,15 @@ fn operations(version: Version, created: &str) -> ResponseTemplate {
     Operation::list([Operation::list_item(version, created)])
 }
 
-/// Answers that do not tell whether the start was accepted.
-fn ambiguous_answers() -> [ResponseTemplate; 9] {
+/// Answers that do not tell whether the start was accepted. A refusal without the service's own words is that of a proxy.
+fn ambiguous_answers() -> [ResponseTemplate; 15] {
     [
+        reply(403).set_body_raw("<html>", "text/html"),
+        reply(404),
+        reply(413),
+        reply(425),
+        reply(429),
+        reply(499),
         reply(408),
         reply(500),
         error_reply(502, "502", "Bad gateway."),
@@ -53,7 +59,7 @@ fn a_lost_start_is_found_in_the_operations_and_polled_and_never_repeated() {
 #[test]
 fn a_lost_start_is_repeated_with_the_same_authorization() {
     on_every_version(|version| {
-        for answer in [reply(500), reply(502), reply(503), reply(304), reply(600)] {
+        for answer in [500, 502, 503, 304, 600, 404, 425, 429, 499].map(reply) {
             let service = ScriptedService::new(version);
             service.on(Step::Start, [answer, service.accepted()]);
             let ready = Model::copy_of_example(version).answer();
@@ -96,6 +102,18 @@ fn a_start_that_is_never_answered_is_not_released_without_proof() {
             ["the copy may be running", "request id: req-500", "frcopy wait --target-model-id", version.copy_id()];
         run(service.copy().args(["--timeout", "4s"])).expect(8, &texts);
         assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (1, 0));
+    });
+}
+
+#[test]
+fn a_refused_authorization_may_have_been_used_by_a_request_that_was_rate_limited() {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        let service = ScriptedService::new(version);
+        let throttled = error_reply(429, "429", "Later.").insert_header("Retry-After", "1");
+        service.on(Step::Start, [throttled, error_reply(403, "AuthorizationFailed", "No.")]);
+        service.on(Step::ListOperations, [operations(version, "2999-01-01T00:00:00Z")]);
+        run(&mut service.copy()).expect(0, &[]);
+        assert_eq!((service.count(Step::Start), service.count(Step::Release)), (2, 0));
     });
 }
 
@@ -179,6 +197,26 @@ fn a_lost_authorize_is_retried_and_its_reservation_is_released() {
             run(&mut service.copy()).expect(0, &["released"]);
             assert_eq!((service.count(Step::Authorize), service.count(Step::Release)), (3, 1));
         }
+    });
+}
+
+#[test]
+fn a_refusal_of_a_proxy_may_have_reserved_an_id() {
+    on_each(DOCUMENT_VERSIONS, |version| {
+        let conflict = || error_reply(409, "Conflict", "ModelExists");
+        for status in [404, 425, 429, 499] {
+            let service = ScriptedService::new(version);
+            let created = Authorization::answer(version, version.copy_id());
+            service.on(Step::Authorize, [reply(status), conflict(), created]);
+            run(&mut service.copy()).expect(0, &["released: "]);
+            assert_eq!((service.count(Step::Release), service.count(Step::Start)), (1, 1));
+        }
+        // Refused credentials are not tried again.
+        let service = ScriptedService::new(version);
+        service.on(Step::Authorize, [reply(403)]);
+        let named = format!("{} may remain reserved", version.copy_id());
+        run(&mut service.copy()).expect(4, &[&named]);
+        assert_eq!(service.count(Step::Authorize), 1);
     });
 }
 
@@ -363,7 +401,8 @@ fn an_id_that_another_process_copies_to_meanwhile_is_not_released() {
             // Long enough for another process to take the id over.
             let later = error_reply(429, "429", "Later.").insert_header("Retry-After", "6");
             service.on(Step::Release, [later, reply(204)]);
-            let result = if deletions == 1 { "another command copies to" } else { "released: " };
+            let result =
+                if deletions == 1 { "is running or has just ended, so the id was not deleted" } else { "released: " };
             run(&mut service.copy()).expect(3, &[result]);
             assert_eq!(service.count(Step::Release), deletions);
         }

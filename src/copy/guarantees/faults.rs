@@ -18,9 +18,11 @@ pub(super) enum Fault {
     LateEffect(u64),
     /// Refused by a gateway.
     Status(u16),
-    /// Rate limited, with this `Retry-After`.
+    /// Refused by the service itself, with 400.
+    Refused,
+    /// Rate limited by the service itself, with this `Retry-After`.
     RetryAfter(u16),
-    /// Carried out, and answered with this status.
+    /// Carried out, and answered by a gateway with this status.
     StatusAfterwards(u16),
     /// Carried out, and answered with a page of HTML.
     Html,
@@ -54,7 +56,7 @@ pub(super) struct Delays {
     pub(super) shown_after: i64,
 }
 
-pub(super) const EVERY_FAULT: [Fault; 31] = [
+pub(super) const EVERY_FAULT: [Fault; 36] = [
     Fault::NotSent,
     Fault::UnknownHost,
     Fault::LostOnTheWay,
@@ -67,12 +69,17 @@ pub(super) const EVERY_FAULT: [Fault; 31] = [
     Fault::Status(404),
     Fault::Status(408),
     Fault::Status(410),
+    Fault::Refused,
     Fault::Status(500),
     Fault::Status(502),
     Fault::Status(503),
     Fault::RetryAfter(1),
     Fault::RetryAfter(43),
     Fault::Status(409),
+    Fault::StatusAfterwards(403),
+    Fault::StatusAfterwards(404),
+    Fault::StatusAfterwards(429),
+    Fault::StatusAfterwards(499),
     Fault::StatusAfterwards(500),
     Fault::StatusAfterwards(503),
     Fault::Html,

@@ -280,13 +280,11 @@ fn any_single_fault_and_any_repeated_one_at_any_request_ends_well_or_is_named() 
 }
 
 /// Faults after which the service cannot make the copy, or need not.
-const REFUSALS: [Fault; 8] = [
-    Fault::Status(400),
+const REFUSALS: [Fault; 6] = [
+    Fault::Refused,
     Fault::Status(401),
     Fault::Status(403),
-    Fault::Status(404),
-    Fault::Status(409),
-    Fault::Status(410),
+    Fault::StatusAfterwards(403),
     Fault::ListNotFound,
     Fault::EntryUnreadable,
 ];

@@ -242,7 +242,7 @@ fn a_run_whose_authorization_got_no_answer_and_then_a_refusal_does_not_delete_wh
         let delays = Delays { listed_after: 5, shown_after: 5 };
         let behaviour = Behaviour { deletion_keeps_reservation: true, delays, ..Behaviour::default() };
         let replaced = Replaced { version, kind: Kind::Model, begin: Begin::StagingCopy };
-        let refused = [Fault::Status(500), Fault::Status(400), Fault::Nothing];
+        let refused = [Fault::Status(500), Fault::Refused, Fault::Nothing];
         for faultless in 2..8 {
             let faults = [vec![Fault::Nothing; faultless], refused.to_vec()].concat();
             for delay in (0..8000).step_by(250).map(Duration::from_millis) {
@@ -262,7 +262,7 @@ fn a_run_whose_release_takes_long_does_not_delete_what_another_one_copied_to_the
         for before_start in 3..8 {
             for before_authorize in 3..8 {
                 let nothing = |times| vec![Fault::Nothing; times];
-                let refused = vec![Fault::Status(400), Fault::Hang];
+                let refused = vec![Fault::Refused, Fault::Hang];
                 let lost = vec![Fault::LostOnTheWay];
                 let faults = [nothing(before_start), refused, nothing(before_authorize), lost].concat();
                 for delay in (12_000..30_000).step_by(2000).map(Duration::from_millis) {

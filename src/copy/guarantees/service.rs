@@ -326,9 +326,10 @@ impl Modelled {
                 return Err(unavailable(Delivery::Unanswered));
             }
             Fault::Status(status) => return Ok(self.answer(resource, request, status, &[])),
+            Fault::Refused => return Ok(self.said(resource, request, 400, &[])),
             Fault::RetryAfter(seconds) => {
                 service.is_slow.set(service.is_slow.get() || *account == TARGET);
-                return Ok(self.answer(resource, request, 429, &[("retry-after", &seconds.to_string())]));
+                return Ok(self.said(resource, request, 429, &[("retry-after", &seconds.to_string())]));
             }
             _ => {}
         }
@@ -421,6 +422,12 @@ impl Modelled {
             _ => {}
         }
         answer.body = body.to_string().into();
+    }
+
+    /// An error in the service's own envelope.
+    fn said(&self, resource: &Resource, request: &Request, status: u16, headers: &[(&str, &str)]) -> Answer {
+        let error = json!({"error": {"code": status.to_string(), "message": "No."}});
+        Answer { body: error.to_string().into(), ..self.answer(resource, request, status, headers) }
     }
 
     fn answer(&self, resource: &Resource, request: &Request, status: u16, headers: &[(&str, &str)]) -> Answer {
