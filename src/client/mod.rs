@@ -9,6 +9,7 @@ mod silence;
 pub(crate) mod transport;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(crate) struct Connection {
     clock: Rc<Cell<Option<ClockReading>>>,
     region: Rc<RefCell<Option<UntrustedText>>>,
     silence: Silence,
+    /// The deletions without an answer, by their paths, and when they were sent last.
+    lost_deletions: Rc<RefCell<HashMap<String, Instant>>>,
 }
 
 /// A service's own `Date`, and when it was read by the monotonic clock.
@@ -79,6 +82,7 @@ impl Connection {
             clock: Rc::default(),
             region: Rc::default(),
             silence: Silence::default(),
+            lost_deletions: Rc::default(),
         }
     }
 
@@ -388,6 +392,18 @@ impl Client<'_> {
     pub(crate) fn redact(&self, secret: &SecretString) {
         let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
         *redactor = redactor.with(secret);
+    }
+
+    /// Remembers a deletion whose answer was lost: it may be carried out later.
+    pub(crate) fn note_lost_deletion(&self, call: &Call<'_, ()>) {
+        let path = call.request.path_and_query.clone();
+        self.connection.lost_deletions.borrow_mut().insert(path, Instant::now());
+    }
+
+    /// When such a deletion was last sent.
+    #[must_use]
+    pub(crate) fn lost_deletion(&self, call: &Call<'_, ()>) -> Option<Instant> {
+        self.connection.lost_deletions.borrow().get(&call.request.path_and_query).copied()
     }
 
     /// Waits, but not beyond the time of the last read.

@@ -25,6 +25,8 @@ const LOOK_TIME: Duration = Duration::from_millis(1500);
 /// How often it is asked at most whether an id is used while the answer is not known, and the delay in between.
 const MAX_UNKNOWN: u32 = 3;
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a deletion may still be carried out whose answer was lost.
+pub(super) const LATE_DELETE_TIME: Duration = Duration::from_secs(10);
 /// How often a deletion is sent at most while its answers are lost.
 pub(crate) const MAX_LOST_DELETES: u32 = 3;
 
@@ -344,9 +346,13 @@ pub(super) async fn delete_unless_ready(
         if !is_known && !claim.is_authorization() {
             return Ok(Deletion::InUse);
         }
-        let Err(error) = target.send_once(&version.wire().delete(kind, id), RetryPolicy::cleanup(until)).await else {
+        let call = version.wire().delete(kind, id);
+        let Err(error) = target.send_once(&call, RetryPolicy::cleanup(until)).await else {
             return Ok(Deletion::Deleted);
         };
+        if error.may_have_been_processed() {
+            target.note_lost_deletion(&call);
+        }
         attempts += 1;
         lost += u32::from(error.delivery() == Delivery::Unanswered);
         if !error.is_worth_repeating() || lost >= MAX_LOST_DELETES {

@@ -9,7 +9,7 @@ use super::authorized::Authorized;
 use super::blank_models::{find_blank_models, is_blank_since, since};
 use super::event::{Event, Observer};
 use super::journal::RESERVATION_TIME;
-use super::release::{Claim, RELEASE_TIME, Released, Reservation, Reserved, release};
+use super::release::{Claim, LATE_DELETE_TIME, RELEASE_TIME, Released, Reservation, Reserved, release};
 use super::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, RunningCopy, SLOW_LOOK, find_running, look_repeatedly};
 use crate::api::version::ApiVersion;
 use crate::api::{AuthorizeAnswer, ListedCopy, NewCopy, Response};
@@ -137,6 +137,7 @@ impl Attempts<'_> {
         let call = self.request.version.wire().authorize(&self.request.copy);
         let mut last = None;
         loop {
+            self.wait_for_late_deletion().await?;
             match (self.target.check_may_mutate(), last.take()) {
                 (Ok(()), _) => {}
                 (Err(passed), Some(last)) if !passed.is_interrupted() => return Err(last),
@@ -163,6 +164,14 @@ impl Attempts<'_> {
                 Err(error) => self.release_own(error).await?,
             }
         }
+    }
+
+    /// Waits until a deletion of the id whose answer was lost cannot be carried out any more: it would delete the copy.
+    async fn wait_for_late_deletion(&self) -> Result<(), Error> {
+        let AuthorizeRequest { version, ref copy, .. } = *self.request;
+        let sent = copy.id().and_then(|id| self.target.lost_deletion(&version.wire().delete(copy.kind, id)));
+        let Some(sent) = sent else { return Ok(()) };
+        self.target.pause((sent + LATE_DELETE_TIME).saturating_duration_since(Instant::now())).await
     }
 
     /// Counts a request that may have reserved an id, and waits before it is repeated.

@@ -326,6 +326,21 @@ fn after_any_fault_that_passes_at_any_request_the_copy_succeeds() {
 }
 
 #[test]
+fn a_release_that_is_carried_out_late_does_not_delete_the_copy() {
+    for version in ApiVersion::all() {
+        for before_release in 0..10 {
+            let nothing = |times| vec![Fault::Nothing; times];
+            // The authorize request is the third one, and its first answer is lost.
+            let faults =
+                [nothing(2), vec![Fault::AnswerLost], nothing(before_release), vec![Fault::LateEffect(5)]].concat();
+            let shown = copy_with(version, &faults);
+            assert!(shown.outcome.result.is_ok(), "{}", shown.log());
+            shown.check().unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_lost_start_is_looked_for_as_long_whatever_the_poll_interval() {
     for version in ApiVersion::all() {
         for poll_interval in [10, 100, 1000, 30_000].map(Duration::from_millis) {

@@ -166,17 +166,6 @@ impl Service {
         self.sent.borrow().join("\n")
     }
 
-    /// Whether a request may be carried out after its answer was lost: a start, or the deletion of a replaced model. An
-    /// authorization or a release that is carried out late leaves an id that no client can know of.
-    fn may_be_late(&self, account: usize, request: &Request) -> bool {
-        if request.method != Method::DELETE {
-            return request.method == Method::POST && account == SOURCE;
-        }
-        let Some(watched) = &self.watched else { return false };
-        let id = id_in(request);
-        self.emulator.borrow_mut().ready(account, watched.collection, &id, self.now()).is_some()
-    }
-
     fn carry_out_late(&self) {
         let now = Instant::now();
         let (due, rest) = self.late.take().into_iter().partition::<Vec<_>, _>(|(at, ..)| *at <= now);
@@ -283,6 +272,12 @@ impl Service {
     }
 }
 
+/// Whether a request may be carried out after its answer was lost: a start, or a deletion. An authorization that is carried
+/// out late leaves an id that no client can know of.
+fn may_be_late(account: usize, request: &Request) -> bool {
+    request.method == Method::DELETE || (request.method == Method::POST && account == SOURCE)
+}
+
 /// The transport of one run to one resource.
 pub(super) struct Modelled {
     service: Rc<Service>,
@@ -319,7 +314,7 @@ impl Modelled {
                 return Err(unavailable(Delivery::Unanswered));
             }
             Fault::LateEffect(seconds) => {
-                if service.may_be_late(*account, request) {
+                if may_be_late(*account, request) {
                     let at = Instant::now() + Duration::from_secs(seconds);
                     service.late.borrow_mut().push((at, *account, *run, request.clone()));
                 }
