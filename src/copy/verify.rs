@@ -20,7 +20,7 @@ const VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 /// Whether the target shows the copy, ready. False where the reads are inconclusive.
 ///
 /// # Errors
-/// [`ErrorKind::Failed`] where the target says that the copy is invalid, [`ErrorKind::UnderWay`] where it does not show
+/// [`ErrorKind::Failed`] where the target says twice that the copy is invalid, [`ErrorKind::UnderWay`] where it does not show
 /// the copy in time.
 pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &Reservation) -> Result<bool, Error> {
     cx.emit(Event::Verifying);
@@ -29,12 +29,20 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
     let call = reservation.version().wire().model(reservation.kind(), id);
     // What the target last said. It counts until the target says something else: a failed read is no answer.
     let mut not_ready = None;
+    let mut was_invalid = false;
     loop {
         let error = match target.send(&call, RetryPolicy::VERIFY.until(until)).await {
             Ok(answer) => {
                 let error = match answer.value.readiness {
                     Readiness::Ready => return Ok(true),
-                    Readiness::Invalid => return Err(invalid(target, id).with_request_id(answer.request_id)),
+                    Readiness::Invalid if was_invalid => {
+                        return Err(invalid(target, id).with_request_id(answer.request_id));
+                    }
+                    // One read may be old: it contradicts the source.
+                    Readiness::Invalid => {
+                        was_invalid = true;
+                        invalid(target, id)
+                    }
                     Readiness::Creating => {
                         not_ready_yet(cx.source, &format!("{id} is still being created on {}", target.label()))
                     }

@@ -8,8 +8,8 @@ use wiremock::ResponseTemplate;
 
 use crate::support::raw_server::{read_request, serve_each};
 use crate::support::{
-    Authorization, CommandOutput, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, TARGET_KEY, Version,
-    error_reply, frcopy, on_each, on_every_version, reply, run,
+    Authorization, CommandOutput, DOCUMENT_VERSIONS, Model, Operation, ScriptedService, Step, TARGET_KEY, V2_1,
+    Version, error_reply, frcopy, on_each, on_every_version, reply, run,
 };
 
 /// An operation that is about another copy: another target, or in v2.1 another model.
@@ -274,6 +274,20 @@ fn a_failed_read_does_not_end_a_verification_that_waits_for_the_copy() {
         let output = run(service.copy().args(["--output", "json"])).expect(0, &[]);
         assert_eq!(output.json()["verified"], true, "{version:?}");
     });
+}
+
+#[test]
+fn a_copy_is_invalid_only_if_the_target_says_so_twice() {
+    let with_status = |status| Model::copy_of_example(V2_1).status(status).answer();
+    let service = ScriptedService::new(V2_1);
+    service.on(Step::Verify, ["invalid", "ready"].map(with_status));
+    run(&mut service.copy()).expect(0, &[]);
+    assert_eq!(service.count(Step::Release), 0);
+
+    let service = ScriptedService::new(V2_1);
+    service.on(Step::Verify, [with_status("invalid")]);
+    run(&mut service.copy()).expect(3, &["the target says that the copy", "is invalid", "released: "]);
+    assert_eq!(service.count(Step::Release), 1);
 }
 
 #[test]
