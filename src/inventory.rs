@@ -7,7 +7,8 @@ use crate::api::{Call, Capacity, Page};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind};
 use crate::label::Label;
-use crate::model::{DocumentType, Kind, Model, Readiness};
+use crate::model::{DocumentType, Kind, Model, ModelId, Readiness};
+use crate::selection::Selection;
 
 /// How many models are read at the same time, where a list does not have all fields.
 pub(crate) const PARALLEL_READS: usize = 20;
@@ -47,6 +48,31 @@ pub(crate) struct Inventory {
     pub lists: Vec<(Kind, ApiVersion)>,
     /// How many entries of the lists cannot be read.
     pub unreadable: usize,
+    /// The lists that have such entries.
+    pub incomplete: IncompleteLists,
+}
+
+/// The lists that have entries that cannot be read. What they do not show may be there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IncompleteLists(Vec<(Kind, ApiVersion)>);
+
+impl IncompleteLists {
+    /// Whether one of them may have a model that it does not show, of this version or of one with the same models.
+    #[must_use]
+    pub(crate) fn may_have(&self, kind: Kind, version: ApiVersion) -> bool {
+        self.0.iter().any(|(of, by)| *of == kind && by.shares_models_with(version))
+    }
+
+    /// The kinds of which one of them may have a model with this id.
+    pub(crate) fn kinds_that_may_have<'a>(&'a self, id: &'a ModelId) -> impl Iterator<Item = Kind> + 'a {
+        self.0.iter().filter(|(_, version)| version.wire().may_have_id(id)).map(|(kind, _)| *kind)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Scope {
@@ -95,7 +121,7 @@ impl Inventory {
         for (kind, versions) in lists {
             for version in versions {
                 if let Some((call, page)) = offers.first_page(client, version, kind).await? {
-                    inventory.add(client, version, call, page).await?;
+                    inventory.add(client, (kind, version), call, page).await?;
                     inventory.lists.push((kind, version));
                     break;
                 }
@@ -117,6 +143,14 @@ impl Inventory {
         self.listed.iter().map(|listed| &listed.model).collect()
     }
 
+    /// Refuses a selection of which its lists show nothing, unless they have entries that cannot be read.
+    ///
+    /// # Errors
+    /// As those of [`Selection::check`].
+    pub(crate) fn check_selection(&self, selection: &Selection, on: &str) -> Result<(), Error> {
+        if self.incomplete.is_empty() { selection.check(&self.models(), on) } else { Ok(()) }
+    }
+
     /// The models whose ids the service chose (v2.1) and that are ready.
     pub(crate) fn ready_and_named_by_service(&self) -> impl Iterator<Item = &Model> {
         let named = self.listed.iter().filter(|listed| listed.version.wire().service_names_the_copy());
@@ -127,10 +161,11 @@ impl Inventory {
     async fn add(
         &mut self,
         client: &Client<'_>,
-        version: ApiVersion,
+        (kind, version): (Kind, ApiVersion),
         mut call: Call<'static, Page<Model>>,
         mut page: Page<Model>,
     ) -> Result<(), Error> {
+        let unreadable_before = self.unreadable;
         // A model may be on two pages, if another one was created in between.
         let mut models = BTreeMap::new();
         let mut links = BTreeSet::from([call.request.path_and_query.clone()]);
@@ -151,6 +186,9 @@ impl Inventory {
             }
             call = call.with_request(request);
             page = client.read(&call).await?;
+        }
+        if self.unreadable > unreadable_before {
+            self.incomplete.0.push((kind, version));
         }
         self.listed.extend(models.into_values().map(|model| Listed { version, model }));
         Ok(())

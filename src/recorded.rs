@@ -6,10 +6,10 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use crate::api::version::ApiVersion;
-use crate::check::{CheckEvent, Checked, Comparison, TargetInventory, Verdict, not_comparable};
+use crate::check::{CheckEvent, Checked, Comparison, Shown, TargetInventory, Verdict, missing, not_comparable};
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
-use crate::inventory::{Inventory, Listed, PARALLEL_READS, Scope, complete};
+use crate::inventory::{IncompleteLists, Inventory, Listed, PARALLEL_READS, Scope, complete};
 use crate::model::{Model, ModelId};
 use crate::model_diff::{Training, check_comparable};
 use crate::resource::{Endpoint, Resource, Side};
@@ -79,12 +79,13 @@ pub(crate) async fn check_recorded(
     observer(CheckEvent::Recorded { sources: &sources(&expected) });
     let all = expected.iter().map(|copy| &copy.source).chain(inventory.models()).collect::<Vec<_>>();
     let ids: Vec<_> = expected.iter().map(|copy| &copy.target_id).collect();
-    plan.selection.check_with(&all, &ids, "the target, and no recorded copy,")?;
+    let shown = Shown { models: all, copies: ids, incomplete: vec![(Side::Target, &inventory.incomplete)] };
+    let not_shown = shown.check(&plan.selection, "the target, and no recorded copy,")?;
     let compared = expected.into_iter().filter_map(|copy| {
         let listed = inventory.listed.iter().find(|listed| copy.is_shown_as(listed));
         let models = [Some(&copy.source), listed.map(|listed| &listed.model)];
         let is_meant = plan.selection.picks_pair(models, Some(&copy.target_id));
-        is_meant.then(|| compare(target, copy, listed.cloned()))
+        is_meant.then(|| compare(target, &inventory.incomplete, copy, listed.cloned()))
     });
     let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
     let others = inventory.listed.iter().filter(|listed| plan.selection.picks(&listed.model) && !plan.knows(listed));
@@ -93,6 +94,7 @@ pub(crate) async fn check_recorded(
         observer(CheckEvent::NotReady { side: Side::Target, count: not_ready.len() });
     }
     comparisons.extend(others.into_iter().map(|listed| Comparison::only_on_target(listed.clone())));
+    comparisons.extend(not_shown);
     Ok(Checked { comparisons, target_time: target.service_time().or(time) })
 }
 
@@ -139,9 +141,15 @@ impl RecordedCopy {
     }
 }
 
-async fn compare(target: &Client<'_>, copy: &RecordedCopy, listed: Option<Listed>) -> Comparison {
+async fn compare(
+    target: &Client<'_>,
+    incomplete: &IncompleteLists,
+    copy: &RecordedCopy,
+    listed: Option<Listed>,
+) -> Comparison {
     let Some(listed) = listed else {
-        return copy.comparison(None, Verdict::OnlyOnSource);
+        let key = (copy.source.kind, copy.version);
+        return copy.comparison(None, missing(Side::Target, incomplete, key, Verdict::OnlyOnSource));
     };
     let shown = listed.model.clone();
     let verdict = if listed.model.readiness.is_unusable() {

@@ -59,6 +59,12 @@ impl Selection {
         matches!(self, Self::Ids(_)) && self.picks(model)
     }
 
+    /// The ids that none of these models and copies has.
+    pub(crate) fn unknown<'i>(ids: &'i [ModelId], models: &[&Model], copies: &[&ModelId]) -> Vec<&'i ModelId> {
+        let is_known = |id: &ModelId| models.iter().any(|model| model.id == *id) || copies.contains(&id);
+        ids.iter().filter(|id| !is_known(id)).collect()
+    }
+
     /// Refuses a selection with an id or a pattern that none of these models has.
     ///
     /// # Errors
@@ -74,10 +80,7 @@ impl Selection {
     pub(crate) fn check_with(&self, models: &[&Model], copies: &[&ModelId], on: &str) -> Result<(), Error> {
         let nothing = match self {
             Self::Ids(ids) => {
-                let is_unknown = |id: &&ModelId| {
-                    !models.iter().map(|model| &model.id).chain(copies.iter().copied()).any(|known| known == *id)
-                };
-                let unknown: Vec<_> = ids.iter().filter(is_unknown).map(ModelId::as_str).collect();
+                let unknown: Vec<_> = Self::unknown(ids, models, copies).into_iter().map(ModelId::as_str).collect();
                 let named = unknown.join(", ");
                 (!unknown.is_empty()).then(|| format!("there is no model or classifier {named} on {on}"))
             }

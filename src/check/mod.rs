@@ -1,5 +1,6 @@
 //! What a failover would miss: the models of the source beside those of the target.
 
+mod absence;
 mod comparison;
 mod pairing;
 mod sampling;
@@ -15,13 +16,14 @@ use tokio::sync::{OnceCell, SetOnce};
 use crate::api::version::ApiVersion;
 use crate::client::{CallContext, Client, Connection};
 use crate::error::{Error, ErrorKind};
-use crate::inventory::{Inventory, Listed, PARALLEL_READS, complete};
+use crate::inventory::{IncompleteLists, Inventory, Listed, PARALLEL_READS, complete};
 use crate::model::{Kind, Model, ModelId};
 use crate::model_diff::{Training, check_comparable, differences};
 use crate::resource::Side;
 use crate::samples::SampledSource;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use absence::{Shown, missing};
 pub(crate) use comparison::{CheckEvent, Checked, Checks, Comparison, TargetCheck, TargetInventory, Verdict};
 pub(crate) use pairing::CheckPlan;
 use pairing::{Pair, Paired, is_named_by_service, pair};
@@ -88,6 +90,7 @@ struct Source<'a> {
     client: &'a Client<'a>,
     ready: Vec<Listed>,
     not_ready: Vec<NotReady>,
+    incomplete: IncompleteLists,
     /// The models that were read one by one, each once.
     complete: RefCell<BTreeMap<(Kind, ModelId), ReadOnce>>,
     sampled: SampledSource<'a>,
@@ -95,9 +98,10 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn new(client: &'a Client<'a>, inventory: Inventory, targets: usize, observer: CheckObserver<'_>) -> Self {
+        let incomplete = inventory.incomplete.clone();
         let (ready, not_ready) = ready(inventory, Side::Source, &|event: CheckEvent<'_>| observer(None, event));
         let sampled = SampledSource::new(client, targets);
-        Self { client, ready, not_ready, complete: RefCell::default(), sampled }
+        Self { client, ready, not_ready, incomplete, complete: RefCell::default(), sampled }
     }
 
     /// Reads what the list has left out of a model.
@@ -106,6 +110,12 @@ impl<'a> Source<'a> {
         let read = Rc::clone(self.complete.borrow_mut().entry(key).or_default());
         read.get_or_try_init(async || complete(self.client, listed.clone()).await).await.cloned()
     }
+}
+
+/// One target.
+struct Target<'a> {
+    client: &'a Client<'a>,
+    incomplete: IncompleteLists,
 }
 
 impl CheckPlan {
@@ -118,9 +128,13 @@ impl CheckPlan {
         observer: &dyn Fn(CheckEvent<'_>),
     ) -> Result<Checked, Error> {
         let on_source = source.ready.iter().chain(source.not_ready.iter().map(|one| &one.listed));
-        let all: Vec<_> = on_source.chain(&on_target.listed).map(|listed| &listed.model).collect();
-        let known: Vec<_> = self.known_copies.ids().collect();
-        self.selection.check_with(&all, &known, "either resource")?;
+        let incomplete = on_target.incomplete.clone();
+        let shown = Shown {
+            models: on_source.chain(&on_target.listed).map(|listed| &listed.model).collect(),
+            copies: self.known_copies.ids().collect(),
+            incomplete: vec![(Side::Source, &source.incomplete), (Side::Target, &incomplete)],
+        };
+        let not_shown = shown.check(&self.selection, "either resource")?;
         let (on_target, not_ready_on_target) = ready(on_target, Side::Target, observer);
         let left_out = source.not_ready.iter().cloned().chain(not_ready_on_target);
         let (on_source, on_target) = self.without_others(source.ready.clone(), on_target);
@@ -132,14 +146,16 @@ impl CheckPlan {
             let models = [source, target].map(|listed| listed.as_ref().map(|listed| &listed.model));
             self.selection.picks_pair(models, copy_id.as_ref())
         };
+        let target = &Target { client: target, incomplete };
         let compared = pairs.into_iter().filter(is_meant).map(|pair| compare(source, target, pair));
         let mut comparisons: Vec<_> = futures_util::stream::iter(compared).buffered(PARALLEL_READS).collect().await;
         if let Some(samples) = &self.samples {
-            let plan = Sampling { plan: samples, source: &source.sampled, target };
+            let plan = Sampling { plan: samples, source: &source.sampled, target: target.client };
             plan.run(&mut comparisons, observer).await?;
         }
         comparisons.extend(left_out.filter(|one| self.selection.names(&one.listed.model)).map(left_out_one));
-        Ok(Checked { comparisons, target_time: target.service_time() })
+        comparisons.extend(not_shown);
+        Ok(Checked { comparisons, target_time: target.client.service_time() })
     }
 }
 
@@ -187,24 +203,26 @@ fn ready(inventory: Inventory, side: Side, observer: &dyn Fn(CheckEvent<'_>)) ->
     (ready, not_ready.into_iter().map(|listed| NotReady { side, listed }).collect())
 }
 
-async fn compare(source: &Source<'_>, target: &Client<'_>, pair: Pair) -> Comparison {
+async fn compare(source: &Source<'_>, target: &Target<'_>, pair: Pair) -> Comparison {
     let one = pair.source.as_ref().or(pair.target.as_ref());
     let kind = one.map_or(Kind::Model, |one| one.model.kind);
     let mut training = None;
+    let key = |listed: &Listed| (listed.model.kind, listed.version);
+    let not_on_target = |listed, verdict| missing(Side::Target, &target.incomplete, key(listed), verdict);
     let verdict = match (&pair.source, &pair.target, pair.missing()) {
-        (Some(_), Some(on_target), Some(missing)) => {
+        (Some(on_source), Some(on_target), Some(id)) => {
             let other = &on_target.model.id;
-            Verdict::Differs(vec![format!(
-                "the manifest says {missing}, which the target has not: its copy is {other}"
-            )])
+            let what = format!("the manifest says {id}, which the target has not: its copy is {other}");
+            not_on_target(on_source, Verdict::Differs(vec![what]))
         }
         (Some(on_source), Some(on_target), None) => {
-            let (verdict, same) = tell_apart(source, target, on_source, on_target).await;
+            let (verdict, same) = tell_apart(source, target.client, on_source, on_target).await;
             training = same;
             verdict
         }
-        (Some(_), None, _) => Verdict::OnlyOnSource,
-        (None, _, _) => Verdict::OnlyOnTarget,
+        (Some(on_source), None, _) => not_on_target(on_source, Verdict::OnlyOnSource),
+        (None, Some(on_target), _) => missing(Side::Source, &source.incomplete, key(on_target), Verdict::OnlyOnTarget),
+        (None, None, _) => Verdict::OnlyOnTarget,
     };
     // The older one, which the resource with the newer one offers as well.
     let version = [&pair.source, &pair.target].into_iter().flatten().map(|listed| listed.version).min();

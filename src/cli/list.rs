@@ -123,7 +123,7 @@ async fn read(plan: &Plan, console: &Console, cancel: &CancellationToken) -> Res
     console.step(&format!("reading {resource}"));
     let mut inventory = Inventory::read(&client, plan.scope).await?;
     let selection = Selection::Matching(plan.patterns.clone());
-    selection.check(&inventory.models(), resource)?;
+    inventory.check_selection(&selection, resource)?;
     inventory.listed.retain(|listed| selection.picks(&listed.model));
     if inventory.listed.is_empty() && inventory.unreadable == 0 {
         console.note(&format!("{resource} has no custom models and classifiers"));

@@ -257,7 +257,7 @@ impl<'a> Batch<'a> {
             (self.observer)(BatchEvent::Unreadable { count: inventory.unreadable });
         }
         let source = client.label();
-        selection.check(&inventory.models(), &source.to_string())?;
+        inventory.check_selection(selection, &source.to_string())?;
         let selected = inventory.listed.into_iter().filter(|listed| selection.picks(&listed.model));
         let (staging, selected): (Vec<_>, Vec<_>) = selected.partition(|listed| is_staging(&listed.model.id));
         if !staging.is_empty() {

@@ -219,3 +219,24 @@ fn a_source_that_hangs_and_a_target_that_hangs_end_the_check_at_its_timeout() {
     run(&mut command).expect(7, &[]);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_target_with_an_unreadable_entry_does_not_lack_a_recorded_copy() {
+    let backup = Backup::new();
+    for (collection, id, field) in [
+        (Collection::DocumentModels, "invoices-v4.0-1".to_owned(), "/modelId"),
+        (Collection::DocumentClassifiers, "classifier-v4.0-1".to_owned(), "/classifierId"),
+        (Collection::CustomModels, backup.ids()[&backup.pair.custom_model()].clone(), "/modelInfo/modelId"),
+    ] {
+        let before = backup.pair.emulator.get(TARGET, collection, &id).unwrap();
+        backup.pair.set(TARGET, collection, &id, field, json!(7));
+        let why = ["the list of the target does not show it", "1 unread"];
+        for output in [backup.check_target(&[]), backup.check(&[])] {
+            let output = output.expect(9, &why);
+            assert_eq!(output.stdout.lines().filter(|line| line.starts_with('!')).count(), 1, "{output:#?}");
+            assert_eq!(output.stdout.lines().filter(|line| line.starts_with('=')).count(), 4, "{output:#?}");
+        }
+        backup.pair.emulator.put(TARGET, collection, &id, before);
+    }
+    backup.check_target(&[]).expect(0, &["5 same"]);
+}

@@ -287,3 +287,61 @@ fn a_v2_1_model_is_not_copied_again_while_an_entry_of_the_list_cannot_be_read() 
         run(&mut command(&source.uri(), &target.uri(), &arguments)).expect(1, &[error]);
     }
 }
+
+/// A list in which the entry of one model cannot be read.
+fn list_with_unreadable(version: Version, ids: &[&str]) -> ResponseTemplate {
+    let field = if version.is_v2_1() { "modelList" } else { "value" };
+    let models = ids.iter().map(|id| Model::list_entry(version, id));
+    let models: Vec<_> = models.chain([json!({"modelId": 7})]).collect();
+    reply(200).set_body_json(json!({field: models}))
+}
+
+#[test]
+fn a_list_of_any_version_with_an_unreadable_entry_proves_no_absence() {
+    on_every_version(|version| {
+        let full = resource_of(version, move || list_of(version, &[MODEL]));
+        let (full, incomplete) = (full.uri(), resource_of(version, move || list_with_unreadable(version, &[])));
+        let scope = ["--api-version", version.number, "--kind", "model"];
+        let check = |source: &str, target: &str, arguments: &[&str]| {
+            run(&mut command(source, target, &[&["check"], &scope[..], arguments].concat()))
+        };
+        let (line, other) = (format!("! model {MODEL}\n"), "33f4d42c-cd2f-4e74-b990-a1aeafab5a50");
+        let why = |side| format!("the list of the {side} does not show it, and has entries in an unknown format");
+        for selected in [&[][..], &[MODEL]] {
+            let output = check(&full, &incomplete.uri(), selected).expect(9, &[&why("target"), "1 unread"]);
+            assert_eq!(output.stdout, line, "{selected:?}");
+            let output = check(&incomplete.uri(), &full, selected).expect(9, &[&why("source"), "1 unread"]);
+            assert_eq!(output.stdout, line, "{selected:?}");
+        }
+        let output = check(&incomplete.uri(), &full, &["--output", "json"]).expect(9, &[]);
+        assert_eq!((&output.json()["sign"], &output.json()["verdict"]), (&json!("!"), &json!("unread")));
+        // A model that was asked for by its id, and that neither side shows.
+        let output = check(&full, &incomplete.uri(), &[other]).expect(9, &[&why("target"), "1 unread"]);
+        assert_eq!(output.stdout, format!("! model {other}\n"));
+        let json = check(&full, &incomplete.uri(), &[other, "--output", "json"]).expect(9, &[]).json();
+        assert_eq!((&json["copyId"], &json["source"]["modelId"]), (&json!(other), &Value::Null));
+        check(&full, &incomplete.uri(), &["--include", "zz*"]).expect(9, &["in an unknown format"]);
+    });
+}
+
+#[test]
+fn only_the_kind_and_version_of_an_incomplete_list_are_unknown() {
+    let full = resource(|_, _| None);
+    let custom = "eccc3f13-8289-4020-ba16-9f1d1374e96f";
+    for (incomplete, signs) in [(MODELS, "!++"), (CLASSIFIERS, "++!"), (CUSTOM_MODELS, "+!+")] {
+        let target = resource(move |path, request| {
+            let is_summary = request.url.query().is_some_and(|query| query.contains("op=summary"));
+            let is_list = [MODELS, CLASSIFIERS, CUSTOM_MODELS].contains(&path) && !is_summary;
+            let field = if path == CUSTOM_MODELS { "modelList" } else { "value" };
+            let entries = if path == incomplete { json!([{"modelId": 7}]) } else { json!([]) };
+            is_list.then(|| reply(200).set_body_json(json!({field: entries})))
+        });
+        let output = run(&mut command(&full.uri(), &target.uri(), &["check"])).expect(9, &["in an unknown format"]);
+        let sign = |id: &str| output.stdout.lines().find(|line| line.ends_with(id)).unwrap().chars().next().unwrap();
+        let found: String = ["invoices", custom, "sorter"].map(sign).into_iter().collect();
+        assert_eq!(found, signs, "{incomplete}: {output:#?}");
+        // An id that a v2.1 model cannot have.
+        let code = if incomplete == CUSTOM_MODELS { 5 } else { 9 };
+        run(&mut command(&full.uri(), &target.uri(), &["check", "nope"])).expect(code, &["nope"]);
+    }
+}

@@ -8,6 +8,7 @@ use crate::cli::json;
 use crate::cli::samples;
 use crate::cli::screen::stdout_width;
 use crate::error::Error;
+use crate::model::ModelId;
 use crate::resource::Resource;
 
 use super::args::CheckArgs;
@@ -188,9 +189,10 @@ fn text_line(target: &str, one: &Comparison, width: Option<usize>) -> String {
     format!("{label}{id} {copy}")
 }
 
-/// The id on the source, else the id on the target.
+/// The id on the source, else the id on the target, else the one that was asked for.
 fn id(one: &Comparison) -> &str {
-    one.source.as_ref().or(one.target.as_ref()).map_or("", |model| model.id.as_str())
+    let model = one.source.as_ref().or(one.target.as_ref());
+    model.map(|model| &model.id).or(one.copy_id.as_ref()).map_or("", ModelId::as_str)
 }
 
 fn name(one: &Comparison) -> String {
