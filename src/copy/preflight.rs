@@ -32,7 +32,8 @@ pub(super) struct SourceModel {
     pub(super) kind: Kind,
     /// The version to copy with.
     pub(super) version: ApiVersion,
-    /// The version that shows it. A comparison must read the other model with the same version.
+    /// The version that shows it, and that the target offers as far as it was asked. A comparison must read the other model
+    /// with the same version.
     pub(super) shown_by: ApiVersion,
     /// The model, where the source shows it.
     pub(super) model: Option<Model>,
@@ -136,6 +137,23 @@ impl Job<'_> {
             Some(ListEntry::Missing) => TargetId::NotListed(id.clone()),
             None => self.look_up_target_for(&source, id).await?,
         };
+        if matches!(target, TargetId::Unseen(_)) && source.shown_by != source.version {
+            return self.preflight_with_own_version(source).await;
+        }
+        Ok(Preflight { source, target })
+    }
+
+    /// Reads both sides with the version that trained the model: the target may not offer a newer one, and what is compared
+    /// must be read with the same version.
+    async fn preflight_with_own_version(&self, source: SourceModel) -> Result<Preflight, Error> {
+        let SourceModel { version, kind, .. } = source;
+        let of_source = self.look_up(self.cx.source, version, kind, &source.id);
+        let of_target = self.look_up_target(version, kind, self.plan.new_model_id());
+        let (shown, target) = tokio::try_join!(of_source, of_target)?;
+        let source = match shown {
+            Lookup::Found(model) => SourceModel { shown_by: version, model: Some(model), ..source },
+            Lookup::Absent(_) | Lookup::Inconclusive => source,
+        };
         Ok(Preflight { source, target })
     }
 
@@ -145,11 +163,7 @@ impl Job<'_> {
             self.check_target(source.version).await?;
             return Ok(TargetId::ByService);
         }
-        let target = self.look_up_target(source.shown_by, source.kind, id).await?;
-        if matches!(target, TargetId::Unseen(_)) && source.shown_by != source.version {
-            return self.look_up_target(source.version, source.kind, id).await;
-        }
-        Ok(target)
+        self.look_up_target(source.shown_by, source.kind, id).await
     }
 
     /// The model to copy, as the source shows it.

@@ -96,6 +96,8 @@ mod refused_credentials;
 mod release;
 #[cfg(all(unix, feature = "emulator"))]
 mod replace;
+#[cfg(feature = "emulator")]
+mod replace_faults;
 mod replay;
 #[cfg(feature = "emulator")]
 mod samples;

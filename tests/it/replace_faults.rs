@@ -1,0 +1,59 @@
+//! `--if-exists replace` and `skip` on resources that answer some requests in another way than the emulator.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use frcopy::emulator::Collection;
+
+use crate::support::emulated_pair::{EmulatedPair, TARGET};
+use crate::support::raw_server::{forwarded, read_request, serve_each};
+use crate::support::{CommandOutput, run};
+
+/// The answer of a gateway in front of a resource whose region does not offer the API version.
+const NOT_OFFERED: &str = r#"{"error":{"code":"404","message":"Resource not found"}}"#;
+
+fn answer(status: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .into()
+}
+
+/// Starts a proxy in front of the target. It answers those requests by itself for whose first line `answer` has an answer.
+fn proxied(pair: &EmulatedPair, answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> String {
+    let server: SocketAddr =
+        pair.emulator.resources()[TARGET].endpoint.strip_prefix("http://").unwrap().parse().unwrap();
+    let address = serve_each(move |mut client| {
+        let Some(request) = read_request(&mut client) else { return };
+        let own = answer(request.lines().next().unwrap());
+        let _ = client.write_all(&own.unwrap_or_else(|| forwarded(server, &request)));
+    });
+    format!("http://{address}")
+}
+
+/// Runs `frcopy copy` over a proxy in front of the target.
+fn copy_over(pair: &EmulatedPair, endpoint: &str, arguments: &[&str]) -> CommandOutput {
+    let mut command = pair.command(&[&["copy", "--poll-interval=20ms"], arguments].concat());
+    run(command.env("FRCOPY_TARGET_ENDPOINT", endpoint))
+}
+
+fn only_model_on_target(pair: &EmulatedPair) -> String {
+    let ids = Vec::from_iter(pair.ids(TARGET, Collection::DocumentModels));
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    ids.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_model_is_replaced_on_a_target_that_does_not_offer_the_newest_version() {
+    for id in ["invoices-v3.0-1", "invoices-v3.1-1"] {
+        let pair = EmulatedPair::new(1);
+        pair.copy(&[id]).expect(0, &[]);
+        pair.retrain(id);
+        let is_newest = |line: &str| line.contains("api-version=2024-11-30");
+        let endpoint = proxied(&pair, move |line| is_newest(line).then(|| answer("404 Not Found", NOT_OFFERED)));
+        copy_over(&pair, &endpoint, &["--if-exists=skip", id]).expect(6, &["has another model"]);
+        copy_over(&pair, &endpoint, &["--if-exists=replace", "--dry-run", id]).expect(0, &["would replace"]);
+        copy_over(&pair, &endpoint, &["--if-exists=replace", id]).expect(0, &["replaced "]);
+        assert_eq!(only_model_on_target(&pair), id);
+        copy_over(&pair, &endpoint, &["--if-exists=replace", "--include", id]).expect(0, &["1 already there"]);
+        pair.run(&["check", id]).expect(0, &["1 same"]);
+    }
+}
