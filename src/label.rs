@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::resource_name::ResourceName;
+use crate::text::needs_escape;
 
 /// How messages and printed commands name a resource and its settings: by its name, or by its side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,14 +125,27 @@ pub(crate) fn name_options<'l>(resources: impl IntoIterator<Item = (&'static str
     options + &config_option.map(|option| format!(" {option}")).unwrap_or_default()
 }
 
-/// A text as one word of a shell command.
+/// A text as one word of a shell command, which stays the same where it is printed: neither `##`, which a CI system may
+/// obey, nor a character that controls a terminal is in it.
 #[must_use]
 pub(crate) fn in_shell(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:\\".contains(c);
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:".contains(c);
     match () {
-        () if !text.is_empty() && text.chars().all(is_plain) && !text.contains('\\') => text.to_owned(),
-        () if cfg!(windows) => format!("\"{text}\""),
-        () => format!("'{}'", text.replace('\'', r"'\''")),
+        () if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
+        () if cfg!(windows) => format!("\"{}\"", text.replace("##", "#\"#\"")),
+        () => format!("'{}'", text.chars().map(in_quotes).collect::<String>().replace("##", "#'#'")),
+    }
+}
+
+/// A character between the single quotes of a shell.
+fn in_quotes(c: char) -> String {
+    match c {
+        '\'' => r"'\''".into(),
+        c if needs_escape(c) => {
+            let bytes: Vec<_> = c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("\\{byte:03o}")).collect();
+            format!("'$'{}''", bytes.concat())
+        }
+        c => c.into(),
     }
 }
 
@@ -157,5 +171,16 @@ mod tests {
         assert_eq!(in_shell("/etc/frcopy/config.toml"), "/etc/frcopy/config.toml");
         assert_eq!(in_shell("/my files/it's"), r"'/my files/it'\''s'");
         assert_eq!(in_shell("~/$x"), "'~/$x'");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_would_be_changed_where_it_is_printed_is_escaped() {
+        for path in ["/a##b###c", "/a\n::error::b", "/it's ##\u{200b}\u{1b}[1m'"] {
+            let word = in_shell(path);
+            assert_eq!(crate::text::clean_line(&word), word);
+            let bash = std::process::Command::new("bash").args(["-c", &format!("printf %s {word}")]).output().unwrap();
+            assert_eq!(String::from_utf8(bash.stdout).unwrap(), path, "{word}");
+        }
     }
 }

@@ -56,18 +56,46 @@ impl Serialize for UntrustedText {
 
 /// Makes text fit for a terminal, a log and a CI system; see [`UntrustedText`].
 pub(crate) fn sanitize(text: &str) -> String {
-    let mut clean = String::new();
-    for c in text.chars().take(MAX_SHOWN) {
-        if c == '#' && clean.ends_with('#') {
-            clean.push(' ');
-        }
-        clean.push(if c.is_control() || is_invisible(c) { ' ' } else { c });
-    }
-    let mut clean = clean.trim().to_owned();
+    let shown = text.chars().take(MAX_SHOWN).map(|c| if needs_escape(c) { ' ' } else { c });
+    let mut clean = without_double_signs(shown).trim().to_owned();
     if text.chars().nth(MAX_SHOWN).is_some() {
         clean.push('…');
     }
     clean
+}
+
+/// Makes a line of our own fit for a terminal, a log and a CI system: it may repeat an argument, or a value of a file.
+///
+/// GitHub Actions obeys `::error::` at the start of a line, Azure Pipelines `##vso[…]` anywhere in it.
+pub(crate) fn clean_line(text: &str) -> String {
+    without_commands(&text.replace(|c| needs_escape(c) && c != '\t', " "))
+}
+
+/// Makes a text of our own fit for them that has line breaks of its own.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.split('\n').map(clean_line).collect::<Vec<_>>().join("\n")
+}
+
+/// A line without the commands of CI systems.
+pub(crate) fn without_commands(line: &str) -> String {
+    let line = without_double_signs(line.chars());
+    if line.trim_start().starts_with("::") { line.replacen("::", ": :", 1) } else { line }
+}
+
+/// Breaks up each `##`.
+fn without_double_signs(text: impl Iterator<Item = char>) -> String {
+    text.fold(String::new(), |mut clean, c| {
+        if c == '#' && clean.ends_with('#') {
+            clean.push(' ');
+        }
+        clean.push(c);
+        clean
+    })
+}
+
+/// Whether a character controls a terminal, or changes the line that it stands in.
+pub(crate) fn needs_escape(c: char) -> bool {
+    c.is_control() || is_invisible(c)
 }
 
 /// Characters that are not control characters and still rewrite the line that they stand in.
@@ -105,6 +133,13 @@ mod tests {
         for shown in shown {
             assert!(!shown.contains(['\u{1b}', '\r', '\n', '\u{202e}']) && !shown.contains("##"), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_line_of_our_own_keeps_its_tabs_and_its_margin_and_loses_commands() {
+        assert_eq!(clean_line("  a\tb\n::error::x ###vso[y]\u{202e}"), "  a\tb ::error::x # # #vso[y] ");
+        assert_eq!(clean_line(" ::error::x"), " : :error::x");
+        assert_eq!(clean_lines("a\n::error::x\n\n"), "a\n: :error::x\n\n");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{json, status};
 use crate::redactor::MIN_SECRET_LEN;
+use crate::text::{clean_lines, needs_escape};
 
 /// GitHub rejects the summary of a step if it is larger than 1 MiB.
 const MAX_SUMMARY: usize = 512 * 1024;
@@ -44,7 +45,7 @@ impl Ci {
     }
 
     fn annotate(&self, level: &str, message: &str) {
-        let message = escape(self, message);
+        let message = escape(self, &clean_lines(message));
         print(&match self {
             Self::GitHub { .. } => format!("::{level} title=frcopy::{message}"),
             Self::AzurePipelines { .. } => format!("##vso[task.logissue type={level}]{message}"),
@@ -292,7 +293,7 @@ fn escape_markdown(text: &str) -> String {
         if "\\`*_{}[]<>()#+!|~@&$".contains(c) {
             escaped.push('\\');
         }
-        escaped.push(if c.is_control() { ' ' } else { c });
+        escaped.push(if needs_escape(c) { ' ' } else { c });
     }
     escaped
 }

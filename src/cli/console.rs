@@ -10,7 +10,6 @@ use crate::error::{Error, ErrorKind};
 use crate::model::{Model, ModelId};
 use crate::operation::{OperationStatus, OperationUrl};
 use crate::resource::Side;
-use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -133,7 +132,7 @@ pub(super) struct CopyReporter<'c> {
 /// Where a copy shows its progress.
 enum Progress {
     /// In the spinner: it is the only copy.
-    Spinner(ProgressBar),
+    Spinner,
     /// In a line of the batch, which asks for it.
     Row(RefCell<RowState>),
 }
@@ -164,7 +163,7 @@ impl Console {
 
     /// The reporter of a command's only copy.
     pub(super) fn copy_reporter(&self, sides: SideNames) -> CopyReporter<'_> {
-        self.reporter_on(sides, None, Progress::Spinner(self.screen.spinner().clone()))
+        self.reporter_on(sides, None, Progress::Spinner)
     }
 
     /// The reporter of one of several copies.
@@ -190,8 +189,7 @@ impl Console {
 
     /// Removes the moving lines.
     pub(super) fn finish(&self) {
-        self.screen.set_rows(&[]);
-        self.screen.spinner().finish_and_clear();
+        self.screen.finish();
     }
 
     /// Runs `print` while the moving lines are paused.
@@ -202,7 +200,7 @@ impl Console {
     /// Reports a step: in the spinner on a terminal, else as a line.
     pub(super) fn step(&self, text: &str) {
         if self.screen.is_animated() {
-            self.screen.spinner().set_message(text.to_owned());
+            self.screen.show(text);
         } else {
             self.note(text);
         }
@@ -211,7 +209,7 @@ impl Console {
     /// Shows progress on a terminal, and nothing elsewhere.
     pub(super) fn progress(&self, text: &str) {
         if self.screen.is_animated() {
-            self.screen.spinner().set_message(text.to_owned());
+            self.screen.show(text);
         }
     }
 
@@ -239,9 +237,9 @@ impl Console {
     }
 
     /// Shows moving lines and the total below them. Without a terminal nothing is printed.
-    pub(super) fn set_lines(&self, rows: &[String], total: String) {
+    pub(super) fn set_lines(&self, rows: &[String], total: &str) {
         self.screen.set_rows(rows);
-        self.screen.spinner().set_message(total);
+        self.screen.show(total);
     }
 
     /// Whether there are moving lines.
@@ -377,7 +375,7 @@ impl CopyReporter<'_> {
 
     fn set_progress(&self, text: String) {
         match &self.progress {
-            Progress::Spinner(bar) => bar.set_message(text),
+            Progress::Spinner => self.console.screen.show(&text),
             Progress::Row(row) => drop(row.replace(RowState { text, ..RowState::default() })),
         }
     }
@@ -385,9 +383,9 @@ impl CopyReporter<'_> {
     /// Notes that the copy waits. A single copy shows it only if the time is known.
     fn waiting(&self, version: ApiVersion, until: Option<Instant>) {
         match &self.progress {
-            Progress::Spinner(bar) => {
+            Progress::Spinner => {
                 if let Some(until) = until {
-                    bar.set_message(next_start(version, until));
+                    self.console.screen.show(&next_start(version, until));
                 }
             }
             Progress::Row(row) => {
@@ -402,7 +400,7 @@ impl CopyReporter<'_> {
     /// What the copy does, if it is one of several.
     pub(super) fn row(&self) -> RowState {
         match &self.progress {
-            Progress::Spinner(_) => RowState::default(),
+            Progress::Spinner => RowState::default(),
             Progress::Row(row) => row.borrow().clone(),
         }
     }

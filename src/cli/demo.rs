@@ -1,6 +1,5 @@
 //! `frcopy demo`: copies two models between two emulated resources, and prints each request.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +14,7 @@ use crate::resource::{Resource, Side, TargetAddress};
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
 
+use super::json::print_line as say;
 use super::{console, exit_code, runner, screen};
 
 /// How long a copy takes: long enough to see the polls.
@@ -144,11 +144,6 @@ fn shortened(path: &str, columns: usize) -> String {
 fn verdict(report: &Report) -> String {
     let id = report.target_model_id.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("The copy {id} is ready after {:.1} s.", report.elapsed.as_secs_f64())
-}
-
-/// Prints a line. A closed pipe is no error.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -13,10 +13,10 @@ use super::args::Format;
 use super::ci::Results;
 use super::config::ConfigArgs;
 use super::console::{self, Console, Verbosity};
-use super::error_text::wrapped;
 use super::input::{Environment, parse, parse_timeout, process_environment};
 use super::screen::stdout_width;
 use super::side::{SideSettings, Sides, SourceArgs, TargetAddressArgs, TargetArgs, both_from_stdin};
+use super::wrapping::wrapped;
 use super::{ci, exit_code, json, runner};
 
 /// The least columns for the details of a check, on a narrow terminal.

@@ -3,7 +3,7 @@
 //! JSON fields are only ever added. A value that is not known is null. `frcopy help json` describes every field.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
@@ -17,6 +17,7 @@ use crate::model::{Model, ModelId, Readiness};
 use crate::prune::{Leftover, Origin, Pruned};
 use crate::resource::{Endpoint, Resource};
 use crate::resource_name::ResourceName;
+use crate::text::{clean_lines, needs_escape};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -26,21 +27,21 @@ use super::status::status;
 /// Writes one line to stdout.
 pub(super) fn print_line(line: &str) {
     let mut stdout = io::stdout().lock();
-    record(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+    record(writeln!(stdout, "{}", clean_lines(line)).and_then(|()| stdout.flush()));
 }
 
 /// Writes many lines to stdout.
 pub(super) fn print_lines(lines: impl Iterator<Item = String>) {
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     for line in lines {
-        if let Err(error) = writeln!(stdout, "{line}") {
+        if let Err(error) = writeln!(stdout, "{}", clean_lines(&line)) {
             return record(Err(error));
         }
     }
     record(stdout.flush());
 }
 
-/// Writes a whole text to stdout.
+/// Writes a whole text to stdout that repeats no value of others.
 pub(super) fn print_document(text: &[u8]) {
     let mut stdout = io::stdout().lock();
     record(stdout.write_all(text).and_then(|()| stdout.flush()));
@@ -65,7 +66,21 @@ fn record(written: io::Result<()>) {
 
 /// Serialises a line. Strings and numbers cannot fail to be serialised.
 pub(super) fn line(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    escaped(&serde_json::to_string(value).unwrap_or_default())
+}
+
+/// The same JSON, with escapes for what controls a terminal, and for `##`, with which Azure Pipelines' commands begin.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if needs_escape(c) || (c == '#' && text.ends_with('#')) {
+            // Writing to a string cannot fail.
+            let _ = c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(text, "\\u{unit:04x}"));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Text as it is shown.
@@ -389,4 +404,18 @@ pub(super) fn authorization(status: &'static str, file: &AuthorizationFile, name
         },
         expires_at: date(authorization.expires),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_no_command_and_keeps_its_meaning() {
+        let value = "a###b\u{9b}\u{e0041}\n::error::";
+        let json = line(&value);
+        assert_eq!(json, r#""a#\u0023#b\u009b\udb40\udc41\n::error::""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
+        assert_eq!(clean_lines(&json), json);
+    }
 }

@@ -47,8 +47,8 @@ mod status;
 mod table;
 mod usage_error;
 mod wait;
+mod wrapping;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -132,8 +132,8 @@ fn parse() -> Result<Cli, ExitCode> {
             publish_usage_error(&error.to_string());
             return Code::Settings.into();
         }
-        let text = without_keys(&error.render().ansi().to_string());
-        let _ = write!(anstream::stderr(), "{text}");
+        let error = usage_error::with_clean_values(error);
+        screen::print_coloured(&without_keys(&error.render().ansi().to_string()));
         let text = without_keys(&error.render().to_string());
         ci::error(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
         publish_usage_error(&text);

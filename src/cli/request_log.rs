@@ -33,7 +33,7 @@ impl Subscriber for RequestLog {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
-        self.screen.print(&line.0.replace(char::is_control, " "));
+        self.screen.print(&line.0);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

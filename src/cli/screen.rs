@@ -4,10 +4,16 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anstyle::Style;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::wrapping::wrapped;
+use crate::text::{clean_line, without_commands};
 
 /// The number of lines of a terminal that does not tell it.
 const FALLBACK_HEIGHT: usize = 24;
+/// A narrower terminal gets lines of this width all the same.
+const MIN_WIDTH: usize = 30;
 
 /// Stderr. Writing a line pauses the moving lines, so that they do not mix.
 #[derive(Clone)]
@@ -30,9 +36,15 @@ impl Screen {
         screen
     }
 
-    /// The last moving line, which belongs to the whole command.
-    pub(super) fn spinner(&self) -> &ProgressBar {
-        &self.spinner
+    /// Shows a text in the last moving line, which belongs to the whole command.
+    pub(super) fn show(&self, text: &str) {
+        self.spinner.set_message(clean_line(text));
+    }
+
+    /// Removes the moving lines.
+    pub(super) fn finish(&self) {
+        self.set_rows(&[]);
+        self.spinner.finish_and_clear();
     }
 
     /// Shows these moving lines above the spinner.
@@ -40,6 +52,7 @@ impl Screen {
         if !self.is_animated() {
             return;
         }
+        let texts: Vec<_> = texts.iter().map(|text| clean_line(text)).collect();
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         while rows.len() > texts.len() {
             let Some(row) = rows.pop() else { break };
@@ -53,7 +66,7 @@ impl Screen {
             );
             rows.push(row);
         }
-        for (row, text) in rows.iter().zip(texts).filter(|(row, text)| row.message() != **text) {
+        for (row, text) in rows.iter().zip(&texts).filter(|(row, text)| row.message() != **text) {
             row.set_message(text.clone());
         }
     }
@@ -91,9 +104,34 @@ pub(super) fn stdout_width() -> Option<usize> {
     console::Term::stdout().size_checked().map(|(_, columns)| columns.into())
 }
 
-/// Writes a line to stderr, with colours if stderr shows them. A stderr without a reader does not stop a copy.
+/// Writes a line to stderr. It may repeat arguments and values of files as they came.
 pub(super) fn print(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    write(&clean_line(text));
+}
+
+/// Writes a line behind a coloured label, and wraps it on a terminal.
+pub(super) fn print_labelled(label: &str, style: Style, text: &str) {
+    let text = clean_line(text);
+    let indent = label.len() + 2;
+    let text = terminal_width().map_or_else(|| text.clone(), |width| wrapped(&text, indent, width));
+    write(&format!("{style}{label}:{style:#} {text}"));
+}
+
+/// Writes lines that have colours already.
+pub(super) fn print_coloured(text: &str) {
+    write(&text.trim_end().lines().map(without_commands).collect::<Vec<_>>().join("\n"));
+}
+
+/// Every text for people goes through here, with colours if stderr shows them. A stderr without a reader does not stop a
+/// copy.
+fn write(clean: &str) {
+    let _ = writeln!(anstream::stderr(), "{clean}");
+}
+
+/// The width of the terminal that stderr is; none for a file or a pipe, whose lines are not wrapped.
+fn terminal_width() -> Option<usize> {
+    let columns = io::stderr().is_terminal().then(|| console::Term::stderr().size_checked())?;
+    columns.map(|(_, columns)| usize::from(columns).max(MIN_WIDTH))
 }
 
 /// `NO_COLOR`, `CI` and `TERM=dumb` turn moving lines off.

@@ -7,6 +7,7 @@ use crate::error::Error;
 
 use super::input::without_keys;
 use super::nearest::nearest;
+use crate::text::clean_line;
 
 /// The error in frcopy's own form, if clap's text is not clear enough. `arguments` are those of the command line.
 pub(super) fn of_clap(error: &clap::Error, cli: &Command, arguments: &[String]) -> Option<Error> {
@@ -40,6 +41,24 @@ pub(super) fn of_clap(error: &clap::Error, cli: &Command, arguments: &[String]) 
         }
         _ => None,
     }
+}
+
+/// The same error, with values of the command line that keep to their line.
+pub(super) fn with_clean_values(mut error: clap::Error) -> clap::Error {
+    let clean: Vec<_> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, ContextValue::String(clean_line(text)))),
+            ContextValue::Strings(texts) => {
+                Some((kind, ContextValue::Strings(texts.iter().map(|text| clean_line(text)).collect())))
+            }
+            _ => None,
+        })
+        .collect();
+    for (kind, value) in clean {
+        error.insert(kind, value);
+    }
+    error
 }
 
 /// What is probably meant by an option that a command does not have.

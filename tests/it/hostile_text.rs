@@ -167,3 +167,81 @@ fn a_status_is_a_verdict_only_as_the_service_documents_it() {
         }
     });
 }
+
+/// Text that a person or a script may pass on from elsewhere.
+const HOSTILE_ARGUMENT: &str = "x\n::error::boom\r\n\u{1b}[31m##vso[task.setvariable variable=PATH]/evil\u{202e}";
+
+#[test]
+fn no_argument_is_repeated_raw() {
+    let argument = HOSTILE_ARGUMENT;
+    let option = format!("--{argument}");
+    for arguments in [
+        &["copy", "a", "--include", argument][..],
+        &["copy", argument],
+        &["copy", "a", "--tag", argument],
+        &["copy", "a", "--timeout", argument],
+        &["copy", "a", "--output", argument],
+        &["copy", "a", "--jobs", argument],
+        &["copy", "a", "--source-auth", argument],
+        &["copy", "a", "--source-account", argument],
+        &["copy", "a", "--source-key-file", argument],
+        &["copy", "a", "--source-endpoint", argument],
+        &["copy", "a", "--api-version", argument],
+        &["copy", "a", "--manifest", argument, "--source-endpoint", "https://a.example"],
+        &["copy", "a", "--authorization", argument],
+        &["copy", "--from-file", argument],
+        &["copy", "a", "--from", argument],
+        &["copy", "a", "--from", "east", "--config", argument],
+        &["copy", "a", option.as_str()],
+        &["copy", "a", "--to", "a", "b", argument],
+        &["list", argument],
+        &["authorize", "a", "--out", argument, "--target-endpoint", "https://a.example"],
+        &["explain", argument],
+        &["help", argument],
+        &["completions", argument],
+        &[argument],
+        &[option.as_str()],
+    ] {
+        in_each_environment(|| {
+            let mut command = frcopy();
+            command.args(arguments);
+            command
+        });
+    }
+}
+
+#[test]
+fn no_value_of_a_file_is_repeated_raw() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let one_line = "::error::x##vso[task.setvariable variable=PATH]/evil";
+    let ids = file("ids", format!("{one_line}\n"));
+    let quoted = json!(HOSTILE_ARGUMENT).to_string();
+    let unknown_field = file("field.toml", format!("[resources.east]\n\"{one_line}\" = 1\n"));
+    let account = format!("[resources.east]\naccount = {quoted}\nresource-group = {quoted}\nkey-from-az = true\n");
+    let account = file("account.toml", account.replace("\\u001b", "\\u0007"));
+    let recorded = json!({"endpoint": "https://a.example", "modelId": HOSTILE_ARGUMENT});
+    let manifest = json!({"schema": "frcopy.manifest/1", "copies": [
+        {"kind": "model", "source": recorded, "target": recorded, "apiVersion": "v4.0", "training": null,
+         "endedAt": null, "verifiedAt": null},
+    ]});
+    let manifest = file("manifest.json", manifest.to_string());
+    for arguments in [
+        &["copy", "--from-file", ids.as_str()][..],
+        &["copy", "a", "--from", "east", "--config", unknown_field.as_str()],
+        &["copy", "a", "--from", "east", "--config", account.as_str()],
+        &["resources", "--config", account.as_str()],
+        &["resources", "--config", account.as_str(), "--output", "json"],
+        &["check", "--target-only", "--manifest", manifest.as_str(), "--target-endpoint", "https://a.example"],
+    ] {
+        in_each_environment(|| {
+            let mut command = frcopy();
+            command.env("FRCOPY_TARGET_KEY", TARGET_KEY).args(arguments);
+            command
+        });
+    }
+}

@@ -199,7 +199,7 @@ impl SharedReporter<'_> {
         if self.console.is_animated() && self.selected_at.get().is_some() {
             let rows = self.rows();
             let total = self.total(&rows);
-            self.console.set_lines(&board::rows(rows, Screen::height()), total);
+            self.console.set_lines(&board::rows(rows, Screen::height()), &total);
             self.drawn.set(Some(Instant::now()));
         }
     }

@@ -7,7 +7,6 @@ mod faults;
 mod generated_file;
 mod settings;
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -347,5 +346,5 @@ fn options(args: &EmulatorArgs) -> Result<Options, Error> {
 fn log(served: &ServedRequest) {
     let ServedRequest { resource, method, path, status, took, is_lost } = served;
     let lost = if *is_lost { " not sent: the connection is closed" } else { "" };
-    let _ = writeln!(io::stderr(), "{resource:<8} {method:<6} {path} {status} {took:.0?}{lost}");
+    console::line(&format!("{resource:<8} {method:<6} {path} {status} {took:.0?}{lost}"));
 }
