@@ -235,6 +235,12 @@ impl Error {
         self.kind == ErrorKind::NotFound && is_final && self.service().is_some()
     }
 
+    /// Whether it is a 404 that is not the service's own.
+    #[must_use]
+    pub(crate) fn is_foreign_404(&self) -> bool {
+        self.is_refusal_of_proxy() && self.http_status == Some(404)
+    }
+
     /// Whether the service may have carried out the request: it was sent, and its answer was lost, was a 503, or was not the
     /// service's own.
     #[must_use]

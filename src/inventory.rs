@@ -185,7 +185,7 @@ impl Inventory {
                 return Err(endless(client, &call, "it has more models than any resource"));
             }
             call = call.with_request(request);
-            page = client.read(&call).await?;
+            page = client.read_decisive(&call).await?;
         }
         if self.unreadable > unreadable_before {
             self.incomplete.0.push((kind, version));
@@ -217,7 +217,7 @@ impl Offers {
         kind: Kind,
     ) -> Result<Option<List>, Error> {
         let call = version.wire().models(kind);
-        let refusal = match client.read(&call).await {
+        let refusal = match client.read_decisive(&call).await {
             Ok(page) if !self.not_offered.contains(&version) => {
                 self.offered.push(version);
                 return Ok(Some((call, page)));
@@ -225,13 +225,14 @@ impl Offers {
             // A list that was left out before is missing after all.
             Ok(_) => return Err(missing_list(client.label(), version, None)),
             Err(error) if error.is_version_not_offered() => error,
+            Err(error) if error.is_foreign_404() => return Err(self.unproven(client, version, error).await),
             Err(error) => return Err(error),
         };
         if !self.is_offered(client, version).await? {
             self.refusal.get_or_insert(refusal);
             return Ok(None);
         }
-        match client.read(&call).await {
+        match client.read_decisive(&call).await {
             Ok(page) => Ok(Some((call, page))),
             Err(error) if error.is_version_not_offered() => {
                 Err(missing_list(client.label(), version, Some(kind)).with_source(error))
@@ -245,13 +246,32 @@ impl Offers {
         if self.offered.contains(&version) || self.not_offered.contains(&version) {
             return Ok(self.offered.contains(&version));
         }
-        match capacity(client, version).await {
+        match client.read_decisive(&version.wire().capacity()).await {
             Ok(_) => self.offered.push(version),
             Err(error) if error.is_version_not_offered() => self.not_offered.push(version),
+            Err(error) if error.is_foreign_404() => return Err(unproven(client.label(), error)),
             Err(error) => return Err(error),
         }
         Ok(self.offered.contains(&version))
     }
+
+    /// The error of a list of which only a 404 came that is not the service's own. It is that 404 where nothing else shows
+    /// that the service answers: then the endpoint may be wrong.
+    async fn unproven(&self, client: &Client<'_>, version: ApiVersion, error: Error) -> Error {
+        let is_answering = !self.offered.is_empty() || !self.not_offered.is_empty();
+        match capacity(client, version).await {
+            Err(other) if !is_answering && other.is_foreign_404() => error,
+            Err(other) if other.is_interrupted() => other,
+            _ => unproven(client.label(), error),
+        }
+    }
+}
+
+/// The error of a resource that answers, but with a 404 that is not its own where a list should be.
+fn unproven(resource: &Label, error: Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("{resource} answers, but does not show all of its lists"))
+        .with_source(error)
+        .with_remedy("run the command again later, and check that no gateway answers instead of the service")
 }
 
 /// The error of a resource that offers a version, but not one of its lists.
@@ -292,7 +312,7 @@ pub(crate) async fn complete(client: &Client<'_>, listed: Listed) -> Result<List
         return Ok(listed);
     }
     let Listed { version, model } = listed;
-    let model = client.read(&version.wire().model(model.kind, &model.id)).await?;
+    let model = client.read_decisive(&version.wire().model(model.kind, &model.id)).await?;
     Ok(Listed { version, model })
 }
 

@@ -155,6 +155,14 @@ impl Client<'_> {
         Ok(self.send(call, RetryPolicy::READ).await?.value)
     }
 
+    /// As [`Client::read`], where a 404 that is not the service's own proves nothing.
+    ///
+    /// # Errors
+    /// As those of [`Client::read`].
+    pub(crate) async fn read_decisive<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
+        Ok(self.send(call, RetryPolicy::DECISIVE).await?.value)
+    }
+
     /// Sends a call once, when the rate limiter allows it. With another token it is sent once more where the first token is
     /// refused: a refused request changed nothing.
     ///

@@ -26,8 +26,8 @@ pub(crate) struct RetryPolicy {
     max_attempts: u32,
     /// Whether an id is reserved or a copy may be running. Then a connection is tried until the end.
     is_reserved: bool,
-    /// Whether to send it again after a 503.
-    repeats_after_503: bool,
+    /// After which answers to send it again.
+    repeats: Repeats,
     /// When to end, if that is before the deadline; for a cleanup also if it is later.
     until: Option<Instant>,
     /// How long after the end a mutating request still waits for its answer.
@@ -38,30 +38,44 @@ pub(crate) struct RetryPolicy {
     is_cleanup: bool,
 }
 
+/// After which answers a request is sent again: each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Repeats {
+    /// A 429: the request was not carried out.
+    AfterRateLimit,
+    /// A 503: it may have been carried out.
+    AfterBusy,
+    /// A 404 that is not the service's own, as if no usable answer had come.
+    AfterForeign404,
+}
+
 impl RetryPolicy {
     /// For reads before a copy: they may be repeated, and the copy can go on without them.
     pub(crate) const READ: Self = Self {
         max_attempts: 3,
         is_reserved: false,
-        repeats_after_503: true,
+        repeats: Repeats::AfterBusy,
         until: None,
         answer_grace: ANSWER_GRACE,
         connect_by: None,
         is_cleanup: false,
     };
+    /// For reads without which the command cannot go on: a 404 that is not the service's own proves nothing.
+    pub(crate) const DECISIVE: Self = Self { repeats: Repeats::AfterForeign404, ..Self::READ };
     /// For the reads that verify a copy: it is there, so the target is asked until the end.
     pub(crate) const VERIFY: Self = Self { max_attempts: u32::MAX, is_reserved: true, ..Self::READ };
     /// For one attempt, which the caller repeats by its own rules.
     pub(crate) const ONCE: Self = Self { max_attempts: 1, ..Self::READ };
     /// For an authorize request. Nothing is reserved yet, so an unreachable resource ends it soon. After a 503 an id may be
     /// reserved.
-    pub(crate) const AUTHORIZE: Self = Self { repeats_after_503: false, ..Self::ONCE };
+    pub(crate) const AUTHORIZE: Self = Self { repeats: Repeats::AfterRateLimit, ..Self::ONCE };
     /// For a start request. An id is reserved, so a connection is tried until the deadline. After a 503 the caller looks
     /// first: the copy may have been started.
-    pub(crate) const START: Self = Self { is_reserved: true, repeats_after_503: false, ..Self::ONCE };
+    pub(crate) const START: Self = Self { is_reserved: true, repeats: Repeats::AfterRateLimit, ..Self::ONCE };
 
     /// For an analysis, which is billed: it is not repeated where the service may have carried it out.
-    pub(crate) const ANALYZE: Self = Self { repeats_after_503: false, answer_grace: ANALYSIS_GRACE, ..Self::ONCE };
+    pub(crate) const ANALYZE: Self =
+        Self { repeats: Repeats::AfterRateLimit, answer_grace: ANALYSIS_GRACE, ..Self::ONCE };
 
     /// For a release: whatever the deadline and cancellation say, until a time of its own.
     #[must_use]
@@ -132,7 +146,9 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
         }
         Delivery::Throttled { retry_after } => backoff.max(retry_after.unwrap_or_default()),
         // A 503 may be the answer to a request that had an effect.
-        Delivery::Busy { retry_after } if policy.repeats_after_503 => backoff.max(retry_after.unwrap_or_default()),
+        Delivery::Busy { retry_after } if policy.repeats >= Repeats::AfterBusy => {
+            backoff.max(retry_after.unwrap_or_default())
+        }
         Delivery::Unanswered if attempt.unanswered < policy.max_attempts => backoff,
         Delivery::WrongHost
         | Delivery::Unanswered
@@ -186,27 +202,29 @@ impl Retries {
     /// # Errors
     /// The failure, where there must be no other attempt.
     pub(super) fn wait_after(&mut self, error: Error, on_retry: &dyn Fn(&Error, Duration)) -> Result<Duration, Error> {
-        let is_not_sent = error.delivery() == Delivery::NotSent;
+        let is_foreign = self.policy.repeats >= Repeats::AfterForeign404 && error.is_foreign_404();
+        let delivery = if is_foreign { Delivery::Unanswered } else { error.delivery() };
+        let is_not_sent = delivery == Delivery::NotSent;
         // On a busy machine the wait may end after the deadline. That nothing was sent then hides why it was repeated.
         if let Some(previous) = self.previous.take_if(|_| self.started >= self.deadline && is_not_sent) {
             return Err(previous);
         }
         self.failed += 1;
-        self.unanswered += u32::from(error.delivery() == Delivery::Unanswered);
+        self.unanswered += u32::from(delivery == Delivery::Unanswered);
         // Any answer shows that the resource is reachable again.
         self.unreachable_since = is_not_sent.then(|| self.unreachable_since.unwrap_or(self.started));
         let attempt = Attempt {
-            delivery: error.delivery(),
+            delivery,
             number: self.failed,
             unanswered: self.unanswered,
             unreachable: self.unreachable_since.map_or(Duration::ZERO, |since| since.elapsed()),
             remaining: self.deadline.saturating_duration_since(Instant::now()),
         };
         // A 429 that is not the service's own is like a 503: the caller looks first.
-        let may_repeat = self.policy.repeats_after_503 || !error.is_refusal_of_proxy();
+        let may_repeat = self.policy.repeats >= Repeats::AfterBusy || !error.is_refusal_of_proxy();
         let Some(wait) = wait(attempt, self.policy, jitter()).filter(|_| may_repeat) else {
             // Only the service's own wait is quoted, never the backoff.
-            let is_out_of_quota = matches!(error.delivery(), Delivery::OutOfQuota { .. });
+            let is_out_of_quota = matches!(delivery, Delivery::OutOfQuota { .. });
             let is_told = is_out_of_quota || error.retry_after().is_some_and(|wait| wait >= attempt.remaining);
             return Err(if is_told { with_requested_wait(error) } else { error });
         };

@@ -1,5 +1,7 @@
 //! Lists that are missing, empty, or name a model twice; models that have ended. None of them looks like a success.
 
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+
 use frcopy::emulator::Collection;
 use serde_json::{Value, json};
 use wiremock::{MockServer, Request, ResponseTemplate};
@@ -140,10 +142,8 @@ fn a_model_that_a_list_of_any_version_names_twice_is_selected_once() {
 
 #[test]
 fn a_404_that_passes_is_asked_for_again() {
-    let first = std::sync::atomic::AtomicBool::new(true);
-    let source = resource(move |path, _| {
-        (path == MODELS && first.swap(false, std::sync::atomic::Ordering::SeqCst)).then(not_offered)
-    });
+    let first = AtomicBool::new(true);
+    let source = resource(move |path, _| (path == MODELS && first.swap(false, Ordering::SeqCst)).then(not_offered));
     let output = run(&mut command(&source.uri(), "", &["list", "source", "-q"])).expect(0, &[]);
     assert_eq!(output.stdout.lines().count(), 3, "{output:#?}");
 }
@@ -344,4 +344,47 @@ fn only_the_kind_and_version_of_an_incomplete_list_are_unknown() {
         let code = if incomplete == CUSTOM_MODELS { 5 } else { 9 };
         run(&mut command(&full.uri(), &target.uri(), &["check", "nope"])).expect(code, &["nope"]);
     }
+}
+
+/// An answer that is no more than a 404 for some times, as that of a gateway.
+fn foreign_404(times: isize, then: impl Fn() -> ResponseTemplate + Send + Sync) -> impl Fn() -> ResponseTemplate {
+    let left = AtomicIsize::new(times);
+    move || if left.fetch_sub(1, Ordering::SeqCst) > 0 { reply(404) } else { then() }
+}
+
+#[test]
+fn a_404_for_a_list_that_is_not_the_services_own_is_asked_for_again() {
+    on_every_version(|version| {
+        let full = resource_of(version, move || list_of(version, &[MODEL]));
+        let full = full.uri();
+        let scope = ["check", "--api-version", version.number, "--kind", "model", "--one-way"];
+        let check = |source: &str, target: &str| run(&mut command(source, target, &scope));
+        for times in [1, 2] {
+            let side = || resource_of(version, foreign_404(times, move || list_of(version, &[])));
+            let output = check(&full, &side().uri()).expect(9, &["1 only on the source"]);
+            assert_eq!(output.stdout, format!("+ model {MODEL}\n"));
+            check(&side().uri(), &full).expect(5, &["nothing is selected"]);
+        }
+        let side = resource_of(version, || reply(404));
+        let what = |side| format!("the {side} answers, but does not show all of its lists");
+        check(&full, &side.uri()).expect(7, &[&what("target"), "no error message of the service"]);
+        check(&side.uri(), &full).expect(7, &[&what("source"), "no error message of the service"]);
+    });
+}
+
+#[test]
+fn a_version_is_not_left_out_while_only_one_of_two_answers_is_the_services_own() {
+    let source = resource(|path, request| {
+        let is_summary = request.url.query().is_some_and(|query| query.contains("op=summary"));
+        (path == CUSTOM_MODELS).then(|| if is_summary { reply(404) } else { not_offered() })
+    });
+    let complete = resource(|_, _| None);
+    let what = "the source answers, but does not show all of its lists";
+    run(&mut command(&source.uri(), &complete.uri(), &["check"])).expect(7, &[what]);
+}
+
+#[test]
+fn a_host_that_has_nothing_but_404s_is_no_endpoint() {
+    let (other, complete) = (mock_server(|_| reply(404)), resource(|_, _| None));
+    run(&mut command(&other.uri(), &complete.uri(), &["check"])).expect(5, &["FRCOPY_SOURCE_ENDPOINT"]);
 }
