@@ -109,6 +109,8 @@ pub(super) struct Shared {
     pub(super) target_list: OnceCell<TargetList>,
     /// The copies that the source lists as running, of each version that was asked, read once. Only a dry run needs them.
     running_copies: Mutex<Vec<(ApiVersion, Rc<[ListedCopy]>)>>,
+    /// For each version that was asked: the answer of a target that does not offer it. Only a dry run needs them.
+    pub(super) refused_versions: Mutex<Vec<(ApiVersion, Option<Error>)>>,
     /// Why nothing more is tried on the target. What has reserved an id goes on.
     pub(super) given_up: SetOnce<Error>,
     slots: Semaphore,
@@ -125,6 +127,7 @@ impl Default for Shared {
             source_ids: OnceCell::new(),
             target_list: OnceCell::new(),
             running_copies: Mutex::default(),
+            refused_versions: Mutex::default(),
             given_up: SetOnce::new(),
             slots: Semaphore::new(UNUSED_AUTHORIZATIONS),
             slot_count: Cell::new(UNUSED_AUTHORIZATIONS),

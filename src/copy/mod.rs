@@ -25,6 +25,7 @@ mod guarantees;
 mod if_exists;
 mod journal;
 mod no_such_model;
+mod offers;
 mod plan;
 mod poll;
 mod preflight;

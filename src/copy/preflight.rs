@@ -24,6 +24,14 @@ pub(super) struct Preflight {
     pub(super) target: TargetId,
 }
 
+impl Preflight {
+    /// Whether an answer of the target about its models has shown that it offers the version to copy with.
+    pub(super) fn target_offers_version(&self) -> bool {
+        let is_read = matches!(self.target, TargetId::NotListed(_) | TargetId::Free(_) | TargetId::Taken(_));
+        is_read && self.source.shown_by == self.source.version
+    }
+}
+
 /// The model to copy.
 #[derive(Debug, Clone)]
 pub(super) struct SourceModel {

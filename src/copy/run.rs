@@ -119,12 +119,16 @@ impl Job<'_> {
     pub(super) async fn plan_only(&self, found: Option<SourceModel>) -> Result<(Done, SourceModel), Error> {
         let (action, source) = self.until_given_up(Box::pin(self.prepare(found))).await?;
         let new_id = Some(self.plan.new_model_id().clone());
+        let is_offered = matches!(&action, Action::Copy(preflight) if preflight.target_offers_version());
         let (outcome, target_model_id) = match action {
             Action::Nothing(id) => (Outcome::AlreadyThere, Some(id)),
             Action::Copy(preflight) => (Outcome::WouldCopy, preflight.target.id().cloned()),
             Action::Replace(replacement) if replacement.only_cleans_up() => (Outcome::AlreadyThere, new_id),
             Action::Replace(_) => (Outcome::WouldReplace, new_id),
         };
+        if matches!(outcome, Outcome::WouldCopy | Outcome::WouldReplace) && !is_offered {
+            self.check_target_offers(&source).await?;
+        }
         if let (Outcome::WouldCopy, Some(id)) = (outcome, &target_model_id) {
             check_not_running(self, &source, id).await?;
         }

@@ -1,8 +1,9 @@
 //! `--api-version auto`: the version is detected with read requests only.
 
+use crate::support::emulated_pair::EmulatedPair;
 use crate::support::{
     CommandOutput, DOCUMENT_VERSIONS, MODEL, Model, RESOURCE_ID, ScriptedService, Step, V2_1, V3_0, V3_1, V4_0,
-    error_reply, frcopy, run,
+    error_reply, frcopy, mock_server, on_every_version, reply, run,
 };
 
 const ADDRESS: [&str; 4] = ["--target-resource-id", RESOURCE_ID, "--target-region", "West US 2"];
@@ -160,4 +161,61 @@ fn a_resource_without_any_api_version_is_not_an_empty_resource() {
     list_of_nothing(error_reply(404, "404", "Resource not found"))
         .expect(5, &["refused to list the", "Resource not found"]);
     list_of_nothing(error_reply(500, "InternalServerError", "No.")).expect(7, &["could not list the"]);
+}
+
+#[test]
+fn a_dry_run_ends_as_the_copy_where_the_target_does_not_offer_the_version() {
+    let not_offered = || error_reply(404, "404", "Resource not found");
+    on_every_version(|version| {
+        for arguments in [&[][..], &["--if-exists", "skip"], &["--if-exists", "replace"]] {
+            let service = ScriptedService::new(version);
+            service.on(Step::GetTarget, [not_offered()]);
+            service.on(Step::Authorize, [not_offered()]);
+            service.default_answer(not_offered());
+            let mut command = service.copy();
+            run(command.args(arguments)).expect(5, &["HTTP 404"]);
+            let dry = run(command.arg("--dry-run")).expect(5, &["404: Resource not found", "help: check"]);
+            assert!(!dry.stderr.contains("would copy"), "{dry:#?}");
+        }
+    });
+}
+
+#[test]
+fn one_404_of_the_target_does_not_end_a_dry_run() {
+    on_every_version(|version| {
+        for arguments in [&[][..], &["--dry-run"]] {
+            // From v3.0 on, the target denies the model, and so offers the version.
+            let service = ScriptedService::new(version);
+            let answer = if version.is_v2_1() { reply(404) } else { error_reply(404, "404", "Resource not found") };
+            service.default_answer(answer);
+            run(service.copy().args(arguments)).expect(0, &[]);
+        }
+    });
+}
+
+#[test]
+fn each_copy_of_a_batch_whose_version_the_target_does_not_offer_ends_as_in_a_dry_run() {
+    let pair = EmulatedPair::new(1);
+    let not_offered = |request: &wiremock::Request| {
+        let is_newest = request.url.path().starts_with("/documentintelligence/");
+        let id = request.url.path_segments().unwrap().next_back().unwrap().to_owned();
+        match request.url.path() {
+            _ if is_newest => error_reply(404, "404", "Resource not found"),
+            path if path.ends_with("/documentModels") => reply(200).set_body_json(serde_json::json!({"value": []})),
+            path if path.ends_with("/documentClassifiers") => {
+                reply(200).set_body_json(serde_json::json!({"value": []}))
+            }
+            _ => error_reply(404, "ModelNotFound", &id),
+        }
+    };
+    let target = mock_server(not_offered);
+    for arguments in [&["invoices-v4.0-1"][..], &["--include", "*v4.0*"], &["--all", "--api-version", "4.0"]] {
+        let copy = |option: &[&str]| {
+            let mut command = pair.command(&[&["copy"], arguments, option].concat());
+            command.env("FRCOPY_TARGET_ENDPOINT", target.uri());
+            run(&mut command).expect(5, &["404: Resource not found"])
+        };
+        copy(&[]);
+        copy(&["--dry-run"]);
+    }
 }
