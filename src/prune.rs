@@ -200,9 +200,10 @@ pub(crate) async fn delete(client: &Client<'_>, leftover: &Leftover) -> Result<(
         if !look(client, leftover).await? {
             return Ok(());
         }
-        let error = match client.send_once(&call, RetryPolicy::ONCE).await {
+        let error = match client.send_once(&call, RetryPolicy::PRUNE).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_no_such_model() => return Ok(()),
+            Err(error) if error.may_have_been_processed() => unknown(&leftover.model.id, error),
             Err(error) => error,
         };
         attempts += 1;
@@ -265,6 +266,14 @@ async fn look_once(client: &Client<'_>, leftover: &Leftover) -> Result<bool, Err
 fn no_longer_superseded(id: &ModelId, of: &ModelId) -> Error {
     let what = format!("{of} is no longer a ready copy of the same training as {id}, which is kept");
     Error::new(ErrorKind::Unavailable, what).with_remedy("run the command again, which shows what it is now")
+}
+
+/// The error of a deletion without an answer.
+fn unknown(id: &ModelId, error: Error) -> Error {
+    Error::new(error.kind(), format!("whether {id} was deleted is not known"))
+        .with_delivery(error.delivery())
+        .with_remedy("run the same command again, which deletes it if it is still there")
+        .with_source(error)
 }
 
 fn changed(id: &ModelId) -> Error {

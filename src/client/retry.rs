@@ -14,8 +14,8 @@ const UNREACHABLE_TIME: Duration = Duration::from_secs(30);
 const LAST_ATTEMPT: Duration = Duration::from_secs(28);
 /// How long after the end a mutating request still waits for its answer: without it, its effect is not known.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
-/// The same for an analysis, which reserves nothing.
-const ANALYSIS_GRACE: Duration = Duration::from_millis(500);
+/// The same where nothing is reserved: for an analysis, and for the deletion of a leftover.
+const SHORT_GRACE: Duration = Duration::from_millis(500);
 /// How long before the deadline a last attempt is made where the backoff would go beyond it.
 const TIME_FOR_LAST: Duration = Duration::from_millis(500);
 
@@ -74,8 +74,10 @@ impl RetryPolicy {
     pub(crate) const START: Self = Self { is_reserved: true, repeats: Repeats::AfterRateLimit, ..Self::ONCE };
 
     /// For an analysis, which is billed: it is not repeated where the service may have carried it out.
-    pub(crate) const ANALYZE: Self =
-        Self { repeats: Repeats::AfterRateLimit, answer_grace: ANALYSIS_GRACE, ..Self::ONCE };
+    pub(crate) const ANALYZE: Self = Self { repeats: Repeats::AfterRateLimit, answer_grace: SHORT_GRACE, ..Self::ONCE };
+
+    /// For the deletion of a leftover, which the caller repeats by its own rules.
+    pub(crate) const PRUNE: Self = Self { answer_grace: SHORT_GRACE, ..Self::ONCE };
 
     /// For a release: whatever the deadline and cancellation say, until a time of its own.
     #[must_use]

@@ -1,9 +1,10 @@
 //! `frcopy prune`: what copies have left is listed with reasons, and deleted only if it is still useless.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use frcopy::emulator::{AnswerTo, Collection, Options, Tier};
 use jiff::{SignedDuration, Timestamp};
@@ -239,4 +240,29 @@ fn settings_and_refusals_have_their_exit_codes() {
         .expect(4, &["401: Access denied"]);
     run(frcopy().args(["prune", "target"])).expect(2, &["the target endpoint is missing"]);
     pair.run(&["prune", "target", "--yes", "not an id"]).expect(2, &["is not usable"]);
+}
+
+#[test]
+fn a_deletion_that_hangs_ends_with_the_deadline_and_its_fate_is_not_known() {
+    let pair = EmulatedPair::new(1);
+    put_creating(&pair, BLANK, 48, json!({}));
+    stage(&pair, ID);
+    let server = pair.emulator.resources()[TARGET].endpoint.replace("http://", "").parse().unwrap();
+    let proxy = serve_each(move |mut client: TcpStream| {
+        let Some(request) = read_request(&mut client) else { return };
+        if request.starts_with("DELETE ") {
+            // Until the client gives up.
+            let _ = client.read(&mut [0]);
+            return;
+        }
+        let _ = client.write_all(&forwarded(server, &request));
+    });
+    for id in [BLANK, STAGING] {
+        let mut command = pair.command(&["prune", "target", "--yes", id, "--timeout", "2s"]);
+        let began = Instant::now();
+        let text = format!("whether {id} was deleted is not known");
+        run(command.env("FRCOPY_TARGET_ENDPOINT", format!("http://{proxy}")))
+            .expect(7, &[&text, "run the same command"]);
+        assert!(began.elapsed() < Duration::from_secs(3), "{id}: {:?}", began.elapsed());
+    }
 }
