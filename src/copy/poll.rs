@@ -81,6 +81,10 @@ pub(super) async fn poll(cx: &Context<'_>, polling: &Polling<'_>) -> Verdict {
     );
     match cx.source.interruptible(polls).await.and_then(|result| result) {
         Ok(Response { value, request_id, .. }) => Verdict::Terminal { operation: value, request_id },
+        Err(error) if error.kind() == ErrorKind::UnderWay && !cx.source.has_answered() => {
+            let what = format!("no poll got an answer from {}; the copy may be running", cx.source.label());
+            Verdict::Open(unanswered(error, what))
+        }
         Err(error) => Verdict::Open(continues(error, cx.source.label())),
     }
 }
@@ -163,6 +167,17 @@ fn no_verdict(last: Result<Response<Operation>, Error>, is_blocked: bool) -> Err
         }
     };
     error.with_remedy("poll the operation with frcopy wait before you copy again")
+}
+
+/// Says that no poll got an answer, and what helps: the resource may be another one.
+pub(super) fn unanswered(error: Error, what: String) -> Error {
+    let causes = error.causes().filter_map(|cause| cause.downcast_ref::<Error>());
+    let remedy = causes.filter_map(Error::remedy).map(str::to_owned).next();
+    let error = error.with_message(what);
+    match remedy {
+        Some(remedy) => error.with_remedy(remedy),
+        None => error,
+    }
 }
 
 /// Says that an accepted copy goes on without this command.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Observer};
-use super::poll::{NOT_FOUND_BELIEVED_AFTER, PollSchedule, poll_until_terminal};
+use super::poll::{NOT_FOUND_BELIEVED_AFTER, PollSchedule, poll_until_terminal, unanswered};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
 use super::verify::invalid;
@@ -69,8 +69,11 @@ impl WatchPlan {
         };
         let schedule = PollSchedule { interval: self.poll_interval, deadline: target.deadline() };
         let polls = poll_until_terminal(schedule, async || self.read(target).await, is_final, on_answer);
-        let Response { value, request_id, .. } =
-            target.interruptible(polls).await.and_then(|result| result).map_err(|error| self.no_verdict(error))?;
+        let Response { value, request_id, .. } = target
+            .interruptible(polls)
+            .await
+            .and_then(|result| result)
+            .map_err(|error| self.no_verdict(target, error))?;
         if value.status == OperationStatus::Succeeded {
             return Ok(());
         }
@@ -96,9 +99,12 @@ impl WatchPlan {
         Operation { status, error: None, target_model_id, target_location: None, kind: Some(self.kind) }
     }
 
-    fn no_verdict(&self, error: Error) -> Error {
+    fn no_verdict(&self, client: &Client<'_>, error: Error) -> Error {
         let (kind, id, target) = (self.kind, &self.target_model_id, &self.target.label);
         match error.kind() {
+            ErrorKind::UnderWay if !client.has_answered() => {
+                unanswered(error, format!("no read got an answer from {target}; the copy may be running"))
+            }
             ErrorKind::UnderWay => error
                 .with_message(format!("{target} did not show the {kind} {id} ready before the deadline"))
                 .with_remedy(

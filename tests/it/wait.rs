@@ -1,11 +1,13 @@
 //! `frcopy wait`: polls an operation with only its URL and the credential of the source.
 
+use std::net::TcpListener;
+
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
 use crate::support::{
-    DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, V2_1, VERSIONS, Version,
-    error_reply, frcopy, on_every_version, reply, run,
+    DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, V2_1, V4_0, VERSIONS,
+    Version, error_reply, frcopy, on_every_version, reply, run,
 };
 
 fn wait(service: &ScriptedService) -> assert_cmd::Command {
@@ -316,4 +318,31 @@ mod several {
         pair.run(&[&["check", "--target-only"], &manifest[..]].concat()).expect(0, &["6 same"]);
         assert!(!folder.path().join("models.json.journal").exists());
     }
+}
+
+#[test]
+fn a_host_that_never_answered_is_not_said_to_have_shown_a_running_copy() {
+    on_every_version(|version| {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let operation = format!("http://{closed}{}", version.operation());
+        let mut wait = frcopy();
+        wait.args(["wait", &operation, "--timeout", "1s"]).env("FRCOPY_SOURCE_KEY", "a");
+        let texts = ["no poll got an answer from the source", "cannot be reached", "help: check ", "frcopy wait '"];
+        let output = run(&mut wait).expect(8, &texts);
+        assert!(!output.stderr.contains("still running"), "{output:#?}");
+
+        let mut watch = frcopy();
+        watch.envs([("FRCOPY_TARGET_ENDPOINT", format!("http://{closed}")), ("FRCOPY_TARGET_KEY", "b".into())]);
+        watch.args(["wait", "--target-model-id", version.copy_id(), "--api-version", version.number]);
+        run(watch.args(["--timeout", "1s"])).expect(8, &["no read got an answer from the target", "help: check "]);
+    });
+}
+
+#[test]
+fn a_source_that_answers_no_longer_was_not_unreachable() {
+    let service = ScriptedService::new(V4_0);
+    service.on(Step::Poll, [error_reply(500, "500", "Oops.")]);
+    let mut wait = frcopy();
+    wait.args(["wait", &service.operation_url(), "--timeout", "1s"]).env("FRCOPY_SOURCE_KEY", "a");
+    run(&mut wait).expect(8, &["the copy was still running when the deadline passed"]);
 }
