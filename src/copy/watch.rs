@@ -9,10 +9,11 @@ use super::poll::{NOT_FOUND_BELIEVED_AFTER, PollSchedule, poll_until_terminal, u
 use super::report::{Done, Outcome, Recorder, Report};
 use super::run::call_context;
 use super::verify::invalid;
+use super::watch_command::command;
 use crate::api::Response;
 use crate::api::version::ApiVersion;
 use crate::client::{Client, Connection, RetryPolicy};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Delivery, Error, ErrorKind};
 use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus};
 use crate::resource::Resource;
@@ -105,6 +106,11 @@ impl WatchPlan {
             ErrorKind::UnderWay if !client.has_answered() => {
                 unanswered(error, format!("no read got an answer from {target}; the copy may be running"))
             }
+            // Like a start whose answer was lost.
+            ErrorKind::Interrupted => error
+                .with_message("interrupted; the copy may be running")
+                .with_delivery(Delivery::Unanswered)
+                .with_remedy(format!("wait for it: {}", command(self.api_version, kind, id, Some(target)))),
             ErrorKind::UnderWay => error
                 .with_message(format!("{target} did not show the {kind} {id} ready before the deadline"))
                 .with_remedy(

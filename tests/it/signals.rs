@@ -202,3 +202,31 @@ fn the_second_signal_ends_the_command_at_once() {
     assert_eq!(running.finish().code, Some(143));
     assert!(began.elapsed() < Duration::from_secs(4));
 }
+
+#[test]
+fn a_signal_while_the_target_is_watched_prints_the_command_that_watches_it_again() {
+    on_every_version(|version| {
+        for (signal, code) in SIGNALS {
+            let service = ScriptedService::new(version);
+            service.on(Step::GetTarget, [Model::reserved(version)]);
+            let mut command = frcopy();
+            command.envs([("FRCOPY_TARGET_ENDPOINT", service.target.uri()), ("FRCOPY_TARGET_KEY", TARGET_KEY.into())]);
+            let id = version.copy_id();
+            let watch = format!("wait --target-model-id {id} --api-version {}", version.number);
+            command.args(watch.split(' ')).args(["--output", "json"]);
+            let mut running = ChildProcess::spawn(&command);
+            running.read_until("status: ");
+            running.signal(signal);
+            let Exit { code: ended, stdout, stderr } = running.finish();
+            assert_eq!(ended, Some(code), "{stderr}");
+            let line =
+                format!("help: wait for it: frcopy wait --target-model-id {id} --api-version v{}", version.number);
+            assert!(
+                stderr.contains("error: interrupted; the copy may be running") && stderr.contains(&line),
+                "{stderr}"
+            );
+            let json: Value = serde_json::from_str(&stdout).unwrap();
+            assert_eq!(json["status"], "running");
+        }
+    });
+}
