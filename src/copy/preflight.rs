@@ -224,23 +224,45 @@ impl Job<'_> {
             return model;
         }
         let classifier = self.look_up(self.cx.source, version, kind, id).await;
+        let found_classifier =
+            |model| Ok(SourceModel { id: id.clone(), kind, version, shown_by: version, model: Some(model) });
         match (model, classifier) {
-            (Ok(found), Ok(Lookup::Found(_))) => Err(Error::settings(
-                match found.model {
-                    Some(_) => format!("{source} has a model and a classifier {id}"),
-                    None => format!("{source} has a classifier {id}, and does not show whether it has a model {id}"),
-                },
-                "choose one with --kind",
-            )),
-            (Err(error), Ok(Lookup::Found(model))) if error.is_no_such_model() => {
-                Ok(SourceModel { id: id.clone(), kind, version, shown_by: version, model: Some(model) })
+            (Ok(found), Ok(Lookup::Found(classifier))) => {
+                let has_model = found.model.is_some() || self.look_again(found.shown_by, Kind::Model).await?.is_some();
+                if !has_model {
+                    return found_classifier(classifier);
+                }
+                let what = format!("{source} has a model and a classifier {id}");
+                Err(Error::settings(what, "choose one with --kind"))
             }
+            (Err(error), Ok(Lookup::Found(model))) if error.is_no_such_model() => found_classifier(model),
             (Err(error), Ok(Lookup::Absent(_))) if error.is_no_such_model() => {
                 Err(error.with_message(format!("{source} has no model or classifier {id}")))
+            }
+            (Err(error), Ok(Lookup::Inconclusive)) if error.is_no_such_model() => {
+                self.look_again(version, kind).await?.map_or(Err(error), found_classifier)
             }
             // There is no such model, and whether there is a classifier is not known.
             (Err(error), Err(unclear)) if error.is_no_such_model() => Err(unclear),
             (model, _) => model,
+        }
+    }
+
+    /// Reads once more what the source did not show, and without which the kind is not known. A server without classifiers
+    /// may have no such path.
+    async fn look_again(&self, version: ApiVersion, kind: Kind) -> Result<Option<Model>, Error> {
+        let (id, source) = (&self.plan.model_id, self.cx.source);
+        match source.read_decisive(&version.wire().model(kind, id)).await {
+            Ok(model) => Ok(Some(model)),
+            Err(error) if error.is_no_such_model() => Ok(None),
+            Err(error) if kind == Kind::Classifier && is_without_path(&error) => Ok(None),
+            Err(error) if error.is_inconclusive() => {
+                let what = format!("{} does not show whether it has a {kind} {id}", source.label());
+                Err(Error::new(ErrorKind::Unavailable, what)
+                    .with_source(error)
+                    .with_remedy("run the command again later, or choose one with --kind"))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -402,6 +424,11 @@ pub(super) async fn check_region(
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether every answer was a 404, the service's own or not.
+fn is_without_path(error: &Error) -> bool {
+    error.is_version_not_offered() || error.is_foreign_404()
 }
 
 /// A version that is not offered does not end a search: the next one may be. The target is asked with all of them.

@@ -1,9 +1,13 @@
 //! `--api-version auto`: the version is detected with read requests only.
 
+use std::slice;
+
+use wiremock::ResponseTemplate;
+
 use crate::support::emulated_pair::EmulatedPair;
 use crate::support::{
     CommandOutput, DOCUMENT_VERSIONS, MODEL, Model, RESOURCE_ID, ScriptedService, Step, V2_1, V3_0, V3_1, V4_0,
-    error_reply, frcopy, mock_server, on_every_version, reply, run,
+    error_reply, frcopy, mock_server, on_each, on_every_version, reply, run,
 };
 
 const ADDRESS: [&str; 4] = ["--target-resource-id", RESOURCE_ID, "--target-region", "West US 2"];
@@ -148,7 +152,7 @@ fn a_retired_v2_1_does_not_end_the_detection_of_the_version() {
 }
 
 /// `frcopy list` on a resource without any API version.
-fn list_of_nothing(reply: wiremock::ResponseTemplate) -> CommandOutput {
+fn list_of_nothing(reply: ResponseTemplate) -> CommandOutput {
     let service = ScriptedService::minimal(V4_0);
     let mut command = frcopy();
     service.default_answer(reply);
@@ -218,4 +222,48 @@ fn each_copy_of_a_batch_whose_version_the_target_does_not_offer_ends_as_in_a_dry
         copy(&[]);
         copy(&["--dry-run"]);
     }
+}
+
+/// Answers that say nothing of a model.
+fn meaningless_answers() -> [ResponseTemplate; 5] {
+    let body = |text: &str| reply(200).set_body_raw(text, "application/json");
+    let page = reply(200).set_body_raw("<html></html>", "text/html");
+    [reply(404), body("{\"modelId\": \"my-mod"), body("null"), body(""), page]
+}
+
+#[test]
+fn the_kind_of_an_id_is_asked_for_again_where_an_answer_says_nothing() {
+    let classifier = || {
+        let body = serde_json::json!({"classifierId": MODEL, "createdDateTime": "2026-01-01T00:00:00Z",
+            "apiVersion": "2024-11-30", "docTypes": {}});
+        reply(200).set_body_json(body)
+    };
+    let absent = || Model::not_found(V4_0);
+    on_each(meaningless_answers().into_iter().enumerate(), |(position, answer)| {
+        let is_404 = position == 0;
+        for pinned in [&["--api-version", "4.0"][..], &[]] {
+            let dry_run = |model: &[ResponseTemplate], kind: &[ResponseTemplate]| {
+                let service = ScriptedService::new(V4_0);
+                service.on(Step::GetSource, model.to_vec());
+                service.on(Step::GetClassifier, kind.to_vec());
+                run(service.bare_copy().args([MODEL, "--dry-run"]).args(pinned))
+            };
+            for times in [1, 3] {
+                let answers = [vec![answer.clone(); times], vec![absent()]].concat();
+                dry_run(&answers, &[classifier()]).expect(0, &["would copy classifier"]);
+                let answers = [vec![answer.clone(); times], vec![classifier()]].concat();
+                dry_run(&[absent()], &answers).expect(0, &["would copy classifier"]);
+            }
+            let texts = |kind| [format!("does not show whether it has a {kind} {MODEL}"), "--kind".to_owned()];
+            let unknown = dry_run(slice::from_ref(&answer), &[classifier()]);
+            unknown.expect(7, &texts("model").each_ref().map(String::as_str));
+            // A server without classifiers has no such path.
+            let unknown = dry_run(&[absent()], slice::from_ref(&answer));
+            if is_404 {
+                unknown.expect(5, &["ModelNotFound"]);
+            } else {
+                unknown.expect(7, &texts("classifier").each_ref().map(String::as_str));
+            }
+        }
+    });
 }
