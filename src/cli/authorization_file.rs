@@ -49,9 +49,18 @@ impl NewFile {
         };
         self.is_written |= written.is_ok();
         written.map_err(|error| {
+            let remedy = match error.kind() {
+                io::ErrorKind::BrokenPipe => {
+                    "check the command that reads stdout, which has ended, or give --out a file"
+                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "free some space at the destination, then run the command again"
+                }
+                _ => "check the destination, then run the command again",
+            };
             Error::new(ErrorKind::Unforeseen, "the authorization cannot be written")
                 .with_source(error)
-                .with_remedy("free some space at the destination, then run the command again")
+                .with_remedy(remedy)
         })
     }
 }

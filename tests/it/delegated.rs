@@ -491,3 +491,18 @@ fn an_authorization_is_not_used_while_the_source_has_not_answered_a_single_reque
         assert_eq!(starts.load(Ordering::SeqCst), 0);
     });
 }
+
+#[test]
+fn an_authorization_for_a_reader_that_has_ended_is_released_and_the_reader_is_named() {
+    let parties = Parties::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_frcopy"));
+    let environment = parties.pair.environment().into_iter().filter(|(name, _)| name.starts_with("FRCOPY_TARGET_"));
+    command.env_clear().envs(environment).args(["authorize", "backup", "--out", "-"]).stdout(writer);
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("help: check the command that reads stdout") && !stderr.contains("space"), "{stderr}");
+    assert!(stderr.contains("released"), "{stderr}");
+}
