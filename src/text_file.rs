@@ -28,6 +28,31 @@ fn is_descriptor(path: &Path) -> bool {
     path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
 }
 
+/// Refuses a named pipe as an output file: to open one waits for its reader. A pipe of this process has one.
+///
+/// # Errors
+/// When it is a named pipe.
+pub(crate) fn refuse_named_pipe(path: &Path) -> io::Result<()> {
+    let is_own = is_descriptor(path) || ["/dev/stdout", "/dev/stderr"].iter().any(|name| path == Path::new(name));
+    match fs::metadata(path) {
+        Ok(metadata) if is_pipe(metadata.file_type()) && !is_own => {
+            Err(io::Error::other("it is a named pipe, not a regular file"))
+        }
+        // What cannot be examined is reported when it is opened.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn is_pipe(kind: FileType) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&kind)
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: FileType) -> bool {
+    false
+}
+
 /// Reads a whole file of UTF-8 text, or stdin until `time` has passed.
 ///
 /// # Errors
@@ -48,10 +73,7 @@ pub(crate) fn read_text(path: &Path, max_len: u64, time: Duration) -> io::Result
 /// # Errors
 /// When it is not a regular file.
 pub(crate) fn refuse_irregular(kind: FileType, is_descriptor: bool) -> io::Result<()> {
-    #[cfg(unix)]
-    let is_pipe = std::os::unix::fs::FileTypeExt::is_fifo(&kind);
-    #[cfg(not(unix))]
-    let is_pipe = false;
+    let is_pipe = is_pipe(kind);
     let what = match () {
         () if kind.is_file() || (is_pipe && is_descriptor) => return Ok(()),
         () if kind.is_dir() => "a folder",

@@ -11,6 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::auth::{TokenFuture, TokenSource};
 use crate::copy::Report;
 use crate::error::{Error, ErrorKind};
+use crate::text_file::refuse_named_pipe;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -320,6 +321,7 @@ fn in_camel_case(name: &str) -> String {
 
 fn append(path: Option<&Path>, text: &str) -> io::Result<()> {
     let Some(path) = path else { return Ok(()) };
+    refuse_named_pipe(path)?;
     OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
 }
 

@@ -329,3 +329,33 @@ fn with_several_targets_the_summary_and_the_results_say_which() {
     assert!(names.len() == 2 && names.contains(&"west") && names.contains(&"north"), "{names:?}");
     assert_eq!(runner.output("status").as_deref(), Some("succeeded"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_without_a_reader_is_not_waited_for() {
+    for variable in ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"] {
+        let pair = EmulatedPair::new(1);
+        let folder = TempDir::new().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let mut command = pair.command(&["copy", "invoices-v4.0-1", "--poll-interval", "20ms"]);
+        command.env("GITHUB_ACTIONS", "true").env(variable, &pipe).timeout(Duration::from_secs(20));
+        let texts = ["the results cannot be passed to later steps", "it is a named pipe"];
+        assert_eq!(run(&mut command).expect(1, &texts).stdout, "invoices-v4.0-1\n");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn results_can_be_written_to_stdout() {
+    for path in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        if !std::path::Path::new(path).exists() {
+            continue;
+        }
+        let pair = EmulatedPair::new(1);
+        let mut command = pair.command(&["copy", "invoices-v4.0-1", "--poll-interval", "20ms"]);
+        command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", path).env("GITHUB_STEP_SUMMARY", "/dev/null");
+        let output = run(&mut command).expect(0, &[]);
+        assert!(output.stdout.contains("target-model-id=invoices-v4.0-1\n"), "{output:#?}");
+    }
+}
