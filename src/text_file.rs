@@ -95,14 +95,23 @@ pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Reads text to its end, but at most `max_len` bytes.
+/// Reads text to its end, but at most `max_len` bytes, without a byte order mark: some shells write one first.
 ///
 /// # Errors
 /// When it is longer, or not UTF-8.
 pub(crate) fn read_limited(from: impl Read, max_len: u64) -> io::Result<String> {
-    let mut text = String::new();
-    from.take(max_len + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > max_len { Err(io::Error::other("it is too long")) } else { Ok(text) }
+    let mut bytes = Vec::new();
+    from.take(max_len + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_len {
+        return Err(io::Error::other("it is too long"));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is text in UTF-16: save the file as UTF-8"));
+    }
+    // The bytes are not part of the error: they may be a key.
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// Reads in a thread, because a blocked read cannot be cancelled. After a time-out the thread ends with the process.

@@ -81,8 +81,6 @@ pub(super) fn read_ids(path: &Path) -> Result<Vec<ModelId>, Error> {
         )
         .with_source(error)
     })?;
-    // Some shells write a byte order mark first.
-    let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let parse_id = |(at, line): (usize, &str)| {
         parse(&format!("the model id {:?} in line {} of {file}", without_keys(line), at + 1), line)

@@ -1,5 +1,6 @@
 //! Files that a command reads: pipes and devices.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command as StdCommand, Stdio};
 use std::time::{Duration, Instant};
@@ -82,4 +83,45 @@ fn stdin_and_process_substitutions_without_an_end_are_under_the_deadline() {
         assert_eq!(code, Some(2), "{script}");
         assert!(began.elapsed() < Duration::from_secs(12), "{script} {:?}", began.elapsed());
     }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_key_and_utf_16_is_named() {
+    let pair = EmulatedPair::new(1);
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("key");
+    let key = pair.emulator.resources()[0].key.clone();
+    let list = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        run(&mut pair.command(&["list", "source", "-q", "--source-key-file", file.to_str().unwrap()]))
+    };
+    list(format!("\u{feff}{key}\r\n").as_bytes()).expect(0, &[]);
+    let in_utf_16 = |to_bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("\u{feff}{key}\r\n").encode_utf16().flat_map(to_bytes).collect()
+    };
+    for bytes in [in_utf_16(u16::to_le_bytes), in_utf_16(u16::to_be_bytes)] {
+        let output = list(&bytes).expect(2, &["cause: it is text in UTF-16", "help: save the file as UTF-8"]);
+        assert!(!output.stderr.contains(&key), "{output:#?}");
+    }
+    let mut bytes = key.clone().into_bytes();
+    bytes.push(0xff);
+    list(&bytes).expect(2, &["it is not text in UTF-8", "help: save the file as UTF-8"]);
+}
+
+#[test]
+fn ids_configuration_and_token_may_begin_with_a_byte_order_mark_as_well() {
+    let pair = EmulatedPair::new(1);
+    let folder = tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("\u{feff}{text}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let ids = file("ids", "invoices-v4.0-1\n");
+    pair.copy(&["--from-file", &ids]).expect(0, &[]);
+    let config = format!("[resources.east]\nendpoint = \"{}\"\n", pair.emulator.resources()[0].endpoint);
+    let config = file("config.toml", &config);
+    pair.run(&["resources", "--config", &config]).expect(0, &[]);
+    fs::write(&ids, [0xff, 0xfe, b'a', 0]).unwrap();
+    pair.copy(&["--from-file", &ids]).expect(2, &["it is text in UTF-16: save the file as UTF-8"]);
 }

@@ -70,7 +70,7 @@ pub(super) fn read(path: &Path, must_exist: bool) -> Result<Vec<Definition>, Err
             .with_source(error));
         }
     };
-    File { path, text: text.trim_start_matches('\u{feff}') }.definitions()
+    File { path, text: &text }.definitions()
 }
 
 /// A file with its text, for the places in error messages.

@@ -6,6 +6,7 @@ mod names;
 pub(super) mod origin;
 mod setting_origin;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -451,6 +452,8 @@ fn read(origin: &Origin, what: &str, secret: &Secret) -> Result<SecretString, Er
                 let shown = without_keys(&absolute.to_string_lossy());
                 let remedy = if path.starts_with("~") {
                     "write the whole path: frcopy does not expand ~".to_owned()
+                } else if error.kind() == io::ErrorKind::InvalidData {
+                    format!("save the file as UTF-8, with nothing but the {what}")
                 } else {
                     format!("check that the file exists, is readable and contains only the {what}")
                 };
