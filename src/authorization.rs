@@ -29,7 +29,7 @@ pub struct CopyAuthorization {
     pub issued: Timestamp,
     /// When it expires, by the target's clock; computed from the documented lifetime where the target does not say.
     pub expires: Timestamp,
-    /// The access token in the payload, to redact it elsewhere.
+    /// The access token in the payload, to mask it in the log of a CI system.
     pub access_token: SecretString,
     /// The whole answer.
     pub payload: Payload,

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, ServiceError};
 use crate::model::{Kind, ModelId};
-use crate::redactor::Redactor;
+use crate::redactor::redact;
 use crate::resource::Endpoint;
 use crate::text::UntrustedText;
 
@@ -16,7 +16,7 @@ use crate::text::UntrustedText;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationUrl {
     url: Url,
-    /// The text for people, without secrets: a service may put one there.
+    /// The text for people. It is shown without secrets: a service may put one there.
     shown: String,
 }
 
@@ -33,13 +33,6 @@ impl OperationUrl {
         url.set_fragment(None);
         // In a shell command it stands between single quotes.
         Ok(Self { shown: url.as_str().replace('\'', "%27"), url })
-    }
-
-    /// Shows it without these secrets.
-    #[must_use]
-    pub fn redacted(mut self, redactor: &Redactor) -> Self {
-        self.shown = redactor.redact(&self.shown);
-        self
     }
 
     /// The id of the model that is copied, which v2.1 has in the path: `…/models/{id}/copyresults/…`.
@@ -73,7 +66,7 @@ impl OperationUrl {
 
 impl fmt::Display for OperationUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(&redact(&self.shown))
     }
 }
 

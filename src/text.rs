@@ -4,12 +4,14 @@ use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::redactor::redact;
+
 /// The longest text of a service that is shown, in characters.
 const MAX_SHOWN: usize = 1000;
 
 /// Text from a service, a file of the service, or another program's output.
 ///
-/// Comparisons use the text as it came. `Display`, `Debug` and `Serialize` replace control characters and characters
+/// Comparisons use the text as it came. `Display`, `Debug` and `Serialize` replace secrets, control characters and characters
 /// that change the direction or the length of a line, break up `##` (Azure Pipelines obeys `##vso[…]` anywhere in a
 /// line), and cut off what is longer than 1000 characters. So no code can print it raw by accident.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -56,6 +58,7 @@ impl Serialize for UntrustedText {
 
 /// Makes text fit for a terminal, a log and a CI system; see [`UntrustedText`].
 pub(crate) fn sanitize(text: &str) -> String {
+    let text = redact(text);
     let shown = text.chars().take(MAX_SHOWN).map(|c| if needs_escape(c) { ' ' } else { c });
     let mut clean = without_double_signs(shown).trim().to_owned();
     if text.chars().nth(MAX_SHOWN).is_some() {
@@ -68,7 +71,7 @@ pub(crate) fn sanitize(text: &str) -> String {
 ///
 /// GitHub Actions obeys `::error::` at the start of a line, Azure Pipelines `##vso[…]` anywhere in it.
 pub(crate) fn clean_line(text: &str) -> String {
-    without_commands(&text.replace(|c| needs_escape(c) && c != '\t', " "))
+    without_commands(&redact(text).replace(|c| needs_escape(c) && c != '\t', " "))
 }
 
 /// Makes a text of our own fit for them that has line breaks of its own.

@@ -42,8 +42,8 @@ struct AnalyzeOperation {
 /// Reads the form of v3.0 and later.
 pub(super) fn read_document_analysis(asked: &ModelId, answer: &Answer) -> Result<Analysis, Error> {
     let AnalyzeOperation { status, error, analyze_result: result } = answer.json()?;
-    let error = words(answer, Some(&error).filter(|error| error.is_object()));
-    let mut facts = Facts::new(asked, answer);
+    let error = words(Some(&error).filter(|error| error.is_object()));
+    let mut facts = Facts::new(asked);
     if result.is_object() {
         check_model(&result, asked, answer)?;
         let documents = array(&result, "documents");
@@ -63,8 +63,8 @@ pub(super) fn read_document_analysis(asked: &ModelId, answer: &Answer) -> Result
 /// Reads the form of v2.1.
 pub(super) fn read_custom_analysis(asked: &ModelId, answer: &Answer) -> Result<Analysis, Error> {
     let AnalyzeOperation { status, analyze_result: result, .. } = answer.json()?;
-    let error = words(answer, array(&result, "errors"));
-    let mut facts = Facts::new(asked, answer);
+    let error = words(array(&result, "errors"));
+    let mut facts = Facts::new(asked);
     let documents = array(&result, "documentResults");
     if result.is_object() {
         facts.add("number of documents", None, &documents.len());
@@ -90,7 +90,7 @@ pub(super) fn read_custom_analysis(asked: &ModelId, answer: &Answer) -> Result<A
 }
 
 fn analysis(status: &str, error: Option<ServiceError>, facts: Facts<'_>, answer: &Answer) -> Result<Analysis, Error> {
-    let (status, reading) = (OperationStatus::new(&answer.text(status)), Reading { facts: facts.found });
+    let (status, reading) = (OperationStatus::new(&Answer::text(status)), Reading { facts: facts.found });
     if status == OperationStatus::Succeeded && reading.facts.is_empty() {
         return Err(answer.unusable("an analysis that has succeeded without a result"));
     }
@@ -109,22 +109,17 @@ fn check_model(result: &Value, asked: &ModelId, answer: &Answer) -> Result<(), E
 /// What has been read so far.
 struct Facts<'a> {
     own_id: &'a str,
-    answer: &'a Answer,
     found: BTreeMap<UntrustedText, Fact>,
 }
 
 impl<'a> Facts<'a> {
-    fn new(asked: &'a ModelId, answer: &'a Answer) -> Self {
-        Self { own_id: asked.as_str(), answer, found: BTreeMap::new() }
-    }
-
-    fn text(&self, text: &str) -> UntrustedText {
-        self.answer.text(text)
+    fn new(asked: &'a ModelId) -> Self {
+        Self { own_id: asked.as_str(), found: BTreeMap::new() }
     }
 
     fn add(&mut self, place: impl AsRef<str>, confidence: Option<f64>, value: &dyn ToString) {
-        let value = Some(self.text(&value.to_string()));
-        self.found.insert(self.text(place.as_ref()), Fact { kind: None, value, confidence });
+        let value = Some(Answer::text(&value.to_string()));
+        self.found.insert(Answer::text(place.as_ref()), Fact { kind: None, value, confidence });
     }
 
     fn document_type(&mut self, number: usize, document: &Value, confidence_name: &str) {
@@ -167,11 +162,11 @@ impl<'a> Facts<'a> {
         }
         let value = value.as_deref().or_else(|| text("content")).or_else(|| text("text"));
         let fact = Fact {
-            kind: text("type").map(|kind| self.text(kind)),
-            value: value.map(|value| self.text(value)),
+            kind: text("type").map(Answer::text),
+            value: value.map(Answer::text),
             confidence: confidence(field, "confidence"),
         };
-        self.found.insert(self.text(place), fact);
+        self.found.insert(Answer::text(place), fact);
     }
 
     fn table(&mut self, place: &str, size: (Option<&Value>, Option<&Value>), cells: (&Value, &str)) {

@@ -23,6 +23,7 @@ use crate::document::Document;
 use crate::error::Error;
 use crate::model::{Component, Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
+use crate::redactor::remember;
 use crate::resource::Endpoint;
 use crate::text::UntrustedText;
 
@@ -169,6 +170,7 @@ impl WireFormat for CustomModels {
 
 fn read_authorization(answer: &Answer) -> Result<CopyAuthorization, Error> {
     let (body, payload): (Authorization, _) = answer.json_and_payload()?;
+    remember(&body.access_token);
     let issued = answer.date_or_received();
     Ok(CopyAuthorization {
         target_model_id: answer.reserved_id(&body.model_id)?,
@@ -184,16 +186,16 @@ fn read_authorization(answer: &Answer) -> Result<CopyAuthorization, Error> {
 
 fn read_model(answer: &Answer) -> Result<Model, Error> {
     let CustomModel { model_info, composed_train_results, .. } = answer.json()?;
-    let id = |part: &Value| answer.id(part.get("modelId")?.as_str()?);
+    let id = |part: &Value| Answer::id(part.get("modelId")?.as_str()?);
     let parts = composed_train_results.as_array().into_iter().flatten().filter_map(id);
     let components = parts.map(|id| Component { kind: Kind::Model, id }).collect();
-    let model = model_info.model(answer).ok_or_else(|| answer.unusable("a body that is not a model"))?;
+    let model = model_info.model().ok_or_else(|| answer.unusable("a body that is not a model"))?;
     Ok(Model { components, is_complete: true, ..model })
 }
 
 fn read_models(answer: &Answer) -> Result<Page<Model>, Error> {
     let ModelList { model_list, next_link } = answer.json()?;
-    let (items, unreadable) = readable_models(model_list, |info: ModelInfo| info.model(answer));
+    let (items, unreadable) = readable_models(model_list, ModelInfo::model);
     // The last page has an empty link.
     Ok(Page { items, unreadable, next_link: next_link.filter(|link| !link.is_empty()) })
 }
@@ -202,9 +204,9 @@ fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     let CopyOperation { status, copy_result } = answer.json()?;
     let errors = copy_result.get("errors").and_then(Value::as_array);
     Ok(Operation {
-        status: OperationStatus::new(&answer.text(&status)),
-        error: words(answer, errors.into_iter().flatten()),
-        target_model_id: copy_result.get("modelId").and_then(Value::as_str).and_then(|id| answer.id(id)),
+        status: OperationStatus::new(&Answer::text(&status)),
+        error: words(errors.into_iter().flatten()),
+        target_model_id: copy_result.get("modelId").and_then(Value::as_str).and_then(Answer::id),
         target_location: None,
         kind: None,
     })
@@ -287,19 +289,19 @@ struct ModelInfo {
 
 impl ModelInfo {
     /// None where it has no id.
-    fn model(self, answer: &Answer) -> Option<Model> {
+    fn model(self) -> Option<Model> {
         let is_composed = self.attributes.get("isComposed").and_then(Value::as_bool).unwrap_or_default();
         Some(Model {
-            id: answer.id(self.model_id.as_str()?)?,
+            id: Answer::id(self.model_id.as_str()?)?,
             kind: Kind::Model,
             readiness: match self.status.as_str() {
                 "ready" => Readiness::Ready,
                 "creating" => Readiness::Creating,
                 "invalid" => Readiness::Invalid,
-                other => Readiness::Unknown(answer.text(other)),
+                other => Readiness::Unknown(Answer::text(other)),
             },
             api_version: None,
-            name: self.model_name.as_str().filter(|name| !name.is_empty()).map(|name| answer.text(name)),
+            name: self.model_name.as_str().filter(|name| !name.is_empty()).map(Answer::text),
             description: None,
             tags: BTreeMap::new(),
             created: date(&self.created_date_time),

@@ -24,6 +24,7 @@ use crate::document::Document;
 use crate::error::{Delivery, Error, Finding};
 use crate::model::{Component, DocumentType, Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
+use crate::redactor::remember;
 use crate::resource::Endpoint;
 use crate::text::UntrustedText;
 
@@ -176,6 +177,7 @@ impl WireFormat for DocumentModels {
 
 fn read_authorization(copy: &NewCopy, answer: &Answer) -> Result<CopyAuthorization, Error> {
     let (body, payload): (Authorization, _) = answer.json_and_payload()?;
+    remember(&body.access_token);
     let id = match copy.kind {
         Kind::Model => body.target_model_id,
         Kind::Classifier => body.target_classifier_id,
@@ -188,9 +190,9 @@ fn read_authorization(copy: &NewCopy, answer: &Answer) -> Result<CopyAuthorizati
     let location = body.target_model_location.or(body.target_classifier_location);
     Ok(CopyAuthorization {
         target_model_id,
-        target_resource_id: body.target_resource_id.map(|id| answer.text(&id)),
-        target_region: body.target_resource_region.map(|region| answer.text(&region)),
-        target_location: location.map(|location| answer.text(without_query(&location))),
+        target_resource_id: body.target_resource_id.map(|id| Answer::text(&id)),
+        target_region: body.target_resource_region.map(|region| Answer::text(&region)),
+        target_location: location.map(|location| Answer::text(without_query(&location))),
         issued,
         expires: date(&body.expiration_date_time).unwrap_or(issued + LIFETIME),
         access_token: body.access_token,
@@ -200,30 +202,30 @@ fn read_authorization(copy: &NewCopy, answer: &Answer) -> Result<CopyAuthorizati
 
 fn read_model(kind: Kind, answer: &Answer) -> Result<Model, Error> {
     let details: Details<'_> = answer.json()?;
-    let model = details.model(kind, answer).ok_or_else(|| answer.unusable(&format!("a body that is not a {kind}")))?;
+    let model = details.model(kind).ok_or_else(|| answer.unusable(&format!("a body that is not a {kind}")))?;
     Ok(Model { is_complete: true, ..model })
 }
 
 fn read_models(kind: Kind, answer: &Answer) -> Result<Page<Model>, Error> {
     let ListPage { value, next_link } = answer.json()?;
-    let (items, unreadable) = readable_models(value, |details: Details<'_>| details.model(kind, answer));
+    let (items, unreadable) = readable_models(value, |details: Details<'_>| details.model(kind));
     Ok(Page { items, unreadable, next_link: next_link.filter(|link| !link.is_empty()) })
 }
 
 fn read_operation(answer: &Answer) -> Result<Operation, Error> {
     let OperationDetails { status, error, kind, resource_location } = answer.json()?;
     if let Some(other) = kind.as_str().filter(|_| copied_kind(&kind).is_none()) {
-        let what = format!("{} shows an operation {}, which is no copy", answer.resource, answer.text(other));
+        let what = format!("{} shows an operation {}, which is no copy", answer.resource, Answer::text(other));
         return Err(Error::settings(what, "give the URL of the operation of a copy")
             .with_delivery(Delivery::Final(Finding::NotACopy))
             .with_request_id(answer.request_id()));
     }
     let error = Some(&error).filter(|error| error.is_object());
     Ok(Operation {
-        status: OperationStatus::new(&answer.text(&status)),
-        error: words(answer, error),
-        target_model_id: target_of(&resource_location).and_then(|id| answer.id(id)),
-        target_location: resource_location.as_str().map(|location| answer.text(without_query(location))),
+        status: OperationStatus::new(&Answer::text(&status)),
+        error: words(error),
+        target_model_id: target_of(&resource_location).and_then(Answer::id),
+        target_location: resource_location.as_str().map(|location| Answer::text(without_query(location))),
         kind: copied_kind(&kind),
     })
 }
@@ -252,7 +254,7 @@ fn read_operations(answer: &Answer) -> Result<Page<ListedCopy>, Error> {
     let ListPage::<Value> { value, next_link } = answer.json()?;
     // Most operations are not copies.
     let copies: Vec<_> = value.iter().filter(|item| !is_other_operation(item)).collect();
-    let items: Vec<_> = copies.iter().filter_map(|item| read_listed_copy(item, answer)).collect();
+    let items: Vec<_> = copies.iter().filter_map(|item| read_listed_copy(item)).collect();
     let unreadable = copies.len() - items.len();
     Ok(Page { items, unreadable, next_link: next_link.filter(|link| !link.is_empty()) })
 }
@@ -262,16 +264,16 @@ fn is_other_operation(item: &Value) -> bool {
     item.get("kind").is_some_and(|kind| kind.is_string() && copied_kind(kind).is_none())
 }
 
-fn read_listed_copy(item: &Value, answer: &Answer) -> Option<ListedCopy> {
+fn read_listed_copy(item: &Value) -> Option<ListedCopy> {
     let location = item.get("resourceLocation")?;
     Some(ListedCopy {
-        id: answer.text(item.get("operationId")?.as_str()?),
+        id: Answer::text(item.get("operationId")?.as_str()?),
         kind: copied_kind(item.get("kind")?)?,
-        target_model_id: answer.id(target_of(location)?)?,
-        target_location: answer.text(without_query(location.as_str()?)),
+        target_model_id: Answer::id(target_of(location)?)?,
+        target_location: Answer::text(without_query(location.as_str()?)),
         created: date(item.get("createdDateTime")?)?,
         updated: item.get("lastUpdatedDateTime").and_then(date),
-        status: OperationStatus::new(&answer.text(item.get("status")?.as_str()?)),
+        status: OperationStatus::new(&Answer::text(item.get("status")?.as_str()?)),
     })
 }
 
@@ -354,30 +356,30 @@ struct Details<'a> {
 
 impl Details<'_> {
     /// None where the id is missing or belongs to another kind.
-    fn model(&self, kind: Kind, answer: &Answer) -> Option<Model> {
+    fn model(&self, kind: Kind) -> Option<Model> {
         // A composed model of v4.0 has both: its own id, and that of its classifier.
         let id = match kind {
             Kind::Model => &self.model_id,
             Kind::Classifier => &self.classifier_id,
         };
         let id = id.as_str()?;
-        let text = |value: &Value| value.as_str().map(|text| answer.text(text));
+        let text = |value: &Value| value.as_str().map(Answer::text);
         let tags = self.tags.as_object().into_iter().flatten();
         let types = self.document_types();
         Some(Model {
-            id: answer.id(id)?,
+            id: Answer::id(id)?,
             kind,
             readiness: Readiness::Ready,
             api_version: text(&self.api_version),
             name: None,
             description: text(&self.description),
-            tags: tags.filter_map(|(name, value)| Some((answer.text(name), text(value)?))).collect(),
+            tags: tags.filter_map(|(name, value)| Some((Answer::text(name), text(value)?))).collect(),
             created: date(&self.created_date_time),
             modified: date(&self.modified_date_time),
             expires: date(&self.expiration_date_time),
-            components: if kind == Kind::Model { self.components(id, &types, answer) } else { Vec::new() },
+            components: if kind == Kind::Model { self.components(id, &types) } else { Vec::new() },
             unreadable: self.unreadable(&types),
-            document_types: types.iter().map(|(name, of)| of.document_type(answer.text(name))).collect(),
+            document_types: types.iter().map(|(name, of)| of.document_type(Answer::text(name))).collect(),
             is_complete: self.doc_types.is_some_and(is_object),
         })
     }
@@ -403,13 +405,13 @@ impl Details<'_> {
     }
 
     /// v4.0 names the model of each document type; before, the document types have the names of their models.
-    fn components(&self, own_id: &str, types: &BTreeMap<String, TypeDetails<'_>>, answer: &Answer) -> Vec<Component> {
+    fn components(&self, own_id: &str, types: &BTreeMap<String, TypeDetails<'_>>) -> Vec<Component> {
         let named = |(name, details): (&String, &TypeDetails<'_>)| {
             let id = details.model_id.as_str().unwrap_or(name);
-            let id = answer.id(Some(id).filter(|id| *id != own_id)?)?;
+            let id = Answer::id(Some(id).filter(|id| *id != own_id)?)?;
             Some(Component { kind: Kind::Model, id })
         };
-        let classifier = self.classifier_id.as_str().and_then(|id| answer.id(id));
+        let classifier = self.classifier_id.as_str().and_then(Answer::id);
         let classifier = classifier.map(|id| Component { kind: Kind::Classifier, id });
         types.iter().filter_map(named).chain(classifier).collect()
     }

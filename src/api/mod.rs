@@ -31,7 +31,6 @@ use crate::error::{Error, ErrorKind};
 use crate::label::Label;
 use crate::model::{Kind, Model, ModelId};
 use crate::operation::{Operation, OperationStatus, OperationUrl};
-use crate::redactor::Redactor;
 use crate::resource::{Endpoint, Side, TargetAddress};
 use crate::text::UntrustedText;
 pub(crate) use analysis::Analysis;
@@ -189,8 +188,8 @@ impl AuthorizeAnswer {
         };
         let body: Value = serde_json::from_slice(answer.text_of_body()).unwrap_or_default();
         let id = ["modelId", "targetModelId", "targetClassifierId"].iter().find_map(|name| body.get(name)?.as_str());
-        let location = answer.header("location").map(|location| answer.text(location));
-        Self::Unusable { error, id: id.and_then(|id| answer.id(id)), location }
+        let location = answer.header("location").map(Answer::text);
+        Self::Unusable { error, id: id.and_then(Answer::id), location }
     }
 }
 
@@ -306,7 +305,6 @@ pub(crate) fn parse_authorization(
         resource: Arc::new(Label::of_side(&Side::Target.to_string(), String::new())),
         purpose: call.request.purpose.clone(),
         auth_method: AuthMethod::Key,
-        secrets: Redactor::default(),
         received: issued,
         status: StatusCode::OK,
         headers: HeaderMap::new(),
@@ -323,12 +321,12 @@ fn read_start(answer: &Answer, source: &Endpoint) -> Result<OperationUrl, Error>
     let location = answer.header("operation-location").filter(|location| !location.trim().is_empty());
     let location = location.ok_or_else(|| answer.unusable("no Operation-Location"))?;
     let url = OperationUrl::new(location, source).map_err(|error| {
-        error.with_source(format!("it is {:?}", answer.text(location))).with_request_id(answer.request_id())
+        error.with_source(format!("it is {:?}", Answer::text(location))).with_request_id(answer.request_id())
     })?;
     if url.is_collection() {
         return Err(answer.unusable("an Operation-Location without the id of an operation"));
     }
-    Ok(url.redacted(&answer.secrets))
+    Ok(url)
 }
 
 /// Reads the answer to a DELETE. A success with an HTML page is the answer of a proxy: the service sends no content.
@@ -396,7 +394,6 @@ pub(crate) mod tests {
             resource: Arc::new(Label::of_side("source", "https://a.example".into())),
             purpose: "start the copy".into(),
             auth_method: AuthMethod::Key,
-            secrets: Redactor::default(),
             received: "2026-11-23T00:00:00Z".parse().unwrap(),
             status: StatusCode::from_u16(status).unwrap(),
             headers: headers.iter().map(header).collect(),

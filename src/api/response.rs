@@ -13,7 +13,7 @@ use crate::auth::AuthMethod;
 use crate::error::{Delivery, Error, ErrorKind};
 use crate::label::Label;
 use crate::model::ModelId;
-use crate::redactor::Redactor;
+use crate::redactor::redact;
 use crate::text::UntrustedText;
 
 /// The service's id of a request, which Azure support asks for.
@@ -30,8 +30,6 @@ pub struct Answer {
     pub purpose: String,
     /// The authentication method of the request.
     pub auth_method: AuthMethod,
-    /// Secrets that the answer may repeat.
-    pub secrets: Redactor,
     /// When the answer came, by the local clock. It only serves to read a `Retry-After` date without a `Date` header.
     pub received: Timestamp,
     /// The HTTP status.
@@ -72,7 +70,7 @@ impl Answer {
     /// The service's id of the request.
     #[must_use]
     pub fn request_id(&self) -> Option<UntrustedText> {
-        self.header(REQUEST_ID).map(|id| self.text(id)).filter(|id| !id.is_empty())
+        self.header(REQUEST_ID).map(Self::text).filter(|id| !id.is_empty())
     }
 
     /// The service's own clock (`Date`).
@@ -83,7 +81,7 @@ impl Answer {
 
     /// The region of the resource, as the service names it: `East US`.
     pub(crate) fn region(&self) -> Option<UntrustedText> {
-        self.header(REGION).map(|region| self.text(region))
+        self.header(REGION).map(Self::text)
     }
 
     /// The service's own clock, or the local one where the answer has no `Date`.
@@ -92,13 +90,13 @@ impl Answer {
     }
 
     /// Text of this answer, with secrets replaced.
-    pub(super) fn text(&self, text: &str) -> UntrustedText {
-        self.secrets.redact(text).into()
+    pub(super) fn text(text: &str) -> UntrustedText {
+        redact(text).into()
     }
 
     /// An id of this answer; none where it is not valid, or repeats a secret.
-    pub(super) fn id(&self, id: &str) -> Option<ModelId> {
-        self.text(id).raw().parse().ok()
+    pub(super) fn id(id: &str) -> Option<ModelId> {
+        Self::text(id).raw().parse().ok()
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -124,7 +122,7 @@ impl Answer {
 
     /// Checks the id that an authorization has reserved: it goes into paths.
     pub(super) fn reserved_id(&self, id: &str) -> Result<ModelId, Error> {
-        self.text(id).raw().parse().map_err(|error: Error| {
+        Self::text(id).raw().parse().map_err(|error: Error| {
             self.unusable("an authorization whose model id is not valid").with_source(error.to_string())
         })
     }
@@ -160,7 +158,7 @@ impl Answer {
         let media_type = self.header("content-type").and_then(|value| value.split(';').next());
         match (self.body.len(), media_type) {
             (0, _) => "an empty body".into(),
-            (bytes, Some(media_type)) => format!("{}, {bytes} bytes", self.text(media_type)),
+            (bytes, Some(media_type)) => format!("{}, {bytes} bytes", Self::text(media_type)),
             (bytes, None) => format!("{bytes} bytes"),
         }
     }

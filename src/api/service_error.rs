@@ -21,10 +21,10 @@ const MOST_FAILURES: usize = 8;
 
 /// The service's words for one or several failures, in any of its envelopes: the innermost, most specific one
 /// first. What has another form than documented is left out.
-pub(super) fn words<'v>(answer: &Answer, failures: impl IntoIterator<Item = &'v Value>) -> Option<ServiceError> {
+pub(super) fn words<'v>(failures: impl IntoIterator<Item = &'v Value>) -> Option<ServiceError> {
     let mut said = Vec::new();
     for failure in failures {
-        collect(answer, failure, &mut said);
+        collect(failure, &mut said);
     }
     said.into_iter()
         .rev()
@@ -32,23 +32,22 @@ pub(super) fn words<'v>(answer: &Answer, failures: impl IntoIterator<Item = &'v 
 }
 
 /// Adds a failure after its inner error and its details, each only while there is room.
-fn collect(answer: &Answer, failure: &Value, said: &mut Vec<(Option<UntrustedText>, UntrustedText)>) {
+fn collect(failure: &Value, said: &mut Vec<(Option<UntrustedText>, UntrustedText)>) {
     // v2.1 writes innerError, v3.0 and later innererror.
     let inner = ["innererror", "innerError"].iter().find_map(|name| failure.get(name));
     let details = failure.get("details").and_then(Value::as_array).into_iter().flatten();
     for part in inner.into_iter().chain(details) {
         if said.len() < MOST_FAILURES {
-            collect(answer, part, said);
+            collect(part, said);
         }
     }
     // A name, or digits with or without quotes.
     let code = match failure.get("code") {
-        Some(Value::String(name)) => Some(answer.text(name)).filter(|name| !name.is_empty()),
+        Some(Value::String(name)) => Some(Answer::text(name)).filter(|name| !name.is_empty()),
         Some(Value::Number(number)) => Some(number.to_string().into()),
         _ => None,
     };
-    let message =
-        failure.get("message").and_then(Value::as_str).map(|message| answer.text(message)).unwrap_or_default();
+    let message = failure.get("message").and_then(Value::as_str).map(Answer::text).unwrap_or_default();
     // v2.1's innerError has a request id and no words.
     if said.len() < MOST_FAILURES && (code.is_some() || !message.is_empty()) {
         said.push((code, message));
@@ -119,7 +118,7 @@ pub(crate) fn named_tier(error: &Error) -> Option<NamedTier> {
 pub(crate) fn refusal(answer: &Answer) -> Error {
     let status = answer.status.as_u16();
     let body: Value = serde_json::from_slice(answer.text_of_body()).unwrap_or_default();
-    let said = words(answer, body.get("error"));
+    let said = words(body.get("error"));
     let entry = said.as_ref().and_then(look_up);
     let out_of_quota =
         said.as_ref().is_some_and(|said| outward(said).any(|said| said.message.raw().contains(OUT_OF_QUOTA)));
@@ -173,8 +172,7 @@ fn what_happened(answer: &Answer, delivery: Delivery) -> String {
     let status = answer.status.as_u16();
     match (delivery, status) {
         _ if is_redirect(answer.status) => {
-            let elsewhere =
-                answer.header("location").map_or_else(|| "another address".into(), |location| answer.text(location));
+            let elsewhere = answer.header("location").map_or_else(|| "another address".into(), Answer::text);
             format!("asked to {purpose}, {resource} redirects to {elsewhere}, which is not followed (HTTP {status})")
         }
         (Delivery::Throttled { .. }, _) => format!("rate limited by {resource}, asked to {purpose} (HTTP {status})"),

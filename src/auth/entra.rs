@@ -30,7 +30,7 @@ use super::{Token, TokenFuture, TokenSource};
 use crate::child::{self, KillOnDrop};
 use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::label::Label;
-use crate::redactor::Redactor;
+use crate::redactor::remember;
 use crate::resource::Cloud;
 use crate::text::sanitize;
 
@@ -292,8 +292,8 @@ impl Entra {
             AzureErrorKind::HttpResponse { status, .. } => matches!(u16::from(*status), 408 | 429 | 500..),
             _ => false,
         });
-        let secret = variable("AZURE_CLIENT_SECRET").unwrap_or_default().into();
-        let cause = sanitize(&Redactor::default().with(&secret).redact(&root_cause(error).to_string()));
+        remember(&variable("AZURE_CLIENT_SECRET").unwrap_or_default().into());
+        let cause = sanitize(&root_cause(error).to_string());
         if is_transient {
             return self.unavailable(identity, &cause);
         }

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::Error;
+use crate::redactor::remember;
 pub use key::Key;
 #[cfg(feature = "entra")]
 pub(crate) use token::Token;
@@ -83,7 +84,9 @@ impl AuthHeader {
         let mut value = HeaderValue::from_str(&format!("{prefix}{text}"))
             .map_err(|_| Error::settings("it contains characters that are not allowed", remedy))?;
         value.set_sensitive(true);
-        Ok(Self { name, value, secret: SecretString::from(text) })
+        let secret = SecretString::from(text);
+        remember(&secret);
+        Ok(Self { name, value, secret })
     }
 
     /// The header's name in lower case, and its value.
@@ -92,7 +95,7 @@ impl AuthHeader {
         (self.name, self.value.clone())
     }
 
-    /// The key or the token, for redaction.
+    /// The key or the token, which no text of this process shows from now on.
     #[must_use]
     pub fn secret(&self) -> &SecretString {
         &self.secret

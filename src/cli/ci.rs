@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{json, status};
-use crate::redactor::MIN_SECRET_LEN;
+use crate::redactor::{MIN_SECRET_LEN, redact};
 use crate::text::{clean_lines, needs_escape};
 
 /// GitHub rejects the summary of a step if it is larger than 1 MiB.
@@ -287,10 +287,10 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     text
 }
 
-/// Escapes every character that has a meaning in Markdown.
+/// Escapes every character that has a meaning in Markdown, and removes secrets.
 fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in redact(text).chars() {
         if "\\`*_{}[]<>()#+!|~@&$".contains(c) {
             escaped.push('\\');
         }

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::inventory::Listed;
 use crate::model::{Model, ModelId, Readiness};
 use crate::prune::{Leftover, Origin, Pruned};
+use crate::redactor::redact;
 use crate::resource::{Endpoint, Resource};
 use crate::resource_name::ResourceName;
 use crate::text::{clean_lines, needs_escape};
@@ -66,7 +67,7 @@ fn record(written: io::Result<()>) {
 
 /// Serialises a line. Strings and numbers cannot fail to be serialised.
 pub(super) fn line(value: &impl Serialize) -> String {
-    escaped(&serde_json::to_string(value).unwrap_or_default())
+    escaped(&redact(&serde_json::to_string(value).unwrap_or_default()))
 }
 
 /// The same JSON, with escapes for what controls a terminal, and for `##`, with which Azure Pipelines' commands begin.

@@ -11,19 +11,17 @@ pub(crate) mod transport;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
-use secrecy::SecretString;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::info;
 
 use crate::api::{Answer, Call, Quota, Request, Response};
 use crate::auth::AuthHeader;
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::redactor::Redactor;
+use crate::redactor::redact;
 use crate::resource::Resource;
 use crate::text::UntrustedText;
 pub(crate) use call_context::CallContext;
@@ -98,7 +96,7 @@ impl Connection {
     /// A client over this connection.
     #[must_use]
     pub(crate) fn client<'a>(&self, context: CallContext<'a>) -> Client<'a> {
-        Client { connection: self.clone(), context, redactor: Mutex::default(), is_persistent: Cell::default() }
+        Client { connection: self.clone(), context, is_persistent: Cell::default() }
     }
 
     /// Whether a limit of v2.1 starts per minute was met.
@@ -118,8 +116,6 @@ impl Connection {
 pub(crate) struct Client<'a> {
     connection: Connection,
     context: CallContext<'a>,
-    /// Secrets that an answer may repeat.
-    redactor: Mutex<Redactor>,
     /// Whether a connection is tried until the deadline, also by requests before which nothing is reserved.
     is_persistent: Cell<bool>,
 }
@@ -208,13 +204,11 @@ impl Client<'_> {
     }
 
     async fn auth_header(&self, until: Instant) -> Result<AuthHeader, Error> {
-        let header = timeout_at(until, self.connection.resource.credential.header()).await.map_err(|_| {
+        timeout_at(until, self.connection.resource.credential.header()).await.map_err(|_| {
             Error::new(ErrorKind::Unavailable, format!("no token for {} came in time", self.label()))
                 .with_delivery(Delivery::NotSent)
                 .with_remedy("run the command again later, or with a longer --timeout")
-        })??;
-        self.redact(header.secret());
-        Ok(header)
+        })?
     }
 
     /// Another token than one that was refused. None where there is none before the time of sending is over.
@@ -226,11 +220,7 @@ impl Client<'_> {
     ) -> Result<Option<AuthHeader>, Error> {
         let refreshed = timeout_at(until, self.connection.resource.credential.refreshed(refused));
         let other = self.unless_cancelled(policy, refreshed).await?.ok().flatten();
-        let other = other.filter(|_| Instant::now() < until);
-        if let Some(other) = &other {
-            self.redact(other.secret());
-        }
-        Ok(other)
+        Ok(other.filter(|_| Instant::now() < until))
     }
 
     /// Sends one request under a client request id of its own, logs it, and reads the answer.
@@ -261,7 +251,6 @@ impl Client<'_> {
                 () = self.context.mutation_over() => Err(interrupted().with_delivery(Delivery::Unanswered)),
             }
         };
-        let answer = answer.map(|answer| Answer { secrets: self.redactor(), ..answer });
         self.connection.silence.note(started, &answer);
         self.log(&request, &answer, started.elapsed(), &client_request_id);
         let answer = answer.inspect_err(|error| self.note_failure(error))?;
@@ -271,7 +260,7 @@ impl Client<'_> {
 
     fn log(&self, request: &Request, answer: &Result<Answer, Error>, took: Duration, client_request_id: &str) {
         let side = self.name();
-        let line = self.redactor().redact(&format!("{request:?}"));
+        let line = redact(&format!("{request:?}"));
         match answer {
             Ok(answer) => {
                 let request_id = answer.request_id().map_or_else(|| "none".to_owned(), |id| id.to_string());
@@ -396,12 +385,6 @@ impl Client<'_> {
         self.context.deadline
     }
 
-    /// From now on, replaces this secret in texts of answers.
-    pub(crate) fn redact(&self, secret: &SecretString) {
-        let mut redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
-        *redactor = redactor.with(secret);
-    }
-
     /// Remembers a deletion whose answer was lost: it may be carried out later.
     pub(crate) fn note_lost_deletion(&self, call: &Call<'_, ()>) {
         let path = call.request.path_and_query.clone();
@@ -452,10 +435,6 @@ impl Client<'_> {
         Error::new(ErrorKind::Unavailable, what)
             .with_delivery(Delivery::NotSent)
             .with_remedy("run the command again with a longer --timeout")
-    }
-
-    fn redactor(&self) -> Redactor {
-        self.redactor.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -18,7 +18,6 @@ use tower_service::Service;
 use crate::api::{Answer, Request};
 use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::label::Label;
-use crate::redactor::Redactor;
 use crate::resource::Resource;
 use crate::trace::TraceParent;
 
@@ -107,7 +106,6 @@ impl Transport for Http {
                 resource: Arc::clone(&resource.label),
                 purpose: request.purpose.clone(),
                 auth_method: resource.credential.auth_method(),
-                secrets: Redactor::default(),
                 body,
                 received: Timestamp::now(),
                 status,

@@ -22,7 +22,6 @@ pub(super) async fn authorize<'a>(
 ) -> Result<(Authorized<'a>, Reservation), Error> {
     match authorize_now(job, model, target).await {
         Ok((authorized, reservation)) => {
-            job.cx.source.redact(&authorized.authorization.access_token);
             Ok((Authorized { entry, _slot: slot, ..authorized }, reservation.with_entry(entry)))
         }
         Err(NotAuthorized { error, may_be_reserved }) => {

@@ -254,9 +254,7 @@ impl DelegatedPlan {
             observer(Event::SeemsExpired { expires: self.file.authorization.expires });
         }
         let context = call_context(self.timeout, observer, cancel);
-        let source = connect(&self.source)?.client(context);
-        source.redact(&self.file.authorization.access_token);
-        Ok(source)
+        Ok(connect(&self.source)?.client(context))
     }
 
     fn recorder(&self) -> Recorder {

@@ -103,7 +103,6 @@ pub(super) async fn reserve(
     attempts.name_blank_models(Some(&response.value.target_model_id)).await;
     let AuthorizeRequest { version, copy, .. } = request;
     let authorization = response.value;
-    target.redact(&authorization.access_token);
     let (address, request_id) = (copy.address(), response.request_id.as_ref());
     observer(Event::Authorized { authorization: &authorization, address, request_id });
     let id = authorization.target_model_id.clone();

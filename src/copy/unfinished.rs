@@ -166,8 +166,6 @@ impl Job<'_> {
         let OpenStep::Starting { file, since, operation } = step else { return Ok(None) };
         let copy = file.copy()?;
         let AuthorizationFile { version, kind, authorization, .. } = *file;
-        self.cx.source.redact(&authorization.access_token);
-        self.target.redact(&authorization.access_token);
         let id = &authorization.target_model_id;
         self.cx.emit(Event::Continued { kind, target_model_id: id, operation: operation.as_ref() });
         let reservation = Reservation::new(version, kind, id.clone(), Owner::ThisRun)

@@ -5,8 +5,8 @@ use std::io::Write;
 use serde_json::json;
 
 use crate::support::{
-    ACCESS_TOKEN, DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step, TARGET_KEY, VERSIONS,
-    Version, error_reply, frcopy, on_each, on_every_version, reply, run,
+    ACCESS_TOKEN, CommandOutput, DOCUMENT_VERSIONS, MODEL, Model, Operation, SOURCE_KEY, ScriptedService, Step,
+    TARGET_KEY, V4_0, VERSIONS, Version, error_reply, frcopy, frcopy_between, on_each, on_every_version, reply, run,
 };
 
 /// `run` checks every output for secrets. Here the service echoes them in its answers.
@@ -169,5 +169,67 @@ fn an_id_or_a_location_that_repeats_a_key_is_not_printed() {
         service.on(Step::Start, [reply(500)]);
         service.on(Step::ListOperations, [Operation::list([item])]);
         run(service.copy().args(["-vv", "--timeout", "3s"]));
+    });
+}
+
+/// Both keys, as each of the two resources may repeat them.
+fn repeated_keys() -> Vec<String> {
+    let encoded = |key: &str| format!("%{:02X}{}", key.as_bytes()[0], &key[1..]);
+    [SOURCE_KEY, TARGET_KEY].into_iter().flat_map(|key| [key.to_owned(), key.to_uppercase(), encoded(key)]).collect()
+}
+
+fn assert_contains_no_key(output: &CommandOutput) {
+    let shown = format!("{}{}", output.stdout, output.stderr).to_lowercase();
+    for key in [SOURCE_KEY, TARGET_KEY] {
+        assert!(!shown.contains(&key[1..]), "{output:#?}");
+    }
+}
+
+#[test]
+fn a_key_in_a_model_of_either_resource_is_not_printed() {
+    on_each(repeated_keys(), |key| {
+        for step in [Step::GetSource, Step::GetTarget] {
+            let service = ScriptedService::new(V4_0);
+            let model = |key: &str| {
+                let kind = json!({"buildMode": format!("template {key}"), "fieldSchema": {}});
+                Model::example(V4_0).with("docTypes", json!({key: kind, "other": kind})).with("description", key)
+            };
+            service.on(Step::GetSource, [model("x").answer()]);
+            service.on(Step::GetTarget, [model("y").answer()]);
+            service.on(step, [model(&key).answer()]);
+            let between = || frcopy_between(&service.source.uri(), &service.target.uri());
+            for command in ["copy --if-exists skip", "copy --if-exists fail", "check"] {
+                for more in ["-v", "--output=json"] {
+                    let arguments = format!("{command} {MODEL} --api-version 4.0 {more}");
+                    assert_contains_no_key(&run(between().args(arguments.split(' '))));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_key_of_one_resource_in_an_answer_of_the_other_one_is_not_printed() {
+    on_every_version(|version| {
+        on_each(repeated_keys(), |key| {
+            let operation = Operation::failed(version, &key, &key).on_target(&format!("https://{key}.example"));
+            for (step, answer) in [
+                (Step::GetSource, error_reply(403, &key, &key)),
+                (Step::Authorize, error_reply(403, &key, &key)),
+                (Step::Start, error_reply(400, &key, &key)),
+                (
+                    Step::Start,
+                    reply(202).insert_header("Operation-Location", format!("https://x.example/{key}").as_str()),
+                ),
+                (Step::Poll, operation.answer()),
+                (Step::Verify, error_reply(401, &key, &key)),
+            ] {
+                let service = ScriptedService::new(version);
+                service.on(step, [answer]);
+                for output in ["text", "json"] {
+                    assert_contains_no_key(&run(service.copy().args(["-vv", "--timeout", "3s", "--output", output])));
+                }
+            }
+        });
     });
 }

@@ -25,7 +25,6 @@ use crate::copy::running::{LOOKS_FOR_PROOF, PROOF_INTERVAL, SLOW_LOOK};
 use crate::emulator::in_memory::InMemoryEmulator;
 use crate::emulator::{Collection, EmulatedResource};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::redactor::Redactor;
 use crate::resource::{Resource, Side};
 
 pub(super) const SOURCE: usize = 0;
@@ -435,7 +434,6 @@ impl Modelled {
             resource: Arc::clone(&resource.label),
             purpose: request.purpose.clone(),
             auth_method: resource.credential.auth_method(),
-            secrets: Redactor::default(),
             received: self.service.now(),
             status: status.try_into().unwrap(),
             headers: headers.collect::<Vec<(http::HeaderName, http::HeaderValue)>>().into_iter().collect(),
