@@ -49,6 +49,7 @@ mod manifest;
 mod model;
 mod model_diff;
 mod operation;
+mod program;
 mod prune;
 mod rate_limits;
 mod recorded;

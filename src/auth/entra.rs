@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +27,9 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::{Token, TokenFuture, TokenSource};
-use crate::child::{self, KillOnDrop};
 use crate::error::{Delivery, Error, ErrorKind, chain, root_cause};
 use crate::label::Label;
+use crate::program::output_soon;
 use crate::redactor::remember;
 use crate::resource::Cloud;
 use crate::text::sanitize;
@@ -311,21 +311,15 @@ impl Entra {
     }
 }
 
-/// Runs the Azure CLIs without the settings of frcopy, and kills them if their token is no longer waited for.
+/// Runs the Azure CLIs without the settings of frcopy, reads a limited output, and kills them if their token is no longer
+/// waited for.
 #[derive(Debug)]
 struct ChildExecutor;
 
 #[async_trait::async_trait]
 impl Executor for ChildExecutor {
     async fn run(&self, program: &OsStr, args: &[&OsStr]) -> io::Result<Output> {
-        let mut command = tokio::process::Command::new(program);
-        child::prepare(command.as_std_mut());
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn()?;
-        let guard = KillOnDrop::new(child.id());
-        let output = child.wait_with_output().await;
-        guard.ended();
-        output
+        output_soon(Command::new(program).args(args), TOKEN_TIMEOUT).await
     }
 }
 

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::az::{AZ, Details};
 use super::deadline;
 use super::input::without_keys;
-use super::program::output_soon;
 use crate::doctor::{Account, AccountQuery};
+use crate::program::output_soon;
 use crate::resource::{Endpoint, ResourceId};
 use crate::text::sanitize;
 

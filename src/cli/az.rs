@@ -5,11 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::deadline;
-use super::program::output_within;
 use super::side::flags::Setting;
 use super::side::origin::Origin;
 use crate::api::rate_limits;
 use crate::error::{Error, ErrorKind};
+use crate::program::output_within;
 use crate::rate_limits::RateLimits;
 use crate::resource::Endpoint;
 use crate::text::sanitize;

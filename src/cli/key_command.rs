@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::deadline;
 use super::input::without_keys;
-use super::program::output_within;
 use crate::error::{Error, ErrorKind};
+use crate::program::output_within;
 use crate::text::sanitize;
 use secrecy::SecretString;
 

@@ -31,7 +31,6 @@ mod json;
 mod key_command;
 mod list;
 mod nearest;
-mod program;
 mod prune;
 mod request_log;
 mod resources;

@@ -357,6 +357,30 @@ fn the_azure_cli_is_used_as_a_credential() {
     assert_eq!(called.lines().count(), 2, "{called}");
 }
 
+/// The same command in a process that cannot have more than a gigabyte.
+fn with_limited_memory(command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    limited.env_clear().timeout(Duration::from_secs(60));
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited
+}
+
+#[test]
+fn an_azure_cli_that_prints_without_end_takes_no_memory() {
+    let pair = pair_accepting(&[]);
+    for script in ["exec cat /dev/zero", "exec cat /dev/zero >&2", "trap '' PIPE; while :; do cat /dev/zero; done"] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("az");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = command(&pair, &[MODEL, "--timeout", "8s"]);
+        command.env("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential").env("PATH", path_with(folder.path()));
+        let output = run_without_secrets(&mut with_limited_memory(&command));
+        assert!([4, 7].contains(&output.code), "{script}: {output:#?}");
+    }
+}
+
 #[test]
 fn the_azure_developer_cli_is_used_when_the_azure_cli_fails() {
     let pair = pair_accepting(&[("one", UNLIMITED)]);

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::child::{self, KillOnDrop};
 
-/// The longest output that is read. The output for an account has a few KiB.
+/// The longest output that is read. The output for an account or a token has a few KiB.
 const MAX_OUTPUT: u64 = 1024 * 1024;
 /// Delay between two looks at the program.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs a program without the settings of frcopy, and kills it if it does not end in time.
-pub(super) fn output_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
+pub(crate) fn output_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
     let until = Instant::now() + limit;
     let mut program = Program::start(command)?;
     loop {
@@ -26,7 +26,7 @@ pub(super) fn output_within(command: &mut Command, limit: Duration) -> io::Resul
 }
 
 /// As [`output_within`], and the program is killed as well if the future is dropped.
-pub(super) async fn output_soon(command: &mut Command, limit: Duration) -> io::Result<Output> {
+pub(crate) async fn output_soon(command: &mut Command, limit: Duration) -> io::Result<Output> {
     let until = Instant::now() + limit;
     let mut program = Program::start(command)?;
     loop {
