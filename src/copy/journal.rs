@@ -77,6 +77,16 @@ pub(crate) enum Unfinished {
     Taken(Vec<OpenCopy>),
 }
 
+/// Whether an authorize request may be sent.
+pub(crate) enum Announced {
+    /// It may: this is its entry.
+    As(EntryId),
+    /// A process that still runs is making the copy.
+    OwnedByOther,
+    /// A run that has ended left an entry of the copy open: it must be taken over and finished first.
+    LeftOpen,
+}
+
 /// An entry that an earlier run left open: it was killed, had no verdict, or lost the answer to its authorize request.
 pub(crate) struct OpenCopy {
     /// The entry.
@@ -145,11 +155,11 @@ pub(crate) trait Journal: fmt::Debug {
     /// the next run finishes what was left open.
     fn keeps_entries(&self) -> bool;
 
-    /// Announces an authorize request and its repetitions. None where another process that still runs is making the copy.
+    /// Announces an authorize request and its repetitions, unless another run has an open entry of the copy.
     ///
     /// # Errors
     /// When the line cannot be written: then the request must not be sent.
-    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error>;
+    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Announced, Error>;
 
     /// Announces a start request and its repetitions.
     ///
@@ -188,8 +198,8 @@ impl Journal for NoJournal {
         false
     }
 
-    fn before_authorize(&self, _: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
-        Ok(Some(EntryId::default()))
+    fn before_authorize(&self, _: &AuthorizeEntry<'_>) -> Result<Announced, Error> {
+        Ok(Announced::As(EntryId::default()))
     }
 
     fn before_start(&self, _: EntryId, _: &StartEntry<'_>) -> Result<(), Error> {

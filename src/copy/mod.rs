@@ -53,7 +53,7 @@ pub(crate) use batch_targets::{copy_batches, dry_run_batches};
 pub(crate) use delegated::{AuthorizePlan, DelegatedPlan, authorize, copy_delegated, dry_run_delegated, revoke};
 pub use event::{Event, Observer};
 pub(crate) use journal::{
-    AuthorizeEntry, CopyOf, EntryId, Journal, OpenCopy, OpenOperations, OpenStep, StartEntry, Unfinished,
+    Announced, AuthorizeEntry, CopyOf, EntryId, Journal, OpenCopy, OpenOperations, OpenStep, StartEntry, Unfinished,
 };
 pub use plan::{CopyOptions, IfExists, Plan};
 pub(crate) use plan::{is_staging, staging_id};

@@ -104,8 +104,9 @@ impl Replacement {
 }
 
 impl Job<'_> {
-    /// Carries out a replacement, from where an earlier command stopped.
-    pub(super) async fn replace(&self, replacement: &Replacement) -> Result<Done, Error> {
+    /// Carries out a replacement, from where an earlier command stopped. None where another process has left one of its
+    /// two copies open meanwhile.
+    pub(super) async fn replace(&self, replacement: &Replacement) -> Result<Option<Done>, Error> {
         let Replacement { source, place, staging_id, staged } = replacement;
         let id = self.plan.new_model_id();
         let (staged, late_until) = match (place, staged) {
@@ -113,14 +114,14 @@ impl Job<'_> {
                 if let Some(staged) = staged {
                     self.delete_staging_copy(source, staged).await?;
                 }
-                return Ok(Done::already_there(id.clone()));
+                return Ok(Some(Done::already_there(id.clone())));
             }
             (Place::Other(old), _) => {
-                let staged = self.stage(replacement, old).await?;
+                let Some(staged) = self.stage(replacement, old).await? else { return Ok(None) };
                 match self.delete_old(source, old, staging_id).await? {
                     Deletion::Deleted { late_until } => (Some(staged), late_until),
                     Deletion::Changed(error) | Deletion::NotKept(error) => {
-                        return self.replaced_by_other_process(source, error).await;
+                        return self.replaced_by_other_process(source, error).await.map(Some);
                     }
                 }
             }
@@ -132,6 +133,13 @@ impl Job<'_> {
         let copied = self.copy_when_free(source, id).await;
         let copied =
             copied.map_err(|error| but_staged(error, format!("the new {id} is not in its place yet"), staging_id))?;
+        let Some(copied) = copied else {
+            // The copy of the other process must not be verified before a deletion can still be carried out.
+            if let Some(late_until) = late_until {
+                self.pause_until(late_until).await?;
+            }
+            return Ok(None);
+        };
         if let Some(late_until) = late_until {
             self.check_not_deleted(source, late_until, staging_id).await?;
         }
@@ -139,7 +147,7 @@ impl Job<'_> {
             Some(staged) if copied.verified => self.delete_staging_copy(source, &staged).await?,
             _ => self.cx.emit(Event::StagingKept { staging_id }),
         }
-        Ok(Done::with_copy(Outcome::Replaced, copied))
+        Ok(Some(Done::with_copy(Outcome::Replaced, copied)))
     }
 
     /// Deletes the old model, now that the staging copy is there.
@@ -172,12 +180,13 @@ impl Job<'_> {
         }
     }
 
-    /// Makes the staging copy, unless a good one is there. Returns it as the target shows it.
-    async fn stage(&self, replacement: &Replacement, old: &Model) -> Result<Model, Error> {
+    /// Makes the staging copy, unless a good one is there. Returns it as the target shows it, or none where another process
+    /// has left one open meanwhile.
+    async fn stage(&self, replacement: &Replacement, old: &Model) -> Result<Option<Model>, Error> {
         let Replacement { source, staging_id, staged, .. } = replacement;
         if let Some(staged) = staged {
             if source.is_same_training(staged)? {
-                return Ok(staged.clone());
+                return Ok(Some(staged.clone()));
             }
             // It is of an older training.
             match self.delete(source, staged, Kept::Unchanged(old)).await? {
@@ -192,12 +201,13 @@ impl Job<'_> {
             let id = self.plan.new_model_id();
             half_done(error, format!("nothing was replaced yet: the old {id} is in its place"), FINISH)
         })?;
+        let Some(copied) = copied else { return Ok(None) };
         self.persist();
         self.cx.emit(Event::Staged);
         if copied.verified
             && let Lookup::Found(staged) = self.look_up(self.target, source.shown_by, source.kind, staging_id).await?
         {
-            return Ok(staged);
+            return Ok(Some(staged));
         }
         let what =
             format!("{} does not show the staging copy {staging_id}, and the old model is kept", self.target.label());
@@ -210,8 +220,8 @@ impl Job<'_> {
         self.target.persist();
     }
 
-    /// Copies to an id that should be free by now.
-    async fn copy_when_free(&self, source: &SourceModel, id: &ModelId) -> Result<Copied, Error> {
+    /// Copies to an id that should be free by now. None as in [`copy_to`].
+    async fn copy_when_free(&self, source: &SourceModel, id: &ModelId) -> Result<Option<Copied>, Error> {
         let until = Instant::now() + DELETE_TIME;
         loop {
             let target = self.look_up_target_for(source, id).await?;

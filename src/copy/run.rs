@@ -96,23 +96,34 @@ pub(super) fn call_context<'a>(
 }
 
 impl Job<'_> {
-    /// Finishes what an earlier run left open; else preflight, decide, then transfer or replace. The source model may be
-    /// known already.
+    /// Finishes what other runs have left open, and makes the copy where that did not. The source model may be known
+    /// already.
     pub(super) async fn run(&self, found: Option<SourceModel>) -> Result<Done, Error> {
-        let (found, job) = match self.finish_open(found).await? {
-            Rest::Nothing(done) => return Ok(done.at(self.cx.source.service_time(), self.target.service_time())),
-            Rest::Copy { found, lost } => (found.map(|found| *found), Self { lost, ..*self }),
-        };
-        let done = match job.until_given_up(Box::pin(job.prepare(found))).await?.0 {
-            Action::Copy(preflight) => {
-                let copied = copy_to(&job, &preflight.source, &preflight.target).await?;
-                Done::with_copy(Outcome::Copied, copied)
+        let mut found = found;
+        let done = loop {
+            let (of_source, lost) = match self.finish_open(found).await? {
+                Rest::Nothing(done) => break done,
+                Rest::Copy { found, lost } => (found.map(|found| *found), lost),
+            };
+            found = of_source.clone();
+            if let Some(done) = (Self { lost, ..*self }).begin(of_source).await? {
+                break done;
             }
-            Action::Replace(replacement) => job.replace(&replacement).await?,
-            Action::Nothing(id) => Done::already_there(id),
         };
         // The verification was the last read of the target.
         Ok(done.at(self.cx.source.service_time(), self.target.service_time()))
+    }
+
+    /// Preflight, decide, then transfer or replace. None where another process has left the same copy open meanwhile.
+    async fn begin(&self, found: Option<SourceModel>) -> Result<Option<Done>, Error> {
+        Ok(match self.until_given_up(Box::pin(self.prepare(found))).await?.0 {
+            Action::Copy(preflight) => {
+                let copied = copy_to(self, &preflight.source, &preflight.target).await?;
+                copied.map(|copied| Done::with_copy(Outcome::Copied, copied))
+            }
+            Action::Replace(replacement) => self.replace(&replacement).await?,
+            Action::Nothing(id) => Some(Done::already_there(id)),
+        })
     }
 
     /// Preflight and decide, by reads only.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::context::Job;
 use super::event::Event;
-use super::journal::{AuthorizeEntry, EntryId};
+use super::journal::{Announced, AuthorizeEntry, EntryId};
 use super::preflight::{SourceModel, TargetId};
 use crate::api::Quota;
 use crate::error::Error;
@@ -23,6 +23,8 @@ pub(super) enum Waited<'a> {
     ForTurn(Turn<'a>),
     /// Another process has made the copy meanwhile, with this id.
     ForOther(ModelId),
+    /// Another process has begun the copy meanwhile and has ended: that copy must be finished first.
+    LeftOpen,
 }
 
 /// Allows one copy to be authorized.
@@ -54,18 +56,7 @@ pub(super) async fn wait_for_turn<'a>(
     job.cx.source.check_may_mutate()?;
     let quota = if version.wire().limits_starts_per_minute() { Quota::CustomModelCopy } else { Quota::Management };
     job.cx.source.check_turn_before_deadline(quota, "start the copy")?;
-    let write_entry = || {
-        job.cx.journal.before_authorize(&AuthorizeEntry {
-            source: job.cx.source.endpoint(),
-            target: job.target.endpoint(),
-            kind: model.kind,
-            source_id: &model.id,
-            target_id: target.id(),
-            version,
-            target_time: job.target.service_time(),
-        })
-    };
-    let entry = job.unless_owned_by_other(write_entry).await?;
+    let Some(entry) = announce(job, model, target).await? else { return Ok(Waited::LeftOpen) };
     let waited = match job.copied_meanwhile(model).await {
         Ok(None) => return Ok(Waited::ForTurn(Turn { entry, slot })),
         Ok(Some(id)) => Ok(Waited::ForOther(id)),
@@ -73,4 +64,25 @@ pub(super) async fn wait_for_turn<'a>(
     };
     job.cx.journal.ended(entry);
     waited
+}
+
+/// Writes the copy to the journal, once no other process is making it. None where one has left it open.
+async fn announce(job: &Job<'_>, model: &SourceModel, target: &TargetId) -> Result<Option<EntryId>, Error> {
+    let ask = || {
+        let announced = job.cx.journal.before_authorize(&AuthorizeEntry {
+            source: job.cx.source.endpoint(),
+            target: job.target.endpoint(),
+            kind: model.kind,
+            source_id: &model.id,
+            target_id: target.id(),
+            version: model.version,
+            target_time: job.target.service_time(),
+        })?;
+        Ok(match announced {
+            Announced::As(entry) => Some(Some(entry)),
+            Announced::LeftOpen => Some(None),
+            Announced::OwnedByOther => None,
+        })
+    };
+    job.unless_owned_by_other(ask).await
 }

@@ -16,7 +16,7 @@ use super::content::{Key, ModelKey};
 use super::files;
 use super::lines::{self, AnnouncedStart, OpenEntry};
 use crate::authorization_file;
-use crate::copy::{AuthorizeEntry, CopyOf, EntryId, Journal, OpenOperations, StartEntry, Unfinished};
+use crate::copy::{Announced, AuthorizeEntry, CopyOf, EntryId, Journal, OpenOperations, StartEntry, Unfinished};
 use crate::error::{Error, ErrorKind};
 use crate::model::ModelId;
 use crate::operation::OperationUrl;
@@ -48,6 +48,16 @@ struct State {
     /// The end of the last complete line that was read.
     end: u64,
     open: BTreeMap<EntryId, OpenEntry>,
+}
+
+/// The other runs that own some entries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    None,
+    /// At least one still lives.
+    Alive,
+    /// They have ended.
+    Ended,
 }
 
 impl std::fmt::Debug for FileJournal {
@@ -265,21 +275,31 @@ impl FileJournal {
         Ok(false)
     }
 
+    /// Which other runs own entries. The caller holds the lock of the manifest.
+    fn others(&self, state: &State, is_meant: impl Fn(&OpenEntry) -> bool) -> io::Result<Others> {
+        let meant = state.open.values().filter(|entry| is_meant(entry));
+        let runs: BTreeSet<_> = meant.map(|entry| entry.run).filter(|run| *run != self.run).collect();
+        for run in &runs {
+            if self.is_alive(*run)? {
+                return Ok(Others::Alive);
+            }
+        }
+        Ok(if runs.is_empty() { Others::None } else { Others::Ended })
+    }
+
     /// Makes this run the owner of entries whose runs do not live. None where one does.
     fn take(
         &self,
         state: &mut State,
         is_meant: impl Fn(&OpenEntry) -> bool,
     ) -> io::Result<Option<BTreeMap<EntryId, OpenEntry>>> {
-        let meant: BTreeMap<_, _> = state.open.iter().filter(|(_, entry)| is_meant(entry)).collect();
-        let others: BTreeSet<_> = meant.values().map(|entry| entry.run).filter(|run| *run != self.run).collect();
-        for run in &others {
-            if self.is_alive(*run)? {
-                return Ok(None);
-            }
+        let others = self.others(state, &is_meant)?;
+        if others == Others::Alive {
+            return Ok(None);
         }
-        let ids: Vec<_> = meant.keys().map(|id| **id).collect();
-        if !others.is_empty() {
+        let meant = state.open.iter().filter(|(_, entry)| is_meant(entry));
+        let ids: Vec<_> = meant.map(|(id, _)| *id).collect();
+        if others == Others::Ended {
             self.hold_lease()?;
             let lines: String = ids.iter().map(|id| lines::taken(*id, self.run)).collect();
             self.write(state, &lines)?;
@@ -377,21 +397,22 @@ impl Journal for FileJournal {
         true
     }
 
-    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
+    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Announced, Error> {
         let id = EntryId(Uuid::new_v4());
-        let written = self.locked(|state| {
+        let announced = self.locked(|state| {
             self.read(state)?;
             let AuthorizeEntry { source, target, kind, source_id, target_id, .. } = *entry;
             let model = ModelKey::new(source, target, kind, source_id);
             let is_same = |open: &OpenEntry| open.model() == model && open.target_id.as_ref() == target_id;
-            if self.take(state, is_same)?.is_none() {
-                return Ok(false);
+            match self.others(state, is_same)? {
+                Others::Alive => return Ok(Announced::OwnedByOther),
+                Others::Ended => return Ok(Announced::LeftOpen),
+                Others::None => {}
             }
             self.hold_lease()?;
-            self.write(state, &lines::authorize(id, self.run, entry)).map(|()| true)
+            self.write(state, &lines::authorize(id, self.run, entry)).map(|()| Announced::As(id))
         });
-        let is_free = written.map_err(|error| self.unwritable(error))?;
-        Ok(is_free.then_some(id))
+        announced.map_err(|error| self.unwritable(error))
     }
 
     fn before_start(&self, id: EntryId, entry: &StartEntry<'_>) -> Result<(), Error> {
@@ -461,7 +482,7 @@ mod tests {
             version,
             target_time: None,
         };
-        let id = journal.before_authorize(&entry).unwrap().unwrap();
+        let Announced::As(id) = journal.before_authorize(&entry).unwrap() else { panic!("no other run has it") };
         assert!(journal.has_open(&copy_to(&target)) && !journal.has_open(&copy_to(&other)));
         assert!(!journal.has_open(&CopyOf { kind: Some(Kind::Classifier), ..copy_to(&target) }));
         journal.ended(id);

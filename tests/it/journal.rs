@@ -22,7 +22,7 @@ pub(crate) struct Journaled {
     folder: TempDir,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Request {
     Authorize,
     Start,
@@ -30,7 +30,7 @@ pub(crate) enum Request {
     DeleteStaging,
 }
 
-fn is(request: Request, served: &ServedRequest) -> bool {
+pub(crate) fn is(request: Request, served: &ServedRequest) -> bool {
     let path = without_query(&served.path);
     let ends_with = |ends: &[&str]| ends.iter().any(|end| path.ends_with(end));
     match request {
@@ -41,7 +41,7 @@ fn is(request: Request, served: &ServedRequest) -> bool {
     }
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { operation_time: Duration::from_millis(300), latency: Duration::from_millis(50), ..Options::default() }
 }
 
@@ -102,7 +102,7 @@ impl Journaled {
     }
 
     /// Asserts that the target has this many copies of the model, that they are recorded, and that nothing is open.
-    fn assert_copied_once(&self, model: &str) {
+    pub(crate) fn assert_copied_once(&self, model: &str) {
         let manifest: Value = serde_json::from_str(&fs::read_to_string(self.manifest()).unwrap()).unwrap();
         assert_eq!(manifest["copies"][0]["source"]["modelId"], model);
         let id = manifest["copies"][0]["target"]["modelId"].as_str().unwrap();
@@ -159,7 +159,7 @@ pub(crate) fn custom_model(pair: &EmulatedPair) -> String {
 }
 
 /// The name of a model of each version, and of a classifier.
-fn models() -> [fn(&EmulatedPair) -> String; 5] {
+pub(crate) fn models() -> [fn(&EmulatedPair) -> String; 5] {
     [
         custom_model,
         |_| "invoices-v3.0-1".into(),
@@ -372,7 +372,7 @@ fn an_unfinished_copy_under_another_id_is_left_to_the_command_that_names_it() {
 }
 
 /// Gives the target a model of an older training.
-fn put_older(pair: &EmulatedPair, model: &str) {
+pub(crate) fn put_older(pair: &EmulatedPair, model: &str) {
     let mut other = pair.emulator.get(SOURCE, Collection::DocumentModels, model).unwrap();
     other["createdDateTime"] = json!("2025-01-01T00:00:00Z");
     other["modifiedDateTime"] = json!("2025-01-01T00:00:00Z");

@@ -107,7 +107,7 @@ mod secrets;
 mod settings;
 #[cfg(unix)]
 mod signals;
-#[cfg(feature = "emulator")]
+#[cfg(all(target_os = "linux", feature = "emulator"))]
 mod simultaneous;
 mod snapshots;
 mod support;

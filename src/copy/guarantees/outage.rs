@@ -11,7 +11,7 @@ use super::faults::Fault;
 use super::service::{SOURCE, Service, TARGET, modelled};
 use super::{in_virtual_time, options_for, said};
 use crate::copy::batch_targets::copy_batches_over;
-use crate::copy::journal::NoJournal;
+use crate::copy::journal::{Announced, NoJournal};
 use crate::copy::{
     AuthorizeEntry, BatchEvent, BatchPlan, CopyOf, CopyOptions, EntryId, IfExists, Journal, OpenOperations, Report,
     StartEntry, Unfinished,
@@ -162,7 +162,7 @@ impl Journal for OneOpen {
         NoJournal.keeps_entries()
     }
 
-    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Option<EntryId>, Error> {
+    fn before_authorize(&self, entry: &AuthorizeEntry<'_>) -> Result<Announced, Error> {
         NoJournal.before_authorize(entry)
     }
 

@@ -93,6 +93,11 @@ impl EmulatedPair {
             .collect()
     }
 
+    /// All requests since the last call of [`EmulatedPair::mutating_requests`].
+    pub(crate) fn served(&self) -> Vec<ServedRequest> {
+        self.served.lock().unwrap().clone()
+    }
+
     /// The number of requests that were answered with this status.
     pub(crate) fn count(&self, status: u16) -> usize {
         self.served.lock().unwrap().iter().filter(|served| served.status == status).count()
