@@ -24,10 +24,12 @@ pub(super) async fn authorize<'a>(
         Ok((authorized, reservation)) => {
             Ok((Authorized { entry, _slot: slot, ..authorized }, reservation.with_entry(entry)))
         }
-        Err(NotAuthorized { error, may_be_reserved }) => {
+        Err(NotAuthorized { error, may_be_reserved, unreleased }) => {
             // An open entry lets the next run release the id.
-            if !may_be_reserved {
-                job.cx.journal.ended(entry);
+            match unreleased {
+                Some(id) => job.cx.journal.unreleased(entry, &id),
+                None if may_be_reserved => {}
+                None => job.cx.journal.ended(entry),
             }
             Err(error)
         }

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::{Kind, ModelId};
 use crate::operation::OperationUrl;
 use crate::resource::{Endpoint, TargetAddress};
+use crate::text::UntrustedText;
 
 /// For how long an authorization of v3.0 and later reserves an id, and so may one that is lost.
 pub(super) const RESERVATION_TIME: SignedDuration = SignedDuration::from_hours(1);
@@ -114,6 +115,15 @@ pub(crate) enum OpenStep {
         /// The operation, if the source has named it.
         operation: Option<OperationUrl>,
     },
+    /// It came to nothing, and the release of its id failed.
+    Unreleased {
+        /// A model or a classifier.
+        kind: Kind,
+        /// The id that may be reserved.
+        id: ModelId,
+        /// Where the authorization says that the copy would have been, if it is known.
+        location: Option<UntrustedText>,
+    },
 }
 
 /// The open entries between two resources whose runs have ended.
@@ -173,6 +183,10 @@ pub(crate) trait Journal: fmt::Debug {
     /// When the line cannot be written. The authorization is enough to find the copy.
     fn accepted(&self, id: EntryId, operation: &OperationUrl) -> Result<(), Error>;
 
+    /// Records that a copy came to nothing and that the release of its id failed: the next run tries it again. Where that
+    /// cannot be written, the next run finds out again.
+    fn unreleased(&self, id: EntryId, target_id: &ModelId);
+
     /// Ends the entry of a copy that came to nothing. Where that cannot be written, the next run finds out again.
     fn ended(&self, id: EntryId);
 }
@@ -209,6 +223,8 @@ impl Journal for NoJournal {
     fn accepted(&self, _: EntryId, _: &OperationUrl) -> Result<(), Error> {
         Ok(())
     }
+
+    fn unreleased(&self, _: EntryId, _: &ModelId) {}
 
     fn ended(&self, _: EntryId) {}
 }

@@ -168,22 +168,44 @@ impl Reservation {
     pub(super) async fn release(self, cx: &Context<'_>, error: Error) -> Ended {
         let error = match (self.owner, cx.target) {
             (Owner::ThisRun, Some(target)) => {
-                let until = target.release_deadline(RELEASE_TIME);
-                let Self { version, kind, ref id, claim, .. } = self;
-                let reserved = Reserved { target, version, kind, id, claim };
-                let look = async || self.look_for_other(cx, until).await;
-                match release(&reserved, cx.observer, until, look).await {
-                    Released::Ready if error.delivery() == Delivery::NotProcessed => return self.copied(true),
-                    Released::InUse => cx.emit(Event::UsedByOther { target_model_id: id }),
-                    Released::Deleted | Released::Ready | Released::NothingThere | Released::Failed => {}
+                let released = self.delete(cx, target).await;
+                if released == Released::Ready && error.delivery() == Delivery::NotProcessed {
+                    return self.copied(true);
                 }
-                cx.journal.ended(self.entry);
+                self.end_entry(cx, released);
                 error
             }
             (Owner::OtherParty, _) => self.release_by_other_party(cx, error),
             (Owner::ThisRun | Owner::OtherRun, _) => error,
         };
         Ended(Err(error))
+    }
+
+    /// Releases the id of an earlier run whose release failed. There is no copy under it.
+    pub(super) async fn release_again(self, cx: &Context<'_>, target: &Client<'_>) {
+        let released = self.delete(cx, target).await;
+        self.end_entry(cx, released);
+    }
+
+    async fn delete(&self, cx: &Context<'_>, target: &Client<'_>) -> Released {
+        let until = target.release_deadline(RELEASE_TIME);
+        let Self { version, kind, ref id, claim, .. } = *self;
+        let reserved = Reserved { target, version, kind, id, claim };
+        let released = release(&reserved, cx.observer, until, async || self.look_for_other(cx, until).await).await;
+        if released == Released::InUse {
+            cx.emit(Event::UsedByOther { target_model_id: id });
+        }
+        released
+    }
+
+    /// Ends the entry in the journal, unless the release failed: then the next run tries it again.
+    fn end_entry(&self, cx: &Context<'_>, released: Released) {
+        match released {
+            Released::Failed => cx.journal.unreleased(self.entry, &self.id),
+            Released::Deleted | Released::Ready | Released::InUse | Released::NothingThere => {
+                cx.journal.ended(self.entry);
+            }
+        }
     }
 
     /// What the source's list shows of a copy of another process to the id. A source that does not answer soon must not take

@@ -61,12 +61,14 @@ pub(super) struct NotAuthorized {
     pub(super) error: Error,
     /// Whether a request without an answer may have reserved the id that was asked for. It was named.
     pub(super) may_be_reserved: bool,
+    /// The blank model of an answer that cannot be used, if its release failed.
+    pub(super) unreleased: Option<ModelId>,
 }
 
 impl From<Error> for NotAuthorized {
     /// Before the first request.
     fn from(error: Error) -> Self {
-        Self { error, may_be_reserved: false }
+        Self { error, may_be_reserved: false, unreleased: None }
     }
 }
 
@@ -91,13 +93,15 @@ pub(super) async fn reserve(
         own_conflicts: MAX_ATTEMPTS,
         first_lost: None,
         unusable_id: None,
+        is_unreleased: false,
     };
     let response = match attempts.send_until_answered().await {
         Ok(response) => response,
         Err(error) => {
             let may_be_reserved = attempts.name_reserved_id(&error);
             attempts.name_blank_models(attempts.unusable_id.as_ref()).await;
-            return Err(NotAuthorized { error: attempts.explain(error), may_be_reserved });
+            let unreleased = attempts.unusable_id.clone().filter(|_| attempts.is_unreleased);
+            return Err(NotAuthorized { error: attempts.explain(error), may_be_reserved, unreleased });
         }
     };
     attempts.name_blank_models(Some(&response.value.target_model_id)).await;
@@ -129,6 +133,8 @@ struct Attempts<'r> {
     first_lost: Option<Instant>,
     /// The blank model of an answer that cannot be used, which is accounted for.
     unusable_id: Option<ModelId>,
+    /// Whether its release failed.
+    is_unreleased: bool,
 }
 
 impl Attempts<'_> {
@@ -295,7 +301,7 @@ impl Attempts<'_> {
 
     /// Releases the blank model that an answer without an authorization has left: only one that the target shows as blank
     /// and as created since the request, by the target's own clock.
-    async fn release_unusable(&self, sent: Instant, date: Option<Timestamp>) {
+    async fn release_unusable(&mut self, sent: Instant, date: Option<Timestamp>) {
         let id = self.unusable_id.as_ref();
         let since = date.and_then(|date| since(date, sent));
         if let (Some(id), Some(since)) = (id, since)
@@ -304,7 +310,8 @@ impl Attempts<'_> {
         {
             let until = self.release_deadline();
             let reserved = Reserved { claim: Claim::AuthorizedAt(sent), ..self.reserved(id) };
-            release(&reserved, self.observer, until, async || RunningCopy::Absent).await;
+            let released = release(&reserved, self.observer, until, async || RunningCopy::Absent).await;
+            self.is_unreleased = released == Released::Failed;
             return;
         }
         let candidates = id.map(slice::from_ref).unwrap_or_default();

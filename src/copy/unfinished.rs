@@ -73,6 +73,10 @@ impl Job<'_> {
                     let reserved_until = if is_wanted { &mut lost.copy } else { &mut lost.staging_copy };
                     *reserved_until = until.max(*reserved_until);
                 }
+                OpenStep::Unreleased { kind, id, location } => {
+                    let reservation = Reservation::new(open.version, kind, id, Owner::ThisRun).at(location);
+                    reservation.with_entry(open.id).release_again(&self.cx, self.target).await;
+                }
                 OpenStep::Starting { ref file, .. } => {
                     let (entry, version, kind) = (open.id, file.version, file.kind);
                     match self.continue_copy(open).await {
@@ -138,7 +142,7 @@ impl Job<'_> {
     fn is_wanted(&self, open: &OpenCopy) -> bool {
         let id = match &open.step {
             OpenStep::Starting { file, .. } => Some(&file.authorization.target_model_id),
-            OpenStep::Authorizing(_) => open.target_id.as_ref(),
+            OpenStep::Authorizing(_) | OpenStep::Unreleased { .. } => open.target_id.as_ref(),
         };
         open.version.wire().service_names_the_copy() || id == Some(self.plan.new_model_id())
     }

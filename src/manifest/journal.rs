@@ -135,7 +135,8 @@ impl FileJournal {
             ids.entry(model).or_default().push(target_id);
         }
         let is_recorded = |entry: &OpenEntry| {
-            let ids = ids.get(&entry.model()).filter(|_| entry.run == self.run);
+            let is_own_copy = entry.run == self.run && entry.unreleased.is_none();
+            let ids = ids.get(&entry.model()).filter(|_| is_own_copy);
             ids.is_some_and(|ids| ids.iter().any(|id| entry.is_to(id)))
         };
         if !self.state.borrow().open.values().any(is_recorded) {
@@ -376,8 +377,10 @@ impl Journal for FileJournal {
                     continue;
                 }
                 match entry.operation {
-                    Some(_) => open.copies.push((entry.kind, entry.source_id.clone(), entry.target_id.clone())),
-                    None => open.without_operation += 1,
+                    Some(_) if entry.unreleased.is_none() => {
+                        open.copies.push((entry.kind, entry.source_id.clone(), entry.target_id.clone()));
+                    }
+                    Some(_) | None => open.without_operation += 1,
                 }
             }
             Ok(open)
@@ -431,6 +434,10 @@ impl Journal for FileJournal {
             lines::accepted(id, &format!("{source}{}", operation.path_and_query()))
         };
         self.append(accepted).map_err(|error| self.unwritable(error))
+    }
+
+    fn unreleased(&self, id: EntryId, target_id: &ModelId) {
+        let _ = self.append(|_| lines::unreleased(id, target_id));
     }
 
     fn ended(&self, id: EntryId) {

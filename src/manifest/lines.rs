@@ -51,6 +51,9 @@ struct Line {
     authorization: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
+    /// The id that could not be released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_id: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -78,6 +81,8 @@ pub(super) struct OpenEntry {
     pub(super) start: Option<AnnouncedStart>,
     /// The operation that the source has named.
     pub(super) operation: Option<String>,
+    /// The id whose release failed: there is no copy.
+    pub(super) unreleased: Option<ModelId>,
 }
 
 #[derive(Clone)]
@@ -133,12 +138,18 @@ impl OpenEntry {
     /// # Errors
     /// When a field is not usable. It does not repeat the authorization.
     pub(super) fn open_copy(&self, id: EntryId) -> Result<OpenCopy, Error> {
-        let step = match &self.start {
-            None => OpenStep::Authorizing(self.target_time),
-            Some(AnnouncedStart { authorization, source_time }) => {
-                let file = AuthorizationFile::from_json(authorization.expose_secret())?;
+        let file = |start: &AnnouncedStart| AuthorizationFile::from_json(start.authorization.expose_secret());
+        let step = match (&self.start, &self.unreleased) {
+            (start, Some(id)) => {
+                let file = start.as_ref().map(file).transpose()?;
+                let location = file.and_then(|file| file.authorization.target_location);
+                OpenStep::Unreleased { kind: self.kind, id: id.clone(), location }
+            }
+            (None, None) => OpenStep::Authorizing(self.target_time),
+            (Some(start), None) => {
+                let (file, source_time) = (file(start)?, start.source_time);
                 let operation = self.operation.as_ref().map(|url| OperationUrl::new(url, &self.source)).transpose()?;
-                OpenStep::Starting { file: Box::new(file), since: *source_time, operation }
+                OpenStep::Starting { file: Box::new(file), since: source_time, operation }
             }
         };
         Ok(OpenCopy {
@@ -152,7 +163,9 @@ impl OpenEntry {
 
     /// Whether it is about a copy to the same id. In v2.1 each copy has another id.
     fn is_superseded_by(&self, other: &Self) -> bool {
-        self.start.is_none() && self.model() == other.model() && self.target_id == other.target_id
+        (self.start.is_none() || self.unreleased.is_some())
+            && self.model() == other.model()
+            && self.target_id == other.target_id
     }
 
     fn new(line: Line) -> Option<Self> {
@@ -169,6 +182,7 @@ impl OpenEntry {
             target_time: line.service_time,
             start: None,
             operation: None,
+            unreleased: None,
         })
     }
 
@@ -191,6 +205,7 @@ impl OpenEntry {
         });
         text += &self.start.as_ref().map(|start| start_line(id, start)).unwrap_or_default();
         text += &self.operation.as_ref().map(|operation| accepted(id, operation)).unwrap_or_default();
+        text += &self.unreleased.as_ref().map(|target_id| unreleased(id, target_id)).unwrap_or_default();
         text
     }
 }
@@ -208,6 +223,7 @@ pub(super) fn authorize(id: EntryId, run: Uuid, entry: &AuthorizeEntry<'_>) -> S
         target_time: entry.target_time,
         start: None,
         operation: None,
+        unreleased: None,
     };
     entry.lines(id)
 }
@@ -222,6 +238,12 @@ pub(super) fn start_line(id: EntryId, start: &AnnouncedStart) -> String {
 /// The line of an accepted start request.
 pub(super) fn accepted(id: EntryId, operation: &str) -> String {
     line(&Line { event: "accepted".into(), id: id.0, operation: Some(operation.to_owned()), ..Line::default() })
+}
+
+/// The line of an entry whose copy came to nothing, and whose id could not be released.
+pub(super) fn unreleased(id: EntryId, target_id: &ModelId) -> String {
+    let target_id = Some(target_id.to_string());
+    line(&Line { event: "unreleased".into(), id: id.0, target_id, ..Line::default() })
 }
 
 /// The line of an entry that another run continues.
@@ -272,6 +294,12 @@ pub(super) fn apply(open: &mut BTreeMap<EntryId, OpenEntry>, text: &str) -> Resu
         "accepted" => {
             if let Some(entry) = open.get_mut(&id) {
                 entry.operation = line.operation;
+            }
+        }
+        "unreleased" => {
+            if let Some(entry) = open.get_mut(&id) {
+                let target_id = line.target_id.and_then(|id| id.parse().ok());
+                entry.unreleased = Some(target_id.ok_or("the id is missing or not usable")?);
             }
         }
         "taken" => {

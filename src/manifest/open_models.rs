@@ -43,7 +43,8 @@ impl OpenModels {
             // A mistyped path would look like one without a journal.
             Manifest::read_existing(manifest)?;
             let journal = FileJournal::beside(manifest);
-            for entry in journal.open_entries()? {
+            // No copy needs an id that could not be released.
+            for entry in journal.open_entries()?.into_iter().filter(|entry| entry.unreleased.is_none()) {
                 models.extend(OpenModel::of(&entry, target, &journal)?);
             }
         }

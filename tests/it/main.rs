@@ -120,6 +120,7 @@ mod tls;
 mod tokens;
 #[cfg(feature = "emulator")]
 mod unreachable_target;
+mod unreleased;
 mod versions;
 mod wait;
 #[cfg(all(target_os = "linux", feature = "emulator"))]

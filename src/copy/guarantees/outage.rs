@@ -174,6 +174,8 @@ impl Journal for OneOpen {
         NoJournal.accepted(id, operation)
     }
 
+    fn unreleased(&self, _: EntryId, _: &ModelId) {}
+
     fn ended(&self, _: EntryId) {}
 }
 
