@@ -150,6 +150,22 @@ pub(crate) fn has_same_name_and_dates(source: &Model, copy: &Model) -> bool {
     source.name == copy.name && have_both_dates(source, copy)
 }
 
+/// Whether the names or dates of two models, which may have been read with different versions, show that they come from
+/// different trainings. A date that is not known shows nothing.
+#[must_use]
+pub(crate) fn shows_other_training(source: &Model, copy: &Model) -> bool {
+    let is_other = |a: Option<Timestamp>, b: Option<Timestamp>| a.zip(b).is_some_and(|(a, b)| !is_same(a, b));
+    if is_custom_model(source) && is_custom_model(copy) {
+        let has_other_dates = is_other(source.created, copy.created) || is_other(source.modified, copy.modified);
+        return source.name != copy.name || has_other_dates;
+    }
+    // A copy keeps one of its source's dates, and which one depends on the version.
+    let all = |model: &Model| [model.created, model.modified].into_iter().flatten().collect::<Vec<_>>();
+    let (of_source, of_copy) = (all(source), all(copy));
+    let has_none = of_source.is_empty() || of_copy.is_empty();
+    !has_none && !of_source.iter().any(|a| of_copy.iter().any(|b| is_same(*a, *b)))
+}
+
 /// v2.1 does not say which version trained a model, and has no types of documents.
 fn is_custom_model(model: &Model) -> bool {
     model.api_version.is_none() && model.document_types.is_empty() && model.modified.is_some()

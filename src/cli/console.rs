@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::ci;
 use super::error_text;
+use super::event_text;
 use super::request_log;
 use super::screen::{Screen, print};
 use super::side_names::SideNames;
@@ -280,6 +281,7 @@ impl CopyReporter<'_> {
             Event::NotVerified { error } => {
                 self.warning(&format!("the copy succeeded, but it could not be verified on {target}: {error}"));
             }
+            Event::TrainedAgain { model, .. } => self.warning(&event_text::trained_again(model.is_some(), source)),
             Event::IdMayBeReserved { target_model_id, is_recorded } => {
                 let next = if *is_recorded { ", unless the next run with the same --manifest releases it" } else { "" };
                 self.urgent_warning(&format!(
@@ -288,7 +290,7 @@ impl CopyReporter<'_> {
                 ));
             }
             Event::BlankModelsMayRemain { candidates, requests } => {
-                self.urgent_warning(&blank_models_may_remain(candidates, *requests, target));
+                self.urgent_warning(&event_text::blank_models_may_remain(candidates, *requests, target));
             }
             Event::BlankLeft { target_model_id } => self.urgent_warning(&format!(
                 "the blank model {target_model_id} of the failed copy remains on {target}; delete it if it is not needed"
@@ -476,20 +478,4 @@ pub(super) fn next_start(version: ApiVersion, at: Instant) -> String {
 fn will_send_again(error: &Error, wait: Duration) -> String {
     let cause = error.causes().next().map(|cause| format!(" ({cause})")).unwrap_or_default();
     format!("{error}{cause}; sending again in {:.0} s", wait.as_secs_f64().ceil())
-}
-
-/// What authorize requests without an answer may have left.
-fn blank_models_may_remain(candidates: &[ModelId], requests: usize, target: &str) -> String {
-    let names: Vec<_> = candidates.iter().map(ToString::to_string).collect();
-    let names = names.join(", ");
-    let what = match candidates.len() {
-        0 if requests == 1 => "a blank model may remain".to_owned(),
-        0 => format!("up to {requests} blank models may remain"),
-        found if found < requests => format!("{names} and up to {} more blank models may remain", requests - found),
-        found if found == requests => format!("{names} may remain reserved"),
-        _ if requests == 1 => format!("one of {names} may remain reserved"),
-        _ => format!("{requests} of {names} may remain reserved"),
-    };
-    let authorizations = if requests == 1 { "an authorization" } else { "several authorizations" };
-    format!("{authorizations} got no answer; {what} on {target}")
 }

@@ -23,6 +23,7 @@ mod doctor;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod error_text;
+mod event_text;
 mod exit_code;
 mod explain;
 mod help;

@@ -84,7 +84,7 @@ pub(super) async fn adopt(
         return Err(source.differs(job.target.label(), id, &differences));
     }
     job.cx.emit(Event::AlreadyThere { target_model_id: id });
-    reservation().copied(true).result()
+    reservation().shown_as(Some(copy)).result()
 }
 
 /// A copy to this id on this target that is running, or that the target may not show yet.

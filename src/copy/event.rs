@@ -97,6 +97,13 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// The source model was trained again before it was copied.
+    TrainedAgain {
+        /// The version that shows it.
+        shown_by: ApiVersion,
+        /// The source model as it was copied. None where the source does not show it any more.
+        model: Option<&'a Model>,
+    },
     /// The operation succeeded; only the target's operator can read the target.
     NotVerifiable,
     /// The copy was not made, and only the target's operator can release the reserved id.

@@ -16,6 +16,7 @@ mod batch_queue;
 mod batch_targets;
 mod blank_models;
 mod context;
+mod copied_training;
 mod copy_to;
 mod delegated;
 mod event;

@@ -14,7 +14,7 @@ use crate::api::{ListedCopy, Quota, service_error};
 use crate::client::retry::{wait_within, with_requested_wait};
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::model::{Kind, ModelId, Readiness};
+use crate::model::{Kind, Model, ModelId, Readiness};
 use crate::operation::{Operation, OperationUrl};
 use crate::text::UntrustedText;
 
@@ -52,6 +52,8 @@ pub(super) struct Copied {
     pub(super) id: ModelId,
     /// Whether the target itself showed it, ready.
     pub(super) verified: bool,
+    /// As it showed it, where that is known.
+    pub(super) shown: Option<Box<Model>>,
     /// Whether another process made it, while this one waited for its turn.
     pub(super) is_of_other: bool,
 }
@@ -59,7 +61,7 @@ pub(super) struct Copied {
 impl Copied {
     /// A copy that the target shows, and that another process made.
     pub(super) fn by_other(id: ModelId) -> Self {
-        Self { id, verified: true, is_of_other: true }
+        Self { id, verified: true, shown: None, is_of_other: true }
     }
 }
 
@@ -149,7 +151,13 @@ impl Reservation {
 
     /// Gives up the reservation because the copy is there.
     pub(super) fn copied(self, verified: bool) -> Ended {
-        Ended(Ok(Copied { id: self.id, verified, is_of_other: false }))
+        Ended(Ok(Copied { id: self.id, verified, shown: None, is_of_other: false }))
+    }
+
+    /// Gives up the reservation because the copy is there. It is verified where the target has shown it.
+    pub(super) fn shown_as(self, shown: Option<Model>) -> Ended {
+        let (verified, shown) = (shown.is_some(), shown.map(Box::new));
+        Ended(Ok(Copied { id: self.id, verified, shown, is_of_other: false }))
     }
 
     /// Leaves the id reserved because the copy is running, or may be.

@@ -116,7 +116,7 @@ pub(super) struct Done {
 
 impl Done {
     /// A copy that was made, with this outcome unless another process made it.
-    pub(super) fn with_copy(outcome: Outcome, Copied { id, verified, is_of_other }: Copied) -> Self {
+    pub(super) fn with_copy(outcome: Outcome, Copied { id, verified, is_of_other, .. }: Copied) -> Self {
         let outcome = if is_of_other { Outcome::AlreadyThere } else { outcome };
         Self { verified, ..Self::unverified(outcome, Some(id)) }
     }
@@ -210,6 +210,10 @@ impl Recorder {
                 *self.found.borrow_mut() = model.map(|model| (*shown_by, model.clone()));
                 report.api_version = Some(*version);
                 report.kind = Some(*kind);
+                report.source_name = model.and_then(|model| model.name.clone());
+            }
+            Event::TrainedAgain { shown_by, model } => {
+                *self.found.borrow_mut() = model.map(|model| (*shown_by, model.clone()));
                 report.source_name = model.and_then(|model| model.name.clone());
             }
             // A replacement may wait again.

@@ -118,8 +118,10 @@ impl Job<'_> {
     async fn begin(&self, found: Option<SourceModel>) -> Result<Option<Done>, Error> {
         Ok(match self.until_given_up(Box::pin(self.prepare(found))).await?.0 {
             Action::Copy(preflight) => {
-                let copied = copy_to(self, &preflight.source, &preflight.target).await?;
-                copied.map(|copied| Done::with_copy(Outcome::Copied, copied))
+                let Preflight { source, target } = *preflight;
+                let Some(copied) = copy_to(self, &source, &target).await? else { return Ok(None) };
+                let copied = Box::pin(self.check_training(&source, copied)).await;
+                Some(Done::with_copy(Outcome::Copied, copied))
             }
             Action::Replace(replacement) => self.replace(&replacement).await?,
             Action::Nothing(id) => Some(Done::already_there(id)),

@@ -26,7 +26,7 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
     }
     match cx.target {
         Some(target) if cx.options.verify => match verify(cx, target, &reservation).await {
-            Ok(verified) => reservation.copied(verified),
+            Ok(shown) => reservation.shown_as(shown),
             Err(error) if error.is_verdict() => reservation.release(cx, error).await,
             Err(error) => reservation.keep(error),
         },
@@ -56,11 +56,11 @@ async fn settle_other(
     };
     let Some(target) = cx.target else { return no_verdict(cx, reservation, failed.unwrap_or(other)) };
     match (verify(cx, target, &reservation).await, failed) {
-        (Ok(true), _) => {
+        (Ok(Some(_)), _) => {
             cx.emit(Event::NotVerified { error: &other });
             reservation.copied(false)
         }
-        (Ok(false), failed) => no_verdict(cx, reservation, failed.unwrap_or(other)),
+        (Ok(None), failed) => no_verdict(cx, reservation, failed.unwrap_or(other)),
         (Err(error), _) if error.is_interrupted() => reservation.keep(error),
         (Err(error), _) if error.is_verdict() => reservation.release(cx, error).await,
         (Err(error), failed) => no_verdict(cx, reservation, failed.unwrap_or(error)),

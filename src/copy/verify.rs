@@ -10,19 +10,23 @@ use super::poll::{ASK_SUPPORT, continues};
 use super::release::Reservation;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Delivery, Error, ErrorKind, Finding};
-use crate::model::{ModelId, Readiness};
+use crate::model::{Model, ModelId, Readiness};
 
 /// How long the target may take to show a model whose operation has succeeded.
 const VERIFY_TIME: Duration = Duration::from_secs(10);
 /// The longest delay between two reads of the target.
 const VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whether the target shows the copy, ready. False where the reads are inconclusive.
+/// The copy as the target shows it, ready. None where the reads are inconclusive.
 ///
 /// # Errors
 /// [`ErrorKind::Failed`] where the target says twice that the copy is invalid, [`ErrorKind::UnderWay`] where it does not show
 /// the copy in time.
-pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &Reservation) -> Result<bool, Error> {
+pub(super) async fn verify(
+    cx: &Context<'_>,
+    target: &Client<'_>,
+    reservation: &Reservation,
+) -> Result<Option<Model>, Error> {
     cx.emit(Event::Verifying);
     let id = reservation.id();
     let until = (Instant::now() + VERIFY_TIME).min(target.deadline());
@@ -34,7 +38,7 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
         let error = match target.send(&call, RetryPolicy::VERIFY.until(until)).await {
             Ok(answer) => {
                 let error = match answer.value.readiness {
-                    Readiness::Ready => return Ok(true),
+                    Readiness::Ready => return Ok(Some(answer.value)),
                     Readiness::Invalid if was_invalid => {
                         return Err(invalid(target, id).with_request_id(answer.request_id));
                     }
@@ -61,7 +65,7 @@ pub(super) async fn verify(cx: &Context<'_>, target: &Client<'_>, reservation: &
             Err(error) => {
                 let Some(not_ready) = not_ready.take() else {
                     cx.emit(Event::NotVerified { error: &error });
-                    return Ok(false);
+                    return Ok(None);
                 };
                 not_ready
             }

@@ -172,7 +172,8 @@ impl Fact<'_> {
             more: BTreeMap::new(),
         };
         let Some(known) = known else { return new };
-        let is_same_copy = known.may_be_of(new.training.as_ref());
+        // What was known of an earlier copy with the same id says nothing about one that was made now.
+        let is_same_copy = new.ended_at.is_none() && known.may_be_of(new.training.as_ref());
         CopyRecord {
             source: ModelAt { more: known.source.more.clone(), ..new.source },
             target: ModelAt { more: known.target.more.clone(), ..new.target },

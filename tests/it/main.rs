@@ -118,6 +118,7 @@ mod templates;
 mod tls;
 #[cfg(feature = "emulator")]
 mod tokens;
+mod trained_again;
 #[cfg(feature = "emulator")]
 mod unreachable_target;
 mod unreleased;

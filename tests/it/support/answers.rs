@@ -73,6 +73,17 @@ impl Model {
         self
     }
 
+    /// The same model after another training.
+    pub(crate) fn trained(mut self, date: &str) -> Self {
+        let fields = if self.0["modelInfo"].is_object() { &mut self.0["modelInfo"] } else { &mut self.0 };
+        for field in ["createdDateTime", "modifiedDateTime", "lastUpdatedDateTime"] {
+            if fields.get(field).is_some() {
+                fields[field] = json!(date);
+            }
+        }
+        self
+    }
+
     /// Sets a field of a model of v3.0 or later.
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.0[field] = value.into();
