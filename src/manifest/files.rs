@@ -1,8 +1,8 @@
-//! The files of a manifest on disk: read whole, replaced atomically, and changed only under a lock.
+//! The files of a manifest on disk: read whole, replaced atomically where that is possible, and changed only under a lock.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,27 +34,62 @@ pub(super) fn check_regular(path: &Path) -> io::Result<()> {
     refuse_irregular(kind, false)
 }
 
+/// Writes a file: replaces it atomically, or writes it in place where it cannot be replaced, such as a file that is mounted.
+/// The caller holds the lock.
+pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = write_temporary(path, text)?;
+    let Err(error) = fs::rename(&temporary, path) else { return sync_folder(path) };
+    let written = check_regular(path).and_then(|()| overwrite(path, text));
+    let _ = fs::remove_file(&temporary);
+    written.map_err(|_| error)
+}
+
 /// Replaces a file atomically: a reader sees the old text or the new one. The caller holds the lock.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = write_temporary(path, text)?;
+    fs::rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    sync_folder(path)
+}
+
+/// Writes the text to a temporary file, which keeps the permissions of the old one.
+fn write_temporary(path: &Path, text: &str) -> io::Result<PathBuf> {
     let temporary = temporary(path)?;
     let written = create(&temporary).and_then(|mut file| {
-        // The new file keeps the permissions of the old one.
         if let Ok(metadata) = fs::metadata(path) {
             file.set_permissions(metadata.permissions())?;
         }
         file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+        file.sync_all()
     });
     written.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-    sync_folder(path)
+    Ok(temporary)
 }
 
-/// Checks that [`replace`] can work, without changing the file. The caller holds the lock.
-pub(super) fn check_replaceable(path: &Path) -> io::Result<()> {
+/// Writes a file in place. What was in it comes back if that fails.
+fn overwrite(path: &Path, text: &str) -> io::Result<()> {
+    let old = fs::read(path)?;
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let written = set_content(&mut file, text.as_bytes());
+    written.inspect_err(|_| drop(set_content(&mut file, &old)))
+}
+
+fn set_content(file: &mut File, content: &[u8]) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(content)?;
+    file.set_len(content.len() as u64)?;
+    file.sync_all()
+}
+
+/// Checks that [`write`] can work, without changing the text that the file has. The caller holds the lock.
+pub(super) fn check_writable(path: &Path, text: &str) -> io::Result<()> {
     let temporary = temporary(path)?;
     create(&temporary)?;
-    fs::remove_file(&temporary)
+    fs::remove_file(&temporary)?;
+    match OpenOptions::new().write(true).open(path) {
+        Ok(_) => Ok(()),
+        // A file without permission to write can often be replaced all the same, which only an attempt shows.
+        Err(_) => replace(path, text),
+    }
 }
 
 /// Creates the temporary file. One that is there was left by a process that was killed: all writers hold the lock.

@@ -103,7 +103,7 @@ impl Manifest {
                 Ok(error) => *error,
                 Err(error) => Error::settings(
                     format!("the manifest {} cannot be written", self.path.display()),
-                    "give a path in a folder in which files can be created",
+                    "check the permissions of the file, or give a path in a folder in which files can be created",
                 )
                 .with_source(error),
             }
@@ -253,10 +253,10 @@ impl Manifest {
         content.copies.retain(|key, _| !self.missing.contains(key));
         content.copies.extend(self.pending.clone());
         let text = content.to_json();
-        if old_text.as_ref() != Some(&text) && !(check && old_text.is_some()) {
-            files::replace(&self.path, &text)?;
-        } else if check {
-            files::check_replaceable(&self.path)?;
+        match old_text {
+            Some(old_text) if check => files::check_writable(&self.path, &old_text)?,
+            Some(old_text) if old_text == text => {}
+            _ => files::write(&self.path, &text)?,
         }
         self.content = content;
         self.pending.clear();

@@ -278,6 +278,40 @@ fn a_read_only_folder_is_refused_before_anything_is_copied() {
     fs::set_permissions(records.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
+/// Copies all models while another file is mounted in the place of the manifest. None where this machine does not allow
+/// to mount files.
+fn copy_with_mounted_file(records: &Records, options: &str) -> Option<CommandOutput> {
+    let unshare = ["--user", "--map-root-user", "--mount"];
+    if !std::process::Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(records.pair.environment());
+    let (file, path) = (records.folder.path().join("mounted.json"), records.path());
+    let [file, path] = [&file, &path].map(|path| path.to_str().unwrap());
+    let script = format!("mount --bind {file} {path} && mount -o remount,bind,{options} {path} && exec \"$0\" \"$@\"");
+    command.args(unshare).args(["sh", "-c", &script, env!("CARGO_BIN_EXE_frcopy"), "copy", "--all"]);
+    Some(run(command.args(["--if-exists", "skip", "--poll-interval", "20ms", "--manifest", path])))
+}
+
+#[test]
+fn a_file_that_is_mounted_is_written_in_place() {
+    let records = Records::new(1);
+    let mounted = records.folder.path().join("mounted.json");
+    let empty = r#"{"schema":"frcopy.manifest/1","copies":[]}"#;
+    fs::write(&mounted, format!("{empty}{}", " ".repeat(8000))).unwrap();
+    fs::write(records.path(), empty).unwrap();
+    let Some(output) = copy_with_mounted_file(&records, "ro") else { return };
+    output.expect(2, &["cannot be written", "help: "]);
+    assert_eq!(records.pair.mutating_requests(), Vec::<String>::new());
+    for what in ["5 copied", "5 already there"] {
+        copy_with_mounted_file(&records, "rw").unwrap().expect(0, &[what]);
+        let content: Value = serde_json::from_str(&fs::read_to_string(&mounted).unwrap()).unwrap();
+        assert_eq!(content["copies"].as_array().unwrap().len(), 5);
+        assert_eq!((records.text().as_str(), records.files().len()), (empty, 3), "{:?}", records.files());
+    }
+}
+
 /// A copy whose files may have this many KiB each: then writing fails as on a full disk.
 fn copy_with_little_space(records: &Records, kib: u32) -> CommandOutput {
     let mut command = Command::new("bash");
