@@ -175,8 +175,9 @@ impl Fact<'_> {
         // What was known of an earlier copy with the same id says nothing about one that was made now.
         let is_same_copy = new.ended_at.is_none() && known.may_be_of(new.training.as_ref());
         CopyRecord {
-            source: ModelAt { more: known.source.more.clone(), ..new.source },
-            target: ModelAt { more: known.target.more.clone(), ..new.target },
+            // The same ones, perhaps in another spelling.
+            source: known.source.clone(),
+            target: known.target.clone(),
             api_version: if is_same_copy { known.api_version.clone() } else { new.api_version },
             ended_at: new.ended_at.or(known.ended_at.filter(|_| is_same_copy)),
             verified_at: new.verified_at.max(known.verified_at.filter(|_| is_same_copy)),

@@ -153,6 +153,20 @@ fn only_a_changed_fact_changes_the_file() {
 }
 
 #[test]
+fn another_spelling_of_an_id_changes_nothing() {
+    let records = Records::new(1);
+    let model = records.pair.custom_model();
+    records.copy(&[&model]).expect(0, &[]);
+    let mut content = records.json();
+    content["copies"][0]["source"]["modelId"] = json!(model.to_uppercase());
+    fs::write(records.path(), content.to_string()).unwrap();
+    records.copy(&[&model, "--if-exists", "skip"]).expect(0, &["skipped"]);
+    let mut now = records.json();
+    now["copies"][0]["verifiedAt"] = content["copies"][0]["verifiedAt"].clone();
+    assert_eq!(now, content);
+}
+
+#[test]
 fn permissions_and_unknown_fields_are_kept() {
     let records = Records::new(1);
     let model = records.pair.custom_model();
