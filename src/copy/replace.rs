@@ -45,8 +45,14 @@ pub(super) struct Replacement {
     source: SourceModel,
     place: Place,
     staging_id: ModelId,
-    /// The staging copy that an earlier command left.
-    staged: Option<Model>,
+    left: Option<LeftCopy>,
+}
+
+/// The staging copy that an earlier command left.
+struct LeftCopy {
+    staged: Model,
+    /// Until when a deletion may still be carried out whose answer that command lost before it ended.
+    late_until: Instant,
 }
 
 /// A copy that must be there when another model is deleted.
@@ -93,8 +99,9 @@ impl Replacement {
                 Lookup::Absent(_) | Lookup::Inconclusive => None,
             },
         };
-        let has_work = matches!(place, Place::Other(_)) || staged.is_some();
-        Ok(has_work.then_some(Self { source, place, staging_id, staged }))
+        let left = staged.map(|staged| LeftCopy { staged, late_until: Instant::now() + LATE_DELETE_TIME });
+        let has_work = matches!(place, Place::Other(_)) || left.is_some();
+        Ok(has_work.then_some(Self { source, place, staging_id, left }))
     }
 
     /// Whether the copy is in its place, and only a staging copy must be deleted.
@@ -107,16 +114,17 @@ impl Job<'_> {
     /// Carries out a replacement, from where an earlier command stopped. None where another process has left one of its
     /// two copies open meanwhile.
     pub(super) async fn replace(&self, replacement: &Replacement) -> Result<Option<Done>, Error> {
-        let Replacement { source, place, staging_id, staged } = replacement;
+        let Replacement { source, place, staging_id, left } = replacement;
         let id = self.plan.new_model_id();
-        let (staged, late_until) = match (place, staged) {
-            (Place::Same, staged) => {
-                if let Some(staged) = staged {
-                    self.delete_staging_copy(source, staged).await?;
+        let left_until = left.as_ref().map(|left| left.late_until);
+        let (staged, late_until) = match place {
+            Place::Same => {
+                if let Some(left) = left {
+                    self.delete_staging_copy(source, &left.staged, left_until).await?;
                 }
                 return Ok(Some(Done::already_there(id.clone())));
             }
-            (Place::Other(old), _) => {
+            Place::Other(old) => {
                 let Some(staged) = self.stage(replacement, old).await? else { return Ok(None) };
                 match self.delete_old(source, old, staging_id).await? {
                     Deletion::Deleted { late_until } => (Some(staged), late_until),
@@ -125,9 +133,9 @@ impl Job<'_> {
                     }
                 }
             }
-            (Place::Empty, staged) => {
+            Place::Empty => {
                 self.persist();
-                (staged.clone(), None)
+                (left.as_ref().map(|left| left.staged.clone()), None)
             }
         };
         let copied = self.copy_when_free(source, id).await;
@@ -144,7 +152,7 @@ impl Job<'_> {
             self.check_not_deleted(source, late_until, staging_id).await?;
         }
         match staged {
-            Some(staged) if copied.verified => self.delete_staging_copy(source, &staged).await?,
+            Some(staged) if copied.verified => self.delete_staging_copy(source, &staged, left_until).await?,
             _ => self.cx.emit(Event::StagingKept { staging_id }),
         }
         Ok(Some(Done::with_copy(Outcome::Replaced, copied)))
@@ -183,16 +191,17 @@ impl Job<'_> {
     /// Makes the staging copy, unless a good one is there. Returns it as the target shows it, or none where another process
     /// has left one open meanwhile.
     async fn stage(&self, replacement: &Replacement, old: &Model) -> Result<Option<Model>, Error> {
-        let Replacement { source, staging_id, staged, .. } = replacement;
-        if let Some(staged) = staged {
+        let Replacement { source, staging_id, left, .. } = replacement;
+        if let Some(LeftCopy { staged, late_until: left_until }) = left {
             if source.is_same_training(staged)? {
                 return Ok(Some(staged.clone()));
             }
             // It is of an older training.
             match self.delete(source, staged, Kept::Unchanged(old)).await? {
-                Deletion::Deleted { late_until: None } => {}
-                // A lost deletion must not delete the next staging copy.
-                Deletion::Deleted { late_until: Some(late_until) } => self.pause_until(late_until).await?,
+                // A lost deletion, also of the earlier command, must not delete the next staging copy.
+                Deletion::Deleted { late_until } => {
+                    self.pause_until(late_until.map_or(*left_until, |late| late.max(*left_until))).await?;
+                }
                 Deletion::Changed(error) | Deletion::NotKept(error) => return Err(error),
             }
         }
@@ -338,14 +347,27 @@ impl Job<'_> {
         }
     }
 
-    /// Deletes the staging copy, now that the copy is in its place. If the deletion fails, the next run does it.
+    /// Deletes the staging copy, now that the copy is in its place. If it was left by an earlier command, a deletion of the old
+    /// model which that command lost may be on its way until a time: only then the copy is read again. If the deletion
+    /// fails, the next run does it.
     ///
     /// # Errors
     /// When the copy is not in its place any more: a deletion of the old model whose answer was lost was carried out late,
     /// or another process has changed it.
-    async fn delete_staging_copy(&self, source: &SourceModel, staged: &Model) -> Result<(), Error> {
+    async fn delete_staging_copy(
+        &self,
+        source: &SourceModel,
+        staged: &Model,
+        left_until: Option<Instant>,
+    ) -> Result<(), Error> {
         let (id, staging_id) = (self.plan.new_model_id(), &staged.id);
-        match self.delete(source, staged, Kept::Copy(id)).await {
+        let deleted = async {
+            if let Some(left_until) = left_until {
+                self.pause_until(left_until).await?;
+            }
+            self.delete(source, staged, Kept::Copy(id)).await
+        };
+        match deleted.await {
             Ok(Deletion::Deleted { .. }) => Ok(()),
             Ok(Deletion::NotKept(error)) => Err(error),
             Ok(Deletion::Changed(error)) | Err(error) => {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use frcopy::emulator::{Collection, Options};
 use serde_json::json;
@@ -102,9 +102,19 @@ fn pair_that_stops(n: usize, signal: &'static str) -> (EmulatedPair, SignalTarge
 /// More requests than a replacement takes.
 const REQUESTS: usize = 24;
 
+/// Runs a test for each request at which a replacement is stopped, all at the same time: a run that finds a staging copy waits.
+fn at_any_request(test: impl Fn(usize) + Sync) {
+    std::thread::scope(|scope| {
+        for n in 1..REQUESTS {
+            let test = &test;
+            scope.spawn(move || test(n));
+        }
+    });
+}
+
 #[test]
 fn after_a_kill_at_any_request_a_good_copy_remains_and_the_next_run_finishes() {
-    for n in 1..REQUESTS {
+    at_any_request(|n| {
         let (pair, process) = pair_that_stops(n, "-KILL");
         make_outdated(&pair);
         let code = process.run(&pair.command(&REPLACE)).code;
@@ -122,35 +132,31 @@ fn after_a_kill_at_any_request_a_good_copy_remains_and_the_next_run_finishes() {
             assert_finished(&pair);
         }
         assert!(code.is_none_or(|code| code == 0), "{n}: {code:?} {changes:?}");
-    }
+    });
 }
 
 #[test]
 fn with_a_manifest_the_next_run_finishes_after_a_kill_at_any_request() {
-    std::thread::scope(|scope| {
-        for n in 1..REQUESTS {
-            scope.spawn(move || {
-                let folder = tempfile::TempDir::new().unwrap();
-                let manifest = format!("--manifest={}", folder.path().join("models.json").display());
-                let command = [&REPLACE[..], &[&manifest]].concat();
-                let (pair, process) = pair_that_stops(n, "-KILL");
-                // Not copied by a command: a copy that has just ended may be one that the target does not show yet.
-                let old = pair.emulator.get(SOURCE, Collection::DocumentModels, ID).unwrap();
-                pair.emulator.put(TARGET, Collection::DocumentModels, ID, old);
-                pair.retrain(ID);
-                process.run(&pair.command(&command));
-                let held = pair.mutating_requests().last().is_some_and(|change| change.contains(":authorizeCopy"));
-                let output = pair.run(&command).expect(0, &[]);
-                assert!(!held || output.stderr.contains("released: the target has deleted"), "{n}: {output:#?}");
-                assert_finished(&pair);
-            });
-        }
+    at_any_request(|n| {
+        let folder = tempfile::TempDir::new().unwrap();
+        let manifest = format!("--manifest={}", folder.path().join("models.json").display());
+        let command = [&REPLACE[..], &[&manifest]].concat();
+        let (pair, process) = pair_that_stops(n, "-KILL");
+        // Not copied by a command: a copy that has just ended may be one that the target does not show yet.
+        let old = pair.emulator.get(SOURCE, Collection::DocumentModels, ID).unwrap();
+        pair.emulator.put(TARGET, Collection::DocumentModels, ID, old);
+        pair.retrain(ID);
+        process.run(&pair.command(&command));
+        let held = pair.mutating_requests().last().is_some_and(|change| change.contains(":authorizeCopy"));
+        let output = pair.run(&command).expect(0, &[]);
+        assert!(!held || output.stderr.contains("released: the target has deleted"), "{n}: {output:#?}");
+        assert_finished(&pair);
     });
 }
 
 #[test]
 fn after_an_interruption_at_any_request_the_next_run_finishes() {
-    for n in 1..REQUESTS {
+    at_any_request(|n| {
         let (pair, process) = pair_that_stops(n, "-INT");
         make_outdated(&pair);
         let code = process.run(&pair.command(&REPLACE)).code;
@@ -159,7 +165,7 @@ fn after_an_interruption_at_any_request_the_next_run_finishes() {
         assert!(code == Some(130) || code == Some(0), "{n}: {code:?} {:?}", pair.mutating_requests());
         pair.run(&REPLACE).expect(0, &[]);
         assert_finished(&pair);
-    }
+    });
 }
 
 #[test]
@@ -410,4 +416,25 @@ fn a_model_that_was_trained_later_is_replaced_with_a_warning() {
     let warning = format!("warning: {ID} of the target was trained later ({an_hour_ago}) than the model that");
     pair.run(&[&REPLACE[..], &["--dry-run"]].concat()).expect(0, &[&warning]);
     pair.run(&REPLACE).expect(0, &[&warning, "replaced "]);
+}
+
+#[test]
+fn a_staging_copy_that_a_run_finds_is_kept_until_a_lost_deletion_of_an_earlier_run_cannot_come_any_more() {
+    let pair = EmulatedPair::new(1);
+    make_outdated(&pair);
+    pair.copy(&[ID, "--target-model-id", STAGING]).expect(0, &[]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // The service carries out the deletion of the earlier run once the new model is there.
+            let began = Instant::now();
+            while pair.requests(TARGET, "POST", ":authorizeCopy").len() < 2 {
+                assert!(began.elapsed() < Duration::from_secs(60), "the new model was not copied");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            std::thread::sleep(Duration::from_secs(3));
+            pair.emulator.remove(TARGET, Collection::DocumentModels, ID);
+        });
+        pair.run(&REPLACE).expect(7, &["was changed while it was being replaced", "run the same command again"]);
+    });
+    assert_eq!(on_target(&pair), set(&[STAGING]));
 }

@@ -195,6 +195,61 @@ fn replace_twice(
     })
 }
 
+/// How the first one of two runs ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Signal,
+    Kill,
+}
+
+/// A run that is ended at a request, and the next run right after it.
+fn replace_again(replaced: Replaced, faults: &[Fault], stop_at: usize, ending: Ending) -> Result<(), TestCaseError> {
+    in_virtual_time(async {
+        let scene = Scene::new(replaced, Behaviour::default(), faults, Some(stop_at), 2);
+        let never = CancellationToken::new();
+        let signal = if ending == Ending::Signal { &scene.cancel } else { &never };
+        let first = tokio::select! {
+            report = scene.run(0, signal) => Some((report, scene.has_new())),
+            () = scene.cancel.cancelled(), if ending == Ending::Kill => None,
+        };
+        let second = scene.run(1, &never).await;
+        let second = (second, scene.has_new());
+        let (reports, is_new): (Vec<_>, Vec<_>) = first.into_iter().chain([second]).unzip();
+        scene.check(replaced, &reports, &is_new).await
+    })
+}
+
+#[test]
+fn a_deletion_that_an_ended_run_left_on_its_way_leaves_a_good_copy() {
+    for begin in [Begin::Old, Begin::OldAndOlderStagingCopy, Begin::StagingCopy] {
+        let replaced = Replaced { version: ApiVersion::newest(), kind: Kind::Model, begin };
+        for at in 0..24 {
+            for late in [5, 9].map(Fault::LateEffect) {
+                let faults = [vec![Fault::Nothing; at], vec![late]].concat();
+                for stop_at in at + 1..at + 4 {
+                    for ending in [Ending::Signal, Ending::Kill] {
+                        replace_again(replaced, &faults, stop_at, ending)
+                            .unwrap_or_else(|error| panic!("{at} {late:?} {stop_at} {ending:?}: {error}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn only_a_staging_copy_that_an_earlier_run_left_is_kept_for_ten_seconds() {
+    for (begin, is_left) in [(Begin::Old, false), (Begin::StagingCopy, true), (Begin::NewAndStagingCopy, true)] {
+        let replaced = Replaced { version: ApiVersion::newest(), kind: Kind::Model, begin };
+        let report = in_virtual_time(async {
+            let scene = Scene::new(replaced, Behaviour::default(), &[], None, 1);
+            scene.run(0, &scene.cancel).await
+        });
+        assert!(report.result.is_ok(), "{begin:?} {:?}", report.result);
+        assert_eq!(report.elapsed >= Duration::from_secs(10), is_left, "{begin:?} {:?}", report.elapsed);
+    }
+}
+
 #[test]
 fn without_faults_every_begin_of_a_replacement_is_finished() {
     for version in ApiVersion::all().filter(|version| !version.wire().service_names_the_copy()) {
