@@ -16,7 +16,7 @@ use crate::api::ListedCopy;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind};
 use crate::label::name_options;
-use crate::model::ModelId;
+use crate::model::{Model, ModelId, Readiness};
 use crate::operation::OperationUrl;
 
 /// How often the source is asked at most whether a copy is running, before that counts as not known.
@@ -47,11 +47,18 @@ pub(super) async fn adopt(
             RunningCopy::NotProved => not_known(id, job.cx.source, conflict),
         });
     }
-    let reservation = || Reservation::new(source.version, source.kind, id.clone(), Owner::OtherRun);
+    // Where the target did not say that the id is free, a model may have been there all the time.
+    if !matches!(target, TargetId::Free(_))
+        && let Ok(Lookup::Found(copy)) = job.look_up(job.target, source.shown_by, source.kind, id).await
+        && copy.readiness == Readiness::Ready
+    {
+        return accept(job, source, copy);
+    }
     if let RunningCopy::Found(operation) = running_copy(job, source, id).await {
         job.cx.emit(Event::Adopted { target_model_id: id, operation: &operation });
         let verdict = poll(&job.cx, &Polling::accepted(source.version, &operation)).await;
-        match settle(&job.cx, reservation(), verdict).await.result() {
+        let reservation = Reservation::new(source.version, source.kind, id.clone(), Owner::OtherRun);
+        match settle(&job.cx, reservation, verdict).await.result() {
             Ok(_) => {}
             // It was to another target, or it came to nothing: another process has reserved the id.
             Err(error) if error.is_verdict() || error.is_no_such_model() => {
@@ -79,12 +86,21 @@ pub(super) async fn adopt(
                 .with_remedy("run the same command again in a few minutes"));
         }
     };
+    accept(job, source, copy)
+}
+
+/// Takes what the target shows under the id for the copy.
+///
+/// # Errors
+/// When it is another model.
+fn accept(job: &Job<'_>, source: &SourceModel, copy: Model) -> Result<Copied, Error> {
     let differences = source.differences(&copy)?;
     if !differences.is_empty() {
-        return Err(source.differs(job.target.label(), id, &differences));
+        return Err(source.differs(job.target.label(), &copy.id, &differences, job.plan.options.if_exists));
     }
-    job.cx.emit(Event::AlreadyThere { target_model_id: id });
-    reservation().shown_as(Some(copy)).result()
+    job.cx.emit(Event::AlreadyThere { target_model_id: &copy.id });
+    let reservation = Reservation::new(source.version, source.kind, copy.id.clone(), Owner::OtherRun);
+    reservation.shown_as(Some(copy)).result()
 }
 
 /// A copy to this id on this target that is running, or that the target may not show yet.

@@ -47,7 +47,7 @@ impl Job<'_> {
         };
         match (if_exists, existing) {
             (IfExists::Skip, Some((_, found))) if !found.is_empty() => {
-                Err(preflight.source.differs(self.target.label(), self.plan.new_model_id(), &found))
+                Err(preflight.source.differs(self.target.label(), self.plan.new_model_id(), &found, if_exists))
             }
             (IfExists::Replace, None) => self.replacement(preflight, Place::Empty).await,
             (IfExists::Replace, Some((_, found))) if found.is_empty() => self.replacement(preflight, Place::Same).await,

@@ -5,7 +5,7 @@
 
 use super::context::Job;
 use super::event::{Event, Observer};
-use super::plan::{Plan, classifiers_need_newer};
+use super::plan::{IfExists, Plan, classifiers_need_newer};
 use super::target_list::ListEntry;
 use crate::api::version::ApiVersion;
 use crate::client::Client;
@@ -73,10 +73,16 @@ impl SourceModel {
     }
 
     /// The error of a target that has a model of another training under the id.
-    pub(super) fn differs(&self, target: &Label, id: &ModelId, differences: &[String]) -> Error {
+    pub(super) fn differs(&self, target: &Label, id: &ModelId, differences: &[String], if_exists: IfExists) -> Error {
+        let remedy = match if_exists {
+            IfExists::Replace => "run the same command again, which replaces it",
+            IfExists::Fail | IfExists::Skip => {
+                "replace it with --if-exists replace, or choose another --target-model-id"
+            }
+        };
         Error::new(ErrorKind::Exists, format!("{target} has another {} {id}", self.kind))
             .with_source(differences.join("; "))
-            .with_remedy("replace it with --if-exists replace, or choose another --target-model-id")
+            .with_remedy(remedy)
     }
 }
 

@@ -5,14 +5,14 @@ use super::context::{Context, Job, LostAuthorizations, Shared};
 use super::copy_to::copy_to;
 use super::event::{Event, Observer};
 use super::if_exists::Action;
-use super::plan::Plan;
-use super::preflight::{Preflight, SourceModel};
+use super::plan::{IfExists, Plan};
+use super::preflight::{Preflight, SourceModel, TargetId};
 use super::report::{Done, Outcome, Recorder, Report};
 use super::unfinished::Rest;
 use crate::client::{CallContext, Connection};
 use crate::error::Error;
 use crate::inventory;
-use crate::model::Kind;
+use crate::model::{Kind, Readiness};
 use crate::resource::Resource;
 use tokio_util::sync::CancellationToken;
 
@@ -117,15 +117,33 @@ impl Job<'_> {
     /// Preflight, decide, then transfer or replace. None where another process has left the same copy open meanwhile.
     async fn begin(&self, found: Option<SourceModel>) -> Result<Option<Done>, Error> {
         Ok(match self.until_given_up(Box::pin(self.prepare(found))).await?.0 {
-            Action::Copy(preflight) => {
-                let Preflight { source, target } = *preflight;
-                let Some(copied) = copy_to(self, &source, &target).await? else { return Ok(None) };
-                let copied = Box::pin(self.check_training(&source, copied)).await;
-                Some(Done::with_copy(Outcome::Copied, copied))
-            }
+            Action::Copy(preflight) => self.copy(*preflight).await?,
             Action::Replace(replacement) => self.replace(&replacement).await?,
             Action::Nothing(id) => Some(Done::already_there(id)),
         })
+    }
+
+    /// Copies to an id that seemed free. With `replace`, another model that the target has there after all is replaced.
+    async fn copy(&self, Preflight { source, target }: Preflight) -> Result<Option<Done>, Error> {
+        let conflict = match copy_to(self, &source, &target).await {
+            Ok(Some(copied)) => {
+                let copied = Box::pin(self.check_training(&source, copied)).await;
+                return Ok(Some(Done::with_copy(Outcome::Copied, copied)));
+            }
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_conflict() && self.plan.options.if_exists == IfExists::Replace => error,
+            Err(error) => return Err(error),
+        };
+        let Some(id) = target.id() else { return Err(conflict) };
+        let target = match self.look_up_target_for(&source, id).await? {
+            TargetId::Taken(model) if model.readiness == Readiness::Ready => TargetId::Taken(model),
+            _ => return Err(conflict),
+        };
+        match self.decide(Preflight { source, target }).await? {
+            Action::Replace(replacement) => self.replace(&replacement).await,
+            Action::Nothing(id) => Ok(Some(Done::already_there(id))),
+            Action::Copy(_) => Err(conflict),
+        }
     }
 
     /// Preflight and decide, by reads only.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use frcopy::emulator::Collection;
 
@@ -9,6 +10,8 @@ use crate::support::emulated_pair::{EmulatedPair, TARGET};
 use crate::support::raw_server::{forwarded, read_request, serve_each};
 use crate::support::{CommandOutput, run};
 
+const ID: &str = "invoices-v4.0-1";
+const STAGING: &str = "invoices-v4.0-1.frcopy-staging";
 /// The answer of a gateway in front of a resource whose region does not offer the API version.
 const NOT_OFFERED: &str = r#"{"error":{"code":"404","message":"Resource not found"}}"#;
 
@@ -56,4 +59,49 @@ fn a_model_is_replaced_on_a_target_that_does_not_offer_the_newest_version() {
         copy_over(&pair, &endpoint, &["--if-exists=replace", "--include", id]).expect(0, &["1 already there"]);
         pair.run(&["check", id]).expect(0, &["1 same"]);
     }
+}
+
+/// The first answers with status 500 to requests with this method and path.
+fn failing(times: usize, is_meant: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<Vec<u8>> {
+    let seen = AtomicUsize::new(0);
+    move |line| {
+        let fails = is_meant(line) && seen.fetch_add(1, Ordering::SeqCst) < times;
+        fails
+            .then(|| answer("500 Internal Server Error", r#"{"error":{"code":"InternalServerError","message":"Oh."}}"#))
+    }
+}
+
+#[test]
+fn another_model_that_the_target_did_not_show_at_first_is_replaced_after_the_conflict() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&[ID]).expect(0, &[]);
+    pair.retrain(ID);
+    let endpoint = proxied(&pair, failing(3, |line| line.starts_with("GET ")));
+    let output = copy_over(&pair, &endpoint, &["--if-exists=replace", ID]).expect(0, &["replaced "]);
+    assert!(!output.stderr.contains("--if-exists replace"), "{output:#?}");
+    assert_eq!(only_model_on_target(&pair), ID);
+    pair.run(&["check", ID]).expect(0, &["1 same"]);
+}
+
+#[test]
+fn a_replacement_does_not_advise_to_replace_what_it_could_not_replace() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&[ID]).expect(0, &[]);
+    pair.retrain(ID);
+    // After the preflight, the staging id belongs to another model, which the target does not show.
+    pair.copy(&["invoices-v3.1-1", "--target-model-id", STAGING]).expect(0, &[]);
+    let is_hidden = |line: &str| line.starts_with("GET ") && line.contains(STAGING);
+    let hidden = answer(
+        "404 Not Found",
+        r#"{"error":{"code":"NotFound","message":"Oh.","innererror":{"code":"ModelNotFound","message":"Oh."}}}"#,
+    );
+    let reads = AtomicUsize::new(0);
+    let endpoint = proxied(&pair, move |line| {
+        (is_hidden(line) && reads.fetch_add(1, Ordering::SeqCst) < 2).then(|| hidden.clone())
+    });
+    let output = copy_over(&pair, &endpoint, &["--if-exists=replace", ID])
+        .expect(6, &["has another model invoices-v4.0-1.frcopy-staging", "run the same command again"]);
+    assert!(!output.stderr.contains("--if-exists replace"), "{output:#?}");
+    copy_over(&pair, &endpoint, &["--if-exists=replace", ID]).expect(0, &["replaced "]);
+    assert_eq!(only_model_on_target(&pair), ID);
 }
