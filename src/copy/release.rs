@@ -119,14 +119,18 @@ impl Reservation {
     /// Whether an operation is about this id and kind on this target, as far as it says. Where no location is known, the operation's
     /// must have the target's own origin.
     pub(super) fn is_that_of(&self, operation: &Operation, target: Option<&Client<'_>>) -> bool {
-        let has_id = operation.target_model_id.as_ref().is_none_or(|id| id.is_same_as(&self.id));
-        let has_kind = operation.kind.is_none_or(|kind| kind == self.kind);
         let has_location = match (&operation.target_location, &self.location, target) {
             (Some(named), Some(location), _) => named == location,
             (Some(named), None, Some(target)) => target.endpoint().is_origin_of_text(named.raw()),
             _ => true,
         };
-        has_id && has_kind && has_location
+        self.is_named_by(operation) && has_location
+    }
+
+    /// Whether an operation is about this id and kind, as far as it says, on whatever target.
+    pub(super) fn is_named_by(&self, operation: &Operation) -> bool {
+        let has_id = operation.target_model_id.as_ref().is_none_or(|id| id.is_same_as(&self.id));
+        has_id && operation.kind.is_none_or(|kind| kind == self.kind)
     }
 
     pub(super) fn version(&self) -> ApiVersion {

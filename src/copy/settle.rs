@@ -41,7 +41,7 @@ pub(super) async fn settle(cx: &Context<'_>, reservation: Reservation, verdict: 
 
 /// An operation that names another target is not evidence for this one: it is no verdict, and it verifies nothing. The hosts
 /// of regional and custom endpoints differ, so it may be the same target all the same: the target itself decides, also where
-/// no verification is wanted.
+/// no verification is wanted. Where it cannot be read, the copy that this run has started counts as not verified.
 async fn settle_other(
     cx: &Context<'_>,
     reservation: Reservation,
@@ -49,18 +49,25 @@ async fn settle_other(
     request_id: Option<UntrustedText>,
 ) -> Ended {
     let other = about_other(&operation);
+    let is_named = reservation.is_named_by(&operation);
+    let not_verified = |reservation: Reservation| {
+        cx.emit(Event::NotVerified { error: &other });
+        reservation.copied(false)
+    };
     let failed = failure(cx, operation).map(|error| error.with_request_id(request_id));
     let failed = match (reservation.owner(), failed) {
         (Owner::OtherRun, Some(error)) => return reservation.keep(error),
         (_, failed) => failed,
     };
-    let Some(target) = cx.target else { return no_verdict(cx, reservation, failed.unwrap_or(other)) };
+    let Some(target) = cx.target else {
+        return match failed {
+            None if is_named => not_verified(reservation),
+            failed => no_verdict(cx, reservation, failed.unwrap_or(other)),
+        };
+    };
     match (verify(cx, target, &reservation).await, failed) {
-        (Ok(Some(_)), _) => {
-            cx.emit(Event::NotVerified { error: &other });
-            reservation.copied(false)
-        }
-        (Ok(None), failed) => no_verdict(cx, reservation, failed.unwrap_or(other)),
+        (Ok(Some(_)), _) | (Ok(None), None) => not_verified(reservation),
+        (Ok(None), Some(error)) => no_verdict(cx, reservation, error),
         (Err(error), _) if error.is_interrupted() => reservation.keep(error),
         (Err(error), _) if error.is_verdict() => reservation.release(cx, error).await,
         (Err(error), failed) => no_verdict(cx, reservation, failed.unwrap_or(error)),

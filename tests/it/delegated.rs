@@ -15,8 +15,9 @@ use tempfile::TempDir;
 use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET};
 use crate::support::raw_server::{read_request, serve_each};
 use crate::support::{
-    ACCESS_TOKEN, Authorization, CommandOutput, MODEL as MODEL_ID, Operation, RESOURCE_ID, SOURCE_KEY, ScriptedService,
-    Step, TARGET_KEY, UnusedHost, V2_1, V4_0, Version, frcopy, on_every_version, reply, run,
+    ACCESS_TOKEN, Authorization, CommandOutput, DOCUMENT_VERSIONS, MODEL as MODEL_ID, Operation, RESOURCE_ID,
+    SOURCE_KEY, ScriptedService, Step, TARGET_KEY, UnusedHost, V2_1, V4_0, Version, frcopy, on_each, on_every_version,
+    reply, run,
 };
 
 const MODEL: &str = "invoices-v4.0-1";
@@ -448,12 +449,10 @@ fn an_operation_about_another_copy_is_no_verdict_for_a_party_that_cannot_read_th
             let copy = json!({"modelId": "11111111-1111-4111-8111-111111111111"});
             return vec![reply(200).set_body_json(json!({"status": status, "copyResult": copy}))];
         }
-        let at = |url: &str| Operation::with_status(version, status).located_at(url).answer();
-        let id = version.copy_id();
+        let operation = || Operation::with_status(version, status);
         vec![
-            at("https://x.example/documentModels/other"),
-            at(&format!("https://y.example/documentModels/{id}")),
-            Operation::with_status(version, status).with("kind", "documentClassifierCopyTo").answer(),
+            operation().located_at("https://x.example/documentModels/other").answer(),
+            operation().with("kind", "documentClassifierCopyTo").answer(),
         ]
     };
     on_every_version(|version| {
@@ -464,6 +463,13 @@ fn an_operation_about_another_copy_is_no_verdict_for_a_party_that_cannot_read_th
             let output = copy_with_authorization(&service).expect(8, &texts);
             assert_eq!(output.stdout, "");
         }
+    });
+    // The same target may have another host name.
+    on_each(DOCUMENT_VERSIONS, |version| {
+        let service = ScriptedService::new(version);
+        let elsewhere = Operation::with_status(version, "succeeded").on_target("https://y.example");
+        service.on(Step::Poll, [elsewhere.answer()]);
+        copy_with_authorization(&service).expect(0, &["could not be verified"]);
     });
 }
 
