@@ -185,7 +185,7 @@ impl Inventory {
                 return Err(endless(client, &call, "it has more models than any resource"));
             }
             call = call.with_request(request);
-            page = client.read_decisive(&call).await?;
+            page = client.read_inventory(&call).await?;
         }
         if self.unreadable > unreadable_before {
             self.incomplete.0.push((kind, version));
@@ -217,7 +217,7 @@ impl Offers {
         kind: Kind,
     ) -> Result<Option<List>, Error> {
         let call = version.wire().models(kind);
-        let refusal = match client.read_decisive(&call).await {
+        let refusal = match client.read_inventory(&call).await {
             Ok(page) if !self.not_offered.contains(&version) => {
                 self.offered.push(version);
                 return Ok(Some((call, page)));
@@ -232,7 +232,7 @@ impl Offers {
             self.refusal.get_or_insert(refusal);
             return Ok(None);
         }
-        match client.read_decisive(&call).await {
+        match client.read_inventory(&call).await {
             Ok(page) => Ok(Some((call, page))),
             Err(error) if error.is_version_not_offered() => {
                 Err(missing_list(client.label(), version, Some(kind)).with_source(error))
@@ -246,7 +246,7 @@ impl Offers {
         if self.offered.contains(&version) || self.not_offered.contains(&version) {
             return Ok(self.offered.contains(&version));
         }
-        match client.read_decisive(&version.wire().capacity()).await {
+        match client.read_inventory(&version.wire().capacity()).await {
             Ok(_) => self.offered.push(version),
             Err(error) if error.is_version_not_offered() => self.not_offered.push(version),
             Err(error) if error.is_foreign_404() => return Err(unproven(client.label(), error)),
@@ -312,7 +312,7 @@ pub(crate) async fn complete(client: &Client<'_>, listed: Listed) -> Result<List
         return Ok(listed);
     }
     let Listed { version, model } = listed;
-    let model = client.read_decisive(&version.wire().model(model.kind, &model.id)).await?;
+    let model = client.read_inventory(&version.wire().model(model.kind, &model.id)).await?;
     Ok(Listed { version, model })
 }
 

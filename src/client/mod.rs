@@ -96,7 +96,7 @@ impl Connection {
     /// A client over this connection.
     #[must_use]
     pub(crate) fn client<'a>(&self, context: CallContext<'a>) -> Client<'a> {
-        Client { connection: self.clone(), context, is_persistent: Cell::default() }
+        Client { connection: self.clone(), context, is_persistent: Cell::default(), reads: RetryPolicy::READ }
     }
 
     /// Whether a limit of v2.1 starts per minute was met.
@@ -118,6 +118,8 @@ pub(crate) struct Client<'a> {
     context: CallContext<'a>,
     /// Whether a connection is tried until the deadline, also by requests before which nothing is reserved.
     is_persistent: Cell<bool>,
+    /// How its reads are repeated.
+    reads: RetryPolicy,
 }
 
 impl Client<'_> {
@@ -148,15 +150,26 @@ impl Client<'_> {
     /// # Errors
     /// The last attempt's, or [`ErrorKind::Interrupted`].
     pub(crate) async fn read<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
-        Ok(self.send(call, RetryPolicy::READ).await?.value)
+        Ok(self.send(call, self.reads).await?.value)
+    }
+
+    /// The same client for reads without which the command cannot go on.
+    #[must_use]
+    pub(crate) fn for_decisive_reads(&self) -> Self {
+        Self {
+            connection: self.connection.clone(),
+            context: self.context.clone(),
+            is_persistent: self.is_persistent.clone(),
+            reads: RetryPolicy::DECISIVE,
+        }
     }
 
     /// As [`Client::read`], where a 404 that is not the service's own proves nothing.
     ///
     /// # Errors
     /// As those of [`Client::read`].
-    pub(crate) async fn read_decisive<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
-        Ok(self.send(call, RetryPolicy::DECISIVE).await?.value)
+    pub(crate) async fn read_inventory<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
+        Ok(self.send(call, RetryPolicy::INVENTORY).await?.value)
     }
 
     /// Sends a call once, when the rate limiter allows it. With another token it is sent once more where the first token is

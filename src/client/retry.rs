@@ -10,6 +10,8 @@ use crate::error::{Delivery, Error};
 
 /// How long a resource is tried to which no connection can be made, while nothing is reserved.
 const UNREACHABLE_TIME: Duration = Duration::from_secs(30);
+/// How long a read is repeated while no usable answer comes, if nothing can go on without it.
+const DECISIVE_TIME: Duration = Duration::from_secs(30);
 /// When the last attempt is made, so that it can end in time.
 const LAST_ATTEMPT: Duration = Duration::from_secs(28);
 /// How long after the end a mutating request still waits for its answer: without it, its effect is not known.
@@ -24,6 +26,8 @@ const TIME_FOR_LAST: Duration = Duration::from_millis(500);
 pub(crate) struct RetryPolicy {
     /// How often it is sent at most while no usable answer comes; 1 for requests that must not be repeated blindly.
     max_attempts: u32,
+    /// How long it is sent at least while no usable answer comes.
+    unanswered_time: Duration,
     /// Whether an id is reserved or a copy may be running. Then a connection is tried until the end.
     is_reserved: bool,
     /// After which answers to send it again.
@@ -53,6 +57,7 @@ impl RetryPolicy {
     /// For reads before a copy: they may be repeated, and the copy can go on without them.
     pub(crate) const READ: Self = Self {
         max_attempts: 3,
+        unanswered_time: Duration::ZERO,
         is_reserved: false,
         repeats: Repeats::AfterBusy,
         until: None,
@@ -60,8 +65,11 @@ impl RetryPolicy {
         connect_by: None,
         is_cleanup: false,
     };
-    /// For reads without which the command cannot go on: a 404 that is not the service's own proves nothing.
-    pub(crate) const DECISIVE: Self = Self { repeats: Repeats::AfterForeign404, ..Self::READ };
+    /// For the lists of a resource: a 404 that is not the service's own proves nothing.
+    pub(crate) const INVENTORY: Self = Self { repeats: Repeats::AfterForeign404, ..Self::READ };
+    /// For reads without which a command cannot go on: they are repeated for half a minute, or until the deadline while work is
+    /// half done.
+    pub(crate) const DECISIVE: Self = Self { unanswered_time: DECISIVE_TIME, ..Self::READ };
     /// For the reads that verify a copy: it is there, so the target is asked until the end.
     pub(crate) const VERIFY: Self = Self { max_attempts: u32::MAX, is_reserved: true, ..Self::READ };
     /// For one attempt, which the caller repeats by its own rules.
@@ -106,6 +114,11 @@ impl RetryPolicy {
         }
     }
 
+    fn repeats_unanswered(self, attempt: Attempt) -> bool {
+        let is_half_done = self.is_reserved && !self.unanswered_time.is_zero();
+        attempt.unanswered < self.max_attempts || attempt.unanswered_for < self.unanswered_time || is_half_done
+    }
+
     pub(super) fn answer_grace(self) -> Duration {
         self.answer_grace
     }
@@ -128,6 +141,8 @@ pub(crate) struct Attempt {
     pub number: u32,
     /// 1-based number of the failed attempt without a usable answer.
     pub unanswered: u32,
+    /// For how long there were only such attempts, or rate limits.
+    pub unanswered_for: Duration,
     /// For how long no connection could be made.
     pub unreachable: Duration,
     /// Time until the deadline.
@@ -151,7 +166,7 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
         Delivery::Busy { retry_after } if policy.repeats >= Repeats::AfterBusy => {
             backoff.max(retry_after.unwrap_or_default())
         }
-        Delivery::Unanswered if attempt.unanswered < policy.max_attempts => backoff,
+        Delivery::Unanswered if policy.repeats_unanswered(attempt) => backoff,
         Delivery::WrongHost
         | Delivery::Unanswered
         | Delivery::NotProcessed
@@ -182,6 +197,8 @@ pub(super) struct Retries {
     /// When the attempt began, and since when no connection could be made.
     started: Instant,
     unreachable_since: Option<Instant>,
+    /// When the first attempt without a usable answer began.
+    unanswered_since: Option<Instant>,
     /// The failure of the attempt before.
     previous: Option<Error>,
 }
@@ -189,7 +206,16 @@ pub(super) struct Retries {
 impl Retries {
     pub(super) fn new(policy: RetryPolicy, deadline: Instant) -> Self {
         let started = Instant::now();
-        Self { policy, deadline, failed: 0, unanswered: 0, started, unreachable_since: None, previous: None }
+        Self {
+            policy,
+            deadline,
+            failed: 0,
+            unanswered: 0,
+            started,
+            unreachable_since: None,
+            unanswered_since: None,
+            previous: None,
+        }
     }
 
     /// Begins an attempt. Returns its policy, with the time at which a new connection must be there.
@@ -212,13 +238,17 @@ impl Retries {
             return Err(previous);
         }
         self.failed += 1;
-        self.unanswered += u32::from(delivery == Delivery::Unanswered);
+        if delivery == Delivery::Unanswered {
+            self.unanswered += 1;
+            self.unanswered_since.get_or_insert(self.started);
+        }
         // Any answer shows that the resource is reachable again.
         self.unreachable_since = is_not_sent.then(|| self.unreachable_since.unwrap_or(self.started));
         let attempt = Attempt {
             delivery,
             number: self.failed,
             unanswered: self.unanswered,
+            unanswered_for: self.unanswered_since.map_or(Duration::ZERO, |since| since.elapsed()),
             unreachable: self.unreachable_since.map_or(Duration::ZERO, |since| since.elapsed()),
             remaining: self.deadline.saturating_duration_since(Instant::now()),
         };
@@ -280,7 +310,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn attempt(delivery: Delivery, number: u32) -> Attempt {
-        Attempt { delivery, number, unanswered: number, unreachable: Duration::ZERO, remaining: HOUR }
+        let (unanswered_for, unreachable) = (Duration::ZERO, Duration::ZERO);
+        Attempt { delivery, number, unanswered: number, unanswered_for, unreachable, remaining: HOUR }
     }
 
     fn throttled(seconds: u64) -> Delivery {
@@ -430,6 +461,14 @@ mod tests {
             // The clock of the runtime ticks in milliseconds.
             assert!((27..30).contains(&took.as_secs()) || took.as_millis() <= 30_005, "{connect_time:?} {took:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_decisive_read_without_an_answer_is_repeated_for_half_a_minute_and_in_half_done_work_until_the_deadline()
+    {
+        let last = async |policy| sendings(policy, &vec![Delivery::Unanswered; 1000]).await.1.last().unwrap().as_secs();
+        assert!((20..60).contains(&last(RetryPolicy::DECISIVE).await));
+        assert!((1800 - 31..1800).contains(&last(RetryPolicy::DECISIVE.while_reserved()).await));
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,7 +49,8 @@ pub(super) async fn adopt(
     }
     // Where the target did not say that the id is free, a model may have been there all the time.
     if !matches!(target, TargetId::Free(_))
-        && let Ok(Lookup::Found(copy)) = job.look_up(job.target, source.shown_by, source.kind, id).await
+        && let Ok(Lookup::Found(copy)) =
+            job.look_up(&job.target.for_decisive_reads(), source.shown_by, source.kind, id).await
         && copy.readiness == Readiness::Ready
     {
         return accept(job, source, copy);
@@ -69,7 +70,7 @@ pub(super) async fn adopt(
         }
     }
     // Only the target shows which model the copy is.
-    let copy = match job.look_up(job.target, source.shown_by, source.kind, id).await {
+    let copy = match job.look_up(&job.target.for_decisive_reads(), source.shown_by, source.kind, id).await {
         Ok(Lookup::Found(copy)) => copy,
         Ok(Lookup::Absent(_)) => return Err(conflict),
         // The conflict says that the id stays reserved.

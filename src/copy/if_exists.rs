@@ -118,7 +118,7 @@ impl Job<'_> {
         if self.plan.options.if_exists == IfExists::Fail || !self.cx.journal.keeps_entries() {
             return Ok(None);
         }
-        let copies = Inventory::read(self.target, named_by_service(source)).await?;
+        let copies = Inventory::read(&self.target.for_decisive_reads(), named_by_service(source)).await?;
         self.copy_among(source, model, &copies)
     }
 
@@ -183,7 +183,7 @@ impl Job<'_> {
         let until = Instant::now() + BLANK_MAY_BE_COPY.unsigned_abs();
         let mut is_first = true;
         loop {
-            let inventory = Inventory::read(self.target, named_by_service(source)).await?;
+            let inventory = Inventory::read(&self.target.for_decisive_reads(), named_by_service(source)).await?;
             // The local clock may be wrong: ages are those by the target's own clock.
             let now = self.target.service_time();
             let models = inventory.listed.iter().map(|listed| &listed.model);

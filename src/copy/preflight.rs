@@ -171,6 +171,20 @@ impl Job<'_> {
         Ok(Preflight { source, target })
     }
 
+    /// Reads a source model again that was not shown, if it decides what to do: it is compared with what the target has.
+    pub(super) async fn with_source_model(&self, preflight: Preflight) -> Result<Preflight, Error> {
+        let is_compared = matches!(preflight.target, TargetId::Taken(_) | TargetId::ByService)
+            && self.plan.options.if_exists != IfExists::Fail;
+        let SourceModel { kind, shown_by, ref id, ref model, .. } = preflight.source;
+        if !is_compared || model.is_some() {
+            return Ok(preflight);
+        }
+        match self.look_up(&self.cx.source.for_decisive_reads(), shown_by, kind, id).await? {
+            Lookup::Found(model) => Ok(Preflight { source: self.found(shown_by, model)?, ..preflight }),
+            Lookup::Absent(_) | Lookup::Inconclusive => Ok(preflight),
+        }
+    }
+
     /// Whether an id is free for the copy of this model.
     pub(super) async fn look_up_target_for(&self, source: &SourceModel, id: &ModelId) -> Result<TargetId, Error> {
         if source.version.wire().service_names_the_copy() {
@@ -258,7 +272,7 @@ impl Job<'_> {
     /// may have no such path.
     async fn look_again(&self, version: ApiVersion, kind: Kind) -> Result<Option<Model>, Error> {
         let (id, source) = (&self.plan.model_id, self.cx.source);
-        match source.read_decisive(&version.wire().model(kind, id)).await {
+        match source.read_inventory(&version.wire().model(kind, id)).await {
             Ok(model) => Ok(Some(model)),
             Err(error) if error.is_no_such_model() => Ok(None),
             Err(error) if kind == Kind::Classifier && is_without_path(&error) => Ok(None),

@@ -18,14 +18,14 @@ use super::target_list::ListEntry;
 use crate::api::Quota;
 use crate::client::RetryPolicy;
 use crate::error::{Delivery, Error, ErrorKind};
-use crate::model::{Model, ModelId};
+use crate::model::{Model, ModelId, Readiness};
 use crate::model_diff::is_unchanged;
 
 /// How long the target may still show a model that it has deleted.
 const DELETE_TIME: Duration = Duration::from_secs(10);
 /// How long a deletion whose answer was lost may still be on its way to the service.
 const LATE_DELETE_TIME: Duration = Duration::from_secs(10);
-/// How often the two reads before a deletion are sent at most: for half a minute.
+/// How often a deletion, and the two reads before it, are sent at most while nothing is half done: for half a minute.
 const MAX_FAILED_LOOKS: u32 = 7;
 const FINISH: &str = "run the same command again, which finishes the work";
 
@@ -57,10 +57,35 @@ struct LeftCopy {
 
 /// A copy that must be there when another model is deleted.
 enum Kept<'a> {
-    /// A copy of the source's training, under this id.
+    /// The staging copy of the source's training, under this id, while the old model is deleted.
+    Staging(&'a ModelId),
+    /// The copy of the source's training, under this id, while its staging copy is deleted: the next run can do that.
     Copy(&'a ModelId),
-    /// The model that was shown before.
+    /// The old model, as it was shown before, while a staging copy of an older training is deleted.
     Unchanged(&'a Model),
+}
+
+impl Kept<'_> {
+    fn id(&self) -> &ModelId {
+        match self {
+            Self::Staging(id) | Self::Copy(id) => id,
+            Self::Unchanged(model) => &model.id,
+        }
+    }
+
+    /// How often a deletion is sent at most while its answers are lost. In the middle of the work, the deadline ends it.
+    fn max_lost_deletes(&self) -> u32 {
+        match self {
+            Self::Staging(_) => u32::MAX,
+            Self::Copy(_) => MAX_LOST_DELETES,
+            Self::Unchanged(_) => MAX_FAILED_LOOKS,
+        }
+    }
+
+    /// How often the two reads before a deletion are sent at most.
+    fn max_failed_looks(&self) -> u32 {
+        if matches!(self, Self::Staging(_)) { u32::MAX } else { MAX_FAILED_LOOKS }
+    }
 }
 
 /// What two reads right before a deletion have shown.
@@ -161,7 +186,7 @@ impl Job<'_> {
     /// Deletes the old model, now that the staging copy is there.
     async fn delete_old(&self, source: &SourceModel, old: &Model, staging_id: &ModelId) -> Result<Deletion, Error> {
         let id = &old.id;
-        self.delete(source, old, Kept::Copy(staging_id)).await.map_err(|error| {
+        self.delete(source, old, Kept::Staging(staging_id)).await.map_err(|error| {
             let what = match error.delivery() {
                 Delivery::Unanswered => format!("whether the old {id} was deleted is not known"),
                 _ if error.is_interrupted() => format!("interrupted; the old {id} may be deleted"),
@@ -182,9 +207,15 @@ impl Job<'_> {
 
     /// Whether the target now shows a copy of the source's training under an id.
     async fn is_copy_of(&self, source: &SourceModel, id: &ModelId) -> Result<bool, Error> {
-        match self.look_up(self.target, source.shown_by, source.kind, id).await? {
-            Lookup::Found(copy) => source.is_same_training(&copy),
-            Lookup::Absent(_) | Lookup::Inconclusive => Ok(false),
+        self.read_copy(source, id).await?.map_or(Ok(false), |copy| source.is_same_training(&copy))
+    }
+
+    /// Reads one model of the target, without which nothing can go on. None where the target says that there is none.
+    async fn read_copy(&self, source: &SourceModel, id: &ModelId) -> Result<Option<Model>, Error> {
+        match self.target.for_decisive_reads().read(&source.shown_by.wire().model(source.kind, id)).await {
+            Ok(model) => Ok(Some(model)),
+            Err(error) if error.is_no_such_model() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -213,14 +244,13 @@ impl Job<'_> {
         let Some(copied) = copied else { return Ok(None) };
         self.persist();
         self.cx.emit(Event::Staged);
-        if copied.verified
-            && let Lookup::Found(staged) = self.look_up(self.target, source.shown_by, source.kind, staging_id).await?
-        {
-            return Ok(Some(staged));
+        let kept =
+            |what| format!("{} {what} the staging copy {staging_id}, and the old model is kept", self.target.label());
+        match self.read_copy(source, staging_id).await {
+            Ok(Some(staged)) if copied.verified || is_good(source, &staged)? => Ok(Some(staged)),
+            Ok(_) => Err(Error::new(ErrorKind::Unavailable, kept("does not show")).with_remedy(FINISH)),
+            Err(error) => Err(half_done(error, kept("did not answer whether it has"), FINISH)),
         }
-        let what =
-            format!("{} does not show the staging copy {staging_id}, and the old model is kept", self.target.label());
-        Err(Error::new(ErrorKind::Unavailable, what).with_remedy(FINISH))
     }
 
     /// Tries connections until the deadline from now on: the replacement has begun.
@@ -262,7 +292,7 @@ impl Job<'_> {
                 Err(error) if error.is_interrupted() => return Err(error),
                 Err(error) => return Err(lost_answer.unwrap_or(error)),
             }
-            if let Some(error) = lost_answer.take_if(|_| lost >= MAX_LOST_DELETES) {
+            if let Some(error) = lost_answer.take_if(|_| lost >= kept.max_lost_deletes()) {
                 return Err(error);
             }
             let error = match self.target.send_once(&call, RetryPolicy::ONCE).await {
@@ -286,10 +316,7 @@ impl Job<'_> {
     /// Reads a model that is to be deleted and the copy that must stay, both at the same time. If one read fails, both are
     /// repeated, so that neither is old.
     async fn look_before_deletion(&self, source: &SourceModel, model: &Model, kept: &Kept<'_>) -> Result<Look, Error> {
-        let kept_id = match kept {
-            Kept::Copy(id) => id,
-            Kept::Unchanged(model) => &model.id,
-        };
+        let kept_id = kept.id();
         let mut failures = 0;
         let (now, kept_now) = loop {
             self.target.check_may_mutate()?;
@@ -301,7 +328,7 @@ impl Job<'_> {
                 Err(error) => error,
             };
             failures += 1;
-            if failures >= MAX_FAILED_LOOKS {
+            if failures >= kept.max_failed_looks() {
                 return Err(error);
             }
             self.target.wait_before_repetition(error, failures).await?;
@@ -312,7 +339,7 @@ impl Job<'_> {
         }
         let is_kept = match (kept_now, kept) {
             (None, _) => false,
-            (Some(now), Kept::Copy(_)) => source.is_same_training(&now)?,
+            (Some(now), Kept::Staging(_) | Kept::Copy(_)) => source.is_same_training(&now)?,
             (Some(now), Kept::Unchanged(before)) => is_unchanged(before, &now),
         };
         Ok(if is_kept { Look::MayDelete } else { Look::NotKept(changed(kept_id)) })
@@ -388,6 +415,11 @@ impl Job<'_> {
         }
         self.target.pause(until.saturating_duration_since(Instant::now())).await
     }
+}
+
+/// Whether a model is ready and comes from the source's training.
+fn is_good(source: &SourceModel, model: &Model) -> Result<bool, Error> {
+    Ok(model.readiness == Readiness::Ready && source.is_same_training(model)?)
 }
 
 /// The error where another process has changed what is replaced.

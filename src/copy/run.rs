@@ -172,6 +172,7 @@ impl Job<'_> {
             Some(found) => self.preflight_of(found).await?,
             None => self.preflight().await?,
         };
+        let preflight = self.with_source_model(preflight).await?;
         let Preflight { source, .. } = &preflight;
         let SourceModel { version, kind, shown_by, ref model, .. } = *source;
         self.cx.emit(Event::Found { version, kind, shown_by, model: model.as_ref() });

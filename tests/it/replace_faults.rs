@@ -2,13 +2,14 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use frcopy::emulator::Collection;
 
-use crate::support::emulated_pair::{EmulatedPair, TARGET};
+use crate::support::emulated_pair::{EmulatedPair, TARGET, without_query};
 use crate::support::raw_server::{forwarded, read_request, serve_each};
-use crate::support::{CommandOutput, run};
+use crate::support::{CommandOutput, DOCUMENT_VERSIONS, Model, ScriptedService, Step, error_reply, on_each, run};
 
 const ID: &str = "invoices-v4.0-1";
 const STAGING: &str = "invoices-v4.0-1.frcopy-staging";
@@ -61,11 +62,11 @@ fn a_model_is_replaced_on_a_target_that_does_not_offer_the_newest_version() {
     }
 }
 
-/// The first answers with status 500 to requests with this method and path.
-fn failing(times: usize, is_meant: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<Vec<u8>> {
+/// Answers with status 500 to some of the requests that are meant, counted from 0.
+fn failing(times: Range<usize>, is_meant: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<Vec<u8>> {
     let seen = AtomicUsize::new(0);
     move |line| {
-        let fails = is_meant(line) && seen.fetch_add(1, Ordering::SeqCst) < times;
+        let fails = is_meant(line) && times.contains(&seen.fetch_add(1, Ordering::SeqCst));
         fails
             .then(|| answer("500 Internal Server Error", r#"{"error":{"code":"InternalServerError","message":"Oh."}}"#))
     }
@@ -76,7 +77,7 @@ fn another_model_that_the_target_did_not_show_at_first_is_replaced_after_the_con
     let pair = EmulatedPair::new(1);
     pair.copy(&[ID]).expect(0, &[]);
     pair.retrain(ID);
-    let endpoint = proxied(&pair, failing(3, |line| line.starts_with("GET ")));
+    let endpoint = proxied(&pair, failing(0..3, |line| line.starts_with("GET ")));
     let output = copy_over(&pair, &endpoint, &["--if-exists=replace", ID]).expect(0, &["replaced "]);
     assert!(!output.stderr.contains("--if-exists replace"), "{output:#?}");
     assert_eq!(only_model_on_target(&pair), ID);
@@ -104,4 +105,51 @@ fn a_replacement_does_not_advise_to_replace_what_it_could_not_replace() {
     assert!(!output.stderr.contains("--if-exists replace"), "{output:#?}");
     copy_over(&pair, &endpoint, &["--if-exists=replace", ID]).expect(0, &["replaced "]);
     assert_eq!(only_model_on_target(&pair), ID);
+}
+
+/// Whether the first line of a request has this method and this id at the end of its path.
+fn is_about(line: &str, method: &str, id: &str) -> bool {
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    line.starts_with(method) && without_query(path).ends_with(&format!("/{id}"))
+}
+
+#[test]
+fn a_replacement_that_has_begun_waits_until_the_staging_copy_can_be_read_and_the_old_model_deleted() {
+    // Before the copy, the staging id is read twice, and once when the copy is verified.
+    for (times, method, id) in [(3..7, "GET", STAGING), (0..4, "DELETE", ID)] {
+        let pair = EmulatedPair::new(1);
+        pair.copy(&[ID]).expect(0, &[]);
+        pair.retrain(ID);
+        let endpoint = proxied(&pair, failing(times, move |line| is_about(line, method, id)));
+        copy_over(&pair, &endpoint, &["--if-exists=replace", ID]).expect(0, &["replaced "]);
+        assert_eq!(only_model_on_target(&pair), ID);
+    }
+}
+
+#[test]
+fn a_staging_copy_that_cannot_be_read_is_not_called_missing() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&[ID]).expect(0, &[]);
+    pair.retrain(ID);
+    let endpoint = proxied(&pair, failing(3..usize::MAX, |line| is_about(line, "GET", STAGING)));
+    let output = copy_over(&pair, &endpoint, &["--if-exists=replace", "--timeout=5s", ID]);
+    let output = output.expect(7, &["and the old model is kept", "HTTP 500", "run the same command again"]);
+    assert!(!output.stderr.contains("does not show"), "{output:#?}");
+}
+
+#[test]
+fn skip_reads_again_what_decides_whether_the_copy_is_there() {
+    on_each(&DOCUMENT_VERSIONS, |&version| {
+        let service = ScriptedService::new(version);
+        let failed = || error_reply(500, "InternalServerError", "Oh.");
+        service.on(Step::GetSource, [failed(), failed(), failed(), failed(), Model::example(version).answer()]);
+        service.on(Step::GetTarget, [Model::example(version).answer()]);
+        run(service.copy().arg("--if-exists=skip")).expect(0, &["skipped"]);
+        assert_eq!(service.count(Step::Authorize), 0);
+    });
+    let pair = EmulatedPair::new(1);
+    let model = pair.custom_model();
+    pair.copy(&[&model]).expect(0, &[]);
+    let endpoint = proxied(&pair, failing(0..4, |line| line.contains("op=full")));
+    copy_over(&pair, &endpoint, &["--if-exists=skip", &model]).expect(0, &["skipped"]);
 }
