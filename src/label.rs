@@ -14,6 +14,8 @@ pub struct Label {
     name: Option<ResourceName>,
     /// The option that a printed command needs to find the definition of the name.
     config_option: Option<String>,
+    /// The options by which the command line described a resource without a name, with a space before each one.
+    flags: String,
     url: String,
     settings: SettingNames,
 }
@@ -58,7 +60,7 @@ impl Label {
     #[must_use]
     pub fn of_side(side: &str, url: String) -> Self {
         let settings = SettingNames::of_side(side);
-        Self { resource: format!("the {side}"), name: None, config_option: None, url, settings }
+        Self { resource: format!("the {side}"), name: None, config_option: None, flags: String::new(), url, settings }
     }
 
     /// The label of a resource with a name. `config` is the file that defines it, if an option named that file.
@@ -66,13 +68,20 @@ impl Label {
     pub fn of_name(name: &ResourceName, url: String, config: Option<&Path>) -> Self {
         let config_option = config.map(|path| format!("--config {}", in_shell(&path.to_string_lossy())));
         let settings = SettingNames::of_side("resource");
-        Self { resource: name.to_string(), name: Some(name.clone()), config_option, url, settings }
+        let (resource, name) = (name.to_string(), Some(name.clone()));
+        Self { resource, name, config_option, flags: String::new(), url, settings }
     }
 
     /// The same label with other names of the settings.
     #[must_use]
     pub fn with(self, settings: SettingNames) -> Self {
         Self { settings, ..self }
+    }
+
+    /// The same label, whose resource a printed command describes with these options.
+    #[must_use]
+    pub(crate) fn with_flags(self, flags: String) -> Self {
+        Self { flags, ..self }
     }
 
     /// How messages name the settings.
@@ -86,7 +95,7 @@ impl Label {
     pub(crate) fn in_list_command(&self) -> String {
         let name = self.name.as_ref().map_or_else(|| self.resource.trim_start_matches("the "), ResourceName::as_str);
         let config = self.config_option.as_ref().map(|option| format!(" {option}")).unwrap_or_default();
-        format!("{name}{config}")
+        format!("{name}{config}{}", self.flags)
     }
 
     /// The endpoint as a setting, with the place where it is set.
@@ -111,16 +120,17 @@ impl fmt::Display for Label {
     }
 }
 
-/// The options of a printed command that choose resources by their names, with a space before each one. A resource
-/// without a name needs none.
+/// The options of a printed command that choose resources, with a space before each one: those with a name by their
+/// names, the others by the flags that the command line had. The environment says the rest again.
 #[must_use]
-pub(crate) fn name_options<'l>(resources: impl IntoIterator<Item = (&'static str, &'l Label)>) -> String {
+pub(crate) fn resource_options<'l>(resources: impl IntoIterator<Item = (&'static str, &'l Label)>) -> String {
     let (mut options, mut config_option) = (String::new(), None);
     for (option, label) in resources {
         if let Some(name) = &label.name {
             options.extend([" ", option, " ", name.as_str()]);
             config_option = config_option.or(label.config_option.as_ref());
         }
+        options += &label.flags;
     }
     options + &config_option.map(|option| format!(" {option}")).unwrap_or_default()
 }
@@ -159,10 +169,13 @@ mod tests {
         let file = Path::new("/etc/my resources.toml");
         let (east, west, side) =
             (named("east", Some(file)), named("west", Some(file)), Label::of_side("source", String::new()));
-        assert_eq!(name_options([("--from", &side)]), "");
-        assert_eq!(name_options([("--from", &named("east", None)), ("--to", &side)]), " --from east");
-        assert!(name_options([("--from", &east), ("--to", &west)]).starts_with(" --from east --to west --config "));
-        assert_eq!(name_options([("--from", &east), ("--to", &west)]).matches("--config").count(), 1);
+        assert_eq!(resource_options([("--from", &side)]), "");
+        let with_flags = side.clone().with_flags(" --source-auth entra".into());
+        assert_eq!(resource_options([("--from", &with_flags), ("--to", &side)]), " --source-auth entra");
+        assert_eq!(with_flags.in_list_command(), "source --source-auth entra");
+        assert_eq!(resource_options([("--from", &named("east", None)), ("--to", &side)]), " --from east");
+        assert!(resource_options([("--from", &east), ("--to", &west)]).starts_with(" --from east --to west --config "));
+        assert_eq!(resource_options([("--from", &east), ("--to", &west)]).matches("--config").count(), 1);
     }
 
     #[cfg(not(windows))]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::copy::{CopyOptions, Outcome, Report};
 use crate::error::Error;
-use crate::label::{in_shell, name_options};
+use crate::label::{in_shell, resource_options};
 use crate::resource_name::ResourceName;
 
 use super::args::Format;
@@ -67,14 +67,14 @@ fn show_operation(error: &Error, report: &Report) {
         console::line(&format!("operation: {operation}"));
         let labels = [("--from", &report.source_label), ("--to", &report.target_label)];
         let labels = labels.into_iter().filter_map(|(option, label)| Some((option, label.as_deref()?)));
-        console::line(&format!("to wait for it: frcopy wait '{operation}'{}", name_options(labels)));
+        console::line(&format!("to wait for it: frcopy wait '{operation}'{}", resource_options(labels)));
     }
 }
 
 /// The line with the command that waits for every copy between two resources that a manifest has as open.
 pub(super) fn wait_for_manifest(path: &Path, options: &CopyOptions) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let names = name_options([("--from", &*options.source.label), ("--to", &*options.target.label)]);
+    let names = resource_options([("--from", &*options.source.label), ("--to", &*options.target.label)]);
     format!("to wait for the running copies: frcopy wait --manifest {}{names}", in_shell(&path.to_string_lossy()))
 }
 

@@ -15,7 +15,7 @@ use super::settle::settle;
 use crate::api::ListedCopy;
 use crate::client::{Client, RetryPolicy};
 use crate::error::{Error, ErrorKind};
-use crate::label::name_options;
+use crate::label::resource_options;
 use crate::model::{Model, ModelId, Readiness};
 use crate::operation::OperationUrl;
 
@@ -162,6 +162,6 @@ fn running(id: &ModelId, operation: &OperationUrl, source: &Client<'_>) -> Error
     Error::new(ErrorKind::Exists, format!("a copy to the target id {id} is already running, or has just ended"))
         .with_remedy(format!(
             "wait for it: frcopy wait '{operation}'{}; or run the command again with --if-exists skip",
-            name_options([("--from", source.label())])
+            resource_options([("--from", source.label())])
         ))
 }

@@ -2,13 +2,13 @@
 
 use crate::api::version::ApiVersion;
 use crate::client::Client;
-use crate::label::{Label, name_options};
+use crate::label::{Label, resource_options};
 use crate::model::{Kind, ModelId};
 
 /// The command.
 pub(super) fn command(version: ApiVersion, kind: Kind, id: &ModelId, target: Option<&Label>) -> String {
     let kind = if kind == Kind::Classifier { " --kind classifier" } else { "" };
-    let to = name_options(target.map(|target| ("--to", target)));
+    let to = resource_options(target.map(|target| ("--to", target)));
     format!("frcopy wait --target-model-id {id} --api-version {version}{kind}{to}")
 }
 

@@ -80,6 +80,8 @@ mod named;
 mod named_errors;
 #[cfg(all(feature = "emulator", target_os = "linux"))]
 mod network;
+#[cfg(unix)]
+mod printed_commands;
 mod proof;
 #[cfg(target_os = "linux")]
 mod proxy;

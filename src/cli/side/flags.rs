@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::label::in_shell;
 use crate::resource::Side;
+use crate::text_file::is_stdin;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum, value_parser};
 use secrecy::SecretString;
 
@@ -304,16 +306,42 @@ pub(in crate::cli) struct TargetAddressArgs {
     pub(super) region: Option<String>,
 }
 
-impl<S> SideArgs<S> {
+impl<S: WhichSide> SideArgs<S> {
     /// Whether one of the flags is on the command line.
     pub(in crate::cli) fn are_given(&self) -> bool {
-        let Flags { endpoint, key, key_file, auth, tenant, token_file, account, .. } = &self.flags;
-        let Flags { resource_group, subscription, key_from_az, .. } = &self.flags;
-        let texts = [endpoint, tenant, account, resource_group, subscription];
-        let paths = [key_file, token_file];
-        let is_given = texts.iter().any(|text| text.is_some()) || paths.iter().any(|path| path.is_some());
-        is_given || key.is_some() || auth.is_some() || *key_from_az
+        !self.flags.in_command(S::SIDE).is_empty()
     }
+}
+
+impl Flags {
+    /// The flags as a printed command repeats them, with a space before each one. A placeholder stands for a key.
+    pub(super) fn in_command(&self, side: Side) -> String {
+        let Self { endpoint, key, key_file, auth, tenant, token_file, account, .. } = self;
+        let Self { resource_group, subscription, key_from_az, .. } = self;
+        let path = |path: &Option<PathBuf>| path.as_deref().map(absolute);
+        let values = [
+            (Setting::Endpoint, endpoint.clone()),
+            (Setting::Key, key.as_ref().map(|_| "KEY".to_owned())),
+            (Setting::KeyFile, path(key_file)),
+            (Setting::Auth, auth.and_then(|auth| Some(auth.to_possible_value()?.get_name().to_owned()))),
+            (Setting::Tenant, tenant.clone()),
+            (Setting::TokenFile, path(token_file)),
+            (Setting::Account, account.clone()),
+            (Setting::ResourceGroup, resource_group.clone()),
+            (Setting::Subscription, subscription.clone()),
+        ];
+        let given = values.into_iter().filter_map(|(setting, value)| Some((setting, value?)));
+        let given = given.map(|(setting, value)| format!(" {} {}", setting.flag(side), in_shell(&value)));
+        let switch = key_from_az.then(|| format!(" {}", Setting::KeyFromAz.flag(side)));
+        given.chain(switch).collect()
+    }
+}
+
+/// A path for a command that is run in another folder.
+fn absolute(path: &Path) -> String {
+    let path =
+        if is_stdin(path) { path.to_owned() } else { std::path::absolute(path).unwrap_or_else(|_| path.to_owned()) };
+    path.to_string_lossy().into_owned()
 }
 
 impl<S: WhichSide> Args for SideArgs<S> {
@@ -392,5 +420,36 @@ impl FromStr for SecretArg {
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_command_repeats_every_flag_and_no_key() {
+        let text = || Some("it's".to_owned());
+        let flags = Flags {
+            endpoint: text(),
+            key: Some("secret".into()),
+            key_file: Some("-".into()),
+            auth: Some(AuthArg::Entra),
+            tenant: text(),
+            token_file: Some("token".into()),
+            account: text(),
+            resource_group: text(),
+            subscription: text(),
+            key_from_az: true,
+        };
+        let printed = flags.in_command(Side::Source);
+        for definition in DEFINITIONS.iter().filter(|definition| definition.value != Value::NoFlag) {
+            assert!(
+                format!("{printed} ").contains(&format!(" {} ", definition.setting.flag(Side::Source))),
+                "{printed}"
+            );
+        }
+        assert!(printed.contains("--source-key KEY --source-key-file - --source-auth entra"), "{printed}");
+        assert!(!printed.contains("--source-token-file token"), "the path is absolute: {printed}");
     }
 }

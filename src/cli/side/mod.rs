@@ -39,6 +39,8 @@ pub(super) struct SideSettings {
     origin: Origin,
     /// How messages name the settings.
     names: SettingNames,
+    /// The flags, for printed commands.
+    flags: String,
     /// The file that defines the named resource, if `--config` gave it.
     config: Option<PathBuf>,
     auth: Option<AuthSource>,
@@ -190,6 +192,7 @@ impl SideSettings {
             endpoint,
             origin,
             names: names_of_side(side, flags, environment),
+            flags: flags.in_command(side),
             config: None,
             auth,
             tenant,
@@ -287,7 +290,7 @@ impl SideSettings {
             Some(name) => Label::of_name(name, url, self.config.as_deref()),
             None => Label::of_side(&self.origin.side().to_string(), url),
         };
-        label.with(self.names.clone())
+        label.with(self.names.clone()).with_flags(self.flags.clone())
     }
 
     fn credential(&self, endpoint: &Endpoint, label: &Label) -> Result<Credential, Error> {

@@ -121,6 +121,7 @@ impl SideSettings {
         Ok(Self {
             endpoint,
             names: names_of_definition(definition),
+            flags: String::new(),
             config: None,
             auth: auth_source(definition, environment)?,
             tenant: definition.tenant.clone(),

@@ -11,15 +11,7 @@ use crate::resource::Side;
 impl<S: WhichSide> SideArgs<S> {
     /// Whether a flag or a variable of this side is given.
     pub(in crate::cli) fn is_configured(&self, environment: Environment<'_>) -> bool {
-        let flags = &self.flags;
-        let has_flag = [&flags.endpoint, &flags.tenant, &flags.account, &flags.resource_group, &flags.subscription]
-            .into_iter()
-            .any(Option::is_some)
-            || [&flags.key_file, &flags.token_file].into_iter().any(Option::is_some)
-            || flags.key.is_some()
-            || flags.auth.is_some()
-            || flags.key_from_az;
-        has_flag || variables(S::SIDE).any(|(name, _)| environment(&name).is_some())
+        self.are_given() || variables(S::SIDE).any(|(name, _)| environment(&name).is_some())
     }
 
     /// Where the endpoint and the credential come from, in one line.
