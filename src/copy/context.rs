@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit, SetOnce};
 use tokio::time::Instant;
 
 use super::event::{Event, Observer};
+use super::if_exists::NamedByService;
 use super::journal::Journal;
 use super::plan::{Plan, StepOptions};
 use super::running::list_running;
@@ -16,7 +17,6 @@ use crate::api::version::ApiVersion;
 use crate::api::{ListedCopy, Quota};
 use crate::client::Client;
 use crate::error::Error;
-use crate::inventory::Inventory;
 use crate::model::ModelId;
 
 /// How many authorizations may be unused at the same time at first: each one is an id that a crash leaves reserved.
@@ -102,7 +102,9 @@ impl Job<'_> {
 /// What all copies between the same two resources share.
 pub(super) struct Shared {
     /// The models of the target whose ids the service chose (v2.1), read once.
-    pub(super) named_by_service: OnceCell<Inventory>,
+    pub(super) named_by_service: OnceCell<NamedByService>,
+    /// The same after a wait for blank models, where there were any.
+    pub(super) after_blank_models: OnceCell<Option<NamedByService>>,
     /// The ids that the source lists, read once if a model is not found.
     pub(super) source_ids: OnceCell<Vec<ModelId>>,
     /// What the target's lists show, where a batch has read them.
@@ -124,6 +126,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             named_by_service: OnceCell::new(),
+            after_blank_models: OnceCell::new(),
             source_ids: OnceCell::new(),
             target_list: OnceCell::new(),
             running_copies: Mutex::default(),

@@ -23,6 +23,13 @@ const BLANK_MAY_BE_COPY: SignedDuration = SignedDuration::from_secs(90);
 /// Delay between two reads of the target while such a model is there.
 const BLANK_INTERVAL: Duration = Duration::from_secs(3);
 
+/// The models of the target whose ids the service chose (v2.1).
+pub(super) struct NamedByService {
+    inventory: Inventory,
+    /// How many of them were blank and recent when they were read.
+    recent_blanks: usize,
+}
+
 /// What to do after the preflight.
 pub(super) enum Action {
     /// Copy to the target id.
@@ -97,7 +104,14 @@ impl Job<'_> {
             return Ok(Action::Copy(Box::new(preflight)));
         };
         let copies = self.shared.named_by_service.get_or_try_init(|| self.models_named_by_service(&preflight.source));
-        let copies = copies.await?;
+        let first = copies.await?;
+        let mut copies = &first.inventory;
+        // Only a copy that would be made waits for blank models.
+        if !matches!(self.copy_among(&preflight.source, source, copies), Ok(Some(_))) {
+            let waited = || self.wait_for_blanks(&preflight.source, first);
+            let waited = self.shared.after_blank_models.get_or_try_init(waited).await?;
+            copies = waited.as_ref().map_or(copies, |waited| &waited.inventory);
+        }
         for target_model_id in self.missing_copies(&preflight.source, copies) {
             self.cx.emit(Event::CopyMissing { target_model_id });
         }
@@ -177,26 +191,35 @@ impl Job<'_> {
         self.plan.options.source.endpoint == self.plan.options.target.endpoint && copy.id == self.plan.model_id
     }
 
-    /// The v2.1 models of the target. A recent blank one may become a copy that an earlier command started: the command
-    /// waits for it, or the model would be copied twice.
-    async fn models_named_by_service(&self, source: &SourceModel) -> Result<Inventory, Error> {
+    /// Reads the v2.1 models of the target. The local clock may be wrong: ages are those by the target's own clock.
+    async fn models_named_by_service(&self, source: &SourceModel) -> Result<NamedByService, Error> {
+        let inventory = Inventory::read(&self.target.for_decisive_reads(), named_by_service(source)).await?;
+        let now = self.target.service_time();
+        let recent_blanks = inventory.listed.iter().filter(|listed| may_be_copy(&listed.model, now)).count();
+        Ok(NamedByService { inventory, recent_blanks })
+    }
+
+    /// Reads the v2.1 models of the target again until none of them is blank and recent: such a model may become a copy that
+    /// an earlier command started, and the model would be copied twice. None where none was.
+    async fn wait_for_blanks(
+        &self,
+        source: &SourceModel,
+        first: &NamedByService,
+    ) -> Result<Option<NamedByService>, Error> {
         let until = Instant::now() + BLANK_MAY_BE_COPY.unsigned_abs();
-        let mut is_first = true;
+        let mut last = None;
         loop {
-            let inventory = Inventory::read(&self.target.for_decisive_reads(), named_by_service(source)).await?;
-            // The local clock may be wrong: ages are those by the target's own clock.
-            let now = self.target.service_time();
-            let models = inventory.listed.iter().map(|listed| &listed.model);
-            let count = models.filter(|model| may_be_copy(model, now)).count();
+            let count = last.as_ref().unwrap_or(first).recent_blanks;
             if count == 0 || Instant::now() >= until {
-                return Ok(inventory);
+                return Ok(last);
             }
-            if std::mem::take(&mut is_first) {
+            if last.is_none() {
                 self.cx.emit(Event::WaitingForBlanks { count });
             }
             let left = self.target.deadline().saturating_duration_since(Instant::now());
             self.target.pause(BLANK_INTERVAL.min(left)).await?;
             self.target.check_may_mutate()?;
+            last = Some(self.models_named_by_service(source).await?);
         }
     }
 }

@@ -6,12 +6,14 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use frcopy::emulator::Collection;
+use serde_json::json;
 
 use crate::support::emulated_pair::{EmulatedPair, TARGET, without_query};
 use crate::support::raw_server::{forwarded, read_request, serve_each};
 use crate::support::{CommandOutput, DOCUMENT_VERSIONS, Model, ScriptedService, Step, error_reply, on_each, run};
 
 const ID: &str = "invoices-v4.0-1";
+const BLANK: &str = "00000000-0000-4000-8000-0000000000b1";
 const STAGING: &str = "invoices-v4.0-1.frcopy-staging";
 /// The answer of a gateway in front of a resource whose region does not offer the API version.
 const NOT_OFFERED: &str = r#"{"error":{"code":"404","message":"Resource not found"}}"#;
@@ -152,4 +154,16 @@ fn skip_reads_again_what_decides_whether_the_copy_is_there() {
     pair.copy(&[&model]).expect(0, &[]);
     let endpoint = proxied(&pair, failing(0..4, |line| line.contains("op=full")));
     copy_over(&pair, &endpoint, &["--if-exists=skip", &model]).expect(0, &["skipped"]);
+}
+
+#[test]
+fn skip_does_not_wait_for_a_blank_model_while_the_copy_is_there() {
+    let pair = EmulatedPair::new(1);
+    let model = pair.custom_model();
+    pair.copy(&[&model]).expect(0, &[]);
+    let now = format!("{:.0}", jiff::Timestamp::now());
+    let info = json!({"modelId": BLANK, "status": "creating", "createdDateTime": now, "lastUpdatedDateTime": now});
+    pair.emulator.put(TARGET, Collection::CustomModels, BLANK, json!({"modelInfo": info}));
+    let output = pair.copy(&["--if-exists=skip", "--timeout=20s", &model]).expect(0, &["skipped"]);
+    assert!(!output.stderr.contains("blank"), "{output:#?}");
 }
