@@ -433,11 +433,11 @@ fn but_staged(error: Error, what: String, staging_id: &ModelId) -> Error {
     half_done(error, what, &format!("{FINISH}; until then {staging_id} holds a good copy on the target"))
 }
 
-/// An error in the middle of a replacement: its own remedy comes first, then what finishes the work.
+/// An error in the middle of a replacement: what finishes the work, and then the remedy of its cause, which may end with a
+/// command.
 fn half_done(error: Error, what: String, finish: &str) -> Error {
-    // The same advice is not given twice.
-    let first = error.remedy().filter(|remedy| !remedy.starts_with("run the "));
-    let first = first.map(|remedy| format!("{remedy}; then ")).unwrap_or_default();
-    let remedy = format!("{first}{finish}");
+    let of_cause = error.remedy().filter(|remedy| *remedy != FINISH);
+    let of_cause = of_cause.map(|remedy| format!("; about the cause: {remedy}")).unwrap_or_default();
+    let remedy = format!("{finish}{of_cause}");
     Error::new(error.kind(), what).with_delivery(error.delivery()).with_source(error).with_remedy(remedy)
 }

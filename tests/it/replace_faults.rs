@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use frcopy::emulator::Collection;
 use serde_json::json;
 
-use crate::support::emulated_pair::{EmulatedPair, TARGET, without_query};
+use crate::support::emulated_pair::{EmulatedPair, SOURCE, TARGET, without_query};
 use crate::support::raw_server::{forwarded, read_request, serve_each};
 use crate::support::{CommandOutput, DOCUMENT_VERSIONS, Model, ScriptedService, Step, error_reply, on_each, run};
 
@@ -23,16 +23,24 @@ fn answer(status: &str, body: &str) -> Vec<u8> {
         .into()
 }
 
-/// Starts a proxy in front of the target. It answers those requests by itself for whose first line `answer` has an answer.
-fn proxied(pair: &EmulatedPair, answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> String {
+/// Starts a proxy in front of a resource. It answers those requests by itself for whose first line `answer` has an answer.
+fn proxied_resource(
+    pair: &EmulatedPair,
+    resource: usize,
+    answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> String {
     let server: SocketAddr =
-        pair.emulator.resources()[TARGET].endpoint.strip_prefix("http://").unwrap().parse().unwrap();
+        pair.emulator.resources()[resource].endpoint.strip_prefix("http://").unwrap().parse().unwrap();
     let address = serve_each(move |mut client| {
         let Some(request) = read_request(&mut client) else { return };
         let own = answer(request.lines().next().unwrap());
         let _ = client.write_all(&own.unwrap_or_else(|| forwarded(server, &request)));
     });
     format!("http://{address}")
+}
+
+fn proxied(pair: &EmulatedPair, answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> String {
+    proxied_resource(pair, TARGET, answer)
 }
 
 /// Runs `frcopy copy` over a proxy in front of the target.
@@ -166,4 +174,17 @@ fn skip_does_not_wait_for_a_blank_model_while_the_copy_is_there() {
     pair.emulator.put(TARGET, Collection::CustomModels, BLANK, json!({"modelInfo": info}));
     let output = pair.copy(&["--if-exists=skip", "--timeout=20s", &model]).expect(0, &["skipped"]);
     assert!(!output.stderr.contains("blank"), "{output:#?}");
+}
+
+#[test]
+fn the_help_of_an_unfinished_replacement_ends_with_the_command_that_waits_for_its_copy() {
+    let pair = EmulatedPair::new(1);
+    pair.copy(&[ID]).expect(0, &[]);
+    pair.retrain(ID);
+    let is_lost = |line: &str| line.starts_with("POST") || line.contains("/operations");
+    let source = proxied_resource(&pair, SOURCE, failing(0..usize::MAX, is_lost));
+    let mut command = pair.command(&["copy", "--if-exists=replace", "--timeout=4s", ID]);
+    let output = run(command.env("FRCOPY_SOURCE_ENDPOINT", source)).expect(8, &["run the same command again"]);
+    let command = format!("frcopy wait --target-model-id {STAGING} --api-version v4.0");
+    assert!(output.stderr.lines().any(|line| line.starts_with("help: ") && line.ends_with(&command)), "{output:#?}");
 }
