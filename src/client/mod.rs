@@ -5,6 +5,7 @@ mod rate_limit;
 mod reach;
 mod resource_of_client;
 pub(crate) mod retry;
+mod retry_policy;
 mod silence;
 pub(crate) mod transport;
 
@@ -28,7 +29,7 @@ pub(crate) use call_context::CallContext;
 use call_context::MAX_TIMEOUT;
 pub(crate) use rate_limit::RateLimiter;
 use retry::Retries;
-pub(crate) use retry::RetryPolicy;
+pub(crate) use retry_policy::RetryPolicy;
 use silence::Silence;
 #[cfg(feature = "entra")]
 pub(crate) use transport::entra_http_clients;

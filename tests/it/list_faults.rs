@@ -388,3 +388,28 @@ fn a_host_that_has_nothing_but_404s_is_no_endpoint() {
     let (other, complete) = (mock_server(|_| reply(404)), resource(|_, _| None));
     run(&mut command(&other.uri(), &complete.uri(), &["check"])).expect(5, &["FRCOPY_SOURCE_ENDPOINT"]);
 }
+
+#[test]
+fn each_copy_of_a_batch_whose_version_the_target_does_not_offer_ends_as_in_a_dry_run() {
+    let pair = EmulatedPair::new(1);
+    let not_offered = |request: &Request| {
+        let is_newest = request.url.path().starts_with("/documentintelligence/");
+        let id = request.url.path_segments().unwrap().next_back().unwrap().to_owned();
+        match request.url.path() {
+            _ if is_newest => error_reply(404, "404", "Resource not found"),
+            path if path.ends_with("/documentModels") => reply(200).set_body_json(json!({"value": []})),
+            path if path.ends_with("/documentClassifiers") => reply(200).set_body_json(json!({"value": []})),
+            _ => error_reply(404, "ModelNotFound", &id),
+        }
+    };
+    let target = mock_server(not_offered);
+    for arguments in [&["invoices-v4.0-1"][..], &["--include", "*v4.0*"], &["--all", "--api-version", "4.0"]] {
+        let copy = |option: &[&str]| {
+            let mut command = pair.command(&[&["copy"], arguments, option].concat());
+            command.env("FRCOPY_TARGET_ENDPOINT", target.uri());
+            run(&mut command).expect(5, &["404: Resource not found"])
+        };
+        copy(&[]);
+        copy(&["--dry-run"]);
+    }
+}

@@ -4,10 +4,9 @@ use std::slice;
 
 use wiremock::ResponseTemplate;
 
-use crate::support::emulated_pair::EmulatedPair;
 use crate::support::{
     CommandOutput, DOCUMENT_VERSIONS, MODEL, Model, RESOURCE_ID, ScriptedService, Step, V2_1, V3_0, V3_1, V4_0,
-    error_reply, frcopy, mock_server, on_each, on_every_version, reply, run,
+    error_reply, frcopy, on_each, on_every_version, reply, run,
 };
 
 const ADDRESS: [&str; 4] = ["--target-resource-id", RESOURCE_ID, "--target-region", "West US 2"];
@@ -195,33 +194,6 @@ fn one_404_of_the_target_does_not_end_a_dry_run() {
             run(service.copy().args(arguments)).expect(0, &[]);
         }
     });
-}
-
-#[test]
-fn each_copy_of_a_batch_whose_version_the_target_does_not_offer_ends_as_in_a_dry_run() {
-    let pair = EmulatedPair::new(1);
-    let not_offered = |request: &wiremock::Request| {
-        let is_newest = request.url.path().starts_with("/documentintelligence/");
-        let id = request.url.path_segments().unwrap().next_back().unwrap().to_owned();
-        match request.url.path() {
-            _ if is_newest => error_reply(404, "404", "Resource not found"),
-            path if path.ends_with("/documentModels") => reply(200).set_body_json(serde_json::json!({"value": []})),
-            path if path.ends_with("/documentClassifiers") => {
-                reply(200).set_body_json(serde_json::json!({"value": []}))
-            }
-            _ => error_reply(404, "ModelNotFound", &id),
-        }
-    };
-    let target = mock_server(not_offered);
-    for arguments in [&["invoices-v4.0-1"][..], &["--include", "*v4.0*"], &["--all", "--api-version", "4.0"]] {
-        let copy = |option: &[&str]| {
-            let mut command = pair.command(&[&["copy"], arguments, option].concat());
-            command.env("FRCOPY_TARGET_ENDPOINT", target.uri());
-            run(&mut command).expect(5, &["404: Resource not found"])
-        };
-        copy(&[]);
-        copy(&["--dry-run"]);
-    }
 }
 
 /// Answers that say nothing of a model.
