@@ -80,7 +80,7 @@ fn set_content(file: &mut File, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Checks that [`write`] can work, without changing the text that the file has. The caller holds the lock.
+/// Checks that [`write()`] can work, without changing the text that the file has. The caller holds the lock.
 pub(super) fn check_writable(path: &Path, text: &str) -> io::Result<()> {
     let temporary = temporary(path)?;
     create(&temporary)?;
