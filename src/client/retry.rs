@@ -50,7 +50,7 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
         Delivery::Busy { retry_after } if policy.repeats >= Repeats::AfterBusy => {
             backoff.max(retry_after.unwrap_or_default())
         }
-        Delivery::Unanswered if policy.repeats_unanswered(attempt) => backoff,
+        Delivery::Unanswered if repeats_unanswered(attempt, policy) => backoff,
         Delivery::WrongHost
         | Delivery::Unanswered
         | Delivery::NotProcessed
@@ -59,6 +59,12 @@ pub(crate) fn wait(attempt: Attempt, policy: RetryPolicy, jitter: f64) -> Option
         | Delivery::Final(_) => return None,
     };
     before_deadline(wait, attempt.delivery.retry_after().unwrap_or_default(), attempt.remaining)
+}
+
+/// Whether to send a request again that got no usable answer.
+fn repeats_unanswered(attempt: Attempt, policy: RetryPolicy) -> bool {
+    let is_half_done = policy.is_reserved && !policy.unanswered_time.is_zero();
+    attempt.unanswered < policy.max_attempts || attempt.unanswered_for < policy.unanswered_time || is_half_done
 }
 
 /// The wait, shortened if it would end after the deadline, so that one more attempt can still be made. None when the

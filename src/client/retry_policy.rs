@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::retry::Attempt;
-
 /// How long a read is repeated while no usable answer comes, if nothing can go on without it.
 const DECISIVE_TIME: Duration = Duration::from_secs(30);
 /// How long after the end a mutating request still waits for its answer: without it, its effect is not known.
@@ -104,11 +102,6 @@ impl RetryPolicy {
             Some(until) => until.min(deadline),
             None => deadline,
         }
-    }
-
-    pub(super) fn repeats_unanswered(self, attempt: Attempt) -> bool {
-        let is_half_done = self.is_reserved && !self.unanswered_time.is_zero();
-        attempt.unanswered < self.max_attempts || attempt.unanswered_for < self.unanswered_time || is_half_done
     }
 
     pub(super) fn answer_grace(self) -> Duration {

@@ -8,7 +8,6 @@ use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit, SetOnce};
 use tokio::time::Instant;
 
 use super::event::{Event, Observer};
-use super::if_exists::NamedByService;
 use super::journal::Journal;
 use super::plan::{Plan, StepOptions};
 use super::running::list_running;
@@ -17,6 +16,7 @@ use crate::api::version::ApiVersion;
 use crate::api::{ListedCopy, Quota};
 use crate::client::Client;
 use crate::error::Error;
+use crate::inventory::Inventory;
 use crate::model::ModelId;
 
 /// How many authorizations may be unused at the same time at first: each one is an id that a crash leaves reserved.
@@ -97,6 +97,13 @@ impl Job<'_> {
             result = work => result,
         }
     }
+}
+
+/// The models of the target whose ids the service chose (v2.1).
+pub(super) struct NamedByService {
+    pub(super) inventory: Inventory,
+    /// How many of them were blank and recent when they were read.
+    pub(super) recent_blanks: usize,
 }
 
 /// What all copies between the same two resources share.

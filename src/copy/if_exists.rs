@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::context::Job;
+use super::context::{Job, NamedByService};
 use super::event::Event;
 use super::plan::IfExists;
 use super::preflight::{Lookup, Preflight, SourceModel, TargetId};
@@ -22,13 +22,6 @@ use crate::model_diff::{has_same_name_and_dates, trained_at};
 const BLANK_MAY_BE_COPY: SignedDuration = SignedDuration::from_secs(90);
 /// Delay between two reads of the target while such a model is there.
 const BLANK_INTERVAL: Duration = Duration::from_secs(3);
-
-/// The models of the target whose ids the service chose (v2.1).
-pub(super) struct NamedByService {
-    inventory: Inventory,
-    /// How many of them were blank and recent when they were read.
-    recent_blanks: usize,
-}
 
 /// What to do after the preflight.
 pub(super) enum Action {
