@@ -170,7 +170,7 @@ impl Client<'_> {
     /// # Errors
     /// As those of [`Client::read`].
     pub(crate) async fn read_inventory<T>(&self, call: &Call<'_, T>) -> Result<T, Error> {
-        Ok(self.send(call, RetryPolicy::INVENTORY).await?.value)
+        Ok(self.send(call, self.reads.for_lists()).await?.value)
     }
 
     /// Sends a call once, when the rate limiter allows it. With another token it is sent once more where the first token is

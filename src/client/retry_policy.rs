@@ -55,8 +55,6 @@ impl RetryPolicy {
         connect_by: None,
         is_cleanup: false,
     };
-    /// For the lists of a resource: a 404 that is not the service's own proves nothing.
-    pub(crate) const INVENTORY: Self = Self { repeats: Repeats::AfterForeign404, ..Self::READ };
     /// For reads without which a command cannot go on: they are repeated for half a minute, or until the deadline while work is
     /// half done.
     pub(crate) const DECISIVE: Self = Self { unanswered_time: DECISIVE_TIME, ..Self::READ };
@@ -81,6 +79,12 @@ impl RetryPolicy {
     #[must_use]
     pub(crate) fn cleanup(until: Instant) -> Self {
         Self { until: Some(until), is_cleanup: true, is_reserved: true, ..Self::READ }
+    }
+
+    /// The same policy for the lists of a resource: a 404 that is not the service's own proves nothing.
+    #[must_use]
+    pub(crate) fn for_lists(self) -> Self {
+        Self { repeats: Repeats::AfterForeign404, ..self }
     }
 
     /// The same policy once an id is reserved, or may be: a connection is tried until the end.

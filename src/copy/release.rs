@@ -116,8 +116,8 @@ impl Reservation {
         Self { operation: Some(operation), ..self }
     }
 
-    /// Whether an operation is about this id and kind on this target, as far as it says. Where no location is known, the operation's
-    /// must have the target's own origin.
+    /// Whether an operation is about this id and kind on this target, as far as it says. Where no location is known, the
+    /// operation's must have the target's own origin.
     pub(super) fn is_that_of(&self, operation: &Operation, target: Option<&Client<'_>>) -> bool {
         let has_location = match (&operation.target_location, &self.location, target) {
             (Some(named), Some(location), _) => named == location,

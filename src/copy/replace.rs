@@ -12,7 +12,7 @@ use super::copy_to::copy_to;
 use super::event::Event;
 use super::plan::staging_id;
 use super::preflight::{Lookup, SourceModel, TargetId};
-use super::release::{Copied, MAX_LOST_DELETES};
+use super::release::{Copied, LATE_DELETE_TIME, MAX_LOST_DELETES};
 use super::report::{Done, Outcome};
 use super::target_list::ListEntry;
 use crate::api::Quota;
@@ -23,8 +23,6 @@ use crate::model_diff::is_unchanged;
 
 /// How long the target may still show a model that it has deleted.
 const DELETE_TIME: Duration = Duration::from_secs(10);
-/// How long a deletion whose answer was lost may still be on its way to the service.
-const LATE_DELETE_TIME: Duration = Duration::from_secs(10);
 /// How often a deletion, and the two reads before it, are sent at most while nothing is half done: for half a minute.
 const MAX_FAILED_LOOKS: u32 = 7;
 const FINISH: &str = "run the same command again, which finishes the work";
