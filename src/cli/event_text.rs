@@ -8,8 +8,8 @@ pub(super) fn trained_again(is_shown: bool, source: &str) -> String {
         return format!("{source} has trained the model again meanwhile: the copy is of the new training");
     }
     format!(
-        "the copy is not of the training that {source} showed; {source} does not show the training of the copy, which does \
-         not count as verified"
+        "the copy is not of the training that {source} showed, and {source} does not show its training now; a manifest \
+         does not record it as verified"
     )
 }
 

@@ -21,24 +21,21 @@ enum Origin {
 }
 
 impl Job<'_> {
-    /// Checks that a copy comes from the training that the source showed. Where it does not, the source is read again. A copy
-    /// of a training that it does not show any more does not count as verified, although it is there.
-    pub(super) async fn check_training(&self, source: &SourceModel, copied: Copied) -> Copied {
-        let Some(model) = source.model.as_ref().filter(|_| copied.verified && !copied.is_of_other) else {
-            return copied;
-        };
+    /// Checks that a copy comes from the training that the source showed. Where it does not, the source is read again, and
+    /// what it shows is reported.
+    pub(super) async fn check_training(&self, source: &SourceModel, copied: &Copied) {
+        let Some(model) = source.model.as_ref().filter(|_| copied.verified && !copied.is_of_other) else { return };
         if copied.shown.as_ref().is_some_and(|shown| !shows_other_training(model, shown)) {
-            return copied;
+            return;
         }
         let now = match self.origin(source, &copied.id).await {
-            Origin::AsRead => return copied,
+            Origin::AsRead => return,
             // Nothing has shown another training.
-            Origin::Unknown if copied.shown.is_none() => return copied,
+            Origin::Unknown if copied.shown.is_none() => return,
             Origin::AsNow(now) => Some(now),
             Origin::Other | Origin::Unknown => None,
         };
         self.cx.emit(Event::TrainedAgain { shown_by: source.shown_by, model: now.as_deref() });
-        Copied { verified: now.is_some(), ..copied }
     }
 
     /// Reads the copy, and where it is not of the training that is known, the source, both with the same version.

@@ -151,6 +151,8 @@ pub(super) struct Recorder {
     began: Cell<Instant>,
     /// Whether an id was reserved.
     has_reserved: Cell<bool>,
+    /// Whether the target has shown a training that the source does not show.
+    is_other_training: Cell<bool>,
 }
 
 impl Recorder {
@@ -183,8 +185,13 @@ impl Recorder {
             begun: true,
             result: Err(Error::new(ErrorKind::Unforeseen, "the copy has not ended")),
         };
-        let (found, has_reserved) = (RefCell::default(), Cell::default());
-        Self { report: RefCell::new(report), found, began: Cell::new(Instant::now()), has_reserved }
+        Self {
+            report: RefCell::new(report),
+            found: RefCell::default(),
+            began: Cell::new(Instant::now()),
+            has_reserved: Cell::default(),
+            is_other_training: Cell::default(),
+        }
     }
 
     /// Sets the target.
@@ -215,6 +222,7 @@ impl Recorder {
             Event::TrainedAgain { shown_by, model } => {
                 *self.found.borrow_mut() = model.map(|model| (*shown_by, model.clone()));
                 report.source_name = model.and_then(|model| model.name.clone());
+                self.is_other_training.set(model.is_none());
             }
             // A replacement may wait again.
             Event::LeftQueue if report.target_model_id.is_none() => {
@@ -265,7 +273,9 @@ impl Recorder {
         report.result = result.map(|done| {
             report.target_model_id = done.target_model_id;
             report.verified = done.verified;
-            (report.verified_at, report.ended_at) = (done.verified_at, done.ended_at);
+            // A time of verification is that of a training.
+            report.verified_at = done.verified_at.filter(|_| !self.is_other_training.get());
+            report.ended_at = done.ended_at;
             done.outcome
         });
         if let (Some((version, model)), Some(copy)) = (self.found.into_inner(), &report.target_model_id) {

@@ -127,7 +127,7 @@ impl Job<'_> {
     async fn copy(&self, Preflight { source, target }: Preflight) -> Result<Option<Done>, Error> {
         let conflict = match copy_to(self, &source, &target).await {
             Ok(Some(copied)) => {
-                let copied = Box::pin(self.check_training(&source, copied)).await;
+                Box::pin(self.check_training(&source, &copied)).await;
                 return Ok(Some(Done::with_copy(Outcome::Copied, copied)));
             }
             Ok(None) => return Ok(None),
