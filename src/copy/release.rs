@@ -224,6 +224,10 @@ impl Reservation {
     /// the time in which the id can be released.
     async fn look_for_other(&self, cx: &Context<'_>, until: Instant) -> RunningCopy {
         let until = Instant::now() + (until.saturating_duration_since(Instant::now()) / 2).min(LOOK_TIME);
+        // A request of a cleanup is rather sent too early than not at all, but this one can be left out.
+        if cx.source.rate_limiter().earliest(Quota::List) >= until {
+            return RunningCopy::NotProved;
+        }
         let is_own = |copy: &ListedCopy| self.operation.as_ref().is_some_and(|own| own.has_id(&copy.id));
         let is_here = |copy: &ListedCopy| self.location.as_ref().is_none_or(|here| *here == copy.target_location);
         let is_other = |copy: &ListedCopy| is_here(copy) && !is_own(copy);
