@@ -219,7 +219,9 @@ impl Service {
                     Some(_) => {}
                 }
                 let good = self.good(&mut emulator, now);
-                if good.0 < good_before.0.min(1) || good.1 < good_before.1.min(1) {
+                // In a known window the copy of the other run is lost, and no more than that.
+                let is_current_lost = good.1 < good_before.1.min(1) && !is_known;
+                if good.0 < good_before.0.min(1) || is_current_lost {
                     violation(format!("the last good copy {id} was deleted"));
                 }
             }
